@@ -1,0 +1,250 @@
+/**
+ * The interface between the proxy's backend and a storage node. A local node costs a function call
+ * (storage-node/local-node.ts), a node in another process a request (proxy/backend/remote-node.ts); both pass one
+ * contract suite. All values are plain data, so that they cross threads and processes as they are.
+ */
+import type { Condition } from './condition.ts'
+import type { ItemKey } from './item.ts'
+import type { Stamp } from './stamp.ts'
+
+/** Bodies up to this size travel and are stored in one piece; longer ones are streamed into a blob. */
+export const INLINE_BYTES_MAX = 64 * 1024
+
+/** What is stored beside the bytes. Header names are lower case. */
+export interface ItemMeta {
+  /** Hex MD5 of the body; objects only. */
+  readonly etag?: string
+  readonly contentType?: string
+  /**
+   * User and system metadata: `x-object-meta-…`, `content-encoding`, `x-delete-at`, `x-container-read`, … The storage
+   * node interprets `x-delete-at` (expiry index) and `x-*-sysmeta-…` (kept by a POST), nothing else.
+   */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** What a HEAD knows. */
+export interface ItemInfo {
+  /** The full name as stored; compared with the wanted one on every read. */
+  readonly name: string
+  readonly policy: number
+  /** True for a tombstone: the item was deleted at `stamp`. */
+  readonly deleted: boolean
+  /** When the data was written: X-Timestamp. */
+  readonly stamp: Stamp
+  /** When the metadata was last written; the same as `stamp` before the first POST. */
+  readonly metaStamp: Stamp
+  /** The ballot under which this record was accepted last; the newest record is the one with the highest. */
+  readonly ballot: Stamp
+  readonly writeId: string
+  /** Length of the body. */
+  readonly bytes: number
+  readonly meta: ItemMeta
+  /** Of accounts and containers: what their listing holds. */
+  readonly stats?: ListStats
+}
+
+export interface ListStats {
+  /** Containers of an account, objects of a container. */
+  readonly rows: number
+  /** Sum of the rows' `count`: objects. */
+  readonly objects: number
+  readonly bytes: number
+  /** The same by storage policy index; policies without rows are absent. */
+  readonly byPolicy: Readonly<Record<string, PolicyStats>>
+}
+
+export interface PolicyStats {
+  readonly rows: number
+  readonly objects: number
+  readonly bytes: number
+}
+
+export const WRITE_ACTIONS = ['put', 'post', 'delete'] as const
+export type WriteAction = (typeof WRITE_ACTIONS)[number]
+
+/**
+ * One change of a register. `put` replaces the record; an account or container that exists keeps its listing and
+ * merges `meta.headers` as a POST does. `post` on an object replaces its user metadata (keeping content type unless
+ * given, ETag, and sysmeta); on accounts and containers it merges: an empty value removes the header. `delete` of an
+ * account or container refuses while its listing has rows.
+ */
+export interface ItemWrite {
+  readonly item: ItemKey
+  readonly action: WriteAction
+  /** The write's own stamp: X-Timestamp of a put or delete, metaStamp of a post. */
+  readonly stamp: Stamp
+  /** The ballot to accept it under; of a plain write the same as `stamp`. */
+  readonly ballot: Stamp
+  /** 16 hex digits that identify the write through retries and recovery. */
+  readonly writeId: string
+  readonly meta: ItemMeta
+  readonly condition?: Condition
+}
+
+export type WriteOutcome =
+  /** Durable. `info` is the record now current, `previous` the live one before (null: there was none). */
+  | { readonly status: 'done'; readonly info: ItemInfo; readonly previous: ItemInfo | null }
+  /** The replica has promised or accepted something at least as new, `ballot`. Nothing was written. */
+  | { readonly status: 'superseded'; readonly ballot: Stamp }
+  /** The condition does not hold; nothing was written. `current` is null if there is no live item. */
+  | { readonly status: 'precondition-failed'; readonly current: ItemInfo | null }
+  /** A post or delete of what is not there. A delete is recorded nevertheless (the tombstone is durable). */
+  | { readonly status: 'not-found' }
+  /** A delete of an account or container whose listing has rows. */
+  | { readonly status: 'not-empty' }
+
+/** A row of an account's or container's listing. */
+export interface ListRow {
+  /** Container or object name without its parents. */
+  readonly name: string
+  /** When the data was written; shown as last_modified together with metaStamp. */
+  readonly stamp: Stamp
+  readonly metaStamp: Stamp
+  /** The newest row of a name is the one with the highest ballot. */
+  readonly ballot: Stamp
+  readonly deleted: boolean
+  readonly bytes: number
+  /** Objects behind the row: 1 for an object, the object count of a container. */
+  readonly count: number
+  /** Empty in account listings. */
+  readonly etag: string
+  readonly contentType: string
+  readonly policy: number
+  /** False until the object's quorum is known to hold: a listing asks the object's replicas before it shows it. */
+  readonly confirmed: boolean
+}
+
+export type RowOutcome =
+  /** Durable and visible to the next listing. */
+  | { readonly status: 'done' }
+  /** A newer row of the name is there already. */
+  | { readonly status: 'superseded' }
+  /** The account or container is not there, or was deleted after the row's stamp. */
+  | { readonly status: 'not-found' }
+
+/** Swift's listing parameters. Names compare as UTF-8 bytes. */
+export interface ListQuery {
+  /** At most this many entries, 0 to 10,000. */
+  readonly limit: number
+  /** Only names after it (before it if reverse); exclusive. */
+  readonly marker?: string
+  /** Only names before it (after it if reverse); exclusive. */
+  readonly endMarker?: string
+  readonly prefix?: string
+  /** Names that share what lies up to the first delimiter after the prefix are rolled up into one `subdir`. */
+  readonly delimiter?: string
+  readonly reverse?: boolean
+}
+
+export type ListEntry = ListRow | { readonly subdir: string }
+
+export interface ListPage {
+  /** The account or container itself, with stats. */
+  readonly info: ItemInfo
+  /** In order; live rows only. */
+  readonly entries: readonly ListEntry[]
+}
+
+/** The bytes of a stored body, verified by checksum as they are read. */
+export interface BodyReader {
+  /** Length of the whole body. */
+  readonly bytes: number
+  /**
+   * The bytes [start, end) in pieces of up to 1 MiB; each piece belongs to the caller. Damage found on the way ends the
+   * iteration with a ServiceError `CorruptData`.
+   */
+  stream(start: number, end: number): AsyncIterable<Uint8Array>
+  /** Frees the file; idempotent. Ending or leaving a stream does not close it. */
+  close(): Promise<void>
+}
+
+export interface ItemRead {
+  readonly info: ItemInfo
+  /** The whole body in one piece when stored inline, a reader when in a blob, null for tombstones and `head`. */
+  readonly body: Uint8Array | BodyReader | null
+}
+
+/** A body on its way into a blob. */
+export interface BodyWriter {
+  /** Resolves when the next piece is welcome (backpressure). The piece may be reused afterwards. */
+  write(piece: Uint8Array): Promise<void>
+  /** Makes the body durable, then commits the write with it. The writer is finished whatever the outcome. */
+  commit(write: ItemWrite): Promise<WriteOutcome>
+  /** Throws the body away; idempotent, and nothing after commit. */
+  abort(): Promise<void>
+}
+
+/** Something that is due at the storage node: an object whose X-Delete-At has passed. */
+export interface ExpiredItem {
+  /** `/account/container/object`. */
+  readonly name: string
+  readonly policy: number
+  readonly deleteAt: number
+}
+
+/** A row or object whose counterpart is not known to be there: after a crash, or a write that failed half way. */
+export type Unconfirmed =
+  | { readonly kind: 'row'; readonly list: string; readonly row: ListRow }
+  | { readonly kind: 'item'; readonly info: ItemInfo }
+
+export interface DeviceStatus {
+  readonly device: string
+  readonly state: 'online' | 'read-only' | 'full' | 'offline'
+  /** Why it is not online; empty if it is. */
+  readonly reason: string
+  readonly bytesTotal: number
+  readonly bytesFree: number
+  readonly items: number
+  readonly rows: number
+  readonly segments: number
+  readonly damage: readonly string[]
+}
+
+/**
+ * A storage node with its devices. Failures are ServiceErrors: `UnknownDevice` 404, `DeviceOffline` 503, `DeviceFull`
+ * 507, `CorruptData` 500, `Busy` 503 with retryAfterSeconds.
+ */
+export interface StorageNode {
+  /** Commits a change without a body, or with one of up to INLINE_BYTES_MAX bytes. Resolves after fdatasync. */
+  write(device: string, write: ItemWrite, body: Uint8Array | null): Promise<WriteOutcome>
+  /** Opens a body longer than INLINE_BYTES_MAX or of unknown length. */
+  openBody(device: string, item: ItemKey): Promise<BodyWriter>
+  /** The current record, tombstones included; null if the node knows nothing of the name. */
+  read(
+    device: string,
+    item: ItemKey,
+    options?: { readonly head?: boolean },
+  ): Promise<ItemRead | null>
+  /** Inserts or deletes a row of an account's or container's listing. Resolves after fdatasync. */
+  putRow(device: string, list: ItemKey, row: ListRow): Promise<RowOutcome>
+  /**
+   * Says that rows and the items behind them both reached their quorum. Lazy: a note in memory that saves a probe
+   * after the next crash; may be lost.
+   */
+  confirm(device: string, confirmation: Confirmation): void
+  /** A page of an account's or container's listing; null if it is not there (or deleted). */
+  list(device: string, list: ItemKey, query: ListQuery): Promise<ListPage | null>
+  /** Objects of the device that expired before the given second, oldest first. */
+  expired(
+    device: string,
+    options: { readonly beforeSeconds: number; readonly limit: number },
+  ): Promise<readonly ExpiredItem[]>
+  /** Unconfirmed rows and items that have been so for at least `ageMs`. */
+  unconfirmed(
+    device: string,
+    options: { readonly ageMs: number; readonly limit: number },
+  ): Promise<readonly Unconfirmed[]>
+  /** Containers of the device whose totals changed since they were last taken to their account; taking resets. */
+  takeChangedContainers(
+    device: string,
+    options: { readonly limit: number },
+  ): Promise<readonly ItemInfo[]>
+  status(): Promise<readonly DeviceStatus[]>
+  /** Ends what is in flight, then frees everything; idempotent. */
+  close(): Promise<void>
+}
+
+/** A row that is confirmed in its list, or an item whose row is. */
+export type Confirmation =
+  | { readonly kind: 'row'; readonly list: ItemKey; readonly name: string; readonly ballot: Stamp }
+  | { readonly kind: 'item'; readonly item: ItemKey; readonly ballot: Stamp }

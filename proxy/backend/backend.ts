@@ -1,0 +1,83 @@
+/**
+ * What the proxy's HTTP side asks of the cluster: registers and listings by name, with placement, quorum, rows and
+ * container totals taken care of. Filled by proxy/backend/cluster-backend.ts. Failures are ServiceErrors: 503 without
+ * a quorum (with retryAfterSeconds), 507 when the devices are full, 404 `NoSuchContainer` when a row was refused
+ * because its container is gone.
+ */
+import type { Condition } from '../../common/condition.ts'
+import type {
+  ItemInfo,
+  ItemMeta,
+  ItemRead,
+  ListPage,
+  ListQuery,
+  WriteOutcome,
+} from '../../common/storage-node.ts'
+
+export interface ObjectPath {
+  readonly account: string
+  readonly container: string
+  readonly object: string
+  /** The container's storage policy index. */
+  readonly policy: number
+}
+
+export interface ReadOptions {
+  /** No body wanted. */
+  readonly head?: boolean
+  /** Ask every primary and take the newest (X-Newest). */
+  readonly newest?: boolean
+}
+
+/** How a write ended; `superseded` has been dealt with (a fresh stamp, a recovery) or became a 503. */
+export type BackendOutcome = Exclude<WriteOutcome, { readonly status: 'superseded' }>
+
+/** An object on its way in, of any length, to all primaries at once. */
+export interface ObjectWriter {
+  /** Resolves when the next piece is welcome; the piece may be reused afterwards. */
+  write(piece: Uint8Array): Promise<void>
+  commit(meta: ItemMeta, condition?: Condition): Promise<BackendOutcome>
+  /** Idempotent. */
+  abort(): Promise<void>
+}
+
+export interface Backend {
+  /** Null if it does not exist or is deleted; with stats. */
+  readAccount(account: string): Promise<ItemInfo | null>
+  putAccount(account: string, meta: ItemMeta): Promise<BackendOutcome>
+  postAccount(account: string, meta: ItemMeta): Promise<BackendOutcome>
+  deleteAccount(account: string): Promise<BackendOutcome>
+  /** Containers of an account; null if there is no account. */
+  listAccount(account: string, query: ListQuery): Promise<ListPage | null>
+
+  /** Null if it does not exist; with stats. Always asks the replicas. */
+  readContainer(account: string, container: string): Promise<ItemInfo | null>
+  /** The same from a bounded cache of a few seconds, for policy and ACLs; stats may be old. Synchronous when cached. */
+  cachedContainer(account: string, container: string): ItemInfo | null | Promise<ItemInfo | null>
+  /** Creates the container and its row in the account, or merges metadata into an existing one. */
+  putContainer(
+    account: string,
+    container: string,
+    options: { readonly meta: ItemMeta; readonly policy: number },
+  ): Promise<BackendOutcome>
+  postContainer(account: string, container: string, meta: ItemMeta): Promise<BackendOutcome>
+  deleteContainer(account: string, container: string): Promise<BackendOutcome>
+  listContainer(account: string, container: string, query: ListQuery): Promise<ListPage | null>
+
+  /** The current record; null if there is none or it is deleted. The caller closes a BodyReader. */
+  readObject(path: ObjectPath, options?: ReadOptions): Promise<ItemRead | null>
+  /** A body of up to INLINE_BYTES_MAX in one piece. */
+  putObject(
+    path: ObjectPath,
+    put: { readonly meta: ItemMeta; readonly body: Uint8Array; readonly condition?: Condition },
+  ): Promise<BackendOutcome>
+  openObject(path: ObjectPath): Promise<ObjectWriter>
+  postObject(
+    path: ObjectPath,
+    post: { readonly meta: ItemMeta; readonly condition?: Condition },
+  ): Promise<BackendOutcome>
+  deleteObject(
+    path: ObjectPath,
+    options?: { readonly condition?: Condition },
+  ): Promise<BackendOutcome>
+}
