@@ -82,8 +82,8 @@ export interface ItemWrite {
 }
 
 export type WriteOutcome =
-  /** Durable. `info` is the record now current, `previous` the live one before (null: there was none). */
-  | { readonly status: 'done'; readonly info: ItemInfo; readonly previous: ItemInfo | null }
+  /** Durable. `info` is the record now current, without stats; `existed` says whether a live one was there before. */
+  | { readonly status: 'done'; readonly info: ItemInfo; readonly existed: boolean }
   /** The replica has promised or accepted something at least as new, `ballot`. Nothing was written. */
   | { readonly status: 'superseded'; readonly ballot: Stamp }
   /** The condition does not hold; nothing was written. `current` is null if there is no live item. */
