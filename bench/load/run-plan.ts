@@ -1,0 +1,69 @@
+import { KeepAliveConnection, type WireRequest } from './keep-alive-connection.ts'
+import { type LoadPlan, type LoadResult, percentile } from './load-plan.ts'
+
+const PIECE_BYTES = 1024 * 1024
+const SAMPLES_MAX = 4_000_000
+
+/** Runs a plan over raw connections in this process. */
+export async function runPlan(plan: LoadPlan): Promise<LoadResult> {
+  const connections = await Promise.all(
+    Array.from({ length: plan.concurrency }, () => KeepAliveConnection.open(plan.port)),
+  )
+  const cpuBefore = process.cpuUsage()
+  const requestAt = requestMaker(plan)
+  const latenciesMs = new Float64Array(SAMPLES_MAX)
+  const startMs = performance.now()
+  const endMs =
+    plan.requestCount === undefined ? startMs + plan.durationMs : Number.POSITIVE_INFINITY
+  const requestsMax = Math.min(plan.requestCount ?? SAMPLES_MAX, SAMPLES_MAX)
+  let [started, finished, failures] = [0, 0, 0]
+  const wanted = plan.method === 'GET' ? plan.bytes : null
+  const client = async (connection: KeepAliveConnection): Promise<void> => {
+    while (started < requestsMax) {
+      const sentMs = performance.now()
+      if (sentMs >= endMs) return
+      const answer = await connection.send(requestAt(started++))
+      latenciesMs[finished++] = performance.now() - sentMs
+      if (answer.status !== 200 && answer.status !== 201) failures++
+      else if (wanted !== null && answer.bodyBytes !== wanted) failures++
+    }
+  }
+  await Promise.all(connections.map(client))
+  const elapsedMs = performance.now() - startMs
+  for (const connection of connections) connection.close()
+  const cpu = process.cpuUsage(cpuBefore)
+  const sorted = latenciesMs.subarray(0, finished).sort()
+  return {
+    requests: finished,
+    failures,
+    elapsedMs,
+    p50Ms: percentile(sorted, 0.5),
+    p99Ms: percentile(sorted, 0.99),
+    p999Ms: percentile(sorted, 0.999),
+    maxMs: sorted.at(-1) ?? 0,
+    generatorCpuMs: (cpu.user + cpu.system) / 1000,
+  }
+}
+
+function requestMaker(plan: LoadPlan): (index: number) => WireRequest {
+  const headers = Object.entries({ host: 'localhost', ...plan.headers })
+  if (plan.method === 'PUT') headers.push(['content-length', String(plan.bytes)])
+  const before = `${plan.method} ${plan.pathPrefix}`
+  const after = ` HTTP/1.1\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
+  const pieces = Math.max(1, Math.ceil(plan.bytes / PIECE_BYTES))
+  if (plan.bytes > PIECE_BYTES && plan.bytes % PIECE_BYTES !== 0)
+    throw new Error('bytes are in whole MiB')
+  const body = plan.method === 'PUT' ? pseudoRandomBytes(Math.min(plan.bytes, PIECE_BYTES)) : null
+  return (index) => ({ head: before + (index % plan.nameCount) + after, body, bodyRepeat: pieces })
+}
+
+/** Bytes that do not compress. */
+function pseudoRandomBytes(count: number): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(count)
+  let state = 0x9e3779b9
+  for (let index = 0; index < count; index++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    bytes[index] = state >>> 24
+  }
+  return bytes
+}

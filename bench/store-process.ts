@@ -1,0 +1,162 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { promisify } from 'node:util'
+import { siblingPath } from './sibling.ts'
+
+const run = promisify(execFile)
+
+/** Where the object store listens with `--port-offset 0`. */
+const DEFAULT_PORT = 8080
+const START_MS_MAX = 120_000
+const OUTPUT_CHARS_MAX = 256 * 1024
+
+export interface StoreOptions {
+  /** Where it keeps what is not on a disk: credentials, rings, users. */
+  readonly dataFolder: string
+  /** Device folders; absent: one below the data folder. */
+  readonly disks?: readonly string[]
+  readonly port: number
+  /** More arguments of `swiftlet up`. */
+  readonly extraArguments?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** A real Swiftlet in a process of its own. */
+export interface StoreProcess {
+  readonly pid: number
+  readonly port: number
+  readonly origin: string
+  /** From spawn to `Swiftlet is ready`. */
+  readonly readyMs: number
+  /** The end of what it wrote to stdout and stderr. */
+  output(): string
+  running(): boolean
+  /** kill -9; resolves when the process is gone. */
+  kill(): Promise<void>
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>
+}
+
+/** Starts `swiftlet up` and waits until it is ready; throws with its output if it ends before. */
+export async function startStore(options: StoreOptions): Promise<StoreProcess> {
+  const startMs = performance.now()
+  const child = spawn(process.execPath, upArguments(options), {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, UV_THREADPOOL_SIZE: '16', ...options.env },
+  })
+  const exited = once(child, 'exit')
+  const output = collectOutput(child)
+  try {
+    await untilReady(child, { output, exited })
+  } catch (error) {
+    child.kill('SIGKILL')
+    throw error
+  }
+  const running = (): boolean => child.exitCode === null && child.signalCode === null
+  const end = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> => {
+    if (running()) child.kill(signal)
+    await exited
+    return child.exitCode
+  }
+  return {
+    pid: child.pid!,
+    port: options.port,
+    origin: `http://127.0.0.1:${options.port}`,
+    readyMs: performance.now() - startMs,
+    output: output.text,
+    running,
+    async kill() {
+      await end('SIGKILL')
+    },
+    stop: () => end('SIGTERM'),
+  }
+}
+
+export interface StoreCredentials {
+  readonly user: string
+  readonly key: string
+}
+
+/** What `swiftlet env` prints for the folder. */
+export async function storeCredentials(
+  dataFolder: string,
+  port: number,
+): Promise<StoreCredentials> {
+  const offset = String(port - DEFAULT_PORT)
+  const { stdout } = await run(process.execPath, [
+    ...runtime(),
+    ...['env', '--data', dataFolder, '--port-offset', offset],
+  ])
+  const value = (name: string): string => {
+    const found = new RegExp(`${name}=(['"]?)(.*)\\1\\s*$`, 'm').exec(stdout)
+    if (!found) throw new Error(`swiftlet env prints no ${name}:\n${stdout}`)
+    return found[2]!
+  }
+  return { user: value('ST_USER'), key: value('ST_KEY') }
+}
+
+/** Runs `swiftlet check` on a device folder: its exit code and what it said. */
+export async function checkDevice(
+  folder: string,
+): Promise<{ readonly code: number; readonly text: string }> {
+  const child = spawn(process.execPath, [...runtime(), 'check', folder], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const output = collectOutput(child)
+  const [code] = (await once(child, 'exit')) as [number | null]
+  return { code: code ?? -1, text: output.text() }
+}
+
+/** A port that nothing listens on now, above the default one. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as { readonly port: number }
+    server.close()
+    await once(server, 'close')
+    if (port > DEFAULT_PORT) return port
+  }
+}
+
+function upArguments(options: StoreOptions): string[] {
+  const disks = (options.disks ?? []).flatMap((disk) => ['--disk', disk])
+  const offset = String(options.port - DEFAULT_PORT)
+  return [
+    ...runtime(),
+    ...['up', '--data', options.dataFolder, '--port-offset', offset],
+    ...disks,
+    ...(options.extraArguments ?? []),
+  ]
+}
+
+/** The command itself, without the bootstrap that installs and builds. */
+function runtime(): string[] {
+  const main = siblingPath(import.meta.url, '../bin/main')
+  return main.endsWith('.ts') ? ['--import=tsx', main] : ['--enable-source-maps', main]
+}
+
+function collectOutput(child: ChildProcess): { text: () => string } {
+  let text = ''
+  const take = (piece: Buffer): void => {
+    text = (text + piece.toString()).slice(-OUTPUT_CHARS_MAX)
+  }
+  child.stdout?.on('data', take)
+  child.stderr?.on('data', take)
+  return { text: () => text }
+}
+
+async function untilReady(
+  child: ChildProcess,
+  watch: { readonly output: { text: () => string }; readonly exited: Promise<unknown> },
+): Promise<void> {
+  const deadline = AbortSignal.timeout(START_MS_MAX)
+  const dead = watch.exited.then(() => {
+    throw new Error(`swiftlet ended before it was ready:\n${watch.output.text()}`)
+  })
+  dead.catch(() => {})
+  while (!/^Swiftlet is ready/m.test(watch.output.text())) {
+    await Promise.race([once(child.stdout!, 'data', { signal: deadline }), dead])
+  }
+}
