@@ -91,6 +91,11 @@ export class Config {
     return value
   }
 
+  /** An object within this one; whoever reads it ends it. */
+  object(name: string): Config {
+    return new Config(this.#take(name), `${this.#place}: ${name}`)
+  }
+
   /** A list of objects, each read by `read` and ended. */
   list<T>(name: string, read: (config: Config) => T): readonly T[] {
     const value = this.#take(name)

@@ -133,6 +133,11 @@ export interface ListQuery {
   readonly prefix?: string
   /** Names that share what lies up to the first delimiter after the prefix are rolled up into one `subdir`. */
   readonly delimiter?: string
+  /**
+   * Swift's legacy pseudo-folder: only names directly below `path/`, without subdirs; replaces prefix and delimiter. An
+   * object whose name ends with the slash of a deeper folder is shown.
+   */
+  readonly path?: string
   readonly reverse?: boolean
 }
 

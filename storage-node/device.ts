@@ -1,0 +1,277 @@
+/**
+ * A device: one folder on one disk, with its shards, their shared index and the blobs. Opening it recovers every shard;
+ * an index that does not fit the logs is thrown away and made anew from them.
+ */
+import type { Clock } from '../common/clock.ts'
+import type { Disk } from '../common/disk.ts'
+import { ServiceError } from '../common/errors.ts'
+import type { KeyValue } from '../common/key-value.ts'
+import type { Log } from '../common/log.ts'
+import type { Random } from '../common/random.ts'
+import type { DeviceStatus } from '../common/storage-node.ts'
+import { type DeviceFormat, formatDevice, readFormat } from './device-format.ts'
+import { BlobStore } from './engine/blob-store.ts'
+import { decodeListId, readRange } from './engine/index-flush.ts'
+import { SPACES } from './engine/keys.ts'
+import type { KeyValueOpener } from './engine/level-store.ts'
+import type { RegisterId } from './engine/memtable.ts'
+import type { Shard, ShardProblem } from './engine/shard.ts'
+import { openShard } from './engine/shard-open.ts'
+
+export interface DeviceOptions {
+  /** The name by which the ring knows it. */
+  readonly name: string
+  readonly directory: string
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly random: Random
+  readonly opener: KeyValueOpener
+  readonly log?: Log | undefined
+  readonly segmentBytesMax?: number | undefined
+  /** Shards of a device that is formatted now; a power of two. */
+  readonly shards?: number | undefined
+  /** The shards that this thread owns; all by default. */
+  readonly ownShards?: readonly number[] | undefined
+}
+
+export const SEGMENT_BYTES_MAX = 256 * 1024 * 1024
+export const DEFAULT_SHARDS = 2
+/** So many problems are kept for the status; later ones only go to the log. */
+const PROBLEMS_MAX = 100
+/** Free space is asked for this often. */
+const SPACE_CHECK_MS = 1000
+
+export class Device {
+  readonly name: string
+  readonly directory: string
+  readonly format: DeviceFormat
+  readonly blobs: BlobStore
+  readonly #options: DeviceOptions
+  readonly #kv: KeyValue
+  readonly #shards = new Map<number, Shard>()
+  readonly #damage: string[] = []
+  #failure = ''
+  #space = { bytesTotal: 0, bytesFree: Number.MAX_SAFE_INTEGER }
+  #spaceAtMs = Number.NEGATIVE_INFINITY
+  #spaceCheck: Promise<void> | null = null
+
+  private constructor(options: DeviceOptions, format: DeviceFormat, kv: KeyValue) {
+    this.name = options.name
+    this.directory = options.directory
+    this.format = format
+    this.#options = options
+    this.#kv = kv
+    this.blobs = new BlobStore(options)
+  }
+
+  /** Formats the folder if it is empty, recovers the device and returns it ready to serve. */
+  static async open(options: DeviceOptions): Promise<Device> {
+    const { disk, directory, opener } = options
+    const shards = options.shards ?? DEFAULT_SHARDS
+    const format =
+      (await readFormat(disk, directory)) ?? (await formatDevice(directory, { ...options, shards }))
+    const path = `${directory}/idx`
+    const first = await openStore(options, path)
+    const device = new Device(options, format, first)
+    if (await device.#openShards()) return device
+    await device.#closeShards()
+    await first.close()
+    options.log?.warn('index-rebuild', { device: options.name, path })
+    await opener.destroy(path)
+    const second = new Device(options, format, await opener.open(path))
+    if (await second.#openShards()) return second
+    throw new ServiceError('DeviceFailed', `the index of ${directory} cannot be rebuilt`)
+  }
+
+  /** The shard that owns a register or a list, by the first byte of its hash. */
+  shardOf(hash: string): Shard {
+    const shard = this.#shards.get(this.shardNumberOf(hash))
+    if (shard === undefined) {
+      throw new ServiceError('WrongThread', `device ${this.name}: shard of another thread`)
+    }
+    return shard
+  }
+
+  shardNumberOf(hash: string): number {
+    return (hash.charCodeAt(0) * this.format.shards) >> 8
+  }
+
+  get shards(): ReadonlyMap<number, Shard> {
+    return this.#shards
+  }
+
+  get store(): KeyValue {
+    return this.#kv
+  }
+
+  /** Throws DeviceFull when the reserve is reached: deletes go on, and compaction has room to work. */
+  assertSpace(bytes: number): void {
+    this.#checkSpace()
+    if (this.#space.bytesFree - bytes < this.reserveBytes) {
+      throw new ServiceError('DeviceFull', `device ${this.name} is full`, { status: 507 })
+    }
+  }
+
+  /** Two segments for compaction and some room for the index, but no more than a tenth of a small disk. */
+  get reserveBytes(): number {
+    const segmentBytes = this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX
+    return Math.min(2 * segmentBytes + 64 * 1024 * 1024, Math.floor(this.#space.bytesTotal / 10))
+  }
+
+  #checkSpace(): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (nowMs - this.#spaceAtMs < SPACE_CHECK_MS || this.#spaceCheck !== null) return
+    this.#spaceCheck = this.refreshSpace().finally(() => {
+      this.#spaceCheck = null
+    })
+  }
+
+  async refreshSpace(): Promise<void> {
+    try {
+      this.#space = await this.#options.disk.space(this.directory)
+    } catch (error) {
+      this.#note({ kind: 'device', message: 'free space cannot be read', cause: error })
+    }
+    this.#spaceAtMs = this.#options.clock.monotonicMs()
+  }
+
+  async status(): Promise<DeviceStatus> {
+    await this.refreshSpace()
+    const { bytesTotal, bytesFree } = this.#space
+    const isFull = bytesFree < this.reserveBytes
+    let segments = 0
+    let items = 0
+    for (const shard of this.#shards.values()) {
+      segments += shard.segmentIds.size
+      items += shard.index.active.entries.size
+    }
+    return {
+      device: this.name,
+      state: this.#failure !== '' ? 'read-only' : isFull ? 'full' : 'online',
+      reason: this.#failure !== '' ? this.#failure : isFull ? 'free space is at the reserve' : '',
+      bytesTotal,
+      bytesFree,
+      items,
+      rows: 0,
+      segments,
+      damage: [...this.#damage],
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#closeShards()
+    await this.#kv.close()
+  }
+
+  /** False if the index does not fit the logs. */
+  async #openShards(): Promise<boolean> {
+    const { disk, clock, log, name } = this.#options
+    const numbers =
+      this.#options.ownShards ?? Array.from({ length: this.format.shards }, (_, i) => i)
+    await this.refreshSpace()
+    for (const number of numbers) {
+      const opened = await openShard({
+        disk,
+        clock,
+        kv: this.#kv,
+        blobs: this.blobs,
+        directory: `${this.directory}/seg`,
+        deviceUuid: this.format.uuid,
+        shard: number,
+        segmentBytesMax: this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX,
+        report: (problem) => this.#note(problem),
+      })
+      if (opened === null) return false
+      const { shard, recovery } = opened
+      this.#shards.set(number, shard)
+      for (const damage of recovery.damage) {
+        const where = `segment ${damage.segmentId} of shard ${number}, bytes ${damage.from} to ${damage.to}`
+        this.#note({
+          kind: 'damage',
+          message: `${damage.cause === 'rot' ? 'damage' : 'a torn or damaged write'} in ${where}`,
+        })
+      }
+      const { records, newCuts } = recovery
+      if (records > 0)
+        log?.info('replayed', { device: name, shard: number, records, cuts: newCuts.length })
+    }
+    await this.#loadMarkers()
+    return true
+  }
+
+  /** What was not settled at the last flush: unconfirmed rows and items, totals not yet reported. */
+  async #loadMarkers(): Promise<void> {
+    const nowMs = this.#options.clock.monotonicMs()
+    const doubt = (hash: string) => this.#shards.get(this.shardNumberOf(hash))?.index
+    for (const [key, value] of await this.#readSpace(SPACES.unconfirmedRow)) {
+      const hash = key.toString('latin1', 1, 17)
+      const name = key.toString('latin1', 17)
+      const index = doubt(hash)
+      const row = index?.row(hash, name)
+      if (index === undefined || row == null || row.confirmed) continue
+      const list = decodeListId(hash, value)
+      index.unconfirmedRows.set(hash + name, { list, name, ballot: row.ballot, sinceMs: nowMs })
+    }
+    for (const [key] of await this.#readSpace(SPACES.unconfirmedEntry)) {
+      const id = registerIdOfKey(key)
+      doubt(id.hash)?.doubtStoredEntry(id)
+    }
+    for (const [key, value] of await this.#readSpace(SPACES.changedList)) {
+      const hash = key.toString('latin1', 1, 17)
+      doubt(hash)?.changedLists.set(hash, decodeListId(hash, value))
+    }
+  }
+
+  async #readSpace(space: number): Promise<(readonly [Buffer, Uint8Array])[]> {
+    const prefix = Buffer.from([space])
+    const found = await readRange(this.#kv, prefix)
+    return found.map(([key, value]) => [Buffer.from(key), value] as const)
+  }
+
+  async #closeShards(): Promise<void> {
+    for (const shard of this.#shards.values()) await shard.close()
+  }
+
+  #note(problem: ShardProblem): void {
+    const { kind, message, cause } = problem
+    this.#options.log?.error(`device-${kind}`, {
+      device: this.name,
+      message,
+      cause: String(cause ?? ''),
+    })
+    if (
+      kind === 'damage' &&
+      this.#damage.length < PROBLEMS_MAX &&
+      !this.#damage.includes(message)
+    ) {
+      this.#damage.push(message)
+    }
+    if (kind === 'device') this.#failure = message
+  }
+
+  /** The last write went well: the device is back. */
+  recovered(): void {
+    this.#failure = ''
+  }
+}
+
+function registerIdOfKey(key: Buffer): RegisterId {
+  return {
+    kind: key[1]!,
+    policy: key.readUInt16BE(2),
+    placement: key.readUInt32BE(4),
+    hash: key.toString('latin1', 8, 24),
+  }
+}
+
+async function openStore(options: DeviceOptions, path: string): Promise<KeyValue> {
+  const { opener, log, name } = options
+  try {
+    return await opener.open(path)
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'DeviceInUse') throw error
+    log?.warn('index-damaged', { device: name, path, cause: String(error) })
+    await opener.destroy(path)
+    return opener.open(path)
+  }
+}

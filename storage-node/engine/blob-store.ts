@@ -1,0 +1,307 @@
+/**
+ * The bodies that are too long for the log, one immutable file each. Any thread may write and read them; only the
+ * record that refers to a blob, committed by the shard's owner, makes it part of the store. A blob without a record is
+ * an orphan: thrown away when its writer gives up, quarantined by the scrubber when a crash left it.
+ */
+import assert from 'node:assert'
+import type { Disk, DiskFile } from '../../common/disk.ts'
+import { ServiceError } from '../../common/errors.ts'
+import type { Random } from '../../common/random.ts'
+import type { BodyReader } from '../../common/storage-node.ts'
+import {
+  BLOB_CHUNK_BYTES,
+  BLOB_FOOTER_BYTES,
+  blobSeed,
+  blobTailBytes,
+  chunkChecksum,
+  decodeBlobFooter,
+  decodeBlobTable,
+  encodeBlobTail,
+} from './blob-format.ts'
+import { deviceError } from './device-error.ts'
+
+/** Written and read in pieces of this size. */
+const PIECE_BYTES = 1024 * 1024
+/** Synced on the way at this distance, so that the last sync is short and dirty memory bounded. */
+const SYNC_EVERY_BYTES = 64 * 1024 * 1024
+const FOLDER_COUNT = 256
+
+export interface BlobStoreOptions {
+  readonly disk: Disk
+  readonly random: Random
+  /** The device's folder; blobs lie below `blob/`. */
+  readonly directory: string
+}
+
+export class BlobStore {
+  readonly #disk: Disk
+  readonly #random: Random
+  readonly #directory: string
+  readonly #syncs = new Map<string, { running: Promise<void>; next: Promise<void> | null }>()
+  #folder = 0
+
+  constructor(options: BlobStoreOptions) {
+    this.#disk = options.disk
+    this.#random = options.random
+    this.#directory = options.directory
+  }
+
+  /** Makes the folders; once for a device. */
+  static async format(disk: Disk, directory: string): Promise<void> {
+    for (let i = 0; i < FOLDER_COUNT; i++) await disk.makeDirectory(`${directory}/blob/${hex2(i)}`)
+    await disk.syncDirectory(`${directory}/blob`)
+  }
+
+  pathOf(blobId: string): string {
+    return `${this.#directory}/blob/${blobId.slice(0, 2)}/${blobId}`
+  }
+
+  /** Ids of the blobs in one of the 256 folders, with no regard to whether a record owns them. */
+  async list(folder: number): Promise<readonly string[]> {
+    const names = await this.#disk.list(`${this.#directory}/blob/${hex2(folder)}`)
+    return names.filter((name) => /^[0-9a-f]{16}$/.test(name))
+  }
+
+  async create(): Promise<BlobWriter> {
+    // One folder serves for a while, so that blobs written together share the sync of their folder.
+    this.#folder = (this.#folder + (this.#random.below(64) === 0 ? 1 : 0)) % FOLDER_COUNT
+    const tail = Buffer.from(this.#random.bytes(7)).toString('hex')
+    const blobId = `${hex2(this.#folder)}${tail}`
+    try {
+      const file = await this.#disk.open(this.pathOf(blobId), 'create')
+      return new BlobWriter(this, blobId, file)
+    } catch (cause) {
+      throw deviceError(cause)
+    }
+  }
+
+  /** Opens a blob for reading and verifies its tail. */
+  async open(blobId: string, dataBytes: number): Promise<BodyReader> {
+    const path = this.pathOf(blobId)
+    let file: DiskFile
+    try {
+      file = await this.#disk.open(path, 'read')
+    } catch (cause) {
+      throw corrupt(`blob ${path} cannot be opened`, cause)
+    }
+    try {
+      const checksums = await readTable(file, this.#disk, blobSeed(blobId), dataBytes)
+      return new BlobReader({ file, dataBytes, checksums, seed: blobSeed(blobId) })
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  /** Removes a blob that no record refers to any more; its readers are not disturbed. */
+  async remove(blobId: string): Promise<void> {
+    await this.#disk.remove(this.pathOf(blobId))
+  }
+
+  /** Moves a blob aside, to be looked at. */
+  async quarantine(blobId: string): Promise<void> {
+    await this.#disk.makeDirectory(`${this.#directory}/quarantine`)
+    await this.#disk.rename(this.pathOf(blobId), `${this.#directory}/quarantine/${blobId}.blob`)
+  }
+
+  /** Makes the names in the blob's folder durable; calls that come together share one sync. */
+  syncFolder(blobId: string): Promise<void> {
+    const folder = `${this.#directory}/blob/${blobId.slice(0, 2)}`
+    const state = this.#syncs.get(folder)
+    if (state === undefined) {
+      const running = this.#disk.syncDirectory(folder).finally(() => this.#nextSync(folder))
+      this.#syncs.set(folder, { running, next: null })
+      return running
+    }
+    // The one that runs may have begun before our file was there: wait for the one after it.
+    state.next ??= state.running.catch(() => {}).then(() => this.#syncs.get(folder)!.running)
+    return state.next
+  }
+
+  #nextSync(folder: string): void {
+    const state = this.#syncs.get(folder)
+    if (state?.next == null) {
+      this.#syncs.delete(folder)
+      return
+    }
+    const running = this.#disk.syncDirectory(folder).finally(() => this.#nextSync(folder))
+    this.#syncs.set(folder, { running, next: null })
+  }
+}
+
+/** A body on its way to disk. */
+export class BlobWriter {
+  readonly blobId: string
+  readonly #store: BlobStore
+  readonly #file: DiskFile
+  readonly #checksums: bigint[] = []
+  readonly #seed: bigint
+  readonly #buffer = Buffer.allocUnsafeSlow(PIECE_BYTES)
+  #filled = 0
+  #written = 0
+  #synced = 0
+  #isOver = false
+
+  constructor(store: BlobStore, blobId: string, file: DiskFile) {
+    this.#store = store
+    this.blobId = blobId
+    this.#file = file
+    this.#seed = blobSeed(blobId)
+  }
+
+  get bytes(): number {
+    return this.#written + this.#filled
+  }
+
+  /** The piece may be reused when this resolves. */
+  async write(piece: Uint8Array): Promise<void> {
+    assert(!this.#isOver, 'the blob is still open')
+    let from = 0
+    while (from < piece.length) {
+      const count = Math.min(PIECE_BYTES - this.#filled, piece.length - from)
+      this.#buffer.set(piece.subarray(from, from + count), this.#filled)
+      this.#filled += count
+      from += count
+      if (this.#filled === PIECE_BYTES) await this.#writeOut()
+    }
+  }
+
+  /** Makes the body and its name durable; `meta` is JSON text for the footer. */
+  async finish(meta: string): Promise<void> {
+    this.#isOver = true
+    try {
+      await this.#writeOut()
+      const [checksums, dataBytes, seed] = [this.#checksums, this.#written, this.#seed]
+      const tail = encodeBlobTail({ checksums, meta, dataBytes, seed })
+      await this.#file.write([tail], this.#written)
+      await Promise.all([this.#file.sync(), this.#store.syncFolder(this.blobId)])
+      await this.#file.close()
+    } catch (cause) {
+      await this.#discard()
+      throw deviceError(cause)
+    }
+  }
+
+  /** Throws the body away; nothing after `finish`. */
+  async abort(): Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    await this.#discard()
+  }
+
+  async #writeOut(): Promise<void> {
+    if (this.#filled === 0) return
+    const piece = this.#buffer.subarray(0, this.#filled)
+    for (let at = 0; at < piece.length; at += BLOB_CHUNK_BYTES) {
+      const chunk = piece.subarray(at, at + BLOB_CHUNK_BYTES)
+      this.#checksums.push(chunkChecksum(chunk, this.#checksums.length, this.#seed))
+    }
+    try {
+      await this.#file.write([piece], this.#written)
+      this.#written += piece.length
+      this.#filled = 0
+      if (this.#written - this.#synced >= SYNC_EVERY_BYTES) {
+        await this.#file.sync()
+        this.#synced = this.#written
+      }
+    } catch (cause) {
+      throw deviceError(cause)
+    }
+  }
+
+  async #discard(): Promise<void> {
+    await this.#file.close().catch(() => {})
+    // What stays behind is an orphan, found by the scrubber.
+    await this.#store.remove(this.blobId).catch(() => {})
+  }
+}
+
+class BlobReader implements BodyReader {
+  readonly bytes: number
+  readonly #file: DiskFile
+  readonly #checksums: readonly bigint[]
+  readonly #seed: bigint
+  #users = 0
+  #isClosed = false
+
+  constructor(options: {
+    readonly file: DiskFile
+    readonly dataBytes: number
+    readonly checksums: readonly bigint[]
+    readonly seed: bigint
+  }) {
+    this.bytes = options.dataBytes
+    this.#file = options.file
+    this.#checksums = options.checksums
+    this.#seed = options.seed
+  }
+
+  async *stream(start: number, end: number): AsyncGenerator<Uint8Array> {
+    assert(start >= 0 && end <= this.bytes, 'the range lies within the body')
+    this.#users++
+    try {
+      let at = start
+      while (at < end) {
+        const from = at - (at % BLOB_CHUNK_BYTES)
+        const piece = await this.#readPiece(from, Math.min(from + PIECE_BYTES, this.bytes))
+        const last = Math.min(end - from, piece.length)
+        yield piece.subarray(at - from, last)
+        at = from + last
+      }
+    } finally {
+      this.#users--
+      if (this.#isClosed && this.#users === 0) await this.#file.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    if (this.#users === 0) await this.#file.close()
+  }
+
+  /** Whole chunks, verified. */
+  async #readPiece(from: number, to: number): Promise<Buffer> {
+    const piece = Buffer.allocUnsafeSlow(to - from)
+    const count = await this.#file.read(piece, from).catch((cause: unknown) => {
+      throw corrupt(`blob ${this.#file.path} cannot be read at ${from}`, cause)
+    })
+    if (count !== piece.length) throw corrupt(`blob ${this.#file.path} is too short`)
+    for (let at = 0; at < piece.length; at += BLOB_CHUNK_BYTES) {
+      const index = (from + at) / BLOB_CHUNK_BYTES
+      const chunk = piece.subarray(at, at + BLOB_CHUNK_BYTES)
+      if (chunkChecksum(chunk, index, this.#seed) !== this.#checksums[index]) {
+        throw corrupt(`blob ${this.#file.path} is damaged at ${from + at}`)
+      }
+    }
+    return piece
+  }
+}
+
+async function readTable(
+  file: DiskFile,
+  disk: Disk,
+  seed: bigint,
+  dataBytes: number,
+): Promise<bigint[]> {
+  const size = (await disk.sizeOf(file.path)) ?? 0
+  const footerBytes = Buffer.alloc(BLOB_FOOTER_BYTES)
+  await file.read(footerBytes, Math.max(0, size - BLOB_FOOTER_BYTES))
+  const footer = decodeBlobFooter(footerBytes, seed)
+  if (footer === null || footer.dataBytes !== dataBytes) {
+    throw corrupt(`blob ${file.path} has no valid footer`)
+  }
+  const tail = Buffer.alloc(blobTailBytes(footer))
+  await file.read(tail, size - tail.length)
+  const table = size === dataBytes + tail.length ? decodeBlobTable(tail, footer, seed) : null
+  if (table === null) throw corrupt(`blob ${file.path} has a damaged checksum table`)
+  return table
+}
+
+function corrupt(message: string, cause?: unknown): ServiceError {
+  return new ServiceError('CorruptData', message, { status: 500, cause })
+}
+
+function hex2(value: number): string {
+  return value.toString(16).padStart(2, '0')
+}

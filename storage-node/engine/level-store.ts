@@ -1,0 +1,98 @@
+import { rm } from 'node:fs/promises'
+import { Level } from 'level'
+import { ServiceError, systemErrorCode } from '../../common/errors.ts'
+import type {
+  KeyRange,
+  KeyValue,
+  KeyValueIterator,
+  KeyValueOperation,
+} from '../../common/key-value.ts'
+
+/** Opens and removes the key-value stores that indexes live in. */
+export interface KeyValueOpener {
+  /** Throws DeviceInUse if another process has it, anything else if it is damaged. */
+  open(path: string): Promise<KeyValue>
+  /** Removes it from the disk. */
+  destroy(path: string): Promise<void>
+}
+
+type Database = Level<Uint8Array, Uint8Array>
+
+/** LevelDB, one handle shared by all threads of the process. */
+export const levelOpener: KeyValueOpener = {
+  async open(path) {
+    // The options of classic-level go through; `level` types only the common ones.
+    const options = {
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+      multithreading: true,
+      compression: false,
+      cacheSize: 64 * 1024 * 1024,
+      writeBufferSize: 8 * 1024 * 1024,
+    }
+    const db: Database = new Level<Uint8Array, Uint8Array>(path, options as object)
+    try {
+      await db.open()
+    } catch (error) {
+      throw isLocked(error)
+        ? new ServiceError('DeviceInUse', 'the index is locked by another process', {
+            cause: error,
+          })
+        : error
+    }
+    return new LevelStore(db)
+  },
+  destroy: (path) => rm(path, { recursive: true, force: true }),
+}
+
+function isLocked(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined
+  return systemErrorCode(error) === 'LEVEL_LOCKED' || systemErrorCode(cause) === 'LEVEL_LOCKED'
+}
+
+class LevelStore implements KeyValue {
+  readonly #db: Database
+
+  constructor(db: Database) {
+    this.#db = db
+  }
+
+  getSync(key: Uint8Array): Uint8Array | undefined {
+    return this.#db.getSync(key)
+  }
+
+  async batch(
+    operations: readonly KeyValueOperation[],
+    options: { readonly sync: boolean },
+  ): Promise<void> {
+    await this.#db.batch(operations as KeyValueOperation[], options as object)
+  }
+
+  iterate(range: KeyRange): KeyValueIterator {
+    return new LevelIterator(this.#db.iterator(range))
+  }
+
+  close(): Promise<void> {
+    return this.#db.close()
+  }
+}
+
+class LevelIterator implements KeyValueIterator {
+  readonly #iterator: ReturnType<Database['iterator']>
+
+  constructor(iterator: ReturnType<Database['iterator']>) {
+    this.#iterator = iterator
+  }
+
+  next(count: number): Promise<[Uint8Array, Uint8Array][]> {
+    return this.#iterator.nextv(count) as Promise<[Uint8Array, Uint8Array][]>
+  }
+
+  seek(key: Uint8Array): void {
+    this.#iterator.seek(key)
+  }
+
+  close(): Promise<void> {
+    return this.#iterator.close()
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * What the log of a shard says after a start. Segments are read from the newest to the oldest, because a newer one
+ * knows where an older one ends (CUT) and up to where it was durable (durableUpTo). Applying records needs no order:
+ * the index keeps the one with the highest ballot.
+ *
+ * Damage is one of two things. Below a position that a later record knew to be durable it is rot of something that
+ * may have been acknowledged: it is reported and stays where it is, to be repaired from a replica. Otherwise it is a
+ * torn write of a batch that was never acknowledged: it is noted as dead, for good, by a CUT record that must be
+ * durable before anything is served - else the next crash would take the same torn bytes for rot, because newer
+ * segments carry a durableUpTo beyond them. Valid records behind torn ones are kept: nobody was promised that they
+ * are not there, and should the medium have lost the last acknowledged batch, they are all that is left of it.
+ */
+import type { Disk } from '../../common/disk.ts'
+import { type Cut, type LogPosition, type Place, RECORD_TYPES, type RecordHead } from './record.ts'
+import { SEGMENT_HEADER_BYTES, segmentSeed } from './segment-header.ts'
+import { type ScanItem, scanSegment } from './segment-scan.ts'
+
+export interface Damage {
+  readonly segmentId: number
+  readonly from: number
+  readonly to: number
+  /** `rot`: of data that was durable. `ambiguous`: a torn write, or rot of the very last batch. */
+  readonly cause: 'rot' | 'ambiguous'
+}
+
+export interface RecoveryReport {
+  readonly records: number
+  readonly damage: readonly Damage[]
+  /** Where segments that were not sealed end; to be written as CUT records before serving. */
+  readonly newCuts: readonly Cut[]
+  /** All known cuts by segment, the new ones included. */
+  readonly cuts: ReadonlyMap<number, Cut>
+}
+
+export interface RecoveryOptions {
+  readonly disk: Disk
+  readonly pathOf: (segmentId: number) => string
+  readonly deviceUuid: string
+  readonly shard: number
+  /** Ids of the segments that exist, in any order. */
+  readonly segmentIds: readonly number[]
+  /** Replay begins here; null: from the very beginning. */
+  readonly checkpoint: LogPosition | null
+  /** Cuts known from earlier recoveries. */
+  readonly cuts?: ReadonlyMap<number, Cut>
+  /** Called for each valid record, in no particular order. */
+  readonly apply: (head: RecordHead, meta: string, place: Place) => void
+  /** Awaited now and then, to let the index be flushed during a long replay. */
+  readonly pause?: () => Promise<void>
+}
+
+/** So many records are applied between two pauses. */
+const PAUSE_RECORDS = 4096
+
+/** Scans the log behind the checkpoint and applies every record that counts. */
+export async function recoverLog(options: RecoveryOptions): Promise<RecoveryReport> {
+  const state: RecoveryState = {
+    durable: { segmentId: 0, offset: 0 },
+    cuts: new Map(options.cuts ?? []),
+    damage: [],
+    newCuts: [],
+    records: 0,
+  }
+  const newestFirst = [...options.segmentIds].sort((a, b) => b - a)
+  for (const segmentId of newestFirst) {
+    if (options.checkpoint !== null && segmentId < options.checkpoint.segmentId) break
+    await recoverSegment(segmentId, options, state)
+  }
+  return state
+}
+
+interface RecoveryState {
+  durable: LogPosition
+  readonly cuts: Map<number, Cut>
+  readonly damage: Damage[]
+  readonly newCuts: Cut[]
+  records: number
+}
+
+async function recoverSegment(
+  segmentId: number,
+  options: RecoveryOptions,
+  state: RecoveryState,
+): Promise<void> {
+  const { disk, pathOf, deviceUuid, shard, checkpoint } = options
+  const known = state.cuts.get(segmentId)
+  const damaged: DamageItem[] = []
+  let validEnd = checkpoint?.segmentId === segmentId ? checkpoint.offset : SEGMENT_HEADER_BYTES
+  let isSealed = false
+  const items = scanSegment({
+    disk,
+    path: pathOf(segmentId),
+    seed: segmentSeed(deviceUuid, shard, segmentId),
+    from: validEnd,
+    ...(known !== undefined && { to: known.offset }),
+  })
+  for await (const item of items) {
+    if (item.kind === 'damage') {
+      if (!isInHole(item, known)) damaged.push(item)
+      continue
+    }
+    isSealed = item.head.type === RECORD_TYPES.seal
+    validEnd = item.offset + item.head.recordBytes
+    applyItem(item, segmentId, options, state)
+    if (state.records % PAUSE_RECORDS === 0) await options.pause?.()
+  }
+  const torn = judgeDamage(damaged, { segmentId, validEnd }, state)
+  if (torn.length === 0 && (isSealed || known !== undefined)) return
+  const cut: Cut = {
+    segmentId,
+    offset: known?.offset ?? Math.max(validEnd, rotEnd(segmentId, state)),
+    holes: [...(known?.holes ?? []), ...torn],
+  }
+  state.newCuts.push(cut)
+  state.cuts.set(segmentId, cut)
+}
+
+type DamageItem = ScanItem & { readonly kind: 'damage' }
+
+function applyItem(
+  item: ScanItem & { readonly kind: 'record' },
+  segmentId: number,
+  options: RecoveryOptions,
+  state: RecoveryState,
+): void {
+  const { head, meta, offset } = item
+  if (isBefore(state.durable, head.durableUpTo)) state.durable = head.durableUpTo
+  if (head.type === RECORD_TYPES.cut) noteCut(state, JSON.parse(meta) as Cut)
+  state.records++
+  options.apply(head, meta, { segmentId, offset, bytes: head.recordBytes })
+}
+
+/** Cuts only grow: a later one of the same segment has all the holes of an earlier one. */
+function noteCut(state: RecoveryState, cut: Cut): void {
+  const known = state.cuts.get(cut.segmentId)
+  if (known === undefined || cut.holes.length > known.holes.length) {
+    state.cuts.set(cut.segmentId, cut)
+  }
+}
+
+/** Reports the damage; returns the stretches that are torn writes with valid records behind them. */
+function judgeDamage(
+  damaged: readonly DamageItem[],
+  segment: { readonly segmentId: number; readonly validEnd: number },
+  state: RecoveryState,
+): (readonly [number, number])[] {
+  const holes: (readonly [number, number])[] = []
+  const { segmentId, validEnd } = segment
+  for (const { from, to } of damaged) {
+    if (isBefore({ segmentId, offset: from }, state.durable)) {
+      state.damage.push({ segmentId, from, to, cause: 'rot' })
+    } else if (from < validEnd) {
+      state.damage.push({ segmentId, from, to, cause: 'ambiguous' })
+      holes.push([from, to])
+    }
+    // Else it is the tail behind the last valid record: what a crash ordinarily leaves.
+  }
+  return holes
+}
+
+/** The end of the segment's last rotten stretch: the scrubber is to find it again. */
+function rotEnd(segmentId: number, state: RecoveryState): number {
+  const rotten = state.damage.filter((d) => d.segmentId === segmentId && d.cause === 'rot')
+  return Math.max(0, ...rotten.map(({ to }) => to))
+}
+
+function isInHole(item: DamageItem, cut: Cut | undefined): boolean {
+  return cut?.holes.some(([from, to]) => item.from >= from && item.to <= to) ?? false
+}
+
+function isBefore(a: LogPosition, b: LogPosition): boolean {
+  return a.segmentId === b.segmentId ? a.offset < b.offset : a.segmentId < b.segmentId
+}

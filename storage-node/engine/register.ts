@@ -1,0 +1,213 @@
+/** Pure rules of a register: what a write makes of the record that is there, and how a record becomes an ItemInfo. */
+import { type Condition, type ConditionSubject, evaluateCondition } from '../../common/condition.ts'
+import { ITEM_KINDS, type ItemKey } from '../../common/item.ts'
+import type { ItemInfo, ItemMeta, ItemWrite } from '../../common/storage-node.ts'
+import { type Entry, NO_BLOB } from './entry.ts'
+import type { RegisterId } from './memtable.ts'
+import {
+  type Place,
+  RECORD_FLAGS,
+  RECORD_TYPES,
+  type RecordDraft,
+  type RecordHead,
+} from './record.ts'
+
+/** The metadata JSON of a register's record. */
+interface RegisterMeta {
+  readonly n: string
+  readonly t?: string
+  readonly e?: string
+  readonly h?: Readonly<Record<string, string>>
+  readonly b?: string
+}
+
+export function registerIdOf(item: ItemKey): RegisterId {
+  const { policy, placement, hash } = item
+  return { kind: ITEM_KINDS.indexOf(item.kind), policy, placement, hash }
+}
+
+/** Where a body is when a write commits. */
+export type BodyPlace =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'inline'; readonly data: Uint8Array }
+  | { readonly kind: 'blob'; readonly blobId: string; readonly bytes: number }
+
+/** A record about to be written. */
+export interface NewRecord {
+  readonly stamp: ItemInfo['stamp']
+  readonly metaStamp: ItemInfo['stamp']
+  readonly ballot: ItemInfo['ballot']
+  readonly writeId: string
+  readonly deleted: boolean
+  readonly meta: ItemMeta
+  readonly body: BodyPlace
+}
+
+export function draftOf(item: ItemKey, record: NewRecord): RecordDraft {
+  const { body, meta, deleted } = record
+  const blob = body.kind === 'blob' ? body.blobId : undefined
+  const json: RegisterMeta = {
+    n: item.name,
+    ...(meta.contentType !== undefined && { t: meta.contentType }),
+    ...(meta.etag !== undefined && { e: meta.etag }),
+    h: meta.headers,
+    ...(blob !== undefined && { b: blob }),
+  }
+  const expires = 'x-delete-at' in meta.headers && item.kind === 'object'
+  return {
+    type: deleted
+      ? RECORD_TYPES.tombstone
+      : blob !== undefined
+        ? RECORD_TYPES.putBlob
+        : RECORD_TYPES.putInline,
+    flags: expires ? RECORD_FLAGS.expires : 0,
+    kind: ITEM_KINDS.indexOf(item.kind),
+    policy: item.policy,
+    hash: item.hash,
+    placement: item.placement,
+    stamp: record.stamp,
+    metaStamp: record.metaStamp,
+    ballot: record.ballot,
+    writeId: record.writeId,
+    dataBytes: bodyBytes(body),
+    meta: JSON.stringify(json),
+    data: body.kind === 'inline' && body.data.length > 0 ? body.data : null,
+  }
+}
+
+export function bodyBytes(body: BodyPlace): number {
+  if (body.kind === 'inline') return body.data.length
+  return body.kind === 'blob' ? body.bytes : 0
+}
+
+/** The index entry of a draft once it has its place. */
+export function entryOfDraft(draft: RecordDraft, record: NewRecord, place: Place): Entry {
+  return {
+    place,
+    type: draft.type,
+    flags: draft.flags,
+    stamp: draft.stamp,
+    ballot: draft.ballot,
+    promised: ZERO,
+    writeId: draft.writeId,
+    dataBytes: draft.dataBytes,
+    deleteAt: draft.flags & RECORD_FLAGS.expires ? deleteAtOf(record.meta.headers) : 0,
+    blobId: record.body.kind === 'blob' ? record.body.blobId : NO_BLOB,
+    confirmed: draft.kind === 0,
+  }
+}
+
+const ZERO = { ticks: 0, proposer: 0 } as const
+
+/** The index entry of a record found in the log. */
+export function entryOfRecord(head: RecordHead, meta: string, place: Place): Entry {
+  const hasBlob = head.type === RECORD_TYPES.putBlob
+  const expires = (head.flags & RECORD_FLAGS.expires) !== 0
+  // Parsing is left out for the many records that need nothing from their metadata.
+  const json = hasBlob || expires ? (JSON.parse(meta) as RegisterMeta) : { n: '' }
+  return {
+    place,
+    type: head.type,
+    flags: head.flags,
+    stamp: head.stamp,
+    ballot: head.ballot,
+    promised: ZERO,
+    writeId: head.writeId,
+    dataBytes: head.dataBytes,
+    deleteAt: expires ? deleteAtOf(json.h ?? {}) : 0,
+    blobId: json.b ?? NO_BLOB,
+    confirmed: head.kind === 0,
+  }
+}
+
+function deleteAtOf(headers: Readonly<Record<string, string>>): number {
+  const seconds = Number(headers['x-delete-at'])
+  return Number.isSafeInteger(seconds) && seconds > 0 ? Math.min(seconds, 2 ** 47) : 0
+}
+
+/** The record as the interface shows it. */
+export function infoOfRecord(head: RecordHead, meta: string): ItemInfo {
+  const { n, t, e, h } = JSON.parse(meta) as RegisterMeta
+  return {
+    name: n,
+    policy: head.policy,
+    deleted: head.type === RECORD_TYPES.tombstone,
+    stamp: head.stamp,
+    metaStamp: head.metaStamp,
+    ballot: head.ballot,
+    writeId: head.writeId,
+    bytes: head.dataBytes,
+    meta: {
+      ...(e !== undefined && { etag: e }),
+      ...(t !== undefined && { contentType: t }),
+      headers: h ?? {},
+    },
+  }
+}
+
+export function infoOfNew(item: ItemKey, record: NewRecord): ItemInfo {
+  return {
+    name: item.name,
+    policy: item.policy,
+    deleted: record.deleted,
+    stamp: record.stamp,
+    metaStamp: record.metaStamp,
+    ballot: record.ballot,
+    writeId: record.writeId,
+    bytes: bodyBytes(record.body),
+    meta: record.meta,
+  }
+}
+
+/** Whether the entry is a record that a client would see at this time. */
+export function isLive(entry: Entry | null, nowSeconds: number): boolean {
+  if (entry === null) return false
+  if (entry.type !== RECORD_TYPES.putInline && entry.type !== RECORD_TYPES.putBlob) return false
+  return entry.deleteAt === 0 || entry.deleteAt > nowSeconds
+}
+
+/** Whether the condition can be judged by whether an item exists, without reading it. */
+export function needsOnlyExistence(condition: Condition): boolean {
+  const { ifMatch, ifNoneMatch, ifModifiedSince, ifUnmodifiedSince, ifDeleteAt } = condition
+  if (ifModifiedSince ?? ifUnmodifiedSince ?? ifDeleteAt) return false
+  return isStar(ifMatch) && isStar(ifNoneMatch)
+}
+
+function isStar(etags: readonly string[] | undefined): boolean {
+  return etags === undefined || (etags.length === 1 && etags[0] === '*')
+}
+
+/** Whether the write may go on, the current live item being `current` (null: none). */
+export function conditionHolds(condition: Condition, current: ConditionSubject | null): boolean {
+  return evaluateCondition(condition, current) === 'holds'
+}
+
+export function subjectOf(info: ItemInfo): ConditionSubject {
+  const deleteAt = deleteAtOf(info.meta.headers)
+  const ticks = Math.max(info.stamp.ticks, info.metaStamp.ticks)
+  return { etag: info.meta.etag ?? '', ticks, ...(deleteAt > 0 && { deleteAt }) }
+}
+
+/** Headers that a POST on an object leaves as they are: what the system keeps there, not the user. */
+const KEPT_BY_POST = /^x-(object|container|account)-sysmeta-|^x-static-large-object$/
+
+/** The metadata after a POST (or a PUT on an existing account or container). */
+export function mergeMeta(write: ItemWrite, old: ItemMeta): ItemMeta {
+  return write.item.kind === 'object' ? replaceMeta(write.meta, old) : addMeta(write.meta, old)
+}
+
+function replaceMeta(update: ItemMeta, old: ItemMeta): ItemMeta {
+  const kept = Object.entries(old.headers).filter(([name]) => KEPT_BY_POST.test(name))
+  const contentType = update.contentType ?? old.contentType
+  return {
+    ...(old.etag !== undefined && { etag: old.etag }),
+    ...(contentType !== undefined && { contentType }),
+    headers: { ...Object.fromEntries(kept), ...update.headers },
+  }
+}
+
+function addMeta(update: ItemMeta, old: ItemMeta): ItemMeta {
+  const merged = { ...old.headers, ...update.headers }
+  const headers = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== ''))
+  return { ...old, headers }
+}

@@ -1,0 +1,110 @@
+/**
+ * A row of a listing, as the log and as the index hold it. In the log it is a record of type listRow whose metadata is
+ * the row as JSON; in the index a compact value under the list's hash and the name.
+ */
+import { xxh32 } from '../../common/checksum.ts'
+import type { ListRow } from '../../common/storage-node.ts'
+import { asBuffer, readStamp, writeStamp } from './entry.ts'
+import { RECORD_FLAGS, type RecordHead } from './record.ts'
+
+/** A row with what only the engine knows: which segment holds its record, and how long that is. */
+export interface StoredRow extends ListRow {
+  readonly segmentId: number
+  readonly recordBytes: number
+}
+
+/** The JSON in the log: short names, defaults left out. */
+interface RowMeta {
+  readonly l: string
+  readonly n: string
+  readonly b?: number
+  readonly c?: number
+  readonly e?: string
+  readonly t?: string
+}
+
+/** The metadata text of the row's record. `list` is the full name of its account or container. */
+export function rowMeta(list: string, row: ListRow): string {
+  const meta: RowMeta = {
+    l: list,
+    n: row.name,
+    ...(row.bytes !== 0 && { b: row.bytes }),
+    ...(row.count !== 0 && { c: row.count }),
+    ...(row.etag !== '' && { e: row.etag }),
+    ...(row.contentType !== '' && { t: row.contentType }),
+  }
+  return JSON.stringify(meta)
+}
+
+/** The row that a record of the log holds, and the name of its list. */
+export function rowOfRecord(
+  head: RecordHead,
+  meta: string,
+  segmentId: number,
+): { readonly list: string; readonly row: StoredRow } {
+  const { l, n, b = 0, c = 0, e = '', t = '' } = JSON.parse(meta) as RowMeta
+  const row: StoredRow = {
+    name: n,
+    stamp: head.stamp,
+    metaStamp: head.metaStamp,
+    ballot: head.ballot,
+    deleted: (head.flags & RECORD_FLAGS.deleted) !== 0,
+    confirmed: (head.flags & RECORD_FLAGS.confirmed) !== 0,
+    bytes: b,
+    count: c,
+    etag: e,
+    contentType: t,
+    policy: head.policy,
+    segmentId,
+    recordBytes: head.recordBytes,
+  }
+  return { list: l, row }
+}
+
+const FIXED_BYTES = 76
+
+/** The index value of a row; its name is in the key. */
+export function encodeRow(row: StoredRow): Buffer {
+  const etag = Buffer.from(row.etag, 'utf8')
+  const contentType = Buffer.from(row.contentType, 'utf8')
+  const bytes = Buffer.allocUnsafe(FIXED_BYTES + etag.length + contentType.length)
+  bytes.writeUInt32LE(row.segmentId, 4)
+  bytes.writeUInt32LE(row.recordBytes, 8)
+  bytes[12] = (row.deleted ? 1 : 0) | (row.confirmed ? 2 : 0)
+  bytes[13] = etag.length
+  bytes.writeUInt16LE(contentType.length, 14)
+  writeStamp(bytes, row.stamp, 16)
+  writeStamp(bytes, row.metaStamp, 32)
+  writeStamp(bytes, row.ballot, 48)
+  // The last four bytes of a stamp's field are free: the policy stands there.
+  bytes.writeUInt32LE(row.policy, 60)
+  bytes.writeUIntLE(row.bytes, 64, 6)
+  bytes.writeUIntLE(row.count, 70, 6)
+  etag.copy(bytes, FIXED_BYTES)
+  contentType.copy(bytes, FIXED_BYTES + etag.length)
+  bytes.writeUInt32LE(xxh32(bytes.subarray(4)), 0)
+  return bytes
+}
+
+/** Null if the value is damaged. `name` is the row's name from its key. */
+export function decodeRow(name: string, value: Uint8Array): StoredRow | null {
+  const bytes = asBuffer(value)
+  if (bytes.length < FIXED_BYTES) return null
+  if (bytes.readUInt32LE(0) !== xxh32(bytes.subarray(4))) return null
+  const etagEnd = FIXED_BYTES + bytes[13]!
+  return {
+    name,
+    segmentId: bytes.readUInt32LE(4),
+    recordBytes: bytes.readUInt32LE(8),
+    deleted: (bytes[12]! & 1) !== 0,
+    confirmed: (bytes[12]! & 2) !== 0,
+    stamp: readStamp(bytes, 16),
+    metaStamp: readStamp(bytes, 32),
+    ballot: readStamp(bytes, 48),
+    policy: bytes.readUInt32LE(60),
+    bytes: bytes.readUIntLE(64, 6),
+    count: bytes.readUIntLE(70, 6),
+    etag: bytes.toString('utf8', FIXED_BYTES, etagEnd),
+    contentType: bytes.toString('utf8', etagEnd, etagEnd + bytes.readUInt16LE(14)),
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * The index of one shard: which record is the newest of each register, which rows a listing has, and its totals. Two
+ * memtables (one taking changes, one being flushed) before the device's key-value store. All of it is derived from
+ * the log: it may be deleted at any time and is rebuilt by replay.
+ */
+
+import { ServiceError } from '../../common/errors.ts'
+import type { KeyValue } from '../../common/key-value.ts'
+import { compareStamps, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
+import { decodeEntry, type Entry } from './entry.ts'
+import { byteText, entryKey, listKey, SPACES } from './keys.ts'
+import { type EntrySlot, type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
+import { type Place, RECORD_TYPES } from './record.ts'
+import { decodeRow, type StoredRow } from './row.ts'
+import { SegmentUse } from './segment-use.ts'
+import { decodeTotals, emptyTotals, shiftTotals, type Totals } from './totals.ts'
+
+/** An unconfirmed row or register, and since when (monotonic milliseconds). */
+export interface Doubt {
+  readonly ballot: Stamp
+  readonly sinceMs: number
+}
+
+/** Totals of this many lists are kept in memory besides those that changed. */
+const TOTALS_CACHED_MAX = 20_000
+
+export class ShardIndex {
+  readonly #kv: KeyValue
+  readonly #nowMs: () => number
+  active = new Memtable()
+  /** The memtable being flushed, or null. */
+  flushing: Memtable | null = null
+  readonly use = new SegmentUse()
+  readonly #totals = new Map<string, Totals>()
+  /** List hash + name in byte text → since when. */
+  readonly unconfirmedRows = new Map<
+    string,
+    Doubt & { readonly list: ListId; readonly name: string }
+  >()
+  readonly unconfirmedEntries = new Map<string, Doubt & { readonly id: RegisterId }>()
+  /** Containers whose totals changed since they were last taken, by register key. */
+  readonly changedLists = new Map<string, ListId>()
+
+  constructor(kv: KeyValue, options: { readonly nowMs: () => number }) {
+    this.#kv = kv
+    this.#nowMs = options.nowMs
+  }
+
+  /** The register's entry, or null if nothing is known of it. */
+  entry(id: RegisterId): Entry | null {
+    const key = registerKey(id)
+    const slot = this.active.entries.get(key) ?? this.flushing?.entries.get(key)
+    if (slot === undefined) return this.storedEntry(id)
+    return slot.entry === NO_ENTRY ? null : slot.entry
+  }
+
+  /** The entry in the store below. */
+  storedEntry(id: RegisterId): Entry | null {
+    const value = this.#kv.getSync(entryKey(SPACES.entry, id))
+    if (value === undefined) return null
+    return decodeEntry(value) ?? damaged('an entry')
+  }
+
+  /** A row, deleted ones included; `name` in byte text. */
+  row(listHash: string, name: string): StoredRow | null {
+    const slot = this.active.row(listHash, name) ?? this.flushing?.row(listHash, name)
+    return slot === undefined ? this.#storedRow(listHash, name) : slot.row
+  }
+
+  #storedRow(listHash: string, name: string): StoredRow | null {
+    const text = Buffer.from(name, 'latin1').toString('utf8')
+    const live = this.#kv.getSync(listKey(SPACES.row, listHash, name))
+    if (live !== undefined) return decodeRow(text, live) ?? damaged('a row')
+    if (this.totals(listHash).deletedRows === 0) return null
+    const dead = this.#kv.getSync(listKey(SPACES.deletedRow, listHash, name))
+    return dead === undefined ? null : (decodeRow(text, dead) ?? damaged('a deleted row'))
+  }
+
+  /** Totals with all changes so far; not to be modified. */
+  totals(listHash: string): Totals {
+    const known = this.#totals.get(listHash)
+    if (known !== undefined) return known
+    const totals = this.storedTotals(listHash)
+    this.#totals.set(listHash, totals)
+    return totals
+  }
+
+  /** The totals in the store below, a fresh copy. */
+  storedTotals(listHash: string): Totals {
+    const value = this.#kv.getSync(listKey(SPACES.stats, listHash))
+    if (value === undefined) return emptyTotals()
+    return decodeTotals(value) ?? damaged('totals')
+  }
+
+  /**
+   * Takes in a register's record: the highest ballot wins; the same ballot at another place is a copy that compaction
+   * made. Returns the entry that it replaced, or null.
+   */
+  applyEntry(id: RegisterId, next: Entry): Entry | null {
+    const slot = this.#entrySlot(id)
+    const old = slot.entry
+    if (old !== NO_ENTRY) {
+      const order = compareStamps(next.ballot, old.ballot)
+      if (order < 0 || (order === 0 && !isLater(next.place, old.place))) return null
+      this.use.remove(old.place)
+    }
+    this.use.add(next.place)
+    const promised = compareStamps(old.promised, next.ballot) > 0 ? old.promised : ZERO_STAMP
+    const wasSame = old !== NO_ENTRY && compareStamps(next.ballot, old.ballot) === 0
+    slot.entry = { ...next, promised, confirmed: wasSame ? old.confirmed : next.confirmed }
+    if (!slot.entry.confirmed) this.#doubtEntry(id, next.ballot)
+    return old === NO_ENTRY ? null : old
+  }
+
+  /** Takes in a promise: it stands beside the record until a higher ballot is accepted. */
+  applyPromise(id: RegisterId, ballot: Stamp, place: Place): void {
+    const slot = this.#entrySlot(id)
+    const { promised } = slot.entry
+    if (compareStamps(ballot, promised) <= 0) return
+    if (slot.entry === NO_ENTRY) {
+      slot.entry = { ...NO_ENTRY, place, promised: ballot }
+      this.use.add(place)
+    } else if (compareStamps(ballot, slot.entry.ballot) > 0) {
+      slot.entry = { ...slot.entry, promised: ballot }
+    }
+  }
+
+  #entrySlot(id: RegisterId): EntrySlot {
+    const key = registerKey(id)
+    const known = this.active.entries.get(key)
+    if (known !== undefined) return known
+    const before = this.flushing?.entries.get(key)?.entry ?? this.storedEntry(id)
+    const slot: EntrySlot = { id, entry: before ?? NO_ENTRY, before }
+    this.active.entries.set(key, slot)
+    return slot
+  }
+
+  /** Takes in a row: the highest ballot of a name wins. False if a newer one is there. */
+  applyRow(list: ListId, row: StoredRow, options: { readonly isContainer: boolean }): boolean {
+    const name = byteText(row.name)
+    const before = this.row(list.hash, name)
+    if (before !== null) {
+      const order = compareStamps(row.ballot, before.ballot)
+      if (order < 0) return false
+      if (order === 0) return this.#moveRow(list, name, before, row)
+      this.use.removeBytes(before.segmentId, before.recordBytes)
+    }
+    this.use.addBytes(row.segmentId, row.recordBytes)
+    shiftTotals(this.totals(list.hash), before, row)
+    this.#setRow(list, name, row)
+    if (!row.confirmed) this.#doubtRow(list, name, row.ballot)
+    if (options.isContainer) this.changedLists.set(list.hash, list)
+    return true
+  }
+
+  /** The same row again: a copy by compaction, or a replay. */
+  #moveRow(list: ListId, name: string, before: StoredRow, row: StoredRow): boolean {
+    if (row.segmentId > before.segmentId) {
+      this.use.removeBytes(before.segmentId, before.recordBytes)
+      this.use.addBytes(row.segmentId, row.recordBytes)
+      this.#setRow(list, name, { ...before, segmentId: row.segmentId })
+    }
+    return true
+  }
+
+  #setRow(list: ListId, name: string, row: StoredRow): void {
+    const slot = this.active.row(list.hash, name)
+    if (slot !== undefined) {
+      slot.row = row
+      return
+    }
+    const flushing = this.flushing?.row(list.hash, name)
+    const before = flushing === undefined ? this.#storedRow(list.hash, name) : flushing.row
+    this.active.setRow(list, name, { row, before })
+  }
+
+  #doubtRow(list: ListId, name: string, ballot: Stamp): void {
+    this.unconfirmedRows.set(list.hash + name, { list, name, ballot, sinceMs: this.#nowMs() })
+  }
+
+  #doubtEntry(id: RegisterId, ballot: Stamp): void {
+    this.unconfirmedEntries.set(registerKey(id), { id, ballot, sinceMs: this.#nowMs() })
+  }
+
+  /** A register that was unconfirmed when it was flushed, found again at the start. */
+  doubtStoredEntry(id: RegisterId): void {
+    const entry = this.entry(id)
+    if (entry !== null && !entry.confirmed) this.#doubtEntry(id, entry.ballot)
+  }
+
+  /** The row is known to hold. Nothing happens if it has changed since. */
+  confirmRow(list: ListId, name: string, ballot: Stamp): void {
+    const key = list.hash + name
+    const doubt = this.unconfirmedRows.get(key)
+    if (doubt === undefined || compareStamps(doubt.ballot, ballot) !== 0) return
+    this.unconfirmedRows.delete(key)
+    const row = this.row(list.hash, name)
+    if (row !== null && compareStamps(row.ballot, ballot) === 0) {
+      this.#setRow(list, name, { ...row, confirmed: true })
+    }
+  }
+
+  /** The register's row is known to hold. */
+  confirmEntry(id: RegisterId, ballot: Stamp): void {
+    const key = registerKey(id)
+    const doubt = this.unconfirmedEntries.get(key)
+    if (doubt === undefined || compareStamps(doubt.ballot, ballot) !== 0) return
+    this.unconfirmedEntries.delete(key)
+    const slot = this.#entrySlot(id)
+    if (compareStamps(slot.entry.ballot, ballot) === 0) {
+      slot.entry = { ...slot.entry, confirmed: true }
+    }
+  }
+
+  /** Drops a tombstone whose name has no older record left. */
+  forgetEntry(id: RegisterId): void {
+    const slot = this.#entrySlot(id)
+    if (slot.entry !== NO_ENTRY) this.use.remove(slot.entry.place)
+    slot.entry = NO_ENTRY
+  }
+
+  /** Forgets totals of lists that have no changes, when there are many. */
+  trimTotals(): void {
+    if (this.#totals.size <= TOTALS_CACHED_MAX) return
+    for (const hash of this.#totals.keys()) {
+      if (!this.active.lists.has(hash) && !this.flushing?.lists.has(hash)) this.#totals.delete(hash)
+    }
+  }
+}
+
+/** Stands in a slot for "nothing known". */
+export const NO_ENTRY: Entry = Object.freeze({
+  place: { segmentId: 0, offset: 0, bytes: 0 },
+  type: RECORD_TYPES.promise,
+  flags: 0,
+  stamp: ZERO_STAMP,
+  ballot: ZERO_STAMP,
+  promised: ZERO_STAMP,
+  writeId: '0'.repeat(16),
+  dataBytes: 0,
+  deleteAt: 0,
+  blobId: '0'.repeat(16),
+  confirmed: true,
+})
+
+function isLater(a: Place, b: Place): boolean {
+  return a.segmentId === b.segmentId ? a.offset > b.offset : a.segmentId > b.segmentId
+}
+
+function damaged(what: string): never {
+  throw new ServiceError('IndexDamaged', `the index holds ${what} that fails its checksum`)
+}

@@ -1,0 +1,166 @@
+/** Opens a shard: checkpoint, replay, cuts, and only then a shard that serves. */
+import type { Clock } from '../../common/clock.ts'
+import type { Disk } from '../../common/disk.ts'
+import type { KeyValue } from '../../common/key-value.ts'
+import type { BlobStore } from './blob-store.ts'
+import { flushIndex, loadCheckpoint, loadSegmentNotes } from './index-flush.ts'
+import { Memtable } from './memtable.ts'
+import { type Cut, type LogPosition, type Place, RECORD_TYPES, type RecordHead } from './record.ts'
+import { type RecoveryReport, recoverLog } from './recovery.ts'
+import { entryOfRecord } from './register.ts'
+import { rowOfRecord } from './row.ts'
+import { SegmentFiles } from './segment-files.ts'
+import { parseSegmentName } from './segment-header.ts'
+import { Shard, type ShardProblem } from './shard.ts'
+import { ShardIndex } from './shard-index.ts'
+
+export interface OpenShardOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly kv: KeyValue
+  readonly blobs: BlobStore
+  /** The folder of the segments. */
+  readonly directory: string
+  readonly deviceUuid: string
+  readonly shard: number
+  readonly segmentBytesMax: number
+  readonly report: (problem: ShardProblem) => void
+}
+
+export interface OpenedShard {
+  readonly shard: Shard
+  readonly recovery: RecoveryReport
+}
+
+/** During a rebuild the index is flushed when so much has been replayed. */
+const REPLAY_FLUSH_ENTRIES = 50_000
+const CONTAINER_KIND = 1
+
+/** Null if the index does not fit the log and has to be made anew, for all shards of the device. */
+export async function openShard(options: OpenShardOptions): Promise<OpenedShard | null> {
+  const { disk, clock, kv, directory, shard } = options
+  const checkpoint = await loadCheckpoint(kv, shard)
+  if (checkpoint === 'damaged') return null
+  const segmentIds = await findSegments(disk, directory, shard)
+  const notes = await loadSegmentNotes(kv, shard)
+  const index = new ShardIndex(kv, { nowMs: () => clock.monotonicMs() })
+  const cuts = new Map<number, Cut>()
+  for (const [segmentId, note] of notes) {
+    index.use.load(segmentId, note.live)
+    if (note.cut !== undefined) cuts.set(segmentId, note.cut)
+  }
+  const position = checkpoint?.position ?? null
+  const newest = Math.max(0, ...segmentIds)
+  let lastBatch = checkpoint?.batch ?? 0
+  const files = new SegmentFiles({ disk, directory, shard })
+  const recovery = await recoverLog({
+    ...options,
+    pathOf: (segmentId) => files.pathOf(segmentId),
+    segmentIds,
+    checkpoint: position,
+    cuts,
+    // In a rebuild only the newest rows can still lack their object: earlier ones were settled long ago.
+    apply: replayInto(index, { confirmedBefore: position === null ? newest - 1 : 0 }),
+    pause: async () => {
+      if (index.active.size < REPLAY_FLUSH_ENTRIES || position !== null) return
+      lastBatch = await flushReplay(options, index, lastBatch)
+    },
+  })
+  await syncCutSegments(disk, files, recovery.newCuts)
+  const nextSegmentId = 1 + Math.max(newest, position?.segmentId ?? 0, ...notes.keys())
+  const opened = new Shard({
+    ...options,
+    files,
+    index,
+    segmentIds,
+    nextSegmentId,
+    checkpoint: position ?? NOWHERE,
+    newCuts: recovery.newCuts,
+    cuts: recovery.cuts,
+    lastBatch,
+  })
+  await opened.begin()
+  return { shard: opened, recovery }
+}
+
+const NOWHERE: LogPosition = { segmentId: 0, offset: 0 }
+
+async function flushReplay(
+  options: OpenShardOptions,
+  index: ShardIndex,
+  lastBatch: number,
+): Promise<number> {
+  index.flushing = index.active
+  index.active = new Memtable()
+  const { kv, shard } = options
+  const none = { position: null, cuts: new Map<number, Cut>(), takenLists: [] }
+  const batch = await flushIndex({ kv, index, shard, lastBatch, ...none })
+  index.flushing = null
+  index.trimTotals()
+  return batch
+}
+
+/** Ids of the shard's segments, ascending. */
+export async function findSegments(
+  disk: Disk,
+  directory: string,
+  shard: number,
+): Promise<number[]> {
+  const found = (await disk.list(directory)).map(parseSegmentName)
+  const own = found.filter((name) => name !== null && name.shard === shard)
+  return own.map((name) => name!.segmentId).sort((a, b) => a - b)
+}
+
+/** Applies records to the index, in any order. */
+function replayInto(
+  index: ShardIndex,
+  options: { readonly confirmedBefore: number },
+): (head: RecordHead, meta: string, place: Place) => void {
+  return (head, meta, place) => {
+    const { kind, policy, placement, hash, type } = head
+    const id = { kind, policy, placement, hash }
+    switch (type) {
+      case RECORD_TYPES.putInline:
+      case RECORD_TYPES.putBlob:
+      case RECORD_TYPES.tombstone: {
+        const entry = entryOfRecord(head, meta, place)
+        const confirmed = entry.confirmed || place.segmentId < options.confirmedBefore
+        index.applyEntry(id, { ...entry, confirmed })
+        break
+      }
+      case RECORD_TYPES.promise:
+        index.applyPromise(id, head.ballot, place)
+        break
+      case RECORD_TYPES.listRow: {
+        const { list, row } = rowOfRecord(head, meta, place.segmentId)
+        const confirmed = row.confirmed || place.segmentId < options.confirmedBefore
+        const listId = { hash, placement, name: list }
+        index.applyRow(listId, { ...row, confirmed }, { isContainer: kind === CONTAINER_KIND })
+        break
+      }
+      case RECORD_TYPES.seal:
+      case RECORD_TYPES.mark:
+      case RECORD_TYPES.cut:
+        break
+    }
+  }
+}
+
+/**
+ * What was read back after a crash may be in the page cache only: make it durable before anybody is told of it
+ * (TigerBeetle found the same bug the hard way).
+ */
+async function syncCutSegments(
+  disk: Disk,
+  files: SegmentFiles,
+  cuts: readonly Cut[],
+): Promise<void> {
+  for (const { segmentId } of cuts) {
+    const file = await disk.open(files.pathOf(segmentId), 'write')
+    try {
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  }
+}

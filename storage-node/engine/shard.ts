@@ -1,0 +1,668 @@
+/**
+ * One shard of a device: a log, its index, and the registers and listings that they hold. It belongs to one thread;
+ * every decision is taken between two turns of the event loop, so it needs no locks.
+ *
+ * A write decides against the newest state known - on disk or on its way there (pending.ts) -, is appended to the log,
+ * and becomes visible and acknowledged only after its batch was synced.
+ */
+import assert from 'node:assert'
+import type { Clock } from '../../common/clock.ts'
+import type { Disk } from '../../common/disk.ts'
+import { ServiceError } from '../../common/errors.ts'
+import type { ItemKey } from '../../common/item.ts'
+import type { KeyValue } from '../../common/key-value.ts'
+import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
+import type {
+  ItemInfo,
+  ItemWrite,
+  ListPage,
+  ListQuery,
+  ListRow,
+  RowOutcome,
+  WriteOutcome,
+} from '../../common/storage-node.ts'
+import type { BlobStore } from './blob-store.ts'
+import { type Entry, NO_BLOB } from './entry.ts'
+import { flushIndex } from './index-flush.ts'
+import { byteText } from './keys.ts'
+import { listPage } from './listing.ts'
+import { type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
+import { Pending } from './pending.ts'
+import {
+  type Cut,
+  encodeRecord,
+  type LogPosition,
+  type Place,
+  RECORD_FLAGS,
+  RECORD_TYPES,
+  type RecordHead,
+} from './record.ts'
+import { type ReadRecord, RecordReader } from './record-reader.ts'
+import {
+  type BodyPlace,
+  conditionHolds,
+  draftOf,
+  entryOfDraft,
+  infoOfNew,
+  infoOfRecord,
+  isLive,
+  mergeMeta,
+  type NewRecord,
+  needsOnlyExistence,
+  registerIdOf,
+  subjectOf,
+} from './register.ts'
+import { rowMeta, type StoredRow } from './row.ts'
+import type { SegmentFiles } from './segment-files.ts'
+import { segmentSeed } from './segment-header.ts'
+import { SegmentLog } from './segment-log.ts'
+import type { ShardIndex } from './shard-index.ts'
+import { liveRows, toListStats } from './totals.ts'
+
+export interface ShardOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly kv: KeyValue
+  readonly blobs: BlobStore
+  readonly files: SegmentFiles
+  readonly index: ShardIndex
+  readonly directory: string
+  readonly deviceUuid: string
+  readonly shard: number
+  readonly segmentBytesMax: number
+  /** Of the segments found at the start. */
+  readonly segmentIds: readonly number[]
+  /** The first segment id that was never used. */
+  readonly nextSegmentId: number
+  /** What the index below holds: every record before it. */
+  readonly checkpoint: LogPosition
+  readonly newCuts: readonly Cut[]
+  readonly cuts: ReadonlyMap<number, Cut>
+  /** Number of the last batch that the index took. */
+  readonly lastBatch: number
+  /** Told of damage and failures, for the device's state and the log. */
+  readonly report: (problem: ShardProblem) => void
+}
+
+export interface ShardProblem {
+  readonly kind: 'damage' | 'index' | 'device'
+  readonly message: string
+  readonly cause?: unknown
+}
+
+/** What a shard read: the record's info, its body if inline, or the blob that holds it. */
+export interface ShardRead {
+  readonly info: ItemInfo
+  /** The inline body, or null if there is none or it was not wanted. */
+  readonly data: Buffer | null
+  /** The blob with the body; NO_BLOB if it is inline. */
+  readonly blobId: string
+}
+
+/** The index is flushed when so much has changed, or so long after the first change. */
+const FLUSH_ENTRIES = 30_000
+const FLUSH_LOG_BYTES = 64 * 1024 * 1024
+const FLUSH_AFTER_MS = 5_000
+/** Beyond it the index cannot follow: writes are refused. */
+const MEMTABLE_MAX = 400_000
+const QUEUE_MAX = 20_000
+const READ_ATTEMPTS = 3
+
+export class Shard {
+  readonly #options: ShardOptions
+  readonly #log: SegmentLog
+  readonly #index: ShardIndex
+  readonly #pending = new Pending()
+  readonly #reader: RecordReader
+  readonly #segmentIds: Set<number>
+  readonly #cuts: Map<number, Cut>
+  /** Every record before it is in a memtable or below. */
+  #applied: LogPosition
+  #loggedBytes = 0
+  #lastBatch: number
+  #flush: Promise<void> | null = null
+  #cancelTimer: (() => void) | null = null
+  #takenLists: ListId[] = []
+  #closing = false
+  #flushPosition: LogPosition
+  #checkpoint: LogPosition
+
+  constructor(options: ShardOptions) {
+    this.#options = options
+    this.#index = options.index
+    this.#segmentIds = new Set(options.segmentIds)
+    this.#cuts = new Map(options.cuts)
+    this.#lastBatch = options.lastBatch
+    this.#applied = { segmentId: options.nextSegmentId, offset: 0 }
+    this.#flushPosition = options.checkpoint
+    this.#checkpoint = options.checkpoint
+    this.#log = new SegmentLog({ ...options, cuts: options.newCuts })
+    this.#reader = new RecordReader({
+      files: options.files,
+      clock: options.clock,
+      seedOf: (segmentId) => this.seedOf(segmentId),
+    })
+  }
+
+  get index(): ShardIndex {
+    return this.#index
+  }
+
+  get log(): SegmentLog {
+    return this.#log
+  }
+
+  get segmentIds(): ReadonlySet<number> {
+    return this.#segmentIds
+  }
+
+  get cuts(): ReadonlyMap<number, Cut> {
+    return this.#cuts
+  }
+
+  readonly #seeds = new Map<number, bigint>()
+
+  seedOf(segmentId: number): bigint {
+    let seed = this.#seeds.get(segmentId)
+    if (seed === undefined) {
+      seed = segmentSeed(this.#options.deviceUuid, this.#options.shard, segmentId)
+      this.#seeds.set(segmentId, seed)
+    }
+    return seed
+  }
+
+  /** Makes the outcome of recovery durable; nothing may be served before. */
+  async begin(): Promise<void> {
+    await this.#log.begin()
+    this.#noteActive()
+    if (this.#index.active.size > 0) this.#scheduleFlush()
+  }
+
+  // --- registers ---------------------------------------------------------------------------------------------------
+
+  /** Commits a change of a register; the body, if any, is in hand or in a finished blob. */
+  write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> {
+    const id = registerIdOf(write.item)
+    const refusal = this.#overload() ?? this.#superseded(id, write)
+    if (refusal !== null) return refusal
+    return this.#isSimple(write, id)
+      ? this.#commitSimple(write, id, body)
+      : this.#commitAfterRead(write, id, body)
+  }
+
+  /** A write that needs nothing of the old record but whether it is live. */
+  #isSimple(write: ItemWrite, id: RegisterId): boolean {
+    if (write.action === 'post') return false
+    if (write.condition !== undefined && !needsOnlyExistence(write.condition)) return false
+    if (write.action === 'delete' || write.item.kind === 'object') return true
+    return !this.#isLiveNow(id)
+  }
+
+  #commitSimple(write: ItemWrite, id: RegisterId, body: BodyPlace): Promise<WriteOutcome> {
+    const existed = this.#isLiveNow(id)
+    const { condition } = write
+    if (condition !== undefined) {
+      const subject = existed ? { etag: '*', ticks: 0 } : null
+      if (!conditionHolds(condition, subject)) return this.#refused(write, id)
+    }
+    if (write.action === 'delete') return this.#commitDelete(write, id, existed)
+    return this.#commit(write.item, id, newRecord(write, write.stamp, write.meta, body), existed)
+  }
+
+  #commitDelete(write: ItemWrite, id: RegisterId, existed: boolean): Promise<WriteOutcome> {
+    const { hash, kind } = write.item
+    if (kind !== 'object') {
+      const isEmpty = liveRows(this.#index.totals(hash)) === 0 && !this.#pending.hasLiveRows(hash)
+      if (!isEmpty) return Promise.resolve({ status: 'not-empty' })
+    }
+    const record = { ...newRecord(write, write.stamp, { headers: {} }, NO_BODY), deleted: true }
+    const done = this.#commit(write.item, id, record, existed)
+    return existed ? done : done.then(() => ({ status: 'not-found' }))
+  }
+
+  /** The refusal of a condition, with what is there for the answer. */
+  async #refused(write: ItemWrite, id: RegisterId): Promise<WriteOutcome> {
+    await this.#pending.settled(registerKey(id))
+    const current = await this.read(write.item, { body: false })
+    const isLiveItem = current !== null && this.#isLiveNow(id)
+    return { status: 'precondition-failed', current: isLiveItem ? current.info : null }
+  }
+
+  /** A write that depends on the old record: read it, then commit if nothing has changed meanwhile. */
+  async #commitAfterRead(write: ItemWrite, id: RegisterId, body: BodyPlace): Promise<WriteOutcome> {
+    const key = registerKey(id)
+    for (;;) {
+      await this.#pending.settled(key)
+      const superseded = this.#superseded(id, write)
+      if (superseded !== null) return superseded
+      const before = this.#index.entry(id)
+      const wantsBody = write.action === 'post' && before?.type === RECORD_TYPES.putInline
+      const old = isLive(before, this.#nowSeconds())
+        ? await this.#readPlace(write.item, { body: wantsBody })
+        : null
+      const now = this.#index.entry(id)
+      const isUnchanged =
+        compareStamps(now?.ballot ?? ZERO_STAMP, before?.ballot ?? ZERO_STAMP) === 0
+      if (this.#pending.entry(key) === undefined && isUnchanged) {
+        return this.#commitOver(write, id, body, old)
+      }
+    }
+  }
+
+  #commitOver(
+    write: ItemWrite,
+    id: RegisterId,
+    body: BodyPlace,
+    old: ReadRecord | null,
+  ): Promise<WriteOutcome> {
+    const info = old === null ? null : infoOfRecord(old.head, old.meta)
+    const { condition } = write
+    if (condition !== undefined && !conditionHolds(condition, info && subjectOf(info))) {
+      return Promise.resolve({ status: 'precondition-failed', current: info })
+    }
+    if (write.action === 'delete') return this.#commitDelete(write, id, info !== null)
+    if (info === null || old === null) {
+      if (write.action === 'post') return Promise.resolve({ status: 'not-found' })
+      return this.#commit(write.item, id, newRecord(write, write.stamp, write.meta, body), false)
+    }
+    if (write.action === 'put' && write.item.kind === 'object') {
+      return this.#commit(write.item, id, newRecord(write, write.stamp, write.meta, body), true)
+    }
+    const meta = mergeMeta(write, info.meta)
+    const record = newRecord(write, info.stamp, meta, this.#bodyOf(old))
+    return this.#commit(write.item, id, record, true)
+  }
+
+  /** The body of a record that gets new metadata: a POST writes a whole new record. */
+  #bodyOf(old: ReadRecord): BodyPlace {
+    const { head, data } = old
+    if (head.type !== RECORD_TYPES.putBlob) return { kind: 'inline', data }
+    const { b } = JSON.parse(old.meta) as { readonly b: string }
+    return { kind: 'blob', blobId: b, bytes: head.dataBytes }
+  }
+
+  #commit(
+    item: ItemKey,
+    id: RegisterId,
+    record: NewRecord,
+    existed: boolean,
+  ): Promise<WriteOutcome> {
+    const draft = draftOf(item, record)
+    const key = registerKey(id)
+    const { ballot, writeId, deleted } = record
+    this.#pending.setEntry(key, { ballot, writeId, live: !deleted })
+    return new Promise((resolve, reject) => {
+      this.#log.append(encodeRecord(draft), (error, place) => {
+        if (place === null) {
+          this.#pending.clearEntry(key, ballot)
+          this.#reportFailure(error)
+          reject(error)
+          return
+        }
+        this.#logged(place)
+        this.#replaced(this.#index.applyEntry(id, entryOfDraft(draft, record, place)), record.body)
+        this.#pending.clearEntry(key, ballot)
+        resolve({ status: 'done', info: infoOfNew(item, record), existed })
+      })
+    })
+  }
+
+  /** A blob whose record was replaced has no owner any more. */
+  #replaced(old: Entry | null, body: BodyPlace): void {
+    if (old === null || old.blobId === NO_BLOB) return
+    if (body.kind === 'blob' && body.blobId === old.blobId) return
+    this.#options.blobs.remove(old.blobId).catch((cause: unknown) => {
+      // It becomes an orphan, which the scrubber finds.
+      this.#options.report({ kind: 'device', message: `blob ${old.blobId} stays`, cause })
+    })
+  }
+
+  /** The outcome if something at least as new is there already: the same write again, or a newer one. */
+  #superseded(id: RegisterId, write: ItemWrite): Promise<WriteOutcome> | null {
+    const pending = this.#pending.entry(registerKey(id))
+    const entry = this.#index.entry(id)
+    const newest = maxStamp(pending?.ballot ?? ZERO_STAMP, entry?.ballot ?? ZERO_STAMP)
+    const barrier = maxStamp(newest, entry?.promised ?? ZERO_STAMP)
+    const order = compareStamps(write.ballot, barrier)
+    if (order > 0) return null
+    if (order === 0 && compareStamps(newest, barrier) === 0) {
+      if (pending?.writeId === write.writeId) return this.#joinPending(write, id)
+      if (pending === undefined && entry?.writeId === write.writeId) return this.#again(write, id)
+      return Promise.resolve({ status: 'superseded', ballot: barrier })
+    }
+    // Equal to a promise: its proposer may now have it accepted.
+    if (order === 0) return null
+    return Promise.resolve({ status: 'superseded', ballot: barrier })
+  }
+
+  async #joinPending(write: ItemWrite, id: RegisterId): Promise<WriteOutcome> {
+    await this.#pending.settled(registerKey(id))
+    if (this.#index.entry(id)?.writeId === write.writeId) return this.#again(write, id)
+    throw new ServiceError('DeviceFailed', 'the first attempt failed', { status: 503 })
+  }
+
+  /** The same write once more: it is done already. */
+  async #again(write: ItemWrite, id: RegisterId): Promise<WriteOutcome> {
+    const read = await this.read(write.item, { body: false })
+    assert(read !== null, `the register ${registerKey(id)} has a record`)
+    return { status: 'done', info: read.info, existed: true }
+  }
+
+  /** As the next write will find it: with what is on its way. */
+  #isLiveNow(id: RegisterId): boolean {
+    const pending = this.#pending.entry(registerKey(id))
+    return pending?.live ?? isLive(this.#index.entry(id), this.#nowSeconds())
+  }
+
+  /** The current record, tombstones included; null if nothing is known. */
+  async read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null> {
+    const record = await this.#readPlace(item, options)
+    if (record === null) return null
+    const info = infoOfRecord(record.head, record.meta)
+    if (info.name !== item.name) throw collision(item, info)
+    const isBlob = record.head.type === RECORD_TYPES.putBlob
+    return {
+      info: item.kind === 'object' ? info : { ...info, stats: this.stats(item) },
+      data: options.body && !isBlob && !info.deleted ? record.data : null,
+      blobId: isBlob ? blobIdOf(record) : NO_BLOB,
+    }
+  }
+
+  stats(item: ItemKey): NonNullable<ItemInfo['stats']> {
+    return toListStats(this.#index.totals(item.hash))
+  }
+
+  /** Reads where the index points; once more if compaction moved the record meanwhile. */
+  async #readPlace(item: ItemKey, options: { readonly body: boolean }): Promise<ReadRecord | null> {
+    const id = registerIdOf(item)
+    for (let attempt = 1; ; attempt++) {
+      const entry = this.#index.entry(id)
+      if (entry === null || entry.type === RECORD_TYPES.promise) return null
+      try {
+        const read = this.#reader.read(entry.place, options)
+        const record = read instanceof Promise ? await read : read
+        if (record.head.hash === item.hash) return record
+        throw new ServiceError('CorruptData', `the index leads ${item.name} astray`)
+      } catch (error) {
+        const now = this.#index.entry(id)?.place
+        const isMoved =
+          now?.segmentId !== entry.place.segmentId || now.offset !== entry.place.offset
+        if (!isMoved || attempt === READ_ATTEMPTS) throw this.#damaged(error)
+      }
+    }
+  }
+
+  #damaged(error: unknown): unknown {
+    const message = error instanceof Error ? error.message : String(error)
+    this.#options.report({ kind: 'damage', message, cause: error })
+    return error
+  }
+
+  // --- listings ----------------------------------------------------------------------------------------------------
+
+  /** Inserts or deletes a row. */
+  putRow(list: ItemKey, row: ListRow): Promise<RowOutcome> {
+    const refusal = this.#overload()
+    if (refusal !== null) return refusal
+    if (!this.#isLiveNow(registerIdOf(list))) return Promise.resolve({ status: 'not-found' })
+    const name = byteText(row.name)
+    const key = list.hash + name
+    const order = this.#rowOrder(list, name, row.ballot)
+    if (order < 0) return Promise.resolve({ status: 'superseded' })
+    if (order === 0) return this.#rowAgain(list, key, row)
+    return this.#commitRow(list, key, row)
+  }
+
+  /** Below 0 if a newer row is there or on its way, 0 if this very one is. */
+  #rowOrder(list: ItemKey, name: string, ballot: Stamp): number {
+    const pending = this.#pending.row(list.hash + name)
+    const stored = this.#index.row(list.hash, name)
+    const newest = maxStamp(pending ?? ZERO_STAMP, stored?.ballot ?? ZERO_STAMP)
+    return compareStamps(ballot, newest)
+  }
+
+  /** The same row once more: done if it is stored, else the caller has to wait for the first attempt. */
+  #rowAgain(list: ItemKey, key: string, row: ListRow): Promise<RowOutcome> {
+    if (this.#pending.row(key) === undefined) {
+      if (row.confirmed) this.#index.confirmRow(list, byteText(row.name), row.ballot)
+      return Promise.resolve({ status: 'done' })
+    }
+    return this.#commitRow(list, key, row)
+  }
+
+  #commitRow(list: ItemKey, key: string, row: ListRow): Promise<RowOutcome> {
+    const record = encodeRecord({
+      type: RECORD_TYPES.listRow,
+      flags:
+        (row.deleted ? RECORD_FLAGS.deleted : 0) | (row.confirmed ? RECORD_FLAGS.confirmed : 0),
+      kind: registerIdOf(list).kind,
+      policy: row.policy,
+      hash: list.hash,
+      placement: list.placement,
+      stamp: row.stamp,
+      metaStamp: row.metaStamp,
+      ballot: row.ballot,
+      writeId: '0'.repeat(16),
+      dataBytes: 0,
+      meta: rowMeta(list.name, row),
+      data: null,
+    })
+    this.#pending.setRow(list.hash, key, row)
+    return new Promise((resolve, reject) => {
+      this.#log.append(record, (error, place) => {
+        this.#pending.clearRow(list.hash, key, row)
+        if (place === null) {
+          this.#reportFailure(error)
+          reject(error)
+          return
+        }
+        this.#logged(place)
+        const stored = storedRow(row, place)
+        const isContainer = list.kind === 'container'
+        this.#index.applyRow(listIdOf(list), stored, { isContainer })
+        resolve({ status: 'done' })
+      })
+    })
+  }
+
+  /** A page of a listing; null if the account or container is not there. */
+  async list(list: ItemKey, query: ListQuery): Promise<ListPage | null> {
+    const read = await this.read(list, { body: false })
+    if (read === null || read.info.deleted) return null
+    const memtables = [this.#index.active, this.#index.flushing]
+      .map((memtable) => memtable?.lists.get(list.hash)?.rows)
+      .filter((rows) => rows !== undefined)
+    const { kv } = this.#options
+    const entries = await listPage({ kv, listHash: list.hash, memtables }, query)
+    return { info: read.info, entries }
+  }
+
+  /** Lists whose totals changed; the caller reports them to their accounts. */
+  takeChangedLists(limit: number): readonly ListId[] {
+    const taken: ListId[] = []
+    for (const [key, list] of this.#index.changedLists) {
+      if (taken.length === limit) break
+      taken.push(list)
+      this.#index.changedLists.delete(key)
+    }
+    this.#takenLists.push(...taken)
+    return taken
+  }
+
+  // --- the log and the index ---------------------------------------------------------------------------------------
+
+  /** Copies a live record to the head of the log; the index follows if it still points to the old place. */
+  moveRecord(
+    old: { readonly head: RecordHead; readonly bytes: Buffer; readonly place: Place },
+    apply: (place: Place) => void,
+  ): Promise<void> {
+    const { head, bytes } = old
+    const inline = head.type === RECORD_TYPES.putInline ? head.dataBytes : 0
+    const split = head.recordBytes - inline
+    const record = {
+      head: Buffer.from(bytes.subarray(0, split)),
+      metaBytes: head.metaBytes,
+      data: inline === 0 ? null : bytes.subarray(split, head.recordBytes),
+      bytes: head.recordBytes,
+    }
+    return new Promise((resolve, reject) => {
+      this.#log.append(record, (error, place) => {
+        if (place === null) {
+          reject(error)
+          return
+        }
+        this.#logged(place)
+        apply(place)
+        resolve()
+      })
+    })
+  }
+
+  /** Reads a record at a place, whatever the index says. */
+  readAt(place: Place): ReadRecord | Promise<ReadRecord> {
+    return this.#reader.read(place, { body: true })
+  }
+
+  /** The segment holds nothing alive and no checkpoint needs it: remove its file. */
+  async removeSegment(segmentId: number): Promise<void> {
+    assert(segmentId !== this.#log.activeSegmentId, 'the active segment stays')
+    const { disk, files, directory } = this.#options
+    this.#segmentIds.delete(segmentId)
+    this.#cuts.delete(segmentId)
+    this.#index.use.drop(segmentId)
+    await files.drop(segmentId)
+    await disk.remove(files.pathOf(segmentId))
+    await disk.syncDirectory(directory)
+  }
+
+  #logged(place: Place): void {
+    if (place.segmentId !== this.#applied.segmentId) this.#segmentIds.add(place.segmentId)
+    this.#applied = { segmentId: place.segmentId, offset: place.offset + place.bytes }
+    this.#loggedBytes += place.bytes
+    this.#scheduleFlush()
+  }
+
+  #noteActive(): void {
+    const active = this.#log.activeSegmentId
+    if (active === null) return
+    this.#segmentIds.add(active)
+    this.#applied = this.#log.durable
+  }
+
+  #scheduleFlush(): void {
+    if (this.#closing || this.#flush !== null) return
+    if (this.#index.active.size >= FLUSH_ENTRIES || this.#loggedBytes >= FLUSH_LOG_BYTES) {
+      void this.flush().catch(() => {})
+      return
+    }
+    this.#cancelTimer ??= this.#options.clock.after(FLUSH_AFTER_MS, () => {
+      this.#cancelTimer = null
+      if (!this.#closing) void this.flush().catch(() => {})
+    })
+  }
+
+  /** Moves what changed into the store below and the checkpoint behind it. */
+  flush(): Promise<void> {
+    this.#flush ??= this.#flushNow().finally(() => {
+      this.#flush = null
+    })
+    return this.#flush
+  }
+
+  async #flushNow(): Promise<void> {
+    const index = this.#index
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    // A witness behind the last batch: should it be damaged later, it is known to have been durable.
+    if (!this.#closing && index.active.size > 0) await this.#log.mark().catch(() => {})
+    if (index.flushing === null) {
+      index.flushing = index.active
+      index.active = new Memtable()
+      this.#flushPosition = this.#applied
+      this.#loggedBytes = 0
+    }
+    const takenLists = [...this.#takenLists]
+    try {
+      this.#lastBatch = await flushIndex({
+        kv: this.#options.kv,
+        index,
+        shard: this.#options.shard,
+        position: this.#flushPosition,
+        lastBatch: this.#lastBatch,
+        cuts: this.#cuts,
+        takenLists,
+      })
+      this.#takenLists = this.#takenLists.slice(takenLists.length)
+      this.#checkpoint = this.#flushPosition
+      index.flushing = null
+      index.trimTotals()
+    } catch (cause) {
+      // The numbers of the batches may have gone on: leave a gap only where one is.
+      this.#options.report({ kind: 'index', message: 'the index cannot be flushed', cause })
+      throw cause
+    }
+  }
+
+  /** Segments before this one are not needed by a restart. */
+  get checkpointSegmentId(): number {
+    return this.#checkpoint.segmentId
+  }
+
+  #overload(): Promise<never> | null {
+    const isFull = this.#log.queuedRecords >= QUEUE_MAX || this.#index.active.size >= MEMTABLE_MAX
+    if (!isFull) return null
+    const message = 'too many writes are waiting for the device'
+    return Promise.reject(new ServiceError('Busy', message, { status: 503, retryAfterSeconds: 1 }))
+  }
+
+  #reportFailure(cause: unknown): void {
+    this.#options.report({ kind: 'device', message: 'a batch could not be written', cause })
+  }
+
+  #nowSeconds(): number {
+    return this.#options.clock.nowMs() / 1000
+  }
+
+  /** Ends what is in flight, flushes, seals. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closing) return
+    this.#closing = true
+    await this.#log.drain()
+    // Once for a flush under way or one that failed, once for what came since.
+    await this.flush().catch(() => {})
+    if (this.#index.active.size > 0) await this.flush().catch(() => {})
+    this.#cancelTimer?.()
+    await this.#log.close()
+    await this.#options.files.close()
+  }
+}
+
+const NO_BODY: BodyPlace = { kind: 'none' }
+
+/** `stamp` is that of the data: a POST keeps it and moves the metaStamp. */
+function newRecord(
+  write: ItemWrite,
+  stamp: Stamp,
+  meta: NewRecord['meta'],
+  body: BodyPlace,
+): NewRecord {
+  const { stamp: metaStamp, ballot, writeId } = write
+  return { stamp, metaStamp, ballot, writeId, deleted: false, meta, body }
+}
+
+function storedRow(row: ListRow, place: Place): StoredRow {
+  return { ...row, segmentId: place.segmentId, recordBytes: place.bytes }
+}
+
+function listIdOf({ hash, name, placement }: ItemKey): ListId {
+  return { hash, name, placement }
+}
+
+function blobIdOf(record: ReadRecord): string {
+  return (JSON.parse(record.meta) as { readonly b: string }).b
+}
+
+function collision(item: ItemKey, info: ItemInfo): ServiceError {
+  const message = `hash collision: ${item.name} and ${info.name}`
+  return new ServiceError('NameCollision', message, { status: 500 })
+}
