@@ -2,9 +2,17 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LoadProcess } from './load/load-process.ts'
 import { type Measurement, measurementOf, medianOf } from './measurement.ts'
+import { startDebianSwift } from './peers/debian-swift.ts'
 import { treeUsage } from './process-usage.ts'
 import { type Scenario, SIZES } from './scenario.ts'
-import { type Side, type SideName, startLimit, startSwiftlet } from './side.ts'
+import {
+  type MAIN_SIDES,
+  type PeerName,
+  type Side,
+  type SideName,
+  startLimit,
+  startSwiftlet,
+} from './side.ts'
 
 export interface HttpBenchOptions {
   /** Where data goes: a file system on a real disk. */
@@ -16,6 +24,7 @@ export interface HttpBenchOptions {
   readonly secondsPerRun: number
   /** More arguments of `swiftlet up`. */
   readonly extraArguments?: readonly string[]
+  readonly peers?: readonly PeerName[]
   /** Called as each scenario is done. */
   readonly onRow?: (row: BenchRow) => void
 }
@@ -24,7 +33,8 @@ export interface HttpBenchOptions {
 export interface BenchRow {
   readonly replicas: number
   readonly scenario: Scenario
-  readonly sides: Readonly<Record<SideName, Measurement>>
+  readonly sides: Readonly<Record<(typeof MAIN_SIDES)[number], Measurement>> &
+    Readonly<Partial<Record<PeerName, Measurement>>>
   /** Swiftlet's rate as a share of the limit program's: the median of the rounds' ratios. */
   readonly rateRatio: number
   /** Swiftlet's CPU time per request as a multiple of the limit program's. */
@@ -45,9 +55,15 @@ export async function runHttpBench(options: HttpBenchOptions): Promise<BenchRow[
       pathLike: store.pathPrefix,
     })
     closing.push(() => limit.stop())
+    const sides = [limit, store]
+    if (options.peers?.includes('debian-swift')) {
+      const peer = await startDebianSwift({ ...options, folder: join(folder, 'debian-swift') })
+      closing.push(() => peer.stop())
+      sides.push(peer)
+    }
     const load = await LoadProcess.start()
     closing.push(() => load.close())
-    return await measureAll(options, { sides: [limit, store], load })
+    return await measureAll(options, { sides, load })
   } finally {
     for (const close of closing.reverse()) await close()
   }
@@ -69,24 +85,33 @@ async function measureAll(options: HttpBenchOptions, bench: Bench): Promise<Benc
   return rows
 }
 
-/** Objects for the GETs, on the store only: the limit program answers from memory. */
+/** Objects for the GETs; the limit program answers from memory. */
 async function fill(scenarios: readonly Scenario[], bench: Bench): Promise<void> {
-  const store = bench.sides.find((side) => side.name === 'swiftlet')!
   for (const size of SIZES) {
     if (!scenarios.some(({ method, bytes }) => method === 'GET' && bytes === size.bytes)) continue
-    const { failures } = await bench.load.run({
-      port: store.port,
-      method: 'PUT',
-      pathPrefix: store.pathPrefix(size.bytes, 'get'),
-      nameCount: size.storedCount,
-      bytes: size.bytes,
-      concurrency: Math.min(16, size.storedCount),
-      headers: store.headers,
-      durationMs: 0,
-      requestCount: size.storedCount,
-    })
-    if (failures > 0) throw new Error(`${failures} of ${size.storedCount} objects were not stored`)
+    for (const side of bench.sides)
+      if (side.name !== 'limit') await fillSide(side, bench.load, size)
   }
+}
+
+async function fillSide(
+  side: Side,
+  load: LoadProcess,
+  size: (typeof SIZES)[number],
+): Promise<void> {
+  const { failures } = await load.run({
+    port: side.port,
+    method: 'PUT',
+    pathPrefix: side.pathPrefix(size.bytes, 'get'),
+    nameCount: size.storedCount,
+    bytes: size.bytes,
+    concurrency: Math.min(16, size.storedCount),
+    headers: side.headers,
+    durationMs: 0,
+    requestCount: size.storedCount,
+  })
+  if (failures > 0)
+    throw new Error(`${side.name}: ${failures} of ${size.storedCount} objects were not stored`)
 }
 
 async function measureRow(
@@ -97,7 +122,7 @@ async function measureRow(
   // A short run of each first: compiled code, warm pools, opened files.
   for (const side of bench.sides)
     await measure(side, bench.load, { scenario, label: 'warm', seconds: options.secondsPerRun / 4 })
-  const runs: Record<SideName, Measurement[]> = { limit: [], swiftlet: [] }
+  const runs: Record<SideName, Measurement[]> = { limit: [], swiftlet: [], 'debian-swift': [] }
   for (let round = 0; round < options.rounds; round++) {
     const order = round % 2 === 0 ? bench.sides : bench.sides.toReversed()
     for (const side of order) {
@@ -108,7 +133,11 @@ async function measureRow(
   const ratios = runs.swiftlet.map(
     (run, round) => run.requestsPerSecond / runs.limit[round]!.requestsPerSecond,
   )
-  const sides = { limit: medianOf(runs.limit), swiftlet: medianOf(runs.swiftlet) }
+  const sides = {
+    limit: medianOf(runs.limit),
+    swiftlet: medianOf(runs.swiftlet),
+    ...(runs['debian-swift'].length > 0 && { 'debian-swift': medianOf(runs['debian-swift']) }),
+  }
   return {
     replicas: options.replicas,
     scenario,

@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os'
 import { Command } from 'commander'
 import { type BenchRow, runHttpBench } from './http-bench.ts'
 import { describeMachine } from './machine.ts'
+import { missingDebianSwift } from './peers/debian-swift.ts'
 import { rowText, writeReport } from './report.ts'
 import { allScenarios } from './scenario.ts'
 
@@ -14,6 +15,7 @@ interface HttpFlags {
   readonly only?: string
   readonly quick?: boolean
   readonly up?: string
+  readonly peer?: boolean
 }
 
 /** `swiftlet bench`: the store beside the limit program. */
@@ -28,6 +30,7 @@ export function benchCommand(): Command {
     .option('--only <text>', 'scenarios whose id matches, such as 4k-c64')
     .option('--quick', 'one round of 0.5 s, 1 replica: to see that it works, not to quote')
     .option('--up <arguments>', 'more arguments for swiftlet up')
+    .option('--peer', 'Debian’s Swift beside, if its packages are installed')
     .action((flags: HttpFlags) => benchHttp(flags))
 }
 
@@ -42,6 +45,8 @@ async function benchHttp(flags: HttpFlags): Promise<void> {
   const rounds = flags.quick ? 1 : Number(flags.rounds)
   const secondsPerRun = flags.quick ? 0.5 : Number(flags.seconds)
   const only = new RegExp(flags.only ?? '')
+  const missingPeer = flags.peer ? await missingDebianSwift() : null
+  if (missingPeer) console.log(`without Debian’s Swift: ${missingPeer}`)
   const rows: BenchRow[] = []
   for (const replicas of flags.quick ? [1] : flags.replicas.split(',').map(Number)) {
     const measured = await runHttpBench({
@@ -50,6 +55,7 @@ async function benchHttp(flags: HttpFlags): Promise<void> {
       replicas,
       rounds,
       secondsPerRun,
+      peers: flags.peer && !missingPeer ? ['debian-swift'] : [],
       extraArguments: flags.up?.split(' ') ?? [],
       onRow: (row) => console.log(rowText(row)),
     })

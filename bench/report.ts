@@ -22,7 +22,7 @@ export async function writeReport(folder: string, report: BenchReport): Promise<
 
 /** One line of the table on the terminal. */
 export function rowText(row: BenchRow): string {
-  const { limit, swiftlet } = row.sides
+  const { limit, swiftlet, 'debian-swift': peer } = row.sides
   return [
     `${row.replicas}x`,
     row.scenario.id.padEnd(12),
@@ -33,6 +33,9 @@ export function rowText(row: BenchRow): string {
     `  cpu ${swiftlet.serverCpuUs.toFixed(0).padStart(6)} us (${row.cpuRatio.toFixed(2)}x)`,
     `  p50 ${swiftlet.p50Ms.toFixed(2)} p99 ${swiftlet.p99Ms.toFixed(2)} p99.9 ${swiftlet.p999Ms.toFixed(2)} ms`,
     `  rss ${swiftlet.rssMebibytes.toFixed(0)} MiB`,
+    peer === undefined
+      ? ''
+      : `  (Debian’s Swift ${rateText(peer)}, cpu ${peer.serverCpuUs.toFixed(0)} us)`,
     swiftlet.failures + limit.failures > 0
       ? `  FAILED ${swiftlet.failures} + ${limit.failures}`
       : '',

@@ -5,8 +5,12 @@ import { join } from 'node:path'
 import { siblingPath } from './sibling.ts'
 import { freePort, startStore, storeCredentials } from './store-process.ts'
 
-export const SIDE_NAMES = ['limit', 'swiftlet'] as const
-export type SideName = (typeof SIDE_NAMES)[number]
+/** Always measured. */
+export const MAIN_SIDES = ['limit', 'swiftlet'] as const
+/** Measured beside them if wanted and installed. */
+export const PEERS = ['debian-swift'] as const
+export type PeerName = (typeof PEERS)[number]
+export type SideName = (typeof MAIN_SIDES)[number] | PeerName
 
 /** A server under measurement. Both sides are asked with heads of the same length. */
 export interface Side {

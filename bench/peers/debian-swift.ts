@@ -1,0 +1,152 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import type { Side, SideOptions } from '../side.ts'
+import { freePort } from '../store-process.ts'
+
+const run = promisify(execFile)
+
+const PYTHON = '/usr/bin/python3'
+const KINDS = ['account', 'container', 'object'] as const
+const CONTAINER = 'bench'
+
+/** Why Debian's Swift cannot be started here, or null. */
+export async function missingDebianSwift(): Promise<string | null> {
+  try {
+    await run(PYTHON, ['-c', 'import swift.proxy.server'])
+    await run('which', ['memcached', 'swift-ring-builder'])
+    return null
+  } catch {
+    return 'needs the Debian packages python3-swift, swift and memcached'
+  }
+}
+
+/**
+ * OpenStack Swift from Debian as an all-in-one on loopback: proxy, account, container and object servers with as many
+ * workers as there are cores, tempauth, memcached, one device a replica. Its consistency daemons are not started.
+ */
+export async function startDebianSwift(options: SideOptions): Promise<Side> {
+  const conf = join(options.folder, 'etc')
+  await mkdir(conf, { recursive: true })
+  const devices = Array.from({ length: options.replicas }, (_, index) => `d${index + 1}`)
+  for (const device of devices)
+    await mkdir(join(options.folder, 'srv', device), { recursive: true })
+  const ports: Record<string, number> = {}
+  for (const name of ['proxy', 'memcached', ...KINDS]) ports[name] = await freePort()
+  await writeConfigs({ conf, folder: options.folder, ports })
+  await buildRings({ conf, devices, ports })
+
+  // All are children of one shell, so that their CPU time can be summed up by its tree.
+  const commands = [
+    `memcached -l 127.0.0.1 -p ${ports.memcached} -u root`,
+    ...[...KINDS, 'proxy'].map(
+      (kind) => `${PYTHON} ${launcher()} ${conf} ${kind} ${join(conf, `${kind}-server.conf`)}`,
+    ),
+  ]
+  const child = spawn(
+    'sh',
+    ['-c', `${commands.map((command) => `${command} &`).join('\n')}\nwait`],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      detached: true,
+    },
+  )
+  try {
+    await untilHealthy(ports.proxy!)
+    return await signIn(child, ports.proxy!)
+  } catch (error) {
+    process.kill(-child.pid!, 'SIGKILL')
+    throw error
+  }
+}
+
+async function signIn(child: ChildProcess, port: number): Promise<Side> {
+  const origin = `http://127.0.0.1:${port}`
+  const answer = await fetch(`${origin}/auth/v1.0`, {
+    headers: { 'x-auth-user': 'bench:bench', 'x-auth-key': 'bench' },
+  })
+  const headers = { 'x-auth-token': answer.headers.get('x-auth-token') ?? '' }
+  const account = new URL(answer.headers.get('x-storage-url') ?? '').pathname
+  const made = await fetch(`${origin}${account}/${CONTAINER}`, { method: 'PUT', headers })
+  if (made.status >= 300) throw new Error(`the container was not made: ${made.status}`)
+  return {
+    name: 'debian-swift',
+    pid: child.pid!,
+    port,
+    headers,
+    pathPrefix: (bytes, label) => `${account}/${CONTAINER}/${bytes}-${label}-`,
+    async stop() {
+      const exited = once(child, 'exit')
+      process.kill(-child.pid!, 'SIGKILL')
+      await exited
+    },
+  }
+}
+
+async function writeConfigs(options: {
+  readonly conf: string
+  readonly folder: string
+  readonly ports: Readonly<Record<string, number>>
+}): Promise<void> {
+  const { conf, ports } = options
+  const write = (name: string, text: string): Promise<void> => writeFile(join(conf, name), text)
+  const common = (port: number): string =>
+    `[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = ${port}\nuser = root\nswift_dir = ${conf}\nlog_level = ERROR\nworkers = ${availableParallelism()}\n`
+  await write(
+    'swift.conf',
+    '[swift-hash]\nswift_hash_path_suffix = bench\nswift_hash_path_prefix = bench\n',
+  )
+  for (const kind of KINDS) {
+    await write(
+      `${kind}-server.conf`,
+      `${common(ports[kind]!)}devices = ${join(options.folder, 'srv')}\nmount_check = false\n[pipeline:main]\npipeline = ${kind}-server\n[app:${kind}-server]\nuse = egg:swift#${kind}\n`,
+    )
+  }
+  await write(
+    'proxy-server.conf',
+    `${common(ports.proxy!)}[pipeline:main]\npipeline = catch_errors gatekeeper healthcheck cache tempauth proxy-server\n` +
+      `[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n` +
+      `[filter:tempauth]\nuse = egg:swift#tempauth\nuser_bench_bench = bench .admin\n` +
+      `[filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:${ports.memcached}\n` +
+      ['catch_errors', 'gatekeeper', 'healthcheck']
+        .map((name) => `[filter:${name}]\nuse = egg:swift#${name}\n`)
+        .join(''),
+  )
+}
+
+async function buildRings(options: {
+  readonly conf: string
+  readonly devices: readonly string[]
+  readonly ports: Readonly<Record<string, number>>
+}): Promise<void> {
+  for (const kind of KINDS) {
+    const builder = join(options.conf, `${kind}.builder`)
+    await run('swift-ring-builder', [builder, 'create', '10', String(options.devices.length), '1'])
+    for (const [index, device] of options.devices.entries()) {
+      const place = `r1z${index + 1}-127.0.0.1:${options.ports[kind]}/${device}`
+      await run('swift-ring-builder', [builder, 'add', place, '1'])
+    }
+    await run('swift-ring-builder', [builder, 'rebalance'])
+  }
+}
+
+async function untilHealthy(port: number): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    const answer = await fetch(`http://127.0.0.1:${port}/healthcheck`).catch(() => null)
+    if (answer?.ok) return
+    if (attempt === 100) throw new Error('Debian’s Swift did not start')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+}
+
+function launcher(): string {
+  // From dist as well: the compiler does not copy it.
+  const here = fileURLToPath(import.meta.url)
+  return here
+    .replace('/dist/bench/', '/bench/')
+    .replace(/debian-swift\.[jt]s$/, 'run-swift-server.py')
+}
