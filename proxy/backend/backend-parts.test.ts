@@ -1,0 +1,195 @@
+import t from 'tap'
+import type { Clock } from '../../common/clock.ts'
+import { silentLog } from '../../common/log.ts'
+import type { ItemInfo } from '../../common/storage-node.ts'
+import { BackgroundJobs } from './background-jobs.ts'
+import { ContainerCache } from './container-cache.ts'
+import { DeviceHealth } from './device-health.ts'
+import { PeriodicPass } from './periodic-pass.ts'
+import { justAbove } from './rows.ts'
+import { replacementOf } from './settler.ts'
+import { WriteIds } from './write-ids.ts'
+
+/** A clock that stands still until it is moved. */
+class FakeClock implements Clock {
+  #ms = 0
+  #timers: { readonly atMs: number; readonly action: () => void }[] = []
+
+  nowMs = () => this.#ms
+  monotonicMs = () => this.#ms
+
+  after(delayMs: number, action: () => void): () => void {
+    const timer = { atMs: this.#ms + delayMs, action }
+    this.#timers.push(timer)
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer)
+    }
+  }
+
+  async advance(ms: number): Promise<void> {
+    this.#ms += ms
+    const due = this.#timers.filter((timer) => timer.atMs <= this.#ms)
+    this.#timers = this.#timers.filter((timer) => timer.atMs > this.#ms)
+    for (const timer of due) timer.action()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+const stamp = { ticks: 5, proposer: 256 }
+const info: ItemInfo = {
+  name: '/a/c',
+  policy: 0,
+  deleted: false,
+  stamp,
+  metaStamp: stamp,
+  ballot: stamp,
+  writeId: 'f'.repeat(16),
+  bytes: 3,
+  meta: { etag: 'e', contentType: 't', headers: {} },
+}
+
+t.test('a device that keeps failing is left alone for a while, then tried again', async (t) => {
+  const clock = new FakeClock()
+  const health = new DeviceHealth(clock, { count: 2, forMs: 100 })
+  health.noteFailure()
+  t.equal(health.available(), true)
+  health.noteFailure()
+  t.equal(health.available(), false)
+  await clock.advance(100)
+  t.equal(health.available(), true, 'its trial')
+  health.noteFailure()
+  t.equal(health.available(), false)
+  await clock.advance(100)
+  health.noteSuccess()
+  t.equal(health.available(), true)
+})
+
+t.test('container cache', async (t) => {
+  const clock = new FakeClock()
+  let loads = 0
+  let answer: ItemInfo | null = info
+  const cache = new ContainerCache({
+    clock,
+    ttlMs: 100,
+    entriesMax: 2,
+    load: async () => {
+      loads++
+      return answer
+    },
+  })
+  await Promise.all([cache.get('a', 'c'), cache.get('a', 'c')])
+  t.equal(loads, 1, 'loads at one time are one')
+  t.equal(cache.get('a', 'c'), info, 'known at once')
+  await clock.advance(100)
+  await cache.get('a', 'c')
+  t.equal(loads, 2, 'old entries are loaded again')
+
+  const loading = cache.get('a', 'd')
+  cache.invalidate('a', 'd')
+  await loading
+  await cache.get('a', 'd')
+  t.equal(loads, 4, 'what was loaded across a change is not kept')
+
+  answer = null
+  await cache.get('a', 'none')
+  await cache.get('a', 'none')
+  t.equal(loads, 6, 'absence is not kept')
+  answer = info
+  await cache.get('a', 'e')
+  await cache.get('a', 'c')
+  t.equal(loads, 8, 'the oldest made room')
+})
+
+t.test('background jobs are bounded and end before close does', async (t) => {
+  const jobs = new BackgroundJobs({ log: silentLog, concurrencyMax: 1, waitingMax: 1 })
+  const order: string[] = []
+  let release = () => {}
+  jobs.add('one', async () => {
+    await new Promise<void>((resolve) => {
+      release = resolve
+    })
+    order.push('one')
+    throw new Error('logged, not thrown')
+  })
+  jobs.add('two', async () => order.push('two'))
+  jobs.add('three', async () => order.push('three'))
+  t.equal(jobs.dropped, 1)
+  const closed = jobs.close()
+  release()
+  await closed
+  t.strictSame(order, ['one'], 'what waited is dropped at close')
+  t.equal(jobs.failed, 1)
+})
+
+t.test('a pass slows down when idle and never takes more than its share', async (t) => {
+  const clock = new FakeClock()
+  let runs = 0
+  let workMs = 0
+  const pass = new PeriodicPass({
+    name: 'test',
+    clock,
+    log: silentLog,
+    busyMs: 10,
+    idleMs: 40,
+    run: async () => {
+      runs++
+      await clock.advance(workMs)
+      return workMs > 0
+    },
+  })
+  pass.start()
+  await clock.advance(0)
+  t.equal(runs, 1)
+  await clock.advance(10)
+  t.equal(runs, 1, 'nothing to do: the pause doubled')
+  await clock.advance(10)
+  t.equal(runs, 2)
+  workMs = 100
+  await clock.advance(40)
+  t.equal(runs, 3)
+  await clock.advance(399)
+  t.equal(runs, 3, 'a long pass earns a long pause')
+  await clock.advance(1)
+  t.equal(runs, 4)
+  await pass.stop()
+  await clock.advance(10_000)
+  t.equal(runs, 4)
+})
+
+t.test('write ids are 16 hex digits, different each time', async (t) => {
+  let drawn = 0
+  const ids = new WriteIds({
+    bytes: (count) => {
+      drawn++
+      return Buffer.alloc(count, drawn).map((_, index) => (index + drawn) & 255)
+    },
+    below: () => 0,
+  })
+  const first = ids.next()
+  t.match(first, /^[0-9a-f]{16}$/)
+  t.not(ids.next(), first)
+  for (let count = 2; count < 513; count++) ids.next()
+  t.equal(drawn, 2, 'one draw for 512 ids')
+})
+
+t.test('a settlement outdoes the row it replaces and nothing else', async (t) => {
+  t.strictSame(justAbove({ ticks: 5, proposer: 256 }), { ticks: 5, proposer: 257 })
+  t.strictSame(justAbove({ ticks: 5, proposer: 0xffff_ffff }), { ticks: 6, proposer: 0 })
+  const ghost = {
+    name: 'o',
+    stamp: { ticks: 9, proposer: 512 },
+    metaStamp: { ticks: 9, proposer: 512 },
+    ballot: { ticks: 9, proposer: 512 },
+    deleted: false,
+    bytes: 7,
+    count: 1,
+    etag: 'x',
+    contentType: 'y',
+    policy: 0,
+    confirmed: false,
+  }
+  t.match(replacementOf(ghost, null), { deleted: true, count: 0, ballot: { proposer: 513 } })
+  t.match(replacementOf(ghost, info), { stamp, bytes: 3, ballot: { ticks: 9, proposer: 513 } })
+  const newer = { ...info, ballot: { ticks: 10, proposer: 256 } }
+  t.match(replacementOf(ghost, newer), { ballot: newer.ballot })
+})

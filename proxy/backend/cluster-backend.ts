@@ -1,0 +1,245 @@
+/**
+ * The backend over a cluster of storage nodes, local or remote: placement, quorum, rows and totals. Its parts:
+ *
+ *   replica-map       name -> ring -> devices        quorum           what N answers add up to (pure)
+ *   register-reads    strict reads, read repair      register-writes  majority writes, handoff copies
+ *   object-writes     object and row together        object-stream    bodies that are not inline
+ *   rows, listings    container listings             containers       accounts, containers, account rows
+ *   settler, updater  what a failure left half done  expirer          X-Delete-At
+ */
+import type { Clock } from '../../common/clock.ts'
+import type { Condition } from '../../common/condition.ts'
+import type { ItemHashing } from '../../common/item.ts'
+import { type Log, silentLog } from '../../common/log.ts'
+import type { Random } from '../../common/random.ts'
+import type { RingDevice } from '../../common/ring/ring.ts'
+import { StampClock } from '../../common/stamp.ts'
+import type { ItemMeta, ListQuery, ListRow, StorageNode } from '../../common/storage-node.ts'
+import type { Backend, ObjectPath, ReadOptions } from './backend.ts'
+import { asBackendError } from './backend-errors.ts'
+import { BackgroundJobs } from './background-jobs.ts'
+import { ContainerCache } from './container-cache.ts'
+import { containerInfo, policyOf } from './container-policy.ts'
+import { Containers } from './containers.ts'
+import { BackendCounters } from './counters.ts'
+import type { ErrorLimit } from './device-health.ts'
+import { Expirer } from './expirer.ts'
+import { Listings, type RowSource } from './listings.ts'
+import { NameKeys } from './name-keys.ts'
+import { openObjectStream } from './object-stream.ts'
+import { ObjectWrites } from './object-writes.ts'
+import { PeriodicPass } from './periodic-pass.ts'
+import { RegisterReads } from './register-reads.ts'
+import { RegisterWrites } from './register-writes.ts'
+import { type ClusterRings, ReplicaMap } from './replica-map.ts'
+import { Rows, rowOfContainer, rowOfObject } from './rows.ts'
+import { Settler } from './settler.ts'
+import { Updater } from './updater.ts'
+import { WriteIds } from './write-ids.ts'
+
+export interface ClusterBackendOptions {
+  readonly hashing: ItemHashing
+  readonly rings: ClusterRings
+  /** The storage node of a ring device; asked once for each device. */
+  readonly nodeOf: (device: RingDevice) => StorageNode
+  readonly clock: Clock
+  readonly random: Random
+  /** Below 2^24, different for each proxy (thread) of the cluster. */
+  readonly proposer: number
+  readonly log?: Log
+  /** Storage policies, whose devices the updater and the expirer visit. */
+  readonly policies?: readonly number[]
+  /** How long one replica may take with one call when there are several. */
+  readonly deadlineMs?: number
+  /** Age from which an unconfirmed row or object is nobody's work in progress; several deadlines. */
+  readonly settleAgeMs?: number
+  /** Pause between reports of container totals to accounts while they change. */
+  readonly totalsMs?: number
+  /** Longest pause of the daemons while there is nothing to do. */
+  readonly idleMs?: number
+  readonly errorLimit?: ErrorLimit
+}
+
+const DEFAULTS = {
+  policies: [0] as readonly number[],
+  deadlineMs: 10_000,
+  settleAgeMs: 60_000,
+  totalsMs: 250,
+  idleMs: 5_000,
+}
+
+/** The backend with its daemons. */
+export interface ClusterBackend extends Backend {
+  /** Starts the updater and the expirer. */
+  start(): void
+  /** Stops them and waits for what is under way; storage nodes stay open. Idempotent. */
+  close(): Promise<void>
+  readonly counters: BackendCounters
+  /** One pass of each daemon, now: for tests and commands. */
+  runDaemonsOnce(): Promise<void>
+}
+
+/** Assembles a backend; nothing runs in the background before `start`. */
+export function createClusterBackend(given: ClusterBackendOptions): ClusterBackend {
+  const options = { ...DEFAULTS, log: silentLog, ...given }
+  const { clock, log } = options
+  const timing = { clock, deadlineMs: options.deadlineMs }
+  const counters = new BackendCounters()
+  const keys = new NameKeys(options.hashing)
+  const replicas = new ReplicaMap(options)
+  const jobs = new BackgroundJobs({ log })
+  // The low eight bits of the proposer stay free for settlements (rows.ts, justAbove).
+  const stamps = new StampClock({ nowMs: clock.nowMs, proposer: options.proposer << 8 })
+  const writeIds = new WriteIds(options.random)
+  const parts = { keys, replicas, timing, jobs, counters, stamps, writeIds, clock }
+
+  const reads = new RegisterReads(parts)
+  const writes = new RegisterWrites(parts)
+  const rows = new Rows({ ...parts, repairList: (list) => reads.info(list) })
+  const listings = new Listings({ ...parts, reads, rows })
+  const containers = new Containers({
+    ...parts,
+    reads,
+    writes,
+    rows,
+    hasRows: (list) => listings.hasRows(list),
+  })
+  const syncAccountRow = (account: string, container: string) =>
+    containers.syncAccountRow(account, container)
+  const settler = new Settler({ ...parts, reads, writes, rows, syncAccountRow })
+  const slowWriteMs = options.settleAgeMs / 2
+  const objects = new ObjectWrites({ ...parts, reads, writes, rows, settler, slowWriteMs })
+  const cache = new ContainerCache({
+    clock,
+    load: guard((account, container) => containers.readContainer(account, container)),
+  })
+  const devices = () => replicas.all(options.policies)
+  const updater = new Updater({
+    devices,
+    timing,
+    log,
+    syncAccountRow,
+    settle: (finding) => settler.settle(finding),
+    settleAgeMs: options.settleAgeMs,
+  })
+  const expirer = new Expirer({
+    ...parts,
+    devices,
+    deleteObject: (path, ifDeleteAt) => objects.delete(path, { ifDeleteAt }),
+  })
+  const streams = { ...parts, writes, objects }
+  const passes = [
+    daemon('totals', () => updater.updateTotals(), options.totalsMs),
+    daemon('settle', () => updater.settleUnconfirmed(), options.totalsMs),
+    daemon('expire', () => expirer.pass(), options.totalsMs),
+  ]
+
+  function daemon(name: string, run: () => Promise<boolean>, busyMs: number): PeriodicPass {
+    return new PeriodicPass({ name, clock, log, run, busyMs, idleMs: options.idleMs })
+  }
+
+  function containerRows(account: string): RowSource {
+    return {
+      list: keys.account(account),
+      itemOf: (row) => keys.container(account, row.name),
+      rowOf: (info, { name, ballot }) =>
+        rowOfContainer(info, { name, policy: policyOf(info), ballot }),
+    }
+  }
+
+  function objectRows(account: string, container: string): RowSource {
+    return {
+      list: keys.container(account, container),
+      itemOf: (row: ListRow) =>
+        keys.object({ account, container, object: row.name, policy: row.policy }),
+      rowOf: (info, { name }) => rowOfObject(info, name),
+    }
+  }
+
+  async function changed<T>(
+    account: string,
+    container: string,
+    change: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await change()
+    } finally {
+      // Also forgets loads that began during the change and may have seen the old state.
+      cache.invalidate(account, container)
+    }
+  }
+
+  const asked = guardAll({
+    readAccount: (account: string) => containers.readAccount(account),
+    putAccount: (account: string, meta: ItemMeta) => containers.changeAccount(account, 'put', meta),
+    postAccount: (account: string, meta: ItemMeta) =>
+      containers.changeAccount(account, 'post', meta),
+    deleteAccount: (account: string) => containers.changeAccount(account, 'delete'),
+    listAccount: (account: string, query: ListQuery) =>
+      listings.page(containerRows(account), query),
+    readContainer: (account: string, container: string) =>
+      containers.readContainer(account, container),
+    putContainer: (account: string, container: string, put: ContainerPut) =>
+      changed(account, container, () => containers.putContainer(account, container, put)),
+    postContainer: (account: string, container: string, meta: ItemMeta) =>
+      changed(account, container, () => containers.postContainer(account, container, meta)),
+    deleteContainer: (account: string, container: string) =>
+      changed(account, container, () => containers.deleteContainer(account, container)),
+    async listContainer(account: string, container: string, query: ListQuery) {
+      const page = await listings.page(objectRows(account, container), query)
+      return page === null ? null : { ...page, info: containerInfo(page.info) }
+    },
+    async readObject(path: ObjectPath, read?: ReadOptions) {
+      const found = await reads.read(keys.object(path), read)
+      return found === null || found.info.deleted ? null : found
+    },
+    putObject: (path: ObjectPath, put: ObjectPut) => objects.put(path, put),
+    openObject: (path: ObjectPath) => openObjectStream(streams, path),
+    postObject: (path: ObjectPath, post: ObjectPost) => objects.post(path, post),
+    deleteObject: (path: ObjectPath, deletion?: { readonly condition?: Condition }) =>
+      objects.delete(path, deletion?.condition),
+  })
+
+  return {
+    ...asked,
+    counters,
+    cachedContainer: (account, container) => cache.get(account, container),
+    start() {
+      for (const pass of passes) pass.start(options.totalsMs)
+    },
+    async close() {
+      await Promise.all(passes.map((pass) => pass.stop()))
+      await jobs.close()
+    },
+    async runDaemonsOnce() {
+      await updater.settleUnconfirmed()
+      await updater.updateTotals()
+      await expirer.pass()
+    },
+  }
+}
+
+type ContainerPut = Parameters<Backend['putContainer']>[2]
+type ObjectPut = Parameters<Backend['putObject']>[1]
+type ObjectPost = Parameters<Backend['postObject']>[1]
+
+/** Failures of devices become what clients may see; what would be thrown at once rejects. */
+function guardAll<M extends object>(methods: M): M {
+  const guarded = Object.entries(methods).map(([name, method]) => [
+    name,
+    guard(method as (...parameters: unknown[]) => Promise<unknown>),
+  ])
+  return Object.fromEntries(guarded) as M
+}
+
+function guard<A extends unknown[], T>(
+  method: (...parameters: A) => Promise<T>,
+): (...parameters: A) => Promise<T> {
+  return async (...parameters) => {
+    try {
+      return await method(...parameters)
+    } catch (error) {
+      throw asBackendError(error)
+    }
+  }
+}

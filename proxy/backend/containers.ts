@@ -1,0 +1,201 @@
+import type { ItemKey } from '../../common/item.ts'
+import { compareStamps, type Stamp, type StampClock, TICKS_PER_SECOND } from '../../common/stamp.ts'
+import type { ItemInfo, ItemMeta, ListRow, WriteAction } from '../../common/storage-node.ts'
+import type { BackendOutcome } from './backend.ts'
+import { noQuorum, noSuchAccount } from './backend-errors.ts'
+import { containerInfo, POLICY_HEADER, policyOf } from './container-policy.ts'
+import type { BackendCounters } from './counters.ts'
+import type { NameKeys } from './name-keys.ts'
+import type { RegisterReads } from './register-reads.ts'
+import type { RegisterWrites } from './register-writes.ts'
+import { askAll, type CallTiming } from './replica-calls.ts'
+import type { ReplicaMap } from './replica-map.ts'
+import { type Rows, rowOfContainer } from './rows.ts'
+
+export interface ContainersOptions {
+  readonly keys: NameKeys
+  readonly replicas: ReplicaMap
+  readonly reads: RegisterReads
+  readonly writes: RegisterWrites
+  readonly rows: Rows
+  readonly stamps: StampClock
+  readonly timing: CallTiming
+  readonly counters: BackendCounters
+  /** Whether the container has anything to list. */
+  readonly hasRows: (list: ItemKey) => Promise<boolean>
+}
+
+const RESTAMPS_MAX = 4
+const SYNC_ROUNDS_MAX = 6
+const NO_META: ItemMeta = Object.freeze({ headers: Object.freeze({}) })
+
+/** Registers of accounts and containers, and the containers' rows in their accounts. */
+export class Containers {
+  readonly #options: ContainersOptions
+
+  constructor(options: ContainersOptions) {
+    this.#options = options
+  }
+
+  async readAccount(account: string): Promise<ItemInfo | null> {
+    return live(await this.#options.reads.info(this.#options.keys.account(account)))
+  }
+
+  changeAccount(account: string, action: WriteAction, meta = NO_META): Promise<BackendOutcome> {
+    return this.#change(this.#options.keys.account(account), action, meta)
+  }
+
+  async readContainer(account: string, container: string): Promise<ItemInfo | null> {
+    const { reads, keys } = this.#options
+    const info = live(await reads.info(keys.container(account, container)))
+    return info === null ? null : containerInfo(info)
+  }
+
+  async putContainer(
+    account: string,
+    container: string,
+    put: { readonly meta: ItemMeta; readonly policy: number },
+  ): Promise<BackendOutcome> {
+    const { keys, reads } = this.#options
+    const item = keys.container(account, container)
+    // A container's policy is set when it is made, and stays.
+    const exists = live(await reads.info(item)) !== null
+    const headers = exists ? {} : { [POLICY_HEADER]: String(put.policy) }
+    const meta = { ...put.meta, headers: { ...put.meta.headers, ...headers } }
+    const outcome = await this.#change(item, 'put', meta)
+    if ((await this.syncAccountRow(account, container)) === 'no-account') throw noSuchAccount()
+    return withPolicy(outcome)
+  }
+
+  async postContainer(account: string, container: string, meta: ItemMeta): Promise<BackendOutcome> {
+    const item = this.#options.keys.container(account, container)
+    const outcome = await this.#change(item, 'post', meta)
+    if (outcome.status === 'done') this.#confirmItem(item, outcome.info.ballot)
+    return withPolicy(outcome)
+  }
+
+  async deleteContainer(account: string, container: string): Promise<BackendOutcome> {
+    const item = this.#options.keys.container(account, container)
+    const outcome =
+      this.#options.replicas.primaries(item).length === 1
+        ? await this.#change(item, 'delete', NO_META)
+        : await this.#deleteReplicated(item)
+    if (outcome.status === 'done') await this.syncAccountRow(account, container)
+    return withPolicy(outcome)
+  }
+
+  /**
+   * Makes the container's row in its account say what the container's register says: present with these totals, or
+   * deleted. Every change of the register and every report of totals ends with it. It reads, writes the row with a
+   * fresh ballot, and reads again until nothing changed meanwhile: so whoever writes the row last has seen the
+   * register after writing, and a report of totals cannot bring the row of a deleted container back.
+   */
+  async syncAccountRow(
+    account: string,
+    container: string,
+  ): Promise<'done' | 'no-account' | 'no-container'> {
+    const { keys, reads, rows, stamps } = this.#options
+    const item = keys.container(account, container)
+    const list = keys.account(account)
+    let info = await reads.info(item)
+    for (let round = 0; round < SYNC_ROUNDS_MAX; round++) {
+      if (info === null) return 'no-container'
+      const ballot = await this.#rowBallot(list, container, round)
+      const row = rowOfContainer(info, { name: container, policy: policyOf(info), ballot })
+      const { status } = await rows.put(list, row)
+      if (status === 'not-found') {
+        this.#confirmItem(item, info.ballot)
+        return 'no-account'
+      }
+      const after = await reads.info(item)
+      if (status === 'done' && after !== null && isSameState(info, after)) {
+        rows.confirmRow(list, container, ballot)
+        this.#confirmItem(item, after.ballot)
+        this.#options.counters.totalsWritten++
+        return 'done'
+      }
+      stamps.observe(ballot)
+      info = after
+    }
+    throw noQuorum(`the row of container ${container} keeps changing`)
+  }
+
+  /** A ballot above the row that is there: refused rounds look at it, or jump when it is deleted and not to be seen. */
+  async #rowBallot(list: ItemKey, name: string, round: number): Promise<Stamp> {
+    const { stamps } = this.#options
+    if (round === 0) return stamps.next()
+    const seen = await this.#newestRow(list, name)
+    if (seen !== null) {
+      stamps.observe(seen.ballot)
+      return stamps.next()
+    }
+    const { ticks, proposer } = stamps.next()
+    return { ticks: ticks + TICKS_PER_SECOND * (round - 1), proposer }
+  }
+
+  async #newestRow(list: ItemKey, name: string): Promise<ListRow | null> {
+    const { replicas, timing } = this.#options
+    const { replies } = await askAll(
+      replicas.primaries(list),
+      (replica) => replica.node.list(replica.device, list, { limit: 1, prefix: name }),
+      () => false,
+      timing,
+    )
+    let newest: ListRow | null = null
+    for (const reply of replies) {
+      if (reply === undefined || 'failure' in reply) continue
+      const entry = reply.outcome?.entries[0]
+      if (entry === undefined || 'subdir' in entry || entry.name !== name) continue
+      if (newest === null || compareStamps(entry.ballot, newest.ballot) > 0) newest = entry
+    }
+    return newest
+  }
+
+  /** A replica that lags may hold no rows and let itself be deleted where the others refuse; that is taken back. */
+  async #deleteReplicated(item: ItemKey): Promise<BackendOutcome> {
+    const { reads, hasRows, writes } = this.#options
+    const info = live(await reads.info(item))
+    if (info === null) return { status: 'not-found' }
+    if (await hasRows(item)) return { status: 'not-empty' }
+    try {
+      return await this.#change(item, 'delete', NO_META)
+    } catch (error) {
+      const again = writes.draw(item, 'put', info.meta)
+      await writes.send({ ...again, stamp: info.stamp }, null).catch(() => {})
+      throw error
+    }
+  }
+
+  async #change(item: ItemKey, action: WriteAction, meta: ItemMeta): Promise<BackendOutcome> {
+    const { writes, stamps, counters, reads, replicas } = this.#options
+    if (action === 'post' && replicas.primaries(item).length > 1) {
+      // Lagging replicas must not merge into an old record and make it the newest.
+      if (live(await reads.info(item)) === null) return { status: 'not-found' }
+    }
+    for (let round = 0; round <= RESTAMPS_MAX; round++) {
+      const outcome = await writes.send(writes.draw(item, action, meta), null)
+      if (outcome.status !== 'superseded') return outcome
+      stamps.observe(outcome.ballot)
+      counters.restamps++
+    }
+    throw noQuorum('newer writes are in the way')
+  }
+
+  #confirmItem(item: ItemKey, ballot: Stamp): void {
+    for (const replica of this.#options.replicas.primaries(item)) {
+      replica.node.confirm(replica.device, { kind: 'item', item, ballot })
+    }
+  }
+}
+
+function isSameState(before: ItemInfo, after: ItemInfo): boolean {
+  return before.deleted === after.deleted && compareStamps(before.stamp, after.stamp) === 0
+}
+
+function live(info: ItemInfo | null): ItemInfo | null {
+  return info === null || info.deleted ? null : info
+}
+
+function withPolicy(outcome: BackendOutcome): BackendOutcome {
+  return outcome.status === 'done' ? { ...outcome, info: containerInfo(outcome.info) } : outcome
+}

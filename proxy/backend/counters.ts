@@ -1,0 +1,19 @@
+/** What the backend did on its own account, since the start: plain numbers that the metrics page reads. */
+export class BackendCounters {
+  /** Copies written to a handoff because a primary failed. */
+  handoffCopies = 0
+  /** Replicas that a read found behind and brought up to date. */
+  readRepairs = 0
+  /** Writes answered with a fresh stamp because something newer was there. */
+  restamps = 0
+  /** Rows that a listing had to compare with their object. */
+  rowsProbed = 0
+  /** Unconfirmed rows and items that the updater settled. */
+  settled = 0
+  /** Objects removed because their container was gone when their row came. */
+  orphansRemoved = 0
+  /** Account rows written with new totals. */
+  totalsWritten = 0
+  /** Objects that the expirer deleted. */
+  expired = 0
+}

@@ -1,0 +1,57 @@
+import type { Clock } from '../../common/clock.ts'
+import { splitName } from '../../common/item.ts'
+import type { ExpiredItem } from '../../common/storage-node.ts'
+import type { BackendOutcome, ObjectPath } from './backend.ts'
+import { forEachParallel } from './bounded-parallel.ts'
+import type { BackendCounters } from './counters.ts'
+import { askOne, type CallTiming } from './replica-calls.ts'
+import type { Replica } from './replica-map.ts'
+
+export interface ExpirerOptions {
+  readonly devices: () => readonly Replica[]
+  readonly clock: Clock
+  readonly timing: CallTiming
+  readonly counters: BackendCounters
+  readonly deleteObject: (path: ObjectPath, ifDeleteAt: number) => Promise<BackendOutcome>
+}
+
+const PAGE_MAX = 200
+const CONCURRENCY_MAX = 4
+
+/**
+ * Deletes objects whose X-Delete-At has passed, their rows included. Clients do not wait for it: the HTTP side treats
+ * them as gone from that second on. The condition keeps an object that was given another time meanwhile.
+ */
+export class Expirer {
+  readonly #options: ExpirerOptions
+
+  constructor(options: ExpirerOptions) {
+    this.#options = options
+  }
+
+  /** Some of each device; true if there was anything. */
+  async pass(): Promise<boolean> {
+    const { devices, clock, timing } = this.#options
+    const beforeSeconds = Math.floor(clock.nowMs() / 1000)
+    const due = new Map<string, ExpiredItem>()
+    for (const replica of devices()) {
+      if (!replica.health.available()) continue
+      const reply = await askOne(
+        replica,
+        () => replica.node.expired(replica.device, { beforeSeconds, limit: PAGE_MAX }),
+        timing,
+      )
+      if ('outcome' in reply) for (const item of reply.outcome) due.set(item.name, item)
+    }
+    await forEachParallel(due.values(), CONCURRENCY_MAX, (item) => this.#expire(item))
+    return due.size > 0
+  }
+
+  async #expire({ name, policy, deleteAt }: ExpiredItem): Promise<void> {
+    const { account, container, object } = splitName(name)
+    if (container === undefined || object === undefined) return
+    const path = { account, container, object, policy }
+    const outcome = await this.#options.deleteObject(path, deleteAt)
+    if (outcome.status === 'done') this.#options.counters.expired++
+  }
+}

@@ -1,0 +1,41 @@
+import {
+  accountName,
+  containerName,
+  type ItemHashing,
+  type ItemKey,
+  itemKey,
+  objectName,
+} from '../../common/item.ts'
+import type { ObjectPath } from './backend.ts'
+
+/** Container keys kept: each saves an MD5 on every object written to it. */
+const CONTAINERS_KEPT_MAX = 10_000
+
+/** Keys of the names a request speaks of. */
+export class NameKeys {
+  readonly #hashing: ItemHashing
+  readonly #containers = new Map<string, ItemKey>()
+
+  constructor(hashing: ItemHashing) {
+    this.#hashing = hashing
+  }
+
+  account(account: string): ItemKey {
+    return itemKey(this.#hashing, 'account', accountName(account))
+  }
+
+  container(account: string, container: string): ItemKey {
+    const name = containerName(account, container)
+    const known = this.#containers.get(name)
+    if (known !== undefined) return known
+    const key = itemKey(this.#hashing, 'container', name)
+    if (this.#containers.size >= CONTAINERS_KEPT_MAX) this.#containers.clear()
+    this.#containers.set(name, key)
+    return key
+  }
+
+  object(path: ObjectPath): ItemKey {
+    const name = objectName(path.account, path.container, path.object)
+    return itemKey(this.#hashing, 'object', name, path.policy)
+  }
+}

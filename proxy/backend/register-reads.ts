@@ -1,0 +1,223 @@
+import type { ItemKey } from '../../common/item.ts'
+import { ZERO_STAMP } from '../../common/stamp.ts'
+import type { ItemInfo, ItemRead } from '../../common/storage-node.ts'
+import { noQuorum } from './backend-errors.ts'
+import type { BackgroundJobs } from './background-jobs.ts'
+import type { BackendCounters } from './counters.ts'
+import { judgeRead, majorityOf, type ReadVerdict } from './quorum.ts'
+import { bringUpToDate, releaseBody } from './repair.ts'
+import { askOne, type CallTiming } from './replica-calls.ts'
+import type { Replica, ReplicaMap } from './replica-map.ts'
+
+export interface RegisterReadsOptions {
+  readonly replicas: ReplicaMap
+  readonly timing: CallTiming
+  readonly jobs: BackgroundJobs
+  readonly counters: BackendCounters
+}
+
+export interface RegisterReadOptions {
+  readonly head?: boolean
+  /** Ask every primary, not only a majority. */
+  readonly newest?: boolean
+}
+
+/** What one replica said; undefined if it did not. */
+type Answer = { readonly read: ItemRead | null; readonly full: boolean } | undefined
+
+type Sides = Exclude<ReadVerdict, { readonly verdict: 'no-quorum' }>
+
+/**
+ * Strict reads of a register: R = W replicas are asked, the newest ballot wins, and it is shown only when W replicas
+ * are known to hold it; otherwise those that lag are brought up to date first, so that no later read goes back.
+ */
+export class RegisterReads {
+  readonly #replicas: ReplicaMap
+  readonly #timing: CallTiming
+  readonly #jobs: BackgroundJobs
+  readonly #counters: BackendCounters
+
+  constructor(options: RegisterReadsOptions) {
+    this.#replicas = options.replicas
+    this.#timing = options.timing
+    this.#jobs = options.jobs
+    this.#counters = options.counters
+  }
+
+  /** The current record, tombstones included; null if there never was one. 503 without a quorum. */
+  read(item: ItemKey, options?: RegisterReadOptions): Promise<ItemRead | null> {
+    const primaries = this.#replicas.primaries(item)
+    if (primaries.length === 1) {
+      return primaries[0]!.node.read(primaries[0]!.device, item, options)
+    }
+    return this.#readQuorum(item, primaries, options)
+  }
+
+  /** What a HEAD knows of the current record. */
+  async info(item: ItemKey): Promise<ItemInfo | null> {
+    const read = await this.read(item, { head: true })
+    return read === null ? null : read.info
+  }
+
+  async #readQuorum(
+    item: ItemKey,
+    primaries: readonly Replica[],
+    options: RegisterReadOptions = {},
+  ): Promise<ItemRead | null> {
+    const round = new ReadRound(item, primaries, this.#timing, options.head ?? false)
+    try {
+      await round.ask(options.newest ? primaries.length : majorityOf(primaries.length))
+      let sides = round.judge()
+      if (sides.lagging.length > 0 || sides.verdict === 'incomplete') {
+        await round.askRest()
+        sides = round.judge()
+        await this.#complete(round, sides)
+      }
+      return await round.take(sides)
+    } finally {
+      await round.release()
+    }
+  }
+
+  /** Makes W replicas hold the newest record; more than W are seen to in the background. */
+  async #complete(round: ReadRound, sides: Sides): Promise<void> {
+    const repairs = sides.lagging.map((index) => () => this.#repair(round, sides, index))
+    if (sides.verdict === 'agreed') {
+      for (const repair of repairs) this.#jobs.add('read repair', repair)
+      return
+    }
+    const repaired = await Promise.all(repairs.map((repair) => repair()))
+    const holders = sides.holders.length + repaired.filter(Boolean).length
+    if (holders >= majorityOf(round.primaries.length)) return
+    throw noQuorum('the newest record is not held by a majority and cannot be completed')
+  }
+
+  async #repair(round: ReadRound, sides: Sides, index: number): Promise<boolean> {
+    const holder = sides.holders[0]!
+    const target = round.primaries[index]!
+    const order = {
+      item: round.item,
+      record: round.infoOf(holder)!,
+      source: round.primaries[holder]!,
+      target,
+      stale: round.infoOf(index),
+    }
+    const reply = await askOne(target, () => bringUpToDate(order), {
+      ...this.#timing,
+      // A large body takes its time; the pieces have deadlines of their own on the wire.
+      deadlineMs: this.#timing.deadlineMs + order.record.bytes / 1_000,
+    })
+    const done = 'outcome' in reply && reply.outcome
+    if (done) this.#counters.readRepairs++
+    return done
+  }
+}
+
+/** One read of one register: whom it asked and what they said, by the primaries' order. */
+class ReadRound {
+  readonly item: ItemKey
+  readonly primaries: readonly Replica[]
+  readonly #timing: CallTiming
+  readonly #head: boolean
+  readonly #answers: Answer[]
+  readonly #unasked: number[]
+  readonly #errors: unknown[] = []
+  #taken: ItemRead | null = null
+
+  constructor(item: ItemKey, primaries: readonly Replica[], timing: CallTiming, head: boolean) {
+    this.item = item
+    this.primaries = primaries
+    this.#timing = timing
+    this.#head = head
+    this.#answers = primaries.map(() => undefined)
+    // Ring order among the healthy; those left alone for their errors are asked last.
+    const indexes = [...primaries.keys()]
+    this.#unasked = [
+      ...indexes.filter((index) => primaries[index]!.health.available()),
+      ...indexes.filter((index) => !primaries[index]!.health.available()),
+    ]
+  }
+
+  /** Asks until `count` replicas have answered or none is left: one for the body, the others for their heads. */
+  async ask(count: number): Promise<void> {
+    while (this.#answered() < count && this.#unasked.length > 0) {
+      const batch = this.#unasked.splice(0, count - this.#answered())
+      const needsBody = !this.#head && !this.#answers.some((answer) => answer?.full)
+      await Promise.all(
+        batch.map((index, position) => this.#askReplica(index, needsBody && position === 0)),
+      )
+    }
+  }
+
+  /** Asks everybody who was not asked yet. */
+  async askRest(): Promise<void> {
+    const rest = this.#unasked.splice(0)
+    await Promise.all(rest.map((index) => this.#askReplica(index, false)))
+  }
+
+  judge(): Sides {
+    const verdict = judgeRead(
+      this.#answers.map((answer) => answer && (answer.read?.info.ballot ?? ZERO_STAMP)),
+    )
+    if (verdict.verdict !== 'no-quorum') return verdict
+    throw noQuorum('too few replicas answered the read', this.#errors[0])
+  }
+
+  infoOf(index: number): ItemInfo | null {
+    return this.#answers[index]?.read?.info ?? null
+  }
+
+  /** The newest record, with its body unless only the head was wanted. */
+  async take(sides: Sides): Promise<ItemRead | null> {
+    const full = sides.holders.find((index) => this.#answers[index]!.full)
+    const head = this.infoOf(sides.holders[0]!)
+    if (head === null) return null
+    if (this.#head || head.deleted) return { info: head, body: null }
+    if (full !== undefined) {
+      this.#taken = this.#answers[full]!.read
+      return this.#taken
+    }
+    return this.#fetch(sides)
+  }
+
+  /** Closes the bodies that nobody took. */
+  async release(): Promise<void> {
+    for (const answer of this.#answers) {
+      if (answer?.read && answer.read !== this.#taken) await releaseBody(answer.read.body)
+    }
+  }
+
+  async #fetch(sides: Sides): Promise<ItemRead> {
+    for (const index of sides.holders) {
+      await this.#askReplica(index, true)
+      const read = this.#answers[index]?.read
+      // What replaced it meanwhile is newer, and its own writer sees to its quorum: not ours to show.
+      if (read && read.info.ballot.ticks === sides.newest.ticks) {
+        if (read.info.ballot.proposer === sides.newest.proposer) {
+          this.#taken = read
+          return read
+        }
+      }
+    }
+    throw noQuorum('the newest record changed while it was read', this.#errors[0])
+  }
+
+  #answered(): number {
+    return this.#answers.filter((answer) => answer !== undefined).length
+  }
+
+  async #askReplica(index: number, full: boolean): Promise<void> {
+    const replica = this.primaries[index]!
+    const options = full ? undefined : { head: true }
+    let late = false
+    const call = async () => {
+      const read = await replica.node.read(replica.device, this.item, options)
+      if (late && read !== null) await releaseBody(read.body)
+      return read
+    }
+    const reply = await askOne(replica, call, this.#timing)
+    late = true
+    if ('outcome' in reply) this.#answers[index] = { read: reply.outcome, full }
+    else this.#errors.push(reply.error)
+  }
+}

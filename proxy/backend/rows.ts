@@ -1,0 +1,159 @@
+import type { ItemKey } from '../../common/item.ts'
+import { compareStamps, type Stamp } from '../../common/stamp.ts'
+import type { ItemInfo, ItemWrite, ListRow, RowOutcome } from '../../common/storage-node.ts'
+import { devicesFull, noQuorum } from './backend-errors.ts'
+import type { BackgroundJobs } from './background-jobs.ts'
+import { judgeRow, type Replies } from './quorum.ts'
+import { askAll, type CallTiming } from './replica-calls.ts'
+import type { ReplicaMap } from './replica-map.ts'
+
+/** The row of an object's record, whatever its state; not confirmed. */
+export function rowOfObject(info: ItemInfo, name: string): ListRow {
+  return {
+    name,
+    stamp: info.stamp,
+    metaStamp: info.metaStamp,
+    ballot: info.ballot,
+    deleted: info.deleted,
+    bytes: info.bytes,
+    count: info.deleted ? 0 : 1,
+    etag: info.meta.etag ?? '',
+    contentType: info.meta.contentType ?? '',
+    policy: info.policy,
+    confirmed: false,
+  }
+}
+
+/** The row of a put or delete that is about to be made. */
+export function rowOfWrite(write: ItemWrite, name: string, bytes: number): ListRow {
+  const deleted = write.action === 'delete'
+  return {
+    name,
+    stamp: write.stamp,
+    metaStamp: write.stamp,
+    ballot: write.ballot,
+    deleted,
+    bytes: deleted ? 0 : bytes,
+    count: deleted ? 0 : 1,
+    etag: write.meta.etag ?? '',
+    contentType: write.meta.contentType ?? '',
+    policy: write.item.policy,
+    confirmed: false,
+  }
+}
+
+/** The row of a container in its account: its own stamps, its totals, and the ballot of this report. */
+export function rowOfContainer(
+  info: ItemInfo,
+  of: { readonly name: string; readonly policy: number; readonly ballot: Stamp },
+): ListRow {
+  return {
+    name: of.name,
+    stamp: info.stamp,
+    metaStamp: info.metaStamp,
+    ballot: of.ballot,
+    deleted: info.deleted,
+    bytes: info.deleted ? 0 : (info.stats?.bytes ?? 0),
+    count: info.deleted ? 0 : (info.stats?.objects ?? 0),
+    etag: '',
+    contentType: '',
+    policy: of.policy,
+    confirmed: false,
+  }
+}
+
+/** Whether the row says what the record says; ballots may differ after a settlement. */
+export function rowMatches(row: ListRow, info: ItemInfo | null): boolean {
+  if (info === null) return false
+  return (
+    row.deleted === info.deleted &&
+    compareStamps(row.stamp, info.stamp) === 0 &&
+    compareStamps(row.metaStamp, info.metaStamp) === 0
+  )
+}
+
+/**
+ * The smallest ballot above the given one: it replaces exactly that row, and every real write that came or comes
+ * later still wins. Proxies draw their own with the low eight bits of the proposer clear, which leaves these free.
+ */
+export function justAbove(ballot: Stamp): Stamp {
+  return ballot.proposer < 0xffff_ffff
+    ? { ticks: ballot.ticks, proposer: ballot.proposer + 1 }
+    : { ticks: ballot.ticks + 1, proposer: 0 }
+}
+
+export interface RowsOptions {
+  readonly replicas: ReplicaMap
+  readonly timing: CallTiming
+  readonly jobs: BackgroundJobs
+  /** Brings the replicas of an account or container that lag up to date. */
+  readonly repairList: (list: ItemKey) => Promise<unknown>
+}
+
+/** Rows of listings on the primaries of their account or container. */
+export class Rows {
+  readonly #replicas: ReplicaMap
+  readonly #timing: CallTiming
+  readonly #jobs: BackgroundJobs
+  readonly #repairList: (list: ItemKey) => Promise<unknown>
+
+  constructor(options: RowsOptions) {
+    this.#replicas = options.replicas
+    this.#timing = options.timing
+    this.#jobs = options.jobs
+    this.#repairList = options.repairList
+  }
+
+  /**
+   * Resolves when a majority has the row or a newer one; `superseded` if any of these has a newer one, `not-found`
+   * if a majority has no such account or container. 503 without a quorum, 507 when the devices are full.
+   */
+  put(list: ItemKey, row: ListRow): Promise<RowOutcome> {
+    const primaries = this.#replicas.primaries(list)
+    if (primaries.length === 1) return primaries[0]!.node.putRow(primaries[0]!.device, list, row)
+    return this.#putQuorum(list, row, true)
+  }
+
+  /** Notes on both sides that the row and the item behind it have their quorums. Lazy; never fails. */
+  confirm(list: ItemKey, name: string, item: ItemKey, ballot: Stamp): void {
+    this.confirmRow(list, name, ballot)
+    for (const replica of this.#replicas.primaries(item)) {
+      replica.node.confirm(replica.device, { kind: 'item', item, ballot })
+    }
+  }
+
+  confirmRow(list: ItemKey, name: string, ballot: Stamp): void {
+    for (const replica of this.#replicas.primaries(list)) {
+      replica.node.confirm(replica.device, { kind: 'row', list, name, ballot })
+    }
+  }
+
+  async #putQuorum(list: ItemKey, row: ListRow, mayRepair: boolean): Promise<RowOutcome> {
+    const { replies } = await askAll(
+      this.#replicas.primaries(list),
+      (replica) => replica.node.putRow(replica.device, list, row),
+      (partial) => judgeRow(partial) !== null,
+      this.#timing,
+    )
+    const verdict = judgeRow(replies)!
+    const lagging = has(replies, 'not-found')
+    if (verdict === 'done') {
+      if (lagging) this.#jobs.add('list repair', () => this.#repairList(list))
+      return { status: has(replies, 'superseded') ? 'superseded' : 'done' }
+    }
+    if (verdict === 'not-found') return { status: 'not-found' }
+    if (verdict === 'full') throw devicesFull()
+    // Replicas that missed the container's creation stand in the way of a quorum: give it to them, once.
+    if (lagging && mayRepair) {
+      await this.#repairList(list)
+      return this.#putQuorum(list, row, false)
+    }
+    throw noQuorum('too few replicas took the row')
+  }
+}
+
+function has(replies: Replies<RowOutcome>, status: RowOutcome['status']): boolean {
+  return replies.some(
+    (reply) => reply !== undefined && 'outcome' in reply && reply.outcome.status === status,
+  )
+}

@@ -1,0 +1,138 @@
+/**
+ * Puts rows and objects in step after a failure: each name's object register is the truth, its row an index entry.
+ *
+ *   unconfirmed item  -> its row is written again (a live one, or a deleted one for a tombstone)
+ *   unconfirmed row   -> confirmed if the object agrees; replaced by the object's row if it is another version;
+ *                        replaced by a deleted row if there is no such object
+ *
+ * A replacement's ballot is the smallest one above the row that it replaces: it outdoes exactly that row, and every
+ * write that is still on its way outdoes the replacement. Only what has been unconfirmed for longer than any write may
+ * take is settled; younger ones are somebody's work in progress.
+ */
+import { type ItemKey, splitName } from '../../common/item.ts'
+import { compareStamps, maxStamp, type Stamp } from '../../common/stamp.ts'
+import type { ItemInfo, ItemWrite, ListRow, Unconfirmed } from '../../common/storage-node.ts'
+import type { ObjectPath } from './backend.ts'
+import type { BackendCounters } from './counters.ts'
+import type { NameKeys } from './name-keys.ts'
+import type { RegisterReads } from './register-reads.ts'
+import type { RegisterWrites } from './register-writes.ts'
+import type { ReplicaMap } from './replica-map.ts'
+import { justAbove, type Rows, rowMatches, rowOfObject } from './rows.ts'
+
+export interface SettlerOptions {
+  readonly keys: NameKeys
+  readonly replicas: ReplicaMap
+  readonly reads: RegisterReads
+  readonly writes: RegisterWrites
+  readonly rows: Rows
+  readonly counters: BackendCounters
+  /** Writes a container's row in its account from the container's register. */
+  readonly syncAccountRow: (account: string, container: string) => Promise<unknown>
+}
+
+/** Settlements of one row that may lie above each other: each crash in the middle of one adds one. */
+const SETTLEMENTS_MAX = 16
+
+export class Settler {
+  readonly #options: SettlerOptions
+
+  constructor(options: SettlerOptions) {
+    this.#options = options
+  }
+
+  /** Settles one finding of a storage node. */
+  async settle(finding: Unconfirmed): Promise<void> {
+    const { syncAccountRow, keys, rows, counters } = this.#options
+    const name = finding.kind === 'row' ? finding.list : finding.info.name
+    const { account, container, object } = splitName(name)
+    counters.settled++
+    if (finding.kind === 'item') {
+      if (container === undefined) return
+      if (object === undefined) {
+        await syncAccountRow(account, container)
+        return
+      }
+      await this.settleObject({ account, container, object, policy: finding.info.policy })
+    } else if (container === undefined) {
+      await syncAccountRow(account, finding.row.name)
+      rows.confirmRow(keys.account(account), finding.row.name, finding.row.ballot)
+    } else {
+      await this.#settleRow(account, container, finding.row)
+    }
+  }
+
+  /** Makes the object's row say what the object's record says, then confirms both. */
+  async settleObject(path: ObjectPath): Promise<void> {
+    const { keys, reads, rows, writes } = this.#options
+    const item = keys.object(path)
+    const list = keys.container(path.account, path.container)
+    const info = await reads.info(item)
+    if (info === null) return
+    let ballot = info.ballot
+    for (let attempt = 0; attempt < SETTLEMENTS_MAX; attempt++) {
+      const outcome = await rows.put(list, { ...rowOfObject(info, path.object), ballot })
+      if (outcome.status === 'not-found') {
+        const orphan = writes.draw(item, info.deleted ? 'delete' : 'put', info.meta)
+        return this.removeOrphan({ ...orphan, ballot: info.ballot })
+      }
+      if (outcome.status === 'done') {
+        rows.confirmRow(list, path.object, ballot)
+        break
+      }
+      // What is above may be an earlier settlement (then we rise over it) or a real write (then it stays above).
+      ballot = justAbove(ballot)
+    }
+    this.#confirmItem(item, info.ballot)
+  }
+
+  /**
+   * The container of a written object is gone: removes the object, and nothing newer than it, so that it does not come
+   * to light when a container of the name is made again.
+   */
+  async removeOrphan(write: ItemWrite): Promise<void> {
+    const { writes, counters } = this.#options
+    if (write.action !== 'delete') {
+      const ballot = justAbove(write.ballot)
+      const tombstone = writes.draw(write.item, 'delete', { headers: {} })
+      const outcome = await writes.send({ ...tombstone, stamp: ballot, ballot }, null)
+      if (outcome.status === 'superseded') return
+      counters.orphansRemoved++
+      this.#confirmItem(write.item, ballot)
+      return
+    }
+    this.#confirmItem(write.item, write.ballot)
+  }
+
+  async #settleRow(account: string, container: string, row: ListRow): Promise<void> {
+    const { keys, reads, rows } = this.#options
+    const path = { account, container, object: row.name, policy: row.policy }
+    const item = keys.object(path)
+    const list = keys.container(account, container)
+    const info = await reads.info(item)
+    if (info !== null && rowMatches(row, info)) {
+      rows.confirmRow(list, row.name, row.ballot)
+      this.#confirmItem(item, info.ballot)
+      return
+    }
+    const replacement = replacementOf(row, info)
+    const outcome = await rows.put(list, replacement)
+    if (outcome.status === 'not-found') return
+    rows.confirmRow(list, row.name, replacement.ballot)
+  }
+
+  #confirmItem(item: ItemKey, ballot: Stamp): void {
+    for (const replica of this.#options.replicas.primaries(item)) {
+      replica.node.confirm(replica.device, { kind: 'item', item, ballot })
+    }
+  }
+}
+
+/** The row that takes the place of one whose object is another version, or is not there. */
+export function replacementOf(row: ListRow, info: ItemInfo | null): ListRow {
+  const above = justAbove(row.ballot)
+  if (info === null) return { ...row, deleted: true, bytes: 0, count: 0, ballot: above }
+  const isNewer = compareStamps(info.ballot, row.ballot) > 0
+  const ballot = isNewer ? info.ballot : maxStamp(above, info.ballot)
+  return { ...rowOfObject(info, row.name), ballot }
+}
