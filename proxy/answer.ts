@@ -1,0 +1,42 @@
+import { errorReply } from './error-reply.ts'
+import type { Exchange } from './exchange.ts'
+import type { Reply } from './reply.ts'
+import { finishRequest } from './request-log.ts'
+import { send } from './send.ts'
+import { addCorsHeaders } from './swift/cors.ts'
+
+/** Decides on a reply; throws ServiceErrors for refusals. */
+export type Handler = (exchange: Exchange) => Reply | Promise<Reply>
+
+/**
+ * Runs a request to its end, whatever happens: handler or error, CORS headers, wire, log, metrics. The hot path and
+ * the koa pipeline both end here. Never rejects.
+ */
+export async function answer(exchange: Exchange, handler: Handler): Promise<void> {
+  const { proxy } = exchange
+  proxy.requestMetrics.inFlight++
+  let status = 500
+  try {
+    const reply = await replyOf(exchange, handler)
+    status = reply.status
+    const sending = send(exchange, reply)
+    if (sending !== undefined) await sending
+  } catch (error) {
+    proxy.log.error('answer failed', { transId: exchange.transId, error })
+    exchange.res.destroy()
+  } finally {
+    proxy.requestMetrics.inFlight--
+    finishRequest(exchange, status)
+  }
+}
+
+async function replyOf(exchange: Exchange, handler: Handler): Promise<Reply> {
+  let reply: Reply
+  try {
+    reply = await handler(exchange)
+  } catch (error) {
+    reply = errorReply(exchange, error)
+  }
+  if (exchange.headers.origin !== undefined) await addCorsHeaders(exchange, reply)
+  return reply
+}

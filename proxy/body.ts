@@ -1,0 +1,160 @@
+import type { IncomingMessage } from 'node:http'
+import { type Exchange, refusal } from './exchange.ts'
+
+/**
+ * Collects a body of known, small length; usually one chunk that is there already. Rejects with 499 when the client
+ * goes away before its end, with 408 when it falls silent.
+ */
+export function receiveWhole(exchange: Exchange, bytes: number): Promise<Buffer> {
+  const { req } = exchange
+  if (exchange.broken !== null) return Promise.reject(exchange.broken)
+  sendContinue(exchange)
+  return new Promise((resolve, reject) => {
+    let first: Buffer | null = null
+    let rest: Buffer[] | null = null
+    const onData = (chunk: Buffer) => {
+      exchange.bytesIn += chunk.length
+      if (first === null) first = chunk
+      else if (rest === null) rest = [first, chunk]
+      else rest.push(chunk)
+    }
+    const detach = () => {
+      exchange.failBody = null
+      req.off('data', onData).off('end', onEnd).off('close', onGone)
+    }
+    const onEnd = () => {
+      detach()
+      if (exchange.bytesIn !== bytes) return reject(refusal(499))
+      resolve(rest === null ? (first ?? Buffer.alloc(0)) : Buffer.concat(rest, bytes))
+    }
+    const fail = (error: Error) => {
+      detach()
+      reject(error)
+    }
+    const onGone = () => fail(refusal(499))
+    exchange.failBody = fail
+    req.on('data', onData).on('end', onEnd).on('close', onGone)
+  })
+}
+
+/** Tells a client that waits for it to go on; the checks are behind us. */
+function sendContinue(exchange: Exchange): void {
+  if (!exchange.continueExpected) return
+  exchange.continueExpected = false
+  exchange.res.writeContinue()
+}
+
+interface Fill {
+  readonly buffer: Buffer
+  readonly start: number
+  at: number
+  resolve(bytes: number): void
+  reject(error: Error): void
+}
+
+/**
+ * A body read in large pieces, at the reader's pace: the socket is paused while nobody waits, so that what is held
+ * here is one chunk of the parser (64 KiB) at most.
+ */
+export class BodySource {
+  readonly #exchange: Exchange
+  readonly #req: IncomingMessage
+  /** Chunks that came when the buffer was full. */
+  #left: Buffer[] = []
+  #waiting: Fill | null = null
+  #ended = false
+  #failure: Error | null = null
+  readonly #onData = (chunk: Buffer) => this.#take(chunk)
+  readonly #onEnd = () => this.#end()
+  readonly #onGone = () => this.#fail(refusal(499))
+
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange
+    this.#req = exchange.req
+    exchange.body = this
+    this.#req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onGone)
+    this.#req.pause()
+  }
+
+  /**
+   * Fills the buffer from `start`; resolves with the bytes put in: fewer than fit only at the body's end. Rejects with
+   * 499 when the client goes away, with 408 when it falls silent. One call at a time.
+   */
+  fill(buffer: Buffer, start = 0): Promise<number> {
+    if (this.#exchange.broken !== null) this.#fail(this.#exchange.broken)
+    sendContinue(this.#exchange)
+    return new Promise((resolve, reject) => {
+      this.#waiting = { buffer, start, at: start, resolve, reject }
+      const left = this.#left
+      this.#left = []
+      for (const chunk of left) this.#take(chunk)
+      if (this.#waiting === null) return
+      if (this.#failure !== null) return this.#settle((fill) => fill.reject(this.#failure!))
+      if (this.#ended) return this.#settle((fill) => fill.resolve(fill.at - fill.start))
+      this.#exchange.failBody = (error) => this.#fail(error)
+      this.#req.resume()
+    })
+  }
+
+  /** Lets go of the request; what it still brings is somebody else's. */
+  detach(): void {
+    this.#req.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onGone)
+    this.#left = []
+    this.#exchange.failBody = null
+    this.#exchange.body = null
+  }
+
+  #take(chunk: Buffer): void {
+    const fill = this.#waiting
+    if (fill === null) {
+      this.#left.push(chunk)
+      this.#req.pause()
+      return
+    }
+    const used = Math.min(fill.buffer.length - fill.at, chunk.length)
+    chunk.copy(fill.buffer, fill.at, 0, used)
+    fill.at += used
+    this.#exchange.bytesIn += used
+    if (fill.at < fill.buffer.length) return
+    this.#req.pause()
+    if (used < chunk.length) this.#left.push(chunk.subarray(used))
+    this.#settle((full) => full.resolve(full.at - full.start))
+  }
+
+  #end(): void {
+    this.#ended = true
+    this.#settle((fill) => fill.resolve(fill.at - fill.start))
+  }
+
+  #fail(failure: Error): void {
+    if (this.#ended || this.#failure !== null) return
+    this.#failure = failure
+    this.#settle((fill) => fill.reject(failure))
+  }
+
+  #settle(end: (fill: Fill) => void): void {
+    const fill = this.#waiting
+    this.#waiting = null
+    this.#exchange.failBody = null
+    if (fill !== null) end(fill)
+  }
+}
+
+/** Bytes of an unwanted body that are read and thrown away so that the connection can be used again. */
+const DRAIN_BYTES_MAX = 16 * 1024 * 1024
+
+/**
+ * Deals with a body that nobody wants, after an early refusal: the next request must not be read out of it. It is
+ * thrown away as it comes; beyond 16 MiB the connection is closed.
+ */
+export function discardBody(exchange: Exchange): void {
+  const { req } = exchange
+  exchange.body?.detach()
+  if (req.complete || req.destroyed) return
+  let discarded = 0
+  req.on('data', (chunk: Buffer) => {
+    discarded += chunk.length
+    if (discarded > DRAIN_BYTES_MAX) req.socket.destroy()
+  })
+  req.resume()
+}

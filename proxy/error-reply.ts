@@ -1,0 +1,34 @@
+import { ServiceError } from '../common/errors.ts'
+import type { Exchange } from './exchange.ts'
+import { type Reply, statusReply, textReply } from './reply.ts'
+import { realmOf } from './swift/authenticate.ts'
+import { escapePath } from './wire-text.ts'
+
+/**
+ * The one place that turns an error into an answer. Messages of 4xx and 501 reach the client; what went wrong inside
+ * goes to the log and the client learns the status only.
+ */
+export function errorReply(exchange: Exchange, error: unknown): Reply {
+  const { proxy, transId } = exchange
+  if (!(error instanceof ServiceError)) {
+    proxy.log.error('request failed', { transId, error })
+    return statusReply(500)
+  }
+  const headers = errorHeaders(exchange, error)
+  const isPublic = error.status < 500 || error.status === 501
+  if (!isPublic) proxy.log.warn('request refused', { transId, status: error.status, error })
+  if (!isPublic || error.message === '') return statusReply(error.status, headers)
+  return textReply(error.status, error.message, headers)
+}
+
+function errorHeaders(exchange: Exchange, error: ServiceError): string[] {
+  const headers: string[] = []
+  if (error.status === 401) {
+    headers.push('WWW-Authenticate', `Swift realm="${escapePath(realmOf(exchange))}"`)
+  }
+  if (error.retryAfterSeconds !== undefined) {
+    headers.push('Retry-After', String(Math.ceil(error.retryAfterSeconds)))
+  }
+  if (error.status === 408 || error.status === 499) headers.push('Connection', 'close')
+  return headers
+}

@@ -1,0 +1,17 @@
+import { answer } from '../answer.ts'
+import { statusReply } from '../reply.ts'
+import type { PipelineMiddleware } from './state.ts'
+
+/**
+ * The outermost layer: whatever comes back from the inner ones, or is thrown by them, becomes an answer with a
+ * transaction id, an access log line and a count. koa itself writes nothing.
+ */
+export function catchErrors(): PipelineMiddleware {
+  return async (ctx, next) => {
+    ctx.respond = false
+    await answer(ctx.state.exchange, async () => {
+      await next()
+      return ctx.state.reply ?? statusReply(404)
+    })
+  }
+}

@@ -1,0 +1,62 @@
+import type { ProxyContext } from '../proxy-context.ts'
+import { jsonReply, statusReply } from '../reply.ts'
+import type { PipelineMiddleware } from './state.ts'
+
+/** `/info`: what this cluster can do and where its limits are. Only what is there is announced. */
+export function info(proxy: ProxyContext): PipelineMiddleware {
+  const text = capabilities(proxy)
+  return async (ctx) => {
+    const { exchange } = ctx.state
+    const { method } = exchange
+    if (method === 'OPTIONS') {
+      ctx.state.reply = statusReply(200, ['Allow', 'HEAD, GET, OPTIONS'])
+    } else if (method !== 'GET' && method !== 'HEAD') {
+      ctx.state.reply = statusReply(405, ['Allow', 'HEAD, GET, OPTIONS'])
+    } else if (exchange.query.has('swiftinfo_sig') || exchange.query.has('swiftinfo_expires')) {
+      // There is no admin key, so no signature can be right.
+      ctx.state.reply = statusReply(403)
+    } else {
+      const origin = exchange.header('origin')
+      const cors =
+        origin === undefined
+          ? []
+          : ['Access-Control-Allow-Origin', origin, 'Access-Control-Expose-Headers', 'x-trans-id']
+      ctx.state.reply = jsonReply(200, text, cors)
+    }
+  }
+}
+
+function capabilities(proxy: ProxyContext): unknown {
+  const { limits, settings, policies } = proxy
+  return {
+    swift: {
+      version: settings.version,
+      strict_cors_mode: settings.strictCors,
+      policies: policies.all
+        .filter((policy) => policy.deprecated !== true)
+        .map((policy) => ({
+          name: policy.name,
+          aliases: [policy.name, ...(policy.aliases ?? [])].join(', '),
+          ...(policy.default ? { default: true } : {}),
+        })),
+      allow_account_management: settings.allowAccountManagement,
+      account_autocreate: settings.accountAutocreate,
+      allow_open_expired: settings.allowOpenExpired,
+      max_file_size: limits.objectBytesMax,
+      max_meta_name_length: limits.metaNameBytesMax,
+      max_meta_value_length: limits.metaValueBytesMax,
+      max_meta_count: limits.metaCountMax,
+      max_meta_overall_size: limits.metaOverallBytesMax,
+      max_header_size: limits.headerBytesMax,
+      max_request_line: limits.requestLineBytesMax,
+      max_object_name_length: limits.objectNameBytesMax,
+      max_container_name_length: limits.containerNameBytesMax,
+      max_account_name_length: limits.accountNameBytesMax,
+      container_listing_limit: limits.containerListingMax,
+      account_listing_limit: limits.accountListingMax,
+      extra_header_count: 0,
+    },
+    swiftlet: { cluster: settings.clusterName },
+    tempauth: { account_acls: true },
+  }
+}

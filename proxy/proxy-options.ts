@@ -1,0 +1,80 @@
+import type { Registry } from 'prom-client'
+import type { Clock } from '../common/clock.ts'
+import type { Identity } from '../common/identity.ts'
+import type { Log } from '../common/log.ts'
+import type { Random } from '../common/random.ts'
+import type { Backend } from './backend/backend.ts'
+import type { Limits } from './limits.ts'
+
+/** A storage policy as clients see it; containers choose one for life by X-Storage-Policy. */
+export interface StoragePolicy {
+  readonly index: number
+  readonly name: string
+  readonly aliases?: readonly string[]
+  /** Exactly one policy is the default. */
+  readonly default: boolean
+  /** Existing containers go on, new ones are refused. */
+  readonly deprecated?: boolean
+}
+
+/** Accounts whose name starts with `prefix` are this cluster's; with `requireGroup` only its members own them. */
+export interface ResellerPrefix {
+  readonly prefix: string
+  readonly requireGroup?: string
+}
+
+export interface ProxyOptions {
+  readonly backend: Backend
+  readonly identity: Identity
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** Takes the proxy's metrics; served as /metrics with everything else that is in it. */
+  readonly metrics: Registry
+  readonly policies: readonly StoragePolicy[]
+  readonly limits?: Partial<Limits>
+  /** PEM texts; with them the listener speaks HTTPS only. */
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
+  /** `https://storage.example.com`, put before `/v1/…` in X-Storage-Url; without it the request's Host header is. */
+  readonly storageUrlBase?: string
+  readonly clusterName?: string
+  /** What /info says of this software. */
+  readonly version?: string
+  /** Lets reseller admins PUT and DELETE accounts. */
+  readonly allowAccountManagement?: boolean
+  /** Creates an account at its first container. */
+  readonly accountAutocreate?: boolean
+  /** Honours X-Open-Expired. */
+  readonly allowOpenExpired?: boolean
+  /** Withholds CORS headers from origins that a container does not allow. */
+  readonly strictCors?: boolean
+  /** Origins allowed everywhere. */
+  readonly corsAllowOrigins?: readonly string[]
+  /** Headers that scripts may read besides the usual ones. */
+  readonly corsExposeHeaders?: readonly string[]
+  readonly resellerPrefixes?: readonly ResellerPrefix[]
+  /** While this file exists, /healthcheck answers 503, so that a load balancer turns away. */
+  readonly healthcheckDisableFile?: string
+  /** No byte to or from a client for this long ends its request: 408, or a closed connection. */
+  readonly clientTimeoutMs?: number
+  /** How long an idle connection is kept. */
+  readonly keepAliveTimeoutMs?: number
+  /** Connections at once; more are closed as they come. 0 is no limit. */
+  readonly connectionsMax?: number
+}
+
+/** What createProxyServer fills in. */
+export const PROXY_DEFAULTS = {
+  clusterName: 'swiftlet',
+  version: '0.1.0',
+  allowAccountManagement: false,
+  accountAutocreate: true,
+  allowOpenExpired: false,
+  strictCors: true,
+  corsAllowOrigins: [],
+  corsExposeHeaders: [],
+  resellerPrefixes: [{ prefix: 'AUTH_' }, { prefix: 'SERVICE_', requireGroup: 'service' }],
+  clientTimeoutMs: 60_000,
+  keepAliveTimeoutMs: 75_000,
+  connectionsMax: 0,
+} satisfies Partial<ProxyOptions>

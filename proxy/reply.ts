@@ -1,0 +1,111 @@
+import { STATUS_CODES } from 'node:http'
+
+/** A body that is produced while it is sent. */
+export interface ReplyStream {
+  /** Exactly so many bytes will come; fewer or more is a bug that ends the connection. */
+  readonly bytes: number
+  pieces(): AsyncIterable<Uint8Array>
+  /** Frees what is behind it; called once, whatever happened. */
+  close(): Promise<void>
+}
+
+export type ReplyBody = string | Uint8Array | ReplyStream | null
+
+/** An answer before it is written: handlers return it, `send` puts it on the wire. */
+export interface Reply {
+  readonly status: number
+  /** Name, value, name, value …; values are text (UTF-8 on the wire). Content-Length is not among them. */
+  readonly headers: string[]
+  readonly body: ReplyBody
+  /** The Content-Length to announce where there is no body: of a HEAD. 0 if absent. */
+  readonly announcedBytes?: number
+}
+
+export function isStream(body: ReplyBody): body is ReplyStream {
+  return body !== null && typeof body === 'object' && 'pieces' in body
+}
+
+/** Swift's own reasons where they differ from Node's. */
+const REASONS: Readonly<Record<number, string>> = {
+  408: 'Request Timeout',
+  413: 'Request Entity Too Large',
+  416: 'Requested Range Not Satisfiable',
+  422: 'Unprocessable Entity',
+  499: 'Client Disconnect',
+  500: 'Internal Error',
+}
+
+export function reasonOf(status: number): string {
+  return REASONS[status] ?? STATUS_CODES[status] ?? 'Unknown'
+}
+
+/** What a page says when the cause has no words of its own. */
+const EXPLANATIONS: Readonly<Record<number, string>> = {
+  202: 'The request is accepted for processing.',
+  400: 'The request is malformed or otherwise incorrect.',
+  401: 'This server could not verify that you are authorized to access the document you requested.',
+  403: 'Access was denied to this resource.',
+  404: 'The resource could not be found.',
+  405: 'The method is not allowed for this resource.',
+  406: 'The resource is not available in a format acceptable to your client.',
+  408: 'The server has waited too long for the request to be sent by the client.',
+  409: 'There was a conflict when trying to complete your request.',
+  411: 'Content-Length header required.',
+  412: 'A precondition for this request was not met.',
+  413: 'The body of your request was too large for this server.',
+  416: 'The Range requested is not available.',
+  417: 'Expectation failed.',
+  422: 'The received body does not match what was announced.',
+  499: 'The client was disconnected during the request.',
+  500: 'The server has failed to perform the requested operation.',
+  501: 'The requested method is not implemented by this server.',
+  503: 'The server is currently unavailable. Please try again at a later time.',
+  507: 'There was not enough space to save the resource.',
+}
+
+const HTML = ['Content-Type', 'text/html; charset=UTF-8'] as const
+
+/** An answer that only has a status: a short page, or nothing for 201, 204 and 304. */
+export function statusReply(status: number, headers: readonly string[] = []): Reply {
+  const explanation = EXPLANATIONS[status]
+  return {
+    status,
+    headers: [...HTML, ...headers],
+    body:
+      explanation === undefined
+        ? null
+        : `<html><h1>${reasonOf(status)}</h1><p>${explanation}</p></html>`,
+  }
+}
+
+/** Words for people. */
+export function textReply(status: number, text: string, headers: readonly string[] = []): Reply {
+  return { status, headers: ['Content-Type', 'text/plain; charset=UTF-8', ...headers], body: text }
+}
+
+export function jsonReply(status: number, value: unknown, headers: readonly string[] = []): Reply {
+  return {
+    status,
+    headers: ['Content-Type', 'application/json; charset=UTF-8', ...headers],
+    body: JSON.stringify(value),
+  }
+}
+
+/** The value of a header of the reply, or undefined. */
+export function replyHeader(reply: Reply, name: string): string | undefined {
+  const wanted = name.toLowerCase()
+  for (let i = 0; i < reply.headers.length; i += 2) {
+    if (reply.headers[i]!.toLowerCase() === wanted) return reply.headers[i + 1]
+  }
+  return undefined
+}
+
+/** Adds a token to the reply's Vary header. */
+export function addVary(reply: Reply, token: string): void {
+  for (let i = 0; i < reply.headers.length; i += 2) {
+    if (reply.headers[i]!.toLowerCase() !== 'vary') continue
+    reply.headers[i + 1] += `, ${token}`
+    return
+  }
+  reply.headers.push('Vary', token)
+}

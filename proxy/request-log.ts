@@ -1,0 +1,34 @@
+import type { Exchange } from './exchange.ts'
+import { pathOfUrl, queryOfUrl } from './swift/path.ts'
+
+/** Query parameters that are as good as a password. */
+const SECRET_PARAMETERS =
+  /(^|&)(temp_url_sig|swiftinfo_sig|X-Amz-Signature|X-Amz-Credential|signature)=[^&]*/gi
+
+/**
+ * Writes the access log's line and counts the request, once its answer is on the way. Tokens, keys and signatures are
+ * never part of it.
+ */
+export function finishRequest(exchange: Exchange, status: number): void {
+  const { proxy, method, kind, bytesIn, bytesOut } = exchange
+  const durationMs = proxy.clock.monotonicMs() - exchange.startedMs
+  proxy.requestMetrics.count({ method, kind, status, durationMs, bytesIn, bytesOut })
+  proxy.log.info('request', {
+    transId: exchange.transId,
+    method,
+    path: pathOfUrl(exchange.url),
+    query: safeQuery(exchange.url),
+    status,
+    bytesIn,
+    bytesOut,
+    durationMs: Math.round(durationMs * 1000) / 1000,
+    client: exchange.req.socket.remoteAddress,
+    user: exchange.caller?.user ?? exchange.signedInAs,
+    agent: exchange.header('user-agent'),
+  })
+}
+
+function safeQuery(url: string): string | undefined {
+  const query = queryOfUrl(url)
+  return query === '' ? undefined : query.replace(SECRET_PARAMETERS, '$1$2=...')
+}

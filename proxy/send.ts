@@ -1,0 +1,109 @@
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import { discardBody } from './body.ts'
+import type { Exchange } from './exchange.ts'
+import { isStream, type Reply, type ReplyStream, reasonOf } from './reply.ts'
+import { toWire } from './wire-text.ts'
+
+/**
+ * Puts a reply on the wire: one writeHead with a flat array and, for what is in memory, one end. Resolves when a
+ * streamed body has been handed over, or the client is gone; a stream that fails in the middle ends the connection, so
+ * that nobody takes a part for the whole.
+ */
+export function send(exchange: Exchange, reply: Reply): void | Promise<void> {
+  const { res } = exchange
+  const { body } = reply
+  if (res.destroyed) return isStream(body) ? body.close() : undefined
+  discardBody(exchange)
+  const bytes = bodyBytes(reply)
+  // HTTP/1.1 connections persist without saying so; clients that say so are answered in kind, as Swift does.
+  if (res.shouldKeepAlive && exchange.headers.connection === undefined)
+    res.removeHeader('connection')
+  res.writeHead(reply.status, reasonOf(reply.status), head(exchange, reply, bytes))
+  if (exchange.method === 'HEAD' || body === null) {
+    res.end()
+    return isStream(body) ? body.close() : undefined
+  }
+  if (isStream(body)) return sendStream(exchange, body)
+  exchange.bytesOut = bytes
+  res.end(body)
+}
+
+function head(exchange: Exchange, reply: Reply, bytes: number): string[] {
+  const { headers } = reply
+  const out: string[] = new Array(headers.length)
+  for (let i = 0; i < headers.length; i += 2) {
+    out[i] = headers[i]!
+    out[i + 1] = toWire(headers[i + 1]!)
+  }
+  out.push('Content-Length', String(bytes))
+  out.push('X-Trans-Id', exchange.transId, 'X-Openstack-Request-Id', exchange.transId)
+  if (exchange.proxy.closing) out.push('Connection', 'close')
+  return out
+}
+
+function bodyBytes(reply: Reply): number {
+  const { body } = reply
+  if (body === null) return reply.announcedBytes ?? 0
+  if (typeof body === 'string') return Buffer.byteLength(body)
+  return isStream(body) ? body.bytes : body.byteLength
+}
+
+async function sendStream(exchange: Exchange, body: ReplyStream): Promise<void> {
+  const { res, proxy } = exchange
+  const gone = new AbortController()
+  const onClose = () => gone.abort()
+  res.on('close', onClose)
+  try {
+    await writePieces(exchange, body, gone.signal)
+    if (!gone.signal.aborted) res.end()
+  } catch (error) {
+    if (!gone.signal.aborted) {
+      proxy.log.error('body cut off', { transId: exchange.transId, error })
+      res.destroy()
+    }
+  } finally {
+    res.off('close', onClose)
+    await body.close()
+  }
+}
+
+/** The next piece is being read while the last one is on its way to the client: two are in memory, no more. */
+async function writePieces(
+  exchange: Exchange,
+  body: ReplyStream,
+  gone: AbortSignal,
+): Promise<void> {
+  const { res } = exchange
+  const pieces = body.pieces()[Symbol.asyncIterator]()
+  try {
+    let next = pieces.next()
+    for (;;) {
+      const { value: piece, done } = await next
+      if (done === true || gone.aborted) break
+      next = pieces.next()
+      next.catch(ignore)
+      exchange.bytesOut += piece.byteLength
+      if (exchange.bytesOut > body.bytes) throw new Error('the body is longer than announced')
+      if (!res.write(piece)) await drained(exchange, res, gone)
+    }
+    if (!gone.aborted && exchange.bytesOut !== body.bytes) {
+      throw new Error(`the body ended after ${exchange.bytesOut} of ${body.bytes} bytes`)
+    }
+  } finally {
+    await pieces.return?.(undefined)
+  }
+}
+
+async function drained(exchange: Exchange, res: ServerResponse, gone: AbortSignal): Promise<void> {
+  exchange.draining = true
+  try {
+    await once(res, 'drain', { signal: gone })
+  } catch (error) {
+    if (!gone.aborted) throw error
+  } finally {
+    exchange.draining = false
+  }
+}
+
+function ignore(): void {}

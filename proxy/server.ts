@@ -1,0 +1,170 @@
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { Exchange, refusal } from './exchange.ts'
+import { hotPath } from './hot-path.ts'
+import { createPipeline, type Pipeline } from './pipeline.ts'
+import { createProxyContext, type ProxyContext } from './proxy-context.ts'
+import type { ProxyOptions } from './proxy-options.ts'
+import { reasonOf } from './reply.ts'
+
+export type { ProxyOptions, StoragePolicy } from './proxy-options.ts'
+
+/** Node's default of 16 KiB is less than 90 metadata headers and a name of 1,024 escaped bytes. */
+const HEADER_BYTES_MAX = 64 * 1024
+const HEADERS_TIMEOUT_MS = 60_000
+
+export type ListenAddress =
+  | { readonly host: string; readonly port: number }
+  | { readonly fd: number }
+
+export interface ProxyServer {
+  /** Starts to accept; rejects with Node's error (EADDRINUSE …). Resolves with the port taken. */
+  listen(address: ListenAddress): Promise<{ readonly port: number }>
+  /** Stops accepting, lets the requests in flight end, then resolves; idempotent. */
+  close(): Promise<void>
+  /** Answers one request; never throws. For tests and for servers of another make. */
+  readonly handler: (req: IncomingMessage, res: ServerResponse) => void
+}
+
+/** The public door: the Swift API over HTTP, or HTTPS where `tls` is given. */
+export function createProxyServer(options: ProxyOptions): ProxyServer {
+  const proxy = createProxyContext(options)
+  const pipeline = createPipeline(proxy, options.metrics)
+  const door = new Door(proxy, pipeline)
+  const server = createServer(options, door)
+  let closed: Promise<void> | undefined
+  return {
+    listen: (address) => listen(server, address),
+    close() {
+      proxy.closing = true
+      closed ??= closeServer(server)
+      return closed
+    },
+    handler: (req, res) => door.answer(req, res, false),
+  }
+}
+
+/** Takes requests from the server and watches over their connections. */
+class Door {
+  readonly #proxy: ProxyContext
+  readonly #pipeline: Pipeline
+  /** The request that a connection is busy with. */
+  readonly #active = new WeakMap<Duplex, Exchange>()
+
+  constructor(proxy: ProxyContext, pipeline: Pipeline) {
+    this.#proxy = proxy
+    this.#pipeline = pipeline
+  }
+
+  answer(req: IncomingMessage, res: ServerResponse, continueExpected: boolean): void {
+    const exchange = new Exchange(this.#proxy, { req, res, continueExpected })
+    this.#active.set(req.socket, exchange)
+    if (hasTwoHosts(req.rawHeaders)) {
+      res.writeHead(400, ['Connection', 'close', 'Content-Length', '0']).end()
+      return
+    }
+    const done = hotPath(exchange) ?? this.#pipeline(exchange)
+    done.then(undefined, (error: unknown) => this.#proxy.log.error('answer failed', { error }))
+  }
+
+  /** Called when a connection was silent for the client's time: only who is being waited for is cut off. */
+  silent(socket: Socket): void {
+    const exchange = this.#active.get(socket)
+    if (exchange === undefined || exchange.res.writableFinished || exchange.draining) {
+      socket.destroy()
+    } else if (exchange.failBody !== null) {
+      exchange.failBody(refusal(408))
+    } else {
+      // The store is at work: the next silence is looked at again.
+      socket.setTimeout(this.#proxy.settings.clientTimeoutMs)
+    }
+  }
+
+  /**
+   * What the HTTP parser refuses: 400, 431, a head that never came (408), a body that was cut off (499). A request that
+   * is being answered gets its answer first: what is wrong may be only what came after it.
+   */
+  refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const exchange = this.#active.get(socket)
+    const status = refusedStatus(error.code, exchange?.req.complete === false)
+    if (socket.writable && exchange !== undefined && !exchange.res.writableFinished) {
+      exchange.broken = refusal(status)
+      exchange.failBody?.(exchange.broken)
+      exchange.res.once('finish', () => socket.destroy())
+      return
+    }
+    if (socket.writable && error.code !== 'ECONNRESET') {
+      socket.write(
+        `HTTP/1.1 ${status} ${reasonOf(status)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+      )
+    }
+    socket.destroy()
+  }
+}
+
+function refusedStatus(code: string | undefined, inBody: boolean): number {
+  if (code === 'HPE_HEADER_OVERFLOW') return 431
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 408
+  return code === 'HPE_INVALID_EOF_STATE' && inBody ? 499 : 400
+}
+
+function createServer(options: ProxyOptions, door: Door): Server {
+  const http = { maxHeaderSize: HEADER_BYTES_MAX, requireHostHeader: true, noDelay: true }
+  const { tls } = options
+  const server = tls === undefined ? createHttpServer(http) : createHttpsServer({ ...http, ...tls })
+  const { clientTimeoutMs, keepAliveTimeoutMs, connectionsMax } = {
+    ...TIMEOUTS,
+    ...options,
+  }
+  // Node would end every upload that takes longer than five minutes; silence is what counts here.
+  server.requestTimeout = 0
+  server.headersTimeout = HEADERS_TIMEOUT_MS
+  server.keepAliveTimeout = keepAliveTimeoutMs
+  server.setTimeout(clientTimeoutMs, (socket) => door.silent(socket))
+  if (connectionsMax > 0) server.maxConnections = connectionsMax
+  server.on('request', (req, res) => door.answer(req, res, false))
+  server.on('checkContinue', (req, res) => door.answer(req, res, true))
+  server.on('checkExpectation', (_req, res) => {
+    res.writeHead(417, ['Connection', 'close', 'Content-Length', '0']).end()
+  })
+  server.on('clientError', (error, socket) => door.refuse(error, socket))
+  return server
+}
+
+const TIMEOUTS = { clientTimeoutMs: 60_000, keepAliveTimeoutMs: 75_000, connectionsMax: 0 }
+
+/** Two Host headers: two readers of the request could disagree on whom it is for. */
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts > 1
+}
+
+function listen(server: Server, address: ListenAddress): Promise<{ readonly port: number }> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(address, () => {
+      server.off('error', reject)
+      const bound = server.address() as AddressInfo | string | null
+      resolve({ port: typeof bound === 'object' && bound !== null ? bound.port : 0 })
+    })
+  })
+}
+
+function closeServer(server: Server): Promise<void> {
+  if (!server.listening) return Promise.resolve()
+  return new Promise((resolve, reject) => {
+    server.close((error) => (error === undefined ? resolve() : reject(error)))
+    server.closeIdleConnections()
+  })
+}

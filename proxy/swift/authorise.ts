@@ -1,0 +1,101 @@
+/**
+ * Who may do what, by the rules of Swift's tempauth. Everything here is pure; `access.ts` fetches what it needs.
+ * The order: reseller admins and readers, the account's owner, then the container's ACL, then the account's.
+ */
+import type { ResellerPrefix } from '../proxy-options.ts'
+import type { AccountAcl } from './account-acl.ts'
+import { type ContainerAcl, referrerAllowed } from './acl.ts'
+import type { SwiftPath } from './path.ts'
+
+/** Who asks for what. */
+export interface AccessRequest {
+  readonly method: string
+  readonly path: SwiftPath
+  /** Empty if nobody has signed in. */
+  readonly groups: readonly string[]
+  readonly referer: string | undefined
+}
+
+export interface Grant {
+  /** The account's owner (or as good as): sees and sets ACLs and keys. */
+  readonly owner: boolean
+}
+
+const OWNER: Grant = Object.freeze({ owner: true })
+const GUEST: Grant = Object.freeze({ owner: false })
+
+/** What the groups alone grant; null if it takes an ACL. */
+export function grantByGroups(
+  request: AccessRequest,
+  prefixes: readonly ResellerPrefix[],
+): Grant | null {
+  const { groups, method, path } = request
+  if (groups.length === 0) return null
+  const account = path.account
+  const reseller = prefixOf(account, prefixes)
+  if (reseller === undefined) return null
+  const ordinary = account !== reseller.prefix && account[reseller.prefix.length] !== '.'
+  if (ordinary && groups.includes('.reseller_admin')) return OWNER
+  const reading = method === 'GET' || method === 'HEAD'
+  if (ordinary && reading && groups.includes('.reseller_reader')) return GUEST
+  const makesAccount = path.container === undefined && (method === 'PUT' || method === 'DELETE')
+  if (makesAccount || !administers(account, reseller, { groups, prefixes })) return null
+  return OWNER
+}
+
+/** What the container's ACL (the read or the write one) grants. */
+export function grantByContainerAcl(request: AccessRequest, acl: ContainerAcl): Grant | null {
+  if (referrerAllowed(request.referer, acl.referrers)) {
+    if (request.path.object !== undefined || acl.groups.includes('.rlistings')) return GUEST
+  }
+  return acl.groups.some((member) => isMember(request.groups, member)) ? GUEST : null
+}
+
+/** What the account's ACL grants. */
+export function grantByAccountAcl(request: AccessRequest, acl: AccountAcl | null): Grant | null {
+  if (acl === null || request.groups.length === 0) return null
+  const isIn = (members: readonly string[]) => members.some((m) => request.groups.includes(m))
+  if (isIn(acl.admin)) return OWNER
+  const reading = request.method === 'GET' || request.method === 'HEAD'
+  if (isIn(acl.readWrite) && (reading || request.path.container !== undefined)) return GUEST
+  return isIn(acl.readOnly) && reading ? GUEST : null
+}
+
+/** Whether the cluster serves accounts of this name at all. */
+export function prefixOf(
+  account: string,
+  prefixes: readonly ResellerPrefix[],
+): ResellerPrefix | undefined {
+  return prefixes.find(({ prefix }) => account.startsWith(prefix))
+}
+
+/** Owning `AUTH_x` is owning `SERVICE_x` too, where the group that the prefix requires is there as well. */
+function administers(
+  account: string,
+  reseller: ResellerPrefix,
+  options: { readonly groups: readonly string[]; readonly prefixes: readonly ResellerPrefix[] },
+): boolean {
+  const { groups, prefixes } = options
+  if (reseller.requireGroup === undefined) return groups.includes(account)
+  if (!groups.includes(reseller.requireGroup)) return false
+  const rest = account.slice(reseller.prefix.length)
+  return prefixes.some(({ prefix }) => groups.includes(prefix + rest))
+}
+
+/** `account:user`, `account`, `*:user`, `account:*` or `*:*` against the caller's groups. */
+function isMember(groups: readonly string[], member: string): boolean {
+  if (groups.includes(member)) return !member.startsWith('.')
+  if (!member.includes('*')) return false
+  const colon = member.indexOf(':')
+  if (colon < 0) return false
+  const account = member.slice(0, colon)
+  const user = member.slice(colon + 1)
+  return groups.some((group) => {
+    const at = group.indexOf(':')
+    if (at < 0) return false
+    return (
+      (account === '*' || account === group.slice(0, at)) &&
+      (user === '*' || user === group.slice(at + 1))
+    )
+  })
+}

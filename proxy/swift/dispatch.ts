@@ -1,0 +1,81 @@
+import type { Handler } from '../answer.ts'
+import { type Exchange, refusal } from '../exchange.ts'
+import type { Reply } from '../reply.ts'
+import { statusReply } from '../reply.ts'
+import { deleteAccount, headAccount, listAccount, postAccount, putAccount } from './account.ts'
+import { authenticate } from './authenticate.ts'
+import {
+  deleteContainer,
+  headContainer,
+  listContainer,
+  postContainer,
+  putContainer,
+} from './container.ts'
+import { copyFrom } from './copy.ts'
+import { optionsReply } from './cors.ts'
+import { deleteObject, postObject } from './object-post.ts'
+import { putObject } from './object-put.ts'
+import { readObject } from './object-read.ts'
+import { parseSwiftPath, pathOfUrl } from './path.ts'
+import { refuseUnsupported } from './unsupported.ts'
+
+/** Every verb of the Swift API and what answers it. */
+export const SWIFT_HANDLERS = {
+  account: {
+    GET: listAccount,
+    HEAD: headAccount,
+    POST: postAccount,
+    PUT: putAccount,
+    DELETE: deleteAccount,
+  },
+  container: {
+    GET: listContainer,
+    HEAD: headContainer,
+    PUT: putContainer,
+    POST: postContainer,
+    DELETE: deleteContainer,
+  },
+  object: {
+    GET: readObject,
+    HEAD: readObject,
+    PUT: putObject,
+    POST: postObject,
+    DELETE: deleteObject,
+    COPY: copyFrom,
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, Handler>>>>
+
+type SwiftKind = keyof typeof SWIFT_HANDLERS
+
+/** Takes a request through path, verb, sign-in and handler: the whole of the Swift API. */
+export async function handleSwift(exchange: Exchange): Promise<Reply> {
+  const path = exchange.path ?? parseSwiftPath(pathOfUrl(exchange.url))
+  exchange.path = path
+  const kind = kindOf(exchange)
+  exchange.kind = kind
+  refuseUnsupported(exchange)
+  const signingIn = authenticate(exchange)
+  if (signingIn !== undefined) await signingIn
+  const { method } = exchange
+  if (method === 'OPTIONS') return optionsReply(exchange, methodsOf(exchange, kind))
+  const handlers: Readonly<Record<string, Handler>> = SWIFT_HANDLERS[kind]
+  const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined
+  if (handler === undefined || !methodsOf(exchange, kind).includes(method)) {
+    return statusReply(405, ['Allow', methodsOf(exchange, kind).join(', ')])
+  }
+  if (exchange.url.length > exchange.proxy.limits.requestLineBytesMax) throw refusal(414)
+  return handler(exchange)
+}
+
+function kindOf(exchange: Exchange): SwiftKind {
+  const { container, object } = exchange.path!
+  if (container === undefined) return 'account'
+  return object === undefined ? 'container' : 'object'
+}
+
+/** The verbs that a resource knows here; accounts are made and deleted only where that is switched on. */
+function methodsOf(exchange: Exchange, kind: SwiftKind): string[] {
+  const methods = [...Object.keys(SWIFT_HANDLERS[kind]), 'OPTIONS']
+  if (kind !== 'account' || exchange.proxy.settings.allowAccountManagement) return methods
+  return methods.filter((method) => method !== 'PUT' && method !== 'DELETE')
+}

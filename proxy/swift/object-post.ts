@@ -1,0 +1,50 @@
+import type { ItemMeta } from '../../common/storage-node.ts'
+import { badRequest, type Exchange, refusal } from '../exchange.ts'
+import { type Reply, statusReply } from '../reply.ts'
+import { conditionOf } from './condition-headers.ts'
+import { accessObject } from './object-access.ts'
+import { findObject } from './object-read.ts'
+import { checkContentType, requestObjectHeaders } from './object-write.ts'
+
+/** POST of an object: its metadata is replaced, its data stays. */
+export async function postObject(exchange: Exchange): Promise<Reply> {
+  const place = await accessObject(exchange, { acl: 'write' })
+  const headers = requestObjectHeaders(exchange)
+  const sent = exchange.text('content-type')
+  const meta: ItemMeta = sent ? { headers, contentType: checkContentType(sent) } : { headers }
+  // The storage node does not know the time: an expired object must not come back to life.
+  if ((await findObject(exchange, place, { head: true })) === null) throw refusal(404)
+  const condition = conditionOf(exchange)
+  const outcome = await exchange.proxy.backend.postObject(
+    place,
+    condition === undefined ? { meta } : { meta, condition },
+  )
+  if (outcome.status === 'not-found') throw refusal(404)
+  if (outcome.status !== 'done') throw refusal(412)
+  return statusReply(202)
+}
+
+/**
+ * DELETE of an object; one whose time has come is deleted too, but was not there any more: 404. With X-If-Delete-At
+ * (the expirer's word) it is deleted only if that is still its time.
+ */
+export async function deleteObject(exchange: Exchange): Promise<Reply> {
+  const { backend } = exchange.proxy
+  const place = await accessObject(exchange, { acl: 'write' })
+  const ifDeleteAt = ifDeleteAtOf(exchange)
+  const headers = conditionOf(exchange)
+  const condition = ifDeleteAt === undefined ? headers : { ...headers, ifDeleteAt }
+  const isLive =
+    ifDeleteAt !== undefined || (await findObject(exchange, place, { head: true })) !== null
+  const outcome = await backend.deleteObject(place, condition === undefined ? {} : { condition })
+  if (outcome.status === 'not-found' || !isLive) throw refusal(404)
+  if (outcome.status !== 'done') throw refusal(412)
+  return statusReply(204)
+}
+
+function ifDeleteAtOf(exchange: Exchange): number | undefined {
+  const text = exchange.header('x-if-delete-at')
+  if (text === undefined) return undefined
+  if (!/^\d{1,10}(\.\d+)?$/.test(text)) throw badRequest('Bad X-If-Delete-At header value')
+  return Math.floor(Number(text))
+}

@@ -1,0 +1,163 @@
+import { createHash } from 'node:crypto'
+import { INLINE_BYTES_MAX, type ItemInfo } from '../../common/storage-node.ts'
+import type { ObjectWriter } from '../backend/backend.ts'
+import { BodySource, receiveWhole } from '../body.ts'
+import { badRequest, type Exchange, refusal } from '../exchange.ts'
+import type { Reply } from '../reply.ts'
+import { conditionOf } from './condition-headers.ts'
+import { copyInto } from './copy.ts'
+import { accessObject } from './object-access.ts'
+import {
+  checkCondition,
+  checkObjectName,
+  contentTypeFor,
+  createdReply,
+  etagWantedBy,
+  metaWith,
+  type ObjectDraft,
+  requestObjectHeaders,
+  storedInfo,
+  storeWhole,
+} from './object-write.ts'
+
+const EMPTY = Buffer.alloc(0)
+
+/** PUT of an object: everything is checked before the first byte of the body is read. */
+export async function putObject(exchange: Exchange): Promise<Reply> {
+  checkIfNoneMatch(exchange)
+  if (exchange.headers['x-copy-from']) return copyInto(exchange)
+  const place = await accessObject(exchange, { acl: 'write' })
+  const length = declaredLength(exchange)
+  checkObjectName(exchange, place.object)
+  const draft: ObjectDraft = {
+    place,
+    contentType: contentTypeFor(exchange, place.object),
+    headers: requestObjectHeaders(exchange),
+    condition: conditionOf(exchange),
+    etagWanted: etagWantedBy(exchange),
+  }
+  if (draft.condition !== undefined) await checkCondition(exchange, draft)
+  if (length === null || length > INLINE_BYTES_MAX) return storeStream(exchange, draft, length)
+  const body = length === 0 ? EMPTY : await receiveWhole(exchange, length)
+  return createdReply(await storeWhole(exchange, draft, body))
+}
+
+function checkIfNoneMatch(exchange: Exchange): void {
+  const noneMatch = exchange.headers['if-none-match']
+  if (noneMatch !== undefined && !noneMatch.includes('*')) {
+    throw badRequest('If-None-Match only supports *')
+  }
+}
+
+/** Null for a chunked body. 411 without either, 413 beyond the limit, 501 for other encodings. */
+function declaredLength(exchange: Exchange): number | null {
+  const encoding = exchange.headers['transfer-encoding']
+  if (encoding !== undefined) {
+    if (encoding.toLowerCase() !== 'chunked') {
+      throw refusal(501, `Unsupported Transfer-Encoding header value: ${encoding}`)
+    }
+    return null
+  }
+  const text = exchange.headers['content-length']
+  if (text === undefined) throw refusal(411, 'Missing Content-Length header.')
+  const length = Number(text)
+  if (length > exchange.proxy.limits.objectBytesMax) {
+    throw refusal(413, 'Your request is too large.')
+  }
+  return length
+}
+
+/**
+ * Stores a body of unknown or large size: read in pieces of up to 1 MiB, two of them in memory at once, MD5 while the
+ * last one is being written. A short chunked body turns out to be small and is stored whole.
+ */
+async function storeStream(
+  exchange: Exchange,
+  draft: ObjectDraft,
+  length: number | null,
+): Promise<Reply> {
+  const { backend, buffers } = exchange.proxy
+  // What the store itself has against the body (no room, no quorum) is said before the client sends it.
+  const writer = length === null ? null : await backend.openObject(draft.place)
+  const source = new BodySource(exchange)
+  const pair: [Buffer, Buffer | null] = [buffers.take(), null]
+  const upload = new Upload({ exchange, draft, source, writer })
+  try {
+    return createdReply(await upload.run(pair))
+  } catch (error) {
+    await upload.abort()
+    throw error
+  } finally {
+    for (const buffer of pair) if (buffer !== null) buffers.give(buffer)
+  }
+}
+
+/** One large body on its way in. */
+class Upload {
+  readonly #exchange: Exchange
+  readonly #draft: ObjectDraft
+  readonly #source: BodySource
+  readonly #md5 = createHash('md5')
+  #writer: ObjectWriter | null
+  #writing: Promise<void> = Promise.resolve()
+  #bytes = 0
+
+  constructor(options: {
+    readonly exchange: Exchange
+    readonly draft: ObjectDraft
+    readonly source: BodySource
+    readonly writer: ObjectWriter | null
+  }) {
+    this.#exchange = options.exchange
+    this.#draft = options.draft
+    this.#source = options.source
+    this.#writer = options.writer
+  }
+
+  async run(pair: [Buffer, Buffer | null]): Promise<ItemInfo> {
+    const { backend, buffers } = this.#exchange.proxy
+    let buffer = pair[0]
+    for (;;) {
+      const filled = await this.#source.fill(buffer)
+      this.#bytes += filled
+      this.#checkSize()
+      const isLast = filled < buffer.length
+      if (this.#writer === null && isLast && filled <= INLINE_BYTES_MAX) {
+        return storeWhole(this.#exchange, this.#draft, Buffer.from(buffer.subarray(0, filled)))
+      }
+      this.#writer ??= await backend.openObject(this.#draft.place)
+      if (filled > 0) await this.#write(buffer.subarray(0, filled))
+      if (isLast) return this.#commit(this.#writer)
+      pair[1] ??= buffers.take()
+      buffer = buffer === pair[0] ? pair[1] : pair[0]
+    }
+  }
+
+  /** After a failure: nothing of it stays. The buffers are free when this resolves. */
+  async abort(): Promise<void> {
+    await this.#writing.catch(ignore)
+    await this.#writer?.abort()
+  }
+
+  /** Starts the write of a piece when the one before is done, and hashes meanwhile. */
+  async #write(piece: Buffer): Promise<void> {
+    await this.#writing
+    this.#writing = this.#writer!.write(piece)
+    this.#writing.catch(ignore)
+    this.#md5.update(piece)
+  }
+
+  async #commit(writer: ObjectWriter): Promise<ItemInfo> {
+    await this.#writing
+    const meta = metaWith(this.#draft, this.#md5.digest('hex'))
+    return storedInfo(await writer.commit(meta, this.#draft.condition))
+  }
+
+  #checkSize(): void {
+    if (this.#bytes > this.#exchange.proxy.limits.objectBytesMax) {
+      throw refusal(413, 'Your request is too large.')
+    }
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,117 @@
+import { hash } from 'node:crypto'
+import { type Condition, evaluateCondition } from '../../common/condition.ts'
+import type { ItemInfo, ItemMeta } from '../../common/storage-node.ts'
+import type { BackendOutcome, ObjectPath } from '../backend/backend.ts'
+import { badRequest, type Exchange, refusal } from '../exchange.ts'
+import { type Reply, statusReply } from '../reply.ts'
+import { utf8Bytes } from '../wire-text.ts'
+import { conditionSubject, unquoteEtag } from './condition-headers.ts'
+import { contentTypeOf } from './content-type.ts'
+import { deleteAtOf, isExpired } from './expiry.ts'
+import { lastModified } from './http-date.ts'
+import { objectHeaders } from './metadata.ts'
+import { isTrue } from './query.ts'
+
+/** What is to be stored, the body's own traits (ETag) still to come. */
+export interface ObjectDraft {
+  readonly place: ObjectPath
+  readonly contentType: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly condition: Condition | undefined
+  /** The MD5 that the client announced; a body with another one is refused with a 422. */
+  readonly etagWanted: string | undefined
+}
+
+/** Stores a body that is in memory, up to INLINE_BYTES_MAX bytes. */
+export async function storeWhole(
+  exchange: Exchange,
+  draft: ObjectDraft,
+  body: Uint8Array,
+): Promise<ItemInfo> {
+  const meta = metaWith(draft, hash('md5', body, 'hex'))
+  const { backend } = exchange.proxy
+  const { condition, place } = draft
+  const put = condition === undefined ? { meta, body } : { meta, body, condition }
+  return storedInfo(await backend.putObject(place, put))
+}
+
+/** Checks the announced ETag and puts the stored metadata together. */
+export function metaWith(draft: ObjectDraft, etag: string): ItemMeta {
+  if (draft.etagWanted !== undefined && draft.etagWanted !== etag) throw refusal(422)
+  return { etag, contentType: draft.contentType, headers: draft.headers }
+}
+
+/** What a write came to: the new record, or the refusal that its outcome means. */
+export function storedInfo(outcome: BackendOutcome): ItemInfo {
+  if (outcome.status === 'done') return outcome.info
+  if (outcome.status === 'not-found') throw refusal(404)
+  throw refusal(outcome.status === 'not-empty' ? 409 : 412)
+}
+
+/**
+ * Looks at a conditional write before its body is read: what cannot hold is refused at once (the store judges again
+ * when it commits). An object whose time has come does not stand in the way of one that is to be new: it is removed,
+ * as the expirer would, for the store does not know the time.
+ */
+export async function checkCondition(exchange: Exchange, draft: ObjectDraft): Promise<void> {
+  const { condition, place } = draft
+  if (condition === undefined) return
+  const { backend, clock } = exchange.proxy
+  const read = await backend.readObject(place, { head: true })
+  const info = read?.info ?? null
+  if (info !== null && isExpired(info, clock.nowMs())) {
+    const ifDeleteAt = Number(info.meta.headers['x-delete-at'])
+    await backend.deleteObject(place, { condition: { ifDeleteAt } })
+    return
+  }
+  const subject = info === null ? null : conditionSubject(info)
+  if (evaluateCondition(condition, subject) !== 'holds') throw refusal(412)
+}
+
+export function createdReply(info: ItemInfo, headers: readonly string[] = []): Reply {
+  return statusReply(201, [
+    'Etag',
+    info.meta.etag ?? '',
+    'Last-Modified',
+    lastModified(info.metaStamp.ticks),
+    ...headers,
+  ])
+}
+
+/** The metadata that the request itself brings, expiry included. */
+export function requestObjectHeaders(exchange: Exchange): Record<string, string> {
+  const headers = objectHeaders(exchange.headers, exchange.proxy.limits)
+  const deleteAt = deleteAtOf(exchange)
+  if (deleteAt !== undefined) headers['x-delete-at'] = deleteAt
+  return headers
+}
+
+export function checkObjectName(exchange: Exchange, name: string): void {
+  const { objectNameBytesMax } = exchange.proxy.limits
+  const bytes = utf8Bytes(name)
+  if (bytes > objectNameBytesMax) {
+    throw badRequest(`Object name length of ${bytes} longer than ${objectNameBytesMax}`)
+  }
+}
+
+/** The Content-Type sent, or what the name suggests. */
+export function contentTypeFor(exchange: Exchange, name: string, fallback?: string): string {
+  const sent = exchange.headers['content-type']
+  if (isTrue(exchange.header('x-detect-content-type'))) return contentTypeOf(name)
+  if (!sent) return fallback ?? contentTypeOf(name)
+  return checkContentType(exchange.text('content-type')!)
+}
+
+/** `swift_…` parameters are the store's own. */
+export function checkContentType(contentType: string): string {
+  const parameters = contentType.includes(';') ? contentType.split(';').slice(1) : []
+  if (parameters.some((parameter) => parameter.trimStart().startsWith('swift_'))) {
+    throw badRequest('Invalid Content-Type, swift_* is not a valid parameter name.')
+  }
+  return contentType
+}
+
+export function etagWantedBy(exchange: Exchange): string | undefined {
+  const etag = exchange.header('etag')
+  return etag === undefined ? undefined : unquoteEtag(etag.trim()).toLowerCase()
+}

@@ -1,0 +1,69 @@
+import type { Exchange } from '../exchange.ts'
+import { refusal } from '../exchange.ts'
+import { isTrue } from './query.ts'
+
+/** Something of Swift that is not built: asking for it is answered by a 501, never overlooked. */
+interface Unsupported {
+  readonly name: string
+  readonly feature: string
+  /** Only these values ask for it; any value but the empty one if absent. */
+  readonly asks?: (value: string) => boolean
+}
+
+const isPutOrDelete = (value: string) => value === 'put' || value === 'delete'
+
+const PARAMETERS: readonly Unsupported[] = [
+  { name: 'multipart-manifest', feature: 'static large objects', asks: isPutOrDelete },
+  { name: 'extract-archive', feature: 'archive extraction', asks: () => true },
+  { name: 'bulk-delete', feature: 'bulk delete', asks: () => true },
+  { name: 'temp_url_sig', feature: 'temporary URLs', asks: () => true },
+  { name: 'temp_url_expires', feature: 'temporary URLs', asks: () => true },
+  { name: 'version-id', feature: 'object versioning', asks: () => true },
+  { name: 'versions', feature: 'object versioning', asks: () => true },
+  { name: 'heartbeat', feature: 'heartbeats', asks: isTrue },
+]
+
+const HEADERS: readonly Unsupported[] = [
+  { name: 'x-object-manifest', feature: 'dynamic large objects' },
+  { name: 'x-symlink-target', feature: 'symbolic links' },
+  { name: 'x-versions-enabled', feature: 'object versioning', asks: isTrue },
+  { name: 'x-versions-location', feature: 'versioned writes' },
+  { name: 'x-history-location', feature: 'versioned writes' },
+  { name: 'x-container-sync-to', feature: 'container sync' },
+  { name: 'x-container-sync-key', feature: 'container sync' },
+  { name: 'x-container-meta-quota-bytes', feature: 'container quotas' },
+  { name: 'x-container-meta-quota-count', feature: 'container quotas' },
+  { name: 'x-account-meta-quota-bytes', feature: 'account quotas' },
+  { name: 'x-account-quota-bytes', feature: 'account quotas' },
+  { name: 'x-account-quota-count', feature: 'account quotas' },
+  { name: 'x-container-meta-web-index', feature: 'static web sites' },
+  { name: 'x-container-meta-web-error', feature: 'static web sites' },
+  { name: 'x-container-meta-web-listings', feature: 'static web sites' },
+]
+
+/** Ends a request with a 501 that says what is missing, if it asks for what is not built. */
+export function refuseUnsupported(exchange: Exchange): void {
+  if (exchange.url.includes('?')) {
+    for (const parameter of PARAMETERS) {
+      if (asksFor(parameter, exchange.query.get(parameter.name))) throw notBuilt(parameter)
+    }
+  }
+  const { method } = exchange
+  if (method === 'GET' || method === 'HEAD' || method === 'DELETE') return
+  for (const header of HEADERS) {
+    if (asksFor(header, exchange.header(header.name))) throw notBuilt(header)
+  }
+  if (method !== 'POST' || exchange.path?.container === undefined) return
+  if (exchange.header('content-type')?.startsWith('multipart/form-data') === true) {
+    throw notBuilt({ name: 'POST of a form', feature: 'form uploads' })
+  }
+}
+
+function asksFor(item: Unsupported, value: string | undefined): boolean {
+  if (value === undefined) return false
+  return item.asks === undefined ? value !== '' : item.asks(value)
+}
+
+function notBuilt(item: Unsupported): Error {
+  return refusal(501, `${item.name}: ${item.feature} are not implemented by this server`)
+}
