@@ -1,4 +1,5 @@
 /** The file FORMAT of a device: what it is and how it is laid out. Drawn in docs/formats/segment.md. */
+import { dirname } from 'node:path'
 import type { Clock } from '../common/clock.ts'
 import type { Disk } from '../common/disk.ts'
 import { ServiceError } from '../common/errors.ts'
@@ -60,6 +61,7 @@ export async function formatDevice(
     const message = `${directory} is not empty (${strangers[0]}) and has no FORMAT: choose an empty folder`
     throw new ServiceError('BadFormat', message)
   }
+  await disk.syncDirectory(dirname(directory))
   for (const folder of ['seg', 'blob', 'quarantine']) {
     await disk.makeDirectory(`${directory}/${folder}`)
   }

@@ -12,7 +12,7 @@ import { encodeEntry } from './entry.ts'
 import { afterPrefix, entryKey, expiryKey, listKey, SPACES, shardKey } from './keys.ts'
 import { type EntrySlot, type ListId, type RowSlot, registerKey } from './memtable.ts'
 import type { Cut, LogPosition } from './record.ts'
-import { encodeRow } from './row.ts'
+import { encodeRow, type StoredRow } from './row.ts'
 import { NO_ENTRY, type ShardIndex } from './shard-index.ts'
 import { encodeTotals, shiftTotals } from './totals.ts'
 
@@ -50,7 +50,9 @@ export async function flushIndex(options: FlushOptions): Promise<number> {
   const write = async (operations: KeyValueOperation[], applied: () => void): Promise<void> => {
     batch++
     operations.push({ type: 'put', key: shardKey(SPACES.chain, shard, batch), value: EMPTY })
-    operations.push({ type: 'del', key: shardKey(SPACES.chain, shard, batch - CHAIN_LENGTH) })
+    if (batch > CHAIN_LENGTH) {
+      operations.push({ type: 'del', key: shardKey(SPACES.chain, shard, batch - CHAIN_LENGTH) })
+    }
     await kv.batch(operations, { sync: true })
     applied()
   }
@@ -114,11 +116,12 @@ function rowOperations(
   const totals = index.storedTotals(list.hash)
   for (const [name, { row, before }] of slots) {
     shiftTotals(totals, before, row)
-    const space = row.deleted ? SPACES.deletedRow : SPACES.row
-    const other = row.deleted ? SPACES.row : SPACES.deletedRow
-    operations.push({ type: 'put', key: listKey(space, list.hash, name), value: encodeRow(row) })
-    if (before !== null && before.deleted !== row.deleted) {
-      operations.push({ type: 'del', key: listKey(other, list.hash, name) })
+    if (before !== null && before.deleted !== row?.deleted) {
+      operations.push({ type: 'del', key: listKey(spaceOf(before), list.hash, name) })
+    }
+    if (row !== null) {
+      const key = listKey(spaceOf(row), list.hash, name)
+      operations.push({ type: 'put', key, value: encodeRow(row) })
     }
     const doubtKey = listKey(SPACES.unconfirmedRow, list.hash, name)
     if (index.unconfirmedRows.has(list.hash + name)) {
@@ -130,6 +133,10 @@ function rowOperations(
   const value = encodeTotals(totals)
   operations.push({ type: 'put', key: listKey(SPACES.stats, list.hash), value })
   return operations
+}
+
+function spaceOf(row: StoredRow): number {
+  return row.deleted ? SPACES.deletedRow : SPACES.row
 }
 
 function checkpointOperations(options: FlushOptions, batch: number): KeyValueOperation[] {
@@ -211,7 +218,8 @@ export async function loadCheckpoint(
     return 'damaged'
   }
   if (last === undefined || last < checkpoint.batch) return 'damaged'
-  const isWhole = numbers.every((number, i) => i === 0 || number === numbers[i - 1]! + 1)
+  const first = Math.max(1, last - CHAIN_LENGTH + 1)
+  const isWhole = numbers.every((number, i) => number === first + i)
   return isWhole ? { ...checkpoint, batch: last } : 'damaged'
 }
 

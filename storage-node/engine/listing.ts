@@ -150,7 +150,7 @@ class MergeCursor {
       }
       if (name === undefined) return null
       if (slot === undefined) return this.#kv.row()
-      if (!slot.row.deleted) return slot.row
+      if (slot.row !== null && !slot.row.deleted) return slot.row
       at = { name, exclusive: true }
     }
   }

@@ -28,7 +28,8 @@ export interface EntrySlot {
 }
 
 export interface RowSlot {
-  row: StoredRow
+  /** Null: forgotten, after a reclaim. */
+  row: StoredRow | null
   /** What the index below holds: null if nothing. */
   before: StoredRow | null
 }

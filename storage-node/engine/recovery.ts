@@ -23,11 +23,20 @@ export interface Damage {
   readonly cause: 'rot' | 'ambiguous'
 }
 
+/** Bytes [from, to) of a segment. */
+export interface Stretch {
+  readonly segmentId: number
+  readonly from: number
+  readonly to: number
+}
+
 export interface RecoveryReport {
   readonly records: number
   readonly damage: readonly Damage[]
   /** Where segments that were not sealed end; to be written as CUT records before serving. */
   readonly newCuts: readonly Cut[]
+  /** Valid bytes that no later record vouches for: to be written again and synced before serving. */
+  readonly unproven: readonly Stretch[]
   /** All known cuts by segment, the new ones included. */
   readonly cuts: ReadonlyMap<number, Cut>
 }
@@ -59,6 +68,7 @@ export async function recoverLog(options: RecoveryOptions): Promise<RecoveryRepo
     cuts: new Map(options.cuts ?? []),
     damage: [],
     newCuts: [],
+    unproven: [],
     records: 0,
   }
   const newestFirst = [...options.segmentIds].sort((a, b) => b - a)
@@ -74,6 +84,7 @@ interface RecoveryState {
   readonly cuts: Map<number, Cut>
   readonly damage: Damage[]
   readonly newCuts: Cut[]
+  readonly unproven: Stretch[]
   records: number
 }
 
@@ -85,13 +96,14 @@ async function recoverSegment(
   const { disk, pathOf, deviceUuid, shard, checkpoint } = options
   const known = state.cuts.get(segmentId)
   const damaged: DamageItem[] = []
-  let validEnd = checkpoint?.segmentId === segmentId ? checkpoint.offset : SEGMENT_HEADER_BYTES
+  const start = checkpoint?.segmentId === segmentId ? checkpoint.offset : SEGMENT_HEADER_BYTES
+  let validEnd = start
   let isSealed = false
   const items = scanSegment({
     disk,
     path: pathOf(segmentId),
     seed: segmentSeed(deviceUuid, shard, segmentId),
-    from: validEnd,
+    from: start,
     ...(known !== undefined && { to: known.offset }),
   })
   for await (const item of items) {
@@ -111,6 +123,9 @@ async function recoverSegment(
     offset: known?.offset ?? Math.max(validEnd, rotEnd(segmentId, state)),
     holes: [...(known?.holes ?? []), ...torn],
   }
+  const proven = state.durable.segmentId === segmentId ? state.durable.offset : 0
+  const from = state.durable.segmentId > segmentId ? validEnd : Math.max(start, proven)
+  if (from < validEnd) state.unproven.push({ segmentId, from, to: validEnd })
   state.newCuts.push(cut)
   state.cuts.set(segmentId, cut)
 }

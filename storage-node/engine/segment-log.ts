@@ -134,9 +134,13 @@ export class SegmentLog {
     if (this.#closed) return
     await this.drain()
     this.#closed = true
-    await this.seal().catch(() => {
-      // The log is whole without its seal: the next start finds the end by scanning.
-    })
+    try {
+      // A segment that failed must be known to end where it does: the page cache may show more than there is.
+      if (this.#active === null && this.#pendingCuts.length > 0) await this.#beginSegment()
+      await this.seal()
+    } catch {
+      // The log is whole without: the next start finds the ends by scanning.
+    }
   }
 
   /** Resolves when nothing is queued or being written. */

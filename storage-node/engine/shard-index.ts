@@ -147,7 +147,7 @@ export class ShardIndex {
     }
     this.use.addBytes(row.segmentId, row.recordBytes)
     shiftTotals(this.totals(list.hash), before, row)
-    this.#setRow(list, name, row)
+    this.#setRow(list, name, row, before)
     if (!row.confirmed) this.#doubtRow(list, name, row.ballot)
     if (options.isContainer) this.changedLists.set(list.hash, list)
     return true
@@ -158,20 +158,16 @@ export class ShardIndex {
     if (row.segmentId > before.segmentId) {
       this.use.removeBytes(before.segmentId, before.recordBytes)
       this.use.addBytes(row.segmentId, row.recordBytes)
-      this.#setRow(list, name, { ...before, segmentId: row.segmentId })
+      this.#setRow(list, name, { ...before, segmentId: row.segmentId }, before)
     }
     return true
   }
 
-  #setRow(list: ListId, name: string, row: StoredRow): void {
+  /** `before` is the row as it was until now: what the store below has, if no memtable knows it. */
+  #setRow(list: ListId, name: string, row: StoredRow | null, before: StoredRow | null): void {
     const slot = this.active.row(list.hash, name)
-    if (slot !== undefined) {
-      slot.row = row
-      return
-    }
-    const flushing = this.flushing?.row(list.hash, name)
-    const before = flushing === undefined ? this.#storedRow(list.hash, name) : flushing.row
-    this.active.setRow(list, name, { row, before })
+    if (slot === undefined) this.active.setRow(list, name, { row, before })
+    else slot.row = row
   }
 
   #doubtRow(list: ListId, name: string, ballot: Stamp): void {
@@ -196,7 +192,7 @@ export class ShardIndex {
     this.unconfirmedRows.delete(key)
     const row = this.row(list.hash, name)
     if (row !== null && compareStamps(row.ballot, ballot) === 0) {
-      this.#setRow(list, name, { ...row, confirmed: true })
+      this.#setRow(list, name, { ...row, confirmed: true }, row)
     }
   }
 
@@ -217,6 +213,13 @@ export class ShardIndex {
     const slot = this.#entrySlot(id)
     if (slot.entry !== NO_ENTRY) this.use.remove(slot.entry.place)
     slot.entry = NO_ENTRY
+  }
+
+  /** Drops the row of an item deleted long ago, whose name has no older record left. */
+  forgetRow(list: ListId, row: StoredRow): void {
+    this.use.removeBytes(row.segmentId, row.recordBytes)
+    shiftTotals(this.totals(list.hash), row, null)
+    this.#setRow(list, byteText(row.name), null, row)
   }
 
   /** Forgets totals of lists that have no changes, when there are many. */

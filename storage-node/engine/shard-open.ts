@@ -1,12 +1,12 @@
 /** Opens a shard: checkpoint, replay, cuts, and only then a shard that serves. */
 import type { Clock } from '../../common/clock.ts'
-import type { Disk } from '../../common/disk.ts'
+import type { Disk, DiskFile } from '../../common/disk.ts'
 import type { KeyValue } from '../../common/key-value.ts'
 import type { BlobStore } from './blob-store.ts'
 import { flushIndex, loadCheckpoint, loadSegmentNotes } from './index-flush.ts'
 import { Memtable } from './memtable.ts'
 import { type Cut, type LogPosition, type Place, RECORD_TYPES, type RecordHead } from './record.ts'
-import { type RecoveryReport, recoverLog } from './recovery.ts'
+import { type RecoveryReport, recoverLog, type Stretch } from './recovery.ts'
 import { entryOfRecord } from './register.ts'
 import { rowOfRecord } from './row.ts'
 import { SegmentFiles } from './segment-files.ts'
@@ -66,7 +66,7 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
       lastBatch = await flushReplay(options, index, lastBatch)
     },
   })
-  await syncCutSegments(disk, files, recovery.newCuts)
+  await secureTails(disk, files, recovery)
   const nextSegmentId = 1 + Math.max(newest, position?.segmentId ?? 0, ...notes.keys())
   const opened = new Shard({
     ...options,
@@ -147,20 +147,32 @@ function replayInto(
 }
 
 /**
- * What was read back after a crash may be in the page cache only: make it durable before anybody is told of it
- * (TigerBeetle found the same bug the hard way).
+ * What was read back after a crash may be in the page cache only, and after a failed sync the cache calls it clean
+ * though it never reached the medium. So it is written once more and synced before anybody is told of it.
  */
-async function syncCutSegments(
+async function secureTails(
   disk: Disk,
   files: SegmentFiles,
-  cuts: readonly Cut[],
+  recovery: RecoveryReport,
 ): Promise<void> {
-  for (const { segmentId } of cuts) {
+  for (const { segmentId } of recovery.newCuts) {
     const file = await disk.open(files.pathOf(segmentId), 'write')
     try {
+      const tail = recovery.unproven.find((stretch) => stretch.segmentId === segmentId)
+      if (tail !== undefined) await rewrite(file, tail)
       await file.sync()
     } finally {
       await file.close()
     }
   }
 }
+
+async function rewrite(file: DiskFile, { from, to }: Stretch): Promise<void> {
+  for (let at = from; at < to; at += REWRITE_BYTES) {
+    const bytes = Buffer.allocUnsafe(Math.min(REWRITE_BYTES, to - at))
+    await file.read(bytes, at)
+    await file.write([bytes], at)
+  }
+}
+
+const REWRITE_BYTES = 1024 * 1024

@@ -536,7 +536,7 @@ export class Shard {
   }
 
   #logged(place: Place): void {
-    if (place.segmentId !== this.#applied.segmentId) this.#segmentIds.add(place.segmentId)
+    this.#segmentIds.add(place.segmentId)
     this.#applied = { segmentId: place.segmentId, offset: place.offset + place.bytes }
     this.#loggedBytes += place.bytes
     this.#scheduleFlush()

@@ -18,9 +18,13 @@ export function copyTotals(totals: Totals): Totals {
 }
 
 /** Replaces what `before` contributes by what `after` does. */
-export function shiftTotals(totals: Totals, before: StoredRow | null, after: StoredRow): void {
+export function shiftTotals(
+  totals: Totals,
+  before: StoredRow | null,
+  after: StoredRow | null,
+): void {
   if (before !== null) addRow(totals, before, -1)
-  addRow(totals, after, 1)
+  if (after !== null) addRow(totals, after, 1)
 }
 
 function addRow(totals: Totals, row: StoredRow, sign: 1 | -1): void {
