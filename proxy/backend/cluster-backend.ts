@@ -125,7 +125,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   const expirer = new Expirer({
     ...parts,
     devices,
-    deleteObject: (path, ifDeleteAt) => objects.delete(path, { ifDeleteAt }),
+    expire: (path, deleteAt) => objects.expire(path, deleteAt),
   })
   const streams = { ...parts, writes, objects }
   const passes = [

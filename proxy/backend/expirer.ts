@@ -1,7 +1,7 @@
 import type { Clock } from '../../common/clock.ts'
 import { splitName } from '../../common/item.ts'
 import type { ExpiredItem } from '../../common/storage-node.ts'
-import type { BackendOutcome, ObjectPath } from './backend.ts'
+import type { ObjectPath } from './backend.ts'
 import { forEachParallel } from './bounded-parallel.ts'
 import type { BackendCounters } from './counters.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
@@ -12,7 +12,8 @@ export interface ExpirerOptions {
   readonly clock: Clock
   readonly timing: CallTiming
   readonly counters: BackendCounters
-  readonly deleteObject: (path: ObjectPath, ifDeleteAt: number) => Promise<BackendOutcome>
+  /** True if the object was deleted; false if it is not to be deleted at that time any more. */
+  readonly expire: (path: ObjectPath, deleteAt: number) => Promise<boolean>
 }
 
 const PAGE_MAX = 200
@@ -20,7 +21,7 @@ const CONCURRENCY_MAX = 4
 
 /**
  * Deletes objects whose X-Delete-At has passed, their rows included. Clients do not wait for it: the HTTP side treats
- * them as gone from that second on. The condition keeps an object that was given another time meanwhile.
+ * them as gone from that second on.
  */
 export class Expirer {
   readonly #options: ExpirerOptions
@@ -51,7 +52,6 @@ export class Expirer {
     const { account, container, object } = splitName(name)
     if (container === undefined || object === undefined) return
     const path = { account, container, object, policy }
-    const outcome = await this.#options.deleteObject(path, deleteAt)
-    if (outcome.status === 'done') this.#options.counters.expired++
+    if (await this.#options.expire(path, deleteAt)) this.#options.counters.expired++
   }
 }

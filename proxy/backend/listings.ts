@@ -46,8 +46,6 @@ export interface RowSource {
 const PROBES_MAX = 32
 /** Pages that may turn out to hold nothing to show before the listing gives up. */
 const ROUNDS_MAX = 50
-/** Above every name that continues a subdir. */
-const AFTER_SUBDIR = '\u{10ffff}'
 
 interface Round {
   readonly info: ItemInfo
@@ -76,7 +74,10 @@ export class Listings {
     return replies.some((reply) => 'outcome' in reply && (reply.outcome?.entries.length ?? 0) > 0)
   }
 
-  /** Rows that turned out not to be there leave gaps: pages go on until the limit or the end. */
+  /**
+   * Rows that turned out not to be there leave gaps: pages go on until the limit or the end. A marker that is a subdir
+   * goes on behind all of it.
+   */
   async #fill(source: RowSource, query: ListQuery, first: Round): Promise<ListPage> {
     const entries = [...first.entries]
     let { horizon } = first
@@ -86,7 +87,7 @@ export class Listings {
       const next = await this.#round(source, {
         ...query,
         limit,
-        marker: markerAfter(horizon, query),
+        marker: horizon,
       })
       if (next === null) break
       entries.push(...next.entries)
@@ -248,12 +249,4 @@ function horizonAndEntries(
 function statsOf(pages: readonly (ListPage | null)[]): Pick<ItemInfo, 'stats'> {
   const stats = pages.find((page) => page !== null)?.info.stats
   return stats === undefined ? {} : { stats }
-}
-
-/** A page that ended in a subdir goes on after everything below it. */
-function markerAfter(horizon: string, query: ListQuery): string {
-  const { delimiter, prefix = '', reverse } = query
-  if (delimiter === undefined || delimiter === '' || reverse) return horizon
-  const isSubdir = horizon.length > prefix.length && horizon.endsWith(delimiter)
-  return isSubdir ? horizon + AFTER_SUBDIR : horizon
 }

@@ -30,7 +30,7 @@ import type { NameKeys } from './name-keys.ts'
 import type { RegisterReads } from './register-reads.ts'
 import type { RegisterWrites } from './register-writes.ts'
 import type { ReplicaMap } from './replica-map.ts'
-import { type Rows, rowOfObject, rowOfWrite } from './rows.ts'
+import { justAbove, type Rows, rowOfObject, rowOfWrite } from './rows.ts'
 import type { Settler } from './settler.ts'
 
 export interface ObjectWritesOptions {
@@ -112,6 +112,27 @@ export class ObjectWrites {
       send: (write) => this.#options.writes.send(write, null),
       repeatable: true,
     })
+  }
+
+  /**
+   * Deletes the object if its X-Delete-At is still the given one: with the smallest ballot above the record that was
+   * looked at, so that this very record goes and anything written since stays. (A condition would not do: to
+   * conditions, an object that has expired is not there.) False if there was nothing to delete.
+   */
+  async expire(path: ObjectPath, deleteAt: number): Promise<boolean> {
+    const { keys, reads, writes, rows } = this.#options
+    const item = keys.object(path)
+    const list = keys.container(path.account, path.container)
+    const info = await reads.info(item)
+    if (info === null || info.deleted) return false
+    if (Number(info.meta.headers['x-delete-at']) !== deleteAt) return false
+    const ballot = justAbove(info.ballot)
+    const write = { ...writes.draw(item, 'delete', NO_META), stamp: ballot, ballot }
+    const outcome = await writes.send(write, null)
+    if (outcome.status === 'superseded') return false
+    await rows.put(list, rowOfWrite(write, path.object, 0))
+    rows.confirm(list, path.object, item, ballot)
+    return true
   }
 
   /** Object and row, with a fresh stamp as often as that is safe and needed. */

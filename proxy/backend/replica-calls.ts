@@ -86,7 +86,14 @@ export function withDeadline<T>(promise: Promise<T>, clock: Clock, deadlineMs: n
 }
 
 /** Codes with which a node says, or the connection shows, that nothing was written. */
-const REFUSALS = new Set(['Unreachable', 'UnknownDevice', 'DeviceOffline', 'Busy', 'Unauthorized'])
+const REFUSALS = new Set([
+  'Unreachable',
+  'UnknownDevice',
+  'DeviceOffline',
+  'Busy',
+  'Unauthorized',
+  'WireVersion',
+])
 
 /** Whether a failed call may have written. */
 export function failureOf(error: unknown): Failure {

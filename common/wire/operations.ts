@@ -1,0 +1,196 @@
+/** What a proxy may ask of a storage node, as it is on the wire: heads by operation (docs/formats/wire.md). */
+import { ServiceError } from '../errors.ts'
+import { ITEM_KINDS, type ItemKey } from '../item.ts'
+import type {
+  Confirmation,
+  DeviceStatus,
+  ExpiredItem,
+  ItemInfo,
+  ItemWrite,
+  ListPage,
+  ListQuery,
+  ListRow,
+  RowOutcome,
+  Unconfirmed,
+  WriteOutcome,
+} from '../storage-node.ts'
+
+/** Both sides send it in the header `x-swiftlet-wire`; a different one is refused. */
+export const WIRE_VERSION = '1'
+export const WIRE_VERSION_HEADER = 'x-swiftlet-wire'
+export const WIRE_CONTENT_TYPE = 'application/vnd.swiftlet.wire'
+
+/** The path of an operation. */
+export function operationPath(operation: Operation): string {
+  return `/v${WIRE_VERSION}/${operation}`
+}
+
+export const OPERATIONS = [
+  'write',
+  'open-body',
+  'read',
+  'read-body',
+  'close-body',
+  'put-row',
+  'confirm',
+  'list',
+  'expired',
+  'unconfirmed',
+  'changed-containers',
+  'status',
+] as const
+export type Operation = (typeof OPERATIONS)[number]
+
+/** Request heads. */
+export interface Requests {
+  /** The body follows as data, if there is one. */
+  readonly write: { readonly device: string; readonly write: ItemWrite }
+  /** Data frames follow, then a tail: the ItemWrite to commit. Without a tail the body is thrown away. */
+  readonly 'open-body': { readonly device: string; readonly item: ItemKey }
+  readonly read: { readonly device: string; readonly item: ItemKey; readonly head: boolean }
+  readonly 'read-body': { readonly reader: string; readonly start: number; readonly end: number }
+  readonly 'close-body': { readonly reader: string }
+  readonly 'put-row': { readonly device: string; readonly list: ItemKey; readonly row: ListRow }
+  readonly confirm: {
+    readonly confirmations: readonly {
+      readonly device: string
+      readonly confirmation: Confirmation
+    }[]
+  }
+  readonly list: { readonly device: string; readonly list: ItemKey; readonly query: ListQuery }
+  readonly expired: {
+    readonly device: string
+    readonly beforeSeconds: number
+    readonly limit: number
+  }
+  readonly unconfirmed: { readonly device: string; readonly ageMs: number; readonly limit: number }
+  /** `received`: the batch that arrived last, so that one that was lost on the way is sent again. */
+  readonly 'changed-containers': {
+    readonly device: string
+    readonly limit: number
+    readonly received: string
+  }
+  readonly status: Readonly<Record<string, never>>
+}
+
+/** Response heads. */
+export interface Responses {
+  readonly write: WriteOutcome
+  /** At once, when the body was opened; the tail is the WriteOutcome. */
+  readonly 'open-body': { readonly opened: true }
+  /** Null: nothing is known of the name. An inline body follows as data; a blob is read by its reader. */
+  readonly read: {
+    readonly info: ItemInfo
+    readonly body: 'none' | 'inline' | { readonly reader: string; readonly bytes: number }
+  } | null
+  /** Data frames follow, then a tail: null, or an error. */
+  readonly 'read-body': { readonly started: true }
+  readonly 'close-body': null
+  readonly 'put-row': RowOutcome
+  readonly confirm: null
+  readonly list: ListPage | null
+  readonly expired: readonly ExpiredItem[]
+  readonly unconfirmed: readonly Unconfirmed[]
+  readonly 'changed-containers': {
+    readonly batch: string
+    readonly containers: readonly ItemInfo[]
+  }
+  readonly status: readonly DeviceStatus[]
+}
+
+/** A failure, in the head of a response or in its tail. */
+export interface WireFailure {
+  readonly error: {
+    readonly code: string
+    readonly message: string
+    readonly status: number
+    readonly retryAfterSeconds?: number
+  }
+}
+
+export function failureOfError(error: unknown): WireFailure {
+  if (!(error instanceof ServiceError)) {
+    return { error: { code: 'Internal', message: String(error), status: 500 } }
+  }
+  const { code, message, status, retryAfterSeconds } = error
+  return {
+    error: {
+      code,
+      message,
+      status,
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    },
+  }
+}
+
+/** The failure as an error to throw, or null if the value is none. */
+export function errorOfFailure(value: unknown): ServiceError | null {
+  if (typeof value !== 'object' || value === null || !('error' in value)) return null
+  const { code, message, status, retryAfterSeconds } = (value as WireFailure).error
+  return new ServiceError(code, message, {
+    status,
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+  })
+}
+
+/**
+ * The head of a request as its type. The sender has the cluster's key, so this finds mistakes, not attacks: names of
+ * fields and the shape of keys are looked at, values are judged by the node. Throws `BadRequest`.
+ */
+export function parseRequest<O extends Operation>(operation: O, head: unknown): Requests[O] {
+  if (!isRecord(head)) throw badRequest('a head is an object')
+  for (const [field, isValid] of Object.entries(FIELDS[operation])) {
+    if (!isValid(head[field])) throw badRequest(`${operation}: bad or missing ${field}`)
+  }
+  return head as unknown as Requests[O]
+}
+
+type Check = (value: unknown) => boolean
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const isText: Check = (value) => typeof value === 'string'
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
+const isNumber: Check = (value) => Number.isFinite(value)
+const isFlag: Check = (value) => typeof value === 'boolean'
+const isStamp: Check = (value) => isRecord(value) && isCount(value.ticks) && isCount(value.proposer)
+const isItem: Check = (value) =>
+  isRecord(value) &&
+  ITEM_KINDS.some((kind) => kind === value.kind) &&
+  isText(value.name) &&
+  isText(value.hash) &&
+  (value.hash as string).length === 16 &&
+  isCount(value.placement) &&
+  isCount(value.policy)
+const isRow: Check = (value) =>
+  isRecord(value) && isText(value.name) && isStamp(value.stamp) && isStamp(value.ballot)
+
+/** Whether the value is a write: of a head, or of the tail that commits a body. */
+export const isWrite: Check = (value) =>
+  isRecord(value) &&
+  isItem(value.item) &&
+  isText(value.action) &&
+  isStamp(value.stamp) &&
+  isStamp(value.ballot) &&
+  isText(value.writeId) &&
+  isRecord(value.meta) &&
+  isRecord(value.meta.headers)
+
+const FIELDS: Readonly<Record<Operation, Readonly<Record<string, Check>>>> = {
+  write: { device: isText, write: isWrite },
+  'open-body': { device: isText, item: isItem },
+  read: { device: isText, item: isItem, head: isFlag },
+  'read-body': { reader: isText, start: isCount, end: isCount },
+  'close-body': { reader: isText },
+  'put-row': { device: isText, list: isItem, row: isRow },
+  confirm: { confirmations: Array.isArray },
+  list: { device: isText, list: isItem, query: isRecord },
+  expired: { device: isText, beforeSeconds: isNumber, limit: isCount },
+  unconfirmed: { device: isText, ageMs: isNumber, limit: isCount },
+  'changed-containers': { device: isText, limit: isCount, received: isText },
+  status: {},
+}
+
+function badRequest(message: string): ServiceError {
+  return new ServiceError('BadRequest', message, { status: 400 })
+}

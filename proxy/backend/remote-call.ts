@@ -1,0 +1,248 @@
+import type { Readable } from 'node:stream'
+import { type Dispatcher, Pool } from 'undici'
+import type { Clock } from '../../common/clock.ts'
+import { ServiceError, systemErrorCode } from '../../common/errors.ts'
+import {
+  decodeMessage,
+  encodeMessage,
+  messageHead,
+  type WireMessage,
+} from '../../common/wire/frames.ts'
+import {
+  errorOfFailure,
+  type Operation,
+  operationPath,
+  type Requests,
+  WIRE_CONTENT_TYPE,
+  WIRE_VERSION,
+  WIRE_VERSION_HEADER,
+} from '../../common/wire/operations.ts'
+import { signRequest } from '../../common/wire/signature.ts'
+
+export interface RemoteCallOptions {
+  /** IPv4, IPv6 (without brackets) or host name. */
+  readonly ip: string
+  readonly port: number
+  readonly clusterKey: string
+  readonly clock: Clock
+  /** Connections for calls, and as many again for bodies. */
+  readonly connectionsMax?: number
+  /** Calls under way or waiting for a connection; one more is refused with `Busy`. */
+  readonly callsMax?: number
+  readonly connectMs?: number
+  /** Longest silence of the node before its answer, and in the middle of it. */
+  readonly answerMs?: number
+}
+
+const DEFAULTS = { connectionsMax: 64, callsMax: 8_192, connectMs: 1_000, answerMs: 15_000 }
+/** Shorter than the server's 75 s, so that a connection is not used at the moment it is closed. */
+const KEEP_ALIVE_MS = 60_000
+/** 10,000 rows with the longest names. */
+const RESPONSE_BYTES_MAX = 64 * 1024 * 1024
+
+/** Signed calls to one storage node over kept-alive connections. */
+export class RemoteCalls {
+  readonly #options: Required<RemoteCallOptions>
+  readonly #calls: Pool
+  /** Bodies have connections of their own: slow clients must not stand in the way of small calls. */
+  readonly #bodies: Pool
+  #underWay = 0
+
+  constructor(options: RemoteCallOptions) {
+    this.#options = { ...DEFAULTS, ...options }
+    const { ip, port, connectionsMax, connectMs, answerMs } = this.#options
+    const origin = `http://${ip.includes(':') ? `[${ip}]` : ip}:${port}`
+    const poolOptions = {
+      connections: connectionsMax,
+      pipelining: 1,
+      connect: { timeout: connectMs },
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      headersTimeout: answerMs,
+      bodyTimeout: answerMs,
+    }
+    this.#calls = new Pool(origin, poolOptions)
+    this.#bodies = new Pool(origin, poolOptions)
+  }
+
+  get answerMs(): number {
+    return this.#options.answerMs
+  }
+
+  get clock(): Clock {
+    return this.#options.clock
+  }
+
+  /**
+   * One message each way. A connection that ends before any answer is tried once more: every operation may be
+   * repeated. Rejects with the node's own ServiceError, or `Unreachable`, `NoAnswer`, `Busy`.
+   */
+  async call<O extends Operation>(
+    operation: O,
+    head: Requests[O],
+    data: Uint8Array | null = null,
+  ): Promise<WireMessage> {
+    if (this.#underWay >= this.#options.callsMax) throw tooManyCalls()
+    this.#underWay++
+    try {
+      const request = this.#request(operation, encodeMessage(head, data))
+      return await this.#exchange(request).catch((error) => {
+        if (!isConnectionEnd(error)) throw error
+        return this.#exchange(request)
+      })
+    } catch (error) {
+      throw callError(error)
+    } finally {
+      this.#underWay--
+    }
+  }
+
+  /** The answer to a request comes as a stream, after one message. */
+  async download<O extends Operation>(
+    operation: O,
+    head: Requests[O],
+  ): Promise<Dispatcher.ResponseData> {
+    try {
+      const request = this.#request(operation, encodeMessage(head))
+      return await accepted(await this.#bodies.request(request))
+    } catch (error) {
+      throw callError(error)
+    }
+  }
+
+  /** The request goes on as a stream after its head, which is pushed here; resolves when the answer begins. */
+  async upload<O extends Operation>(
+    operation: O,
+    head: Requests[O],
+    body: Readable,
+  ): Promise<Dispatcher.ResponseData> {
+    const message = encodeMessage(head)
+    body.push(message)
+    try {
+      const request = this.#request(operation, message)
+      // Silence in the middle is the sender's; its waits have deadlines of their own.
+      return await accepted(await this.#bodies.request({ ...request, body, bodyTimeout: 0 }))
+    } catch (error) {
+      throw callError(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#calls.destroy(), this.#bodies.destroy()])
+  }
+
+  #request(operation: Operation, message: Buffer): Dispatcher.RequestOptions {
+    const path = operationPath(operation)
+    const { clusterKey, clock } = this.#options
+    const signed = { path, headBytes: messageHead(message) }
+    return {
+      path,
+      method: 'POST',
+      headers: [
+        'content-type',
+        WIRE_CONTENT_TYPE,
+        WIRE_VERSION_HEADER,
+        WIRE_VERSION,
+        'authorization',
+        signRequest(signed, clusterKey, clock.nowMs()),
+      ],
+      body: message,
+    }
+  }
+
+  #exchange(request: Dispatcher.RequestOptions): Promise<WireMessage> {
+    return new Promise((resolve, reject) => {
+      this.#calls.dispatch(request, new MessageHandler(resolve, reject))
+    })
+  }
+}
+
+/** The response, unless it is a refusal: that is read and thrown. */
+async function accepted(response: Dispatcher.ResponseData): Promise<Dispatcher.ResponseData> {
+  if (response.statusCode === 200) return response
+  const { head } = decodeMessage(Buffer.from(await response.body.arrayBuffer()))
+  throw errorOfFailure(head) ?? new ServiceError('NoAnswer', 'not understood', { status: 503 })
+}
+
+/** Collects an answer; cheaper than a stream for something that is in memory anyway. */
+class MessageHandler implements Dispatcher.DispatchHandler {
+  readonly #resolve: (message: WireMessage) => void
+  readonly #reject: (error: unknown) => void
+  readonly #chunks: Buffer[] = []
+  #bytes = 0
+  #began = false
+
+  constructor(resolve: (message: WireMessage) => void, reject: (error: unknown) => void) {
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  onRequestStart(): void {}
+
+  onResponseStart(): void {
+    this.#began = true
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#bytes += chunk.length
+    if (this.#bytes > RESPONSE_BYTES_MAX) {
+      controller.abort(new ServiceError('TooLong', 'the answer is too long'))
+      return
+    }
+    this.#chunks.push(chunk)
+  }
+
+  onResponseEnd(): void {
+    const bytes = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
+    try {
+      const message = decodeMessage(bytes)
+      const failure = errorOfFailure(message.head)
+      if (failure === null) this.#resolve(message)
+      else this.#reject(failure)
+    } catch (error) {
+      this.#reject(error)
+    }
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#reject(this.#began ? noAnswer(error) : error)
+  }
+}
+
+const CONNECTION_ENDS = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+/** Nothing was sent. */
+const NOT_CONNECTED = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EADDRNOTAVAIL',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_DESTROYED',
+  'UND_ERR_CLOSED',
+])
+
+function isConnectionEnd(error: unknown): boolean {
+  return CONNECTION_ENDS.has(systemErrorCode(error) ?? '')
+}
+
+/** What went wrong with the call, by whether it can have reached the node. */
+export function callError(error: unknown): ServiceError {
+  if (error instanceof ServiceError) return error
+  if (!NOT_CONNECTED.has(systemErrorCode(error) ?? '')) return noAnswer(error)
+  return new ServiceError('Unreachable', 'the storage node cannot be reached', {
+    status: 503,
+    cause: error,
+  })
+}
+
+function noAnswer(cause: unknown): ServiceError {
+  return new ServiceError('NoAnswer', 'the storage node did not answer', { status: 503, cause })
+}
+
+function tooManyCalls(): ServiceError {
+  return new ServiceError('Busy', 'too many calls to the storage node are under way', {
+    status: 503,
+    retryAfterSeconds: 1,
+  })
+}
