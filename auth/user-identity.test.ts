@@ -49,7 +49,7 @@ t.test('the right key gives a token that says who holds it', async (t) => {
   t.strictSame(identity().validate(signIn!.token), {
     user: 'test:tester',
     account: 'AUTH_test',
-    groups: ['test', 'test:tester', 'AUTH_test'],
+    groups: ['test', 'test:tester', 'AUTH_test', 'SERVICE_test'],
     expiresAtMs: clock.ms + 86_400_000,
   })
 })
@@ -175,13 +175,13 @@ t.test('a remembered token is validated in microseconds', async (t) => {
 t.test('groups are what Swift shows to ACLs', async (t) => {
   const cases: [name: string, groups: string[], expected: string[]][] = [
     ['test:tester3', [], ['test', 'test:tester3']],
-    ['test:tester', ['.admin'], ['test', 'test:tester', 'AUTH_test']],
+    ['test:tester', ['.admin'], ['test', 'test:tester', 'AUTH_test', 'SERVICE_test']],
     [
       'admin:admin',
       ['.admin', '.reseller_admin'],
-      ['admin', 'admin:admin', '.reseller_admin', 'AUTH_admin'],
+      ['admin', 'admin:admin', '.reseller_admin', 'AUTH_admin', 'SERVICE_admin'],
     ],
-    ['test5:tester5', ['.service'], ['test5', 'test5:tester5', '.service']],
+    ['test5:tester5', ['service'], ['test5', 'test5:tester5', 'service']],
   ]
   for (const [name, groups, expected] of cases) {
     const users = await addUser(NONE, { name, key: 'k', groups }, random)

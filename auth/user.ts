@@ -1,11 +1,14 @@
 import { ServiceError } from '../common/errors.ts'
 import { parseStoredKey, type StoredKey } from './user-key.ts'
 
-/** Groups with a meaning of their own; any other name without a colon may be given too, for ACLs and `.service`. */
-export const SPECIAL_GROUPS = ['.admin', '.reseller_admin', '.reseller_reader', '.service'] as const
+/** Groups with a meaning of their own; any other name without a colon may be given too, for ACLs. */
+export const SPECIAL_GROUPS = ['.admin', '.reseller_admin', '.reseller_reader', 'service'] as const
 
 /** Accounts and tokens start with it, as Swift's do. */
 export const RESELLER_PREFIX = 'AUTH_'
+
+/** Accounts of services on a user's behalf: an administrator owns them too, together with a service's token. */
+export const SERVICE_PREFIX = 'SERVICE_'
 
 export interface User {
   /** `account:name`: what one signs in with. */
@@ -49,12 +52,17 @@ export function defaultAccount(name: string): string {
 
 /**
  * What ACLs are matched against, in the order of Swift's tempauth: account, user, the groups given, and for an
- * administrator the storage account's name in place of `.admin`.
+ * administrator the storage account's name, with each prefix, in place of `.admin`.
  */
 export function groupsOf(user: User): readonly string[] {
   const groups = [user.name.slice(0, user.name.indexOf(':')), user.name]
   for (const group of user.groups) if (group !== '.admin') groups.push(group)
-  if (user.groups.includes('.admin')) groups.push(user.account)
+  if (user.groups.includes('.admin')) {
+    groups.push(user.account)
+    if (user.account.startsWith(RESELLER_PREFIX)) {
+      groups.push(SERVICE_PREFIX + user.account.slice(RESELLER_PREFIX.length))
+    }
+  }
   return groups
 }
 

@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto'
-import { constants } from 'node:fs'
-import { open, rename, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { open, stat } from 'node:fs/promises'
 import type { Clock } from '../common/clock.ts'
 import { ServiceError, systemErrorCode } from '../common/errors.ts'
 import type { Log } from '../common/log.ts'
+import { replaceFile } from '../common/whole-file.ts'
 import { decodeUsers, encodeUsers, type Users } from './user.ts'
 
 export interface UsersFileOptions {
@@ -84,26 +82,7 @@ export async function readUsers(path: string): Promise<Users> {
 
 /** Replaces the file as a whole, durably; only the owner may read it. */
 export async function writeUsers(path: string, users: Users): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.tmp`
-  try {
-    const handle = await open(temporary, 'wx', 0o600)
-    try {
-      await handle.writeFile(encodeUsers(users))
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
-  const directory = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
+  await replaceFile(path, encodeUsers(users), { mode: 0o600 })
 }
 
 interface ReadUsers {

@@ -27,6 +27,11 @@ export class Config {
     return Object.hasOwn(this.#values, name)
   }
 
+  /** The settings that are there, in their order. */
+  names(): readonly string[] {
+    return Object.keys(this.#values)
+  }
+
   /** A text that is not empty. */
   text(name: string, byDefault?: string): string {
     const value = this.#take(name, byDefault)

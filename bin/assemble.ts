@@ -1,0 +1,108 @@
+import type { Registry } from 'prom-client'
+import type { Clock } from '../common/clock.ts'
+import type { Identity } from '../common/identity.ts'
+import type { Log } from '../common/log.ts'
+import type { Random } from '../common/random.ts'
+import type { RingDevice } from '../common/ring/ring.ts'
+import type { StorageNode } from '../common/storage-node.ts'
+import { createClusterBackend } from '../proxy/backend/cluster-backend.ts'
+import { createProxyServer, type ProxyOptions, type ProxyServer } from '../proxy/server.ts'
+import { openLocalNode } from '../storage-node/local-node.ts'
+import type { Rings } from './rings.ts'
+import type { Settings } from './settings.ts'
+import { exposeBackend, exposeDevices } from './store-metrics.ts'
+
+/** What every part is given; no part reads time, randomness or the log from elsewhere. */
+export interface StoreContext {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly metrics: Registry
+}
+
+export interface DoorOptions {
+  readonly settings: Pick<Settings, 'hashing' | 'policies'>
+  readonly rings: Rings
+  readonly identity: Identity
+  /** The storage node of each ring device. */
+  readonly nodeOf: (device: RingDevice) => StorageNode
+  readonly proxy: Pick<ProxyOptions, 'tls' | 'version'>
+}
+
+/** A proxy with its backend: the door to storage nodes wherever they are. */
+export interface Door {
+  listen: ProxyServer['listen']
+  /** Ends the requests in flight, then the daemons; storage nodes stay open. Idempotent. */
+  close(): Promise<void>
+}
+
+export function openDoor(options: DoorOptions, context: StoreContext): Door {
+  const { settings, rings, identity, nodeOf, proxy } = options
+  const backend = createClusterBackend({
+    hashing: settings.hashing,
+    rings,
+    nodeOf,
+    policies: settings.policies.map((policy) => policy.index),
+    // Two proxies that drew the same number would have to write the same name in the same 10 us to be confused.
+    proposer: context.random.below(2 ** 24),
+    clock: context.clock,
+    random: context.random,
+    log: context.log,
+  })
+  exposeBackend(context.metrics, backend.counters)
+  const server = createProxyServer({
+    ...context,
+    ...proxy,
+    backend,
+    identity,
+    policies: settings.policies,
+    allowAccountManagement: true,
+  })
+  return {
+    async listen(address) {
+      const listening = await server.listen(address)
+      backend.start()
+      return listening
+    },
+    async close() {
+      await server.close()
+      await backend.close()
+    },
+  }
+}
+
+export interface ObjectStoreOptions extends Omit<DoorOptions, 'nodeOf'> {
+  /** Devices of this process, by their name in the ring. */
+  readonly devices: readonly { readonly name: string; readonly path: string }[]
+  readonly segmentBytes?: number
+}
+
+export interface ObjectStore extends Door {
+  readonly node: StorageNode
+}
+
+/** The whole object store in one process: a proxy, its backend and a storage node that costs a function call. */
+export async function openObjectStore(
+  options: ObjectStoreOptions,
+  context: StoreContext,
+): Promise<ObjectStore> {
+  const { devices, segmentBytes } = options
+  const { clock, random, log } = context
+  const node = await openLocalNode({
+    devices,
+    clock,
+    random,
+    log,
+    ...(segmentBytes === undefined ? {} : { segmentBytes }),
+  })
+  exposeDevices(context.metrics, node)
+  const door = openDoor({ ...options, nodeOf: () => node }, context)
+  return {
+    node,
+    listen: door.listen,
+    async close() {
+      await door.close()
+      await node.close()
+    },
+  }
+}

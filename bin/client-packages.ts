@@ -1,0 +1,54 @@
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { ServiceError } from '../common/errors.ts'
+
+/** What the tests run against Swiftlet, by Debian's package names. */
+const CLIENT_PACKAGES: readonly { readonly program: string; readonly debian: string }[] = [
+  { program: 'swift', debian: 'python3-swiftclient' },
+  { program: 'rclone', debian: 'rclone' },
+  { program: 'curl', debian: 'curl' },
+  { program: 'swift-ring-builder', debian: 'swift' },
+  { program: 'mkfs.xfs', debian: 'xfsprogs' },
+  { program: 'gcc', debian: 'gcc' },
+]
+
+/** Programs that are not installed; their tests are skipped. */
+export function missingClients(): readonly string[] {
+  return CLIENT_PACKAGES.filter(({ program }) => !isInstalled(program)).map(
+    ({ program }) => program,
+  )
+}
+
+/** Installs from Debian what is missing. Throws a ServiceError `NoClients` where that is not possible. */
+export async function installClients(print: (line: string) => void): Promise<void> {
+  const packages = CLIENT_PACKAGES.filter(({ program }) => !isInstalled(program)).map(
+    ({ debian }) => debian,
+  )
+  if (packages.length === 0) return
+  print(`installing ${packages.join(' ')} (apt-get)`)
+  const prefix = process.getuid?.() === 0 ? [] : ['sudo', '--non-interactive']
+  for (const args of [['update'], ['install', '--yes', '--no-install-recommends', ...packages]]) {
+    const [command, ...rest] = [...prefix, 'apt-get', '--quiet=2', ...args]
+    const { status, error, stderr } = spawnSync(command!, rest, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      encoding: 'utf8',
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    })
+    if (status === 0) continue
+    const why = error?.message ?? stderr.trim().split('\n').slice(-3).join('; ')
+    throw new ServiceError('NoClients', `apt-get ${args.join(' ')} failed: ${why}`)
+  }
+}
+
+function isInstalled(program: string): boolean {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin']
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}

@@ -1,0 +1,24 @@
+import { resolve } from 'node:path'
+import { Command } from 'commander'
+import { systemClock as clock } from '../../common/clock.ts'
+import { systemRandom as random } from '../../common/random.ts'
+import { openLogs } from '../logs.ts'
+import { readStorageNodeConfig } from '../node-config.ts'
+import { runUntilStopped } from '../run-until-stopped.ts'
+import { startStorageNode } from '../storage-node.ts'
+import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
+
+export function storageNodeCommand(): Command {
+  const command = new Command('storage-node')
+    .description('start one storage node of a cluster')
+    .requiredOption('--config <file>', 'its storage-node.json')
+  return withLogOptions(command).action(async (flags: ServeFlags & { readonly config: string }) => {
+    const config = await readStorageNodeConfig(resolve(flags.config))
+    const logs = openLogs({ component: 'storage-node', clock, ...logOptions(flags) })
+    await runUntilStopped(logs, async () => {
+      const running = await startStorageNode(config, { clock, random, log: logs.log })
+      console.log(`Storage node is ready: ${config.host}:${running.port}`)
+      return running
+    })
+  })
+}

@@ -1,0 +1,98 @@
+import { resolve } from 'node:path'
+import { Command } from 'commander'
+import { systemClock as clock } from '../../common/clock.ts'
+import { formatBytes } from '../../common/config.ts'
+import { systemRandom as random } from '../../common/random.ts'
+import { DEFAULT_DATA, DEFAULT_HOST } from '../defaults.ts'
+import { openLogs } from '../logs.ts'
+import { collect, parsePortOffset, SEGMENT_BYTES, size, wholeNumber } from '../option-values.ts'
+import { projectVersion } from '../project.ts'
+import { runUntilStopped } from '../run-until-stopped.ts'
+import { type Running, startUp } from '../up.ts'
+import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
+
+interface UpFlags extends ServeFlags {
+  readonly data: string
+  readonly host: string
+  readonly portOffset: number
+  readonly disk?: readonly string[]
+  readonly replicas?: number
+  readonly segmentSize?: number
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+}
+
+export function upCommand(): Command {
+  const command = new Command('up')
+    .description('start Swiftlet (the default)')
+    .option('--data <folder>', 'where everything is kept', DEFAULT_DATA)
+    .option('--host <address>', 'address to listen on', DEFAULT_HOST)
+    .option(
+      '--port-offset <n>',
+      'added to every default port (object store 8080)',
+      parsePortOffset,
+      0,
+    )
+    .option('--disk <folder>', 'a disk to store on, may be repeated; first start only', collect)
+    .option(
+      '--replicas <n>',
+      'copies of everything; by default 1, 2 or 3 as there are disks; first start only',
+      wholeNumber({ min: 1, max: 32 }),
+    )
+    .option(
+      '--segment-size <size>',
+      `bytes of a log file, ${formatBytes(SEGMENT_BYTES.min)} to ${formatBytes(SEGMENT_BYTES.max)}`,
+      size(SEGMENT_BYTES),
+    )
+    .option('--tls-cert <file>', 'certificate (PEM): speak HTTPS')
+    .option('--tls-key <file>', 'its private key (PEM)')
+    .addHelpText('after', '\nSWIFTLET_ADMIN_PASSWORD sets the password of admin:admin.')
+  return withLogOptions(command).action(up)
+}
+
+async function up(flags: UpFlags): Promise<void> {
+  const { segmentSize, disk = [] } = flags
+  const adminPassword = process.env.SWIFTLET_ADMIN_PASSWORD
+  const logs = openLogs({ component: 'up', clock, ...logOptions(flags) })
+  await runUntilStopped(logs, async () => {
+    const running = await startUp(
+      {
+        ...flags,
+        data: resolve(flags.data),
+        disks: disk,
+        ...(segmentSize === undefined ? {} : { segmentBytes: segmentSize }),
+        ...(adminPassword === undefined || adminPassword === '' ? {} : { adminPassword }),
+      },
+      { clock, random, log: logs.log },
+    )
+    sayReady(running, flags)
+    return running
+  })
+}
+
+function sayReady(running: Running, flags: UpFlags): void {
+  const { folder, endpoints } = running
+  const { settings, paths, isNew } = folder
+  const many = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
+  const disks = many(settings.disks.length, 'disk')
+  const replicas = many(settings.replicaCount, 'replica')
+  console.log(`Swiftlet ${projectVersion()}: data in ${paths.folder} (${disks}, ${replicas})`)
+  if (isNew) {
+    console.log(`First start: made user admin:admin, its password is in ${paths.credentials}`)
+  }
+  if (!isLoopback(flags.host) && flags.tlsCert === undefined) {
+    console.log(
+      'Anyone who can reach this address can read passwords and data on the way: use --tls-cert',
+    )
+  }
+  const data = flags.data === DEFAULT_DATA ? '' : ` --data ${flags.data}`
+  const seconds = (clock.monotonicMs() / 1000).toFixed(1)
+  console.log(
+    `Swiftlet is ready (${seconds} s): object store ${endpoints.objectStore}/v1, sign-in ${endpoints.signIn}, ` +
+      `next: eval "$(npx swiftlet env${data})" && swift stat`,
+  )
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.')
+}

@@ -1,0 +1,115 @@
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { isAbsolute, join, resolve } from 'node:path'
+import { parseConfig } from '../common/config.ts'
+import { ServiceError, systemErrorCode } from '../common/errors.ts'
+import { readTextFile, replaceFile } from '../common/whole-file.ts'
+import type { DataPaths } from './data-folder.ts'
+import { makeFolder } from './folders.ts'
+import { defaultReplicas } from './rings.ts'
+import type { DiskSetting, Settings, StoreShape } from './settings.ts'
+
+/** What `up` was asked for; empty and undefined where nothing was said. */
+export interface DiskChoice {
+  readonly disks: readonly string[]
+  readonly replicas?: number
+}
+
+/** The disks and replicas of a new data folder. Throws a 400 for the same disk twice or more replicas than disks. */
+export function chooseDisks(choice: DiskChoice, paths: DataPaths): StoreShape {
+  const folders =
+    choice.disks.length === 0 ? [join(paths.disks, 'disk1')] : choice.disks.map(realFolder)
+  if (new Set(folders).size < folders.length) throw bad('the same disk is named twice')
+  const replicaCount = choice.replicas ?? defaultReplicas(folders.length)
+  if (replicaCount > folders.length) {
+    throw bad(`${replicaCount} replicas need as many disks, and there are ${folders.length}`)
+  }
+  const disks = folders.map((folder, index) => ({
+    device: `disk${index + 1}`,
+    // Within the data folder relative, so that the folder can be moved.
+    path: folder.startsWith(`${paths.folder}/`) ? folder.slice(paths.folder.length + 1) : folder,
+  }))
+  return { disks, replicaCount }
+}
+
+/**
+ * Refuses disks or replicas other than those the data folder was made with: objects would be looked for where they
+ * are not, because nothing moves them yet.
+ */
+export function checkUnchanged(choice: DiskChoice, settings: Settings, paths: DataPaths): void {
+  const { replicaCount } = settings
+  if (settings.nodeCount !== undefined) throw bad(`${paths.folder} belongs to \`swiftlet cluster\``)
+  if (choice.replicas !== undefined && choice.replicas !== replicaCount) {
+    throw bad(
+      `${paths.folder} was made with ${replicaCount} replicas; changing that is not built yet`,
+    )
+  }
+  if (choice.disks.length === 0) return
+  const known = settings.disks.map((disk) => diskPath(disk, paths))
+  const given = choice.disks.map(realFolder)
+  if (known.length === given.length && known.every((path) => given.includes(path))) return
+  throw bad(
+    `${paths.folder} was made with the disks ${known.join(', ')}; adding or removing disks is not built yet`,
+  )
+}
+
+/** Where a disk is. */
+export function diskPath(disk: DiskSetting, paths: DataPaths): string {
+  return isAbsolute(disk.path) ? disk.path : join(paths.folder, disk.path)
+}
+
+/**
+ * Refuses a disk that is not the one that was there before: an empty mount point would be taken for a new disk, and
+ * what is written to it would vanish below the mount when the real one returns.
+ */
+export async function checkSameDisks(settings: Settings, paths: DataPaths): Promise<void> {
+  const seen = await readSeenDisks(paths)
+  for (const disk of settings.disks) {
+    const before = seen.get(disk.device)
+    if (before === undefined) continue
+    const path = diskPath(disk, paths)
+    const now = deviceUuid(path)
+    if (now === before) continue
+    const what = now === null ? 'holds no device: is it mounted?' : 'holds another device'
+    throw new ServiceError(
+      'WrongDisk',
+      `disk ${disk.device} at ${path} ${what} (to begin with it empty, take its line out of ${paths.seenDisks})`,
+      { status: 409 },
+    )
+  }
+}
+
+/** Notes which disks these are, after the storage node has opened them. */
+export async function noteDisks(settings: Settings, paths: DataPaths): Promise<void> {
+  const seen = Object.fromEntries(
+    settings.disks.map((disk) => [disk.device, deviceUuid(diskPath(disk, paths))]),
+  )
+  const text = `${JSON.stringify(seen, null, 2)}\n`
+  if (text !== (await readTextFile(paths.seenDisks))) await replaceFile(paths.seenDisks, text)
+}
+
+async function readSeenDisks(paths: DataPaths): Promise<ReadonlyMap<string, string>> {
+  const text = await readTextFile(paths.seenDisks)
+  if (text === null) return new Map()
+  const config = parseConfig(text, paths.seenDisks)
+  return new Map(config.names().map((name) => [name, config.text(name)]))
+}
+
+/** The uuid in the device's FORMAT file; null if there is none. A damaged file is the storage node's to refuse. */
+function deviceUuid(path: string): string | null {
+  try {
+    const { uuid } = JSON.parse(readFileSync(join(path, 'FORMAT'), 'utf8')) as { uuid?: unknown }
+    return typeof uuid === 'string' ? uuid : 'unknown'
+  } catch (error) {
+    return systemErrorCode(error) === 'ENOENT' ? null : 'unknown'
+  }
+}
+
+function realFolder(path: string): string {
+  const folder = resolve(path)
+  if (!existsSync(folder)) makeFolder(folder)
+  return realpathSync(folder)
+}
+
+function bad(message: string): ServiceError {
+  return new ServiceError('BadDisks', message, { status: 400 })
+}

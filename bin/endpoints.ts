@@ -1,0 +1,42 @@
+import { parseConfig } from '../common/config.ts'
+import { readTextFile, replaceFile } from '../common/whole-file.ts'
+import { DEFAULT_HOST } from './defaults.ts'
+import { DEFAULT_PORTS } from './ports.ts'
+
+/** Where clients find it. */
+export interface Endpoints {
+  /** `http://127.0.0.1:8080`. */
+  readonly objectStore: string
+  /** The v1 sign-in: `http://127.0.0.1:8080/auth/v1.0`. */
+  readonly signIn: string
+}
+
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+  readonly tls: boolean
+}
+
+/** The URLs of an object store that listens there; a wildcard address is reached by the loopback one. */
+export function endpointsOf(address: ListenAddress): Endpoints {
+  const { host, port, tls } = address
+  const wildcard = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host
+  const name = wildcard.includes(':') ? `[${wildcard}]` : wildcard
+  const objectStore = `${tls ? 'https' : 'http'}://${name}:${port}`
+  return { objectStore, signIn: `${objectStore}/auth/v1.0` }
+}
+
+/** Notes where it listens, for `swiftlet env`. */
+export async function writeEndpoints(path: string, endpoints: Endpoints): Promise<void> {
+  await replaceFile(path, `${JSON.stringify(endpoints, null, 2)}\n`)
+}
+
+/** Where it listened last; the default address if it never did. */
+export async function readEndpoints(path: string): Promise<Endpoints> {
+  const text = await readTextFile(path)
+  if (text === null) {
+    return endpointsOf({ host: DEFAULT_HOST, port: DEFAULT_PORTS.objectStore, tls: false })
+  }
+  const config = parseConfig(text, path)
+  return { objectStore: config.text('objectStore'), signIn: config.text('signIn') }
+}

@@ -1,0 +1,84 @@
+import { UserIdentity } from '../auth/user-identity.ts'
+import { UsersFile } from '../auth/users-file.ts'
+import { ServiceError } from '../common/errors.ts'
+import { createMetrics } from '../common/metrics.ts'
+import type { RingDevice } from '../common/ring/ring.ts'
+import type { StorageNode } from '../common/storage-node.ts'
+import { readTextFile } from '../common/whole-file.ts'
+import { createRemoteNode } from '../proxy/backend/remote-node.ts'
+import { openDoor } from './assemble.ts'
+import { dataPaths, readClusterKey, readKeys } from './data-folder.ts'
+import { type Endpoints, endpointsOf } from './endpoints.ts'
+import type { ProxyConfig } from './node-config.ts'
+import { explainListenError } from './ports.ts'
+import { projectVersion } from './project.ts'
+import { readRings } from './rings.ts'
+import { decodeSettings } from './settings.ts'
+import { readTls } from './tls.ts'
+import type { UpContext } from './up.ts'
+
+export interface RunningProxy {
+  readonly endpoints: Endpoints
+  close(): Promise<void>
+}
+
+/** A proxy whose storage nodes are all in other processes, at the addresses that the rings name. */
+export async function startProxy(config: ProxyConfig, context: UpContext): Promise<RunningProxy> {
+  const { host, port } = config
+  const paths = dataPaths(config.dataFolder)
+  const text = await readTextFile(paths.settings)
+  if (text === null) {
+    throw new ServiceError('NoConfig', `${paths.settings}: there is no such file`, { status: 404 })
+  }
+  const settings = decodeSettings(text, paths.settings)
+  const tls = readTls(config)
+  const nodes = new RemoteNodes(await readClusterKey(paths.clusterKey))
+  const tokenKeys = await readKeys(paths.tokenKey)
+  const rings = readRings(paths.rings, settings.policies)
+  const users = await UsersFile.open(paths.users, context)
+  const identity = new UserIdentity({ ...context, users: () => users.users, tokenKeys })
+  const nodeOf = (device: RingDevice) => nodes.of(device)
+  const proxy = { version: projectVersion(), ...(tls === undefined ? {} : { tls }) }
+  const door = openDoor(
+    { settings, rings, identity, nodeOf, proxy },
+    { ...context, metrics: createMetrics() },
+  )
+  const close = async () => {
+    await door.close()
+    await nodes.close()
+    users.close()
+  }
+  try {
+    const listening = await door.listen({ host, port })
+    return {
+      endpoints: endpointsOf({ host, port: listening.port, tls: tls !== undefined }),
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw explainListenError(error, { host, port })
+  }
+}
+
+/** One client for each node, however many devices it has. */
+class RemoteNodes {
+  readonly #clusterKey: string
+  readonly #nodes = new Map<string, StorageNode>()
+
+  constructor(clusterKey: string) {
+    this.#clusterKey = clusterKey
+  }
+
+  of({ ip, port }: RingDevice): StorageNode {
+    const address = `${ip} ${port}`
+    const known = this.#nodes.get(address)
+    if (known !== undefined) return known
+    const node = createRemoteNode({ ip, port, clusterKey: this.#clusterKey })
+    this.#nodes.set(address, node)
+    return node
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#nodes.values()].map((node) => node.close()))
+  }
+}

@@ -1,0 +1,125 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ServiceError, systemErrorCode } from '../common/errors.ts'
+import { type Placement, Ring } from '../common/ring/ring.ts'
+import { decodeRing, encodeRing } from '../common/ring/ring-file.ts'
+import { replaceFile } from '../common/whole-file.ts'
+import {
+  addDevice,
+  type Builder,
+  createBuilder,
+  type NewDevice,
+  ringOf,
+} from '../ring-builder/builder.ts'
+import { encodeBuilder } from '../ring-builder/builder-file.ts'
+import { rebalance } from '../ring-builder/rebalance.ts'
+import { makeFolder } from './folders.ts'
+
+/** The rings of a cluster: one for accounts, one for containers, one for each storage policy's objects. */
+export interface Rings {
+  readonly account: Ring
+  readonly container: Ring
+  readonly object: (policy: number) => Ring
+}
+
+export interface RingPlan {
+  /** Names the cluster; with the ring's name it seeds the placement. */
+  readonly clusterId: string
+  readonly placement: Placement
+  readonly replicaCount: number
+  readonly devices: readonly NewDevice[]
+  readonly policies: readonly { readonly index: number }[]
+  /** Seconds since 1970. */
+  readonly nowS: number
+}
+
+/** One disk 1, two 2, three or more 3. */
+export function defaultReplicas(diskCount: number): number {
+  return Math.min(Math.max(diskCount, 1), 3)
+}
+
+/** About a thousand partitions a disk: even shares now, and room for a hundred times as many disks. */
+export function partPowerFor(diskCount: number): number {
+  return 10 + Math.ceil(Math.log2(diskCount))
+}
+
+/** A disk of a node on this machine, in a zone of its own unless said otherwise. */
+export function localDevice(
+  device: string,
+  place: { readonly zone: number; readonly ip: string; readonly port: number },
+): NewDevice {
+  const { zone, ip, port } = place
+  return {
+    region: 1,
+    zone,
+    ip,
+    port,
+    replicationIp: ip,
+    replicationPort: port,
+    device,
+    weight: 100,
+    meta: '',
+  }
+}
+
+/** Builds the rings and writes them with their builders, for `swiftlet ring` to go on from. */
+export async function writeRings(folder: string, plan: RingPlan): Promise<void> {
+  makeFolder(folder)
+  for (const name of ['account', 'container', ...plan.policies.map(objectRingName)]) {
+    const builder = buildRing(name, plan)
+    await replaceFile(join(folder, `${name}.builder`), encodeBuilder(builder))
+    await replaceFile(join(folder, `${name}.ring`), encodeRing(ringOf(builder)))
+  }
+}
+
+/** Reads the rings of the policies. Throws a 404 `NoRing` or what the ring file's reader finds wrong. */
+export function readRings(folder: string, policies: readonly { readonly index: number }[]): Rings {
+  const byPolicy = new Map(
+    policies.map((policy) => [policy.index, readRing(folder, objectRingName(policy))]),
+  )
+  return {
+    account: readRing(folder, 'account'),
+    container: readRing(folder, 'container'),
+    object(policy) {
+      const ring = byPolicy.get(policy)
+      if (ring === undefined) {
+        throw new ServiceError('NoSuchPolicy', `no ring for storage policy ${policy}`, {
+          status: 503,
+        })
+      }
+      return ring
+    },
+  }
+}
+
+function buildRing(name: string, plan: RingPlan): Builder {
+  const id = `${plan.clusterId}`
+  const first = createBuilder({
+    id,
+    partPower: partPowerFor(plan.devices.length),
+    replicas: plan.replicaCount,
+    minPartHours: 1,
+    placement: plan.placement,
+  })
+  const filled = plan.devices.reduce((builder, device) => addDevice(builder, device).builder, first)
+  return rebalance(filled, { seed: `${plan.clusterId} ${name}`, nowS: plan.nowS }).builder
+}
+
+function readRing(folder: string, name: string): Ring {
+  const path = join(folder, `${name}.ring`)
+  try {
+    return new Ring(decodeRing(readFileSync(path)))
+  } catch (error) {
+    const missing = systemErrorCode(error) === 'ENOENT'
+    throw new ServiceError(
+      missing ? 'NoRing' : 'BadRing',
+      `${path}: ${missing ? 'there is no such ring' : (error as Error).message}`,
+      { status: missing ? 404 : 500, cause: error },
+    )
+  }
+}
+
+/** Swift's names: `object.ring`, `object-1.ring`. */
+function objectRingName(policy: { readonly index: number }): string {
+  return policy.index === 0 ? 'object' : `object-${policy.index}`
+}

@@ -1,0 +1,42 @@
+import { systemClock as clock } from '../common/clock.ts'
+import type { Logs } from './logs.ts'
+import { onStopSignals } from './stop-signals.ts'
+
+/** Requests in flight get this long to end when it is stopped; what they had acknowledged is durable anyway. */
+const STOP_MS_MAX = 30_000
+
+/**
+ * The life of a serving process: `start` it, let it run until SIGTERM or SIGINT, close it and end the process with 0.
+ * A failure to start is the caller's to report.
+ */
+export async function runUntilStopped(
+  logs: Logs,
+  start: () => Promise<{ close(): Promise<void> }>,
+): Promise<void> {
+  // A reader of stdout that goes away (head, a closed terminal) is no reason to stop serving.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+  let running: { close(): Promise<void> }
+  try {
+    running = await start()
+  } catch (error) {
+    await logs.close()
+    throw error
+  }
+  // A node that `swiftlet cluster` started ends with it, even if that was killed.
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
+  onStopSignals({
+    monotonicMs: () => clock.monotonicMs(),
+    exit: (code) => process.exit(code),
+    onError: (error) => process.stderr.write(`swiftlet: not stopped cleanly: ${String(error)}\n`),
+    async stop(signal) {
+      logs.log.info('stopping', { signal })
+      clock.after(STOP_MS_MAX, () => {
+        process.stderr.write('swiftlet: some requests did not end, stopped without them\n')
+        process.exit(1)
+      })
+      await running.close()
+      logs.log.info('stopped')
+      await logs.close()
+    },
+  })
+}

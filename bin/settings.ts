@@ -1,0 +1,96 @@
+import { type Config, parseConfig } from '../common/config.ts'
+import { ServiceError } from '../common/errors.ts'
+import type { ItemHashing } from '../common/item.ts'
+import type { Random } from '../common/random.ts'
+import { PLACEMENTS } from '../common/ring/ring.ts'
+import type { StoragePolicy } from '../proxy/proxy-options.ts'
+
+/** DIR/swiftlet.json: what makes a data folder this cluster, written once at its first start. */
+export interface Settings {
+  /** 32 hex digits. */
+  readonly clusterId: string
+  readonly hashing: ItemHashing
+  readonly policies: readonly StoragePolicy[]
+  /** The disks in the order they were given; empty where the disks belong to other processes (`swiftlet cluster`). */
+  readonly disks: readonly DiskSetting[]
+  readonly replicaCount: number
+  /** Storage nodes of their own that `swiftlet cluster` starts; absent where the disks are this process's. */
+  readonly nodeCount?: number
+}
+
+/** What a person chooses of them. */
+export type StoreShape = Pick<Settings, 'disks' | 'replicaCount' | 'nodeCount'>
+
+export interface DiskSetting {
+  /** Its name in the ring: `disk1`. */
+  readonly device: string
+  /** Absolute, or relative to the data folder. */
+  readonly path: string
+}
+
+const FORMAT = 1
+
+/** A new cluster's settings: its own salt, and one storage policy with Swift's name for it. */
+export function newSettings(random: Random, choice: StoreShape): Settings {
+  const hex = (bytes: number) => Buffer.from(random.bytes(bytes)).toString('hex')
+  return {
+    clusterId: hex(16),
+    hashing: { prefix: hex(8), suffix: hex(8), placement: 'xxh64' },
+    policies: [{ index: 0, name: 'Policy-0', default: true }],
+    ...choice,
+  }
+}
+
+export function encodeSettings(settings: Settings): string {
+  return `${JSON.stringify({ format: FORMAT, ...settings }, null, 2)}\n`
+}
+
+/** Reads the file's text; `path` is for messages. Throws a 400 `BadConfig`, a 409 `WrongFormat` for another version's. */
+export function decodeSettings(text: string, path: string): Settings {
+  const config = parseConfig(text, path)
+  const format = config.integer('format', { min: 0, max: Number.MAX_SAFE_INTEGER })
+  if (format !== FORMAT) throw wrongFormat(path, format)
+  const settings = {
+    clusterId: config.text('clusterId'),
+    hashing: decodeHashing(config.object('hashing')),
+    policies: config.list('policies', decodePolicy),
+    disks: config.list('disks', (disk) => ({
+      device: disk.text('device'),
+      path: disk.text('path'),
+    })),
+    replicaCount: config.integer('replicaCount', { min: 1, max: 64 }),
+    ...(config.has('nodeCount')
+      ? { nodeCount: config.integer('nodeCount', { min: 1, max: 64 }) }
+      : {}),
+  }
+  config.end()
+  return settings
+}
+
+function decodeHashing(config: Config): ItemHashing {
+  const hashing = {
+    prefix: config.text('prefix'),
+    suffix: config.text('suffix'),
+    placement: config.oneOf('placement', PLACEMENTS),
+  }
+  config.end()
+  return hashing
+}
+
+function decodePolicy(config: Config): StoragePolicy {
+  return {
+    index: config.integer('index', { min: 0, max: 65_535 }),
+    name: config.text('name'),
+    aliases: config.texts('aliases'),
+    default: config.boolean('default', false),
+    deprecated: config.boolean('deprecated', false),
+  }
+}
+
+function wrongFormat(path: string, format: number): ServiceError {
+  const what =
+    format > FORMAT
+      ? `was made by a newer Swiftlet (format ${format}, this one reads ${FORMAT}): start it with that version`
+      : `was made by an older Swiftlet (format ${format}, this one reads ${FORMAT}) and cannot be read any more`
+  return new ServiceError('WrongFormat', `${path} ${what}`, { status: 409 })
+}
