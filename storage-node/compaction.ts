@@ -23,6 +23,8 @@ export interface CompactionOptions {
   /** Tombstones older than this are dropped when nothing of their name can be left. */
   readonly reclaimAgeMs: number
   readonly throttle: Throttle
+  /** Ends it early; the segment stays. */
+  readonly signal?: AbortSignal
 }
 
 export interface SegmentState {
@@ -100,6 +102,10 @@ export async function compactSegment(
   }
   const items = scanSegment({ ...scan, ...(cut !== undefined && { to: cut.offset }) })
   for await (const item of items) {
+    if (options.signal?.aborted === true) {
+      await moves.finish()
+      return { movedBytes: moves.bytes, freedBytes: 0 }
+    }
     if (item.kind === 'damage') {
       if (isDead(item, cut)) continue
       await moves.finish()

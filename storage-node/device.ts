@@ -32,6 +32,10 @@ export interface DeviceOptions {
   readonly shards?: number | undefined
   /** The shards that this thread owns; all by default. */
   readonly ownShards?: readonly number[] | undefined
+  /** Told once when the index turns out to be damaged: the device has to be reopened with `rebuild`. */
+  readonly onIndexDamage?: (() => void) | undefined
+  /** Throw the index away and make it anew from the logs. */
+  readonly rebuild?: boolean | undefined
 }
 
 export const SEGMENT_BYTES_MAX = 256 * 1024 * 1024
@@ -51,6 +55,7 @@ export class Device {
   readonly #shards = new Map<number, Shard>()
   readonly #damage: string[] = []
   #failure = ''
+  #isIndexDamaged = false
   #space = { bytesTotal: 0, bytesFree: Number.MAX_SAFE_INTEGER }
   #spaceAtMs = Number.NEGATIVE_INFINITY
   #spaceCheck: Promise<void> | null = null
@@ -71,10 +76,11 @@ export class Device {
     const format =
       (await readFormat(disk, directory)) ?? (await formatDevice(directory, { ...options, shards }))
     const path = `${directory}/idx`
+    if (options.rebuild === true) await opener.destroy(path)
     const first = await openStore(options, path)
     const device = new Device(options, format, first)
     if (await device.#openShards()) return device
-    await device.#closeShards()
+    await device.#closeShards({ withoutFlush: true })
     await first.close()
     options.log?.warn('index-rebuild', { device: options.name, path })
     await opener.destroy(path)
@@ -98,6 +104,14 @@ export class Device {
 
   get shards(): ReadonlyMap<number, Shard> {
     return this.#shards
+  }
+
+  get hasDamage(): boolean {
+    return this.#damage.length > 0
+  }
+
+  get isSpaceShort(): boolean {
+    return this.#space.bytesFree < 2 * this.reserveBytes
   }
 
   get store(): KeyValue {
@@ -138,6 +152,7 @@ export class Device {
   async status(): Promise<DeviceStatus> {
     await this.refreshSpace()
     const { bytesTotal, bytesFree } = this.#space
+    const failing = [...this.#shards.values()].some(({ log }) => log.failure !== null)
     const isFull = bytesFree < this.reserveBytes
     let segments = 0
     let items = 0
@@ -147,8 +162,8 @@ export class Device {
     }
     return {
       device: this.name,
-      state: this.#failure !== '' ? 'read-only' : isFull ? 'full' : 'online',
-      reason: this.#failure !== '' ? this.#failure : isFull ? 'free space is at the reserve' : '',
+      state: failing ? 'read-only' : isFull ? 'full' : 'online',
+      reason: failing ? this.#failure : isFull ? 'free space is at the reserve' : '',
       bytesTotal,
       bytesFree,
       items,
@@ -158,13 +173,22 @@ export class Device {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#closeShards()
+  async close(options: { readonly withoutFlush?: boolean } = {}): Promise<void> {
+    await this.#closeShards(options)
     await this.#kv.close()
   }
 
   /** False if the index does not fit the logs. */
   async #openShards(): Promise<boolean> {
+    try {
+      return await this.#recoverShards()
+    } catch (error) {
+      if (error instanceof ServiceError && error.code === 'IndexDamaged') return false
+      throw error
+    }
+  }
+
+  async #recoverShards(): Promise<boolean> {
     const { disk, clock, log, name } = this.#options
     const numbers =
       this.#options.ownShards ?? Array.from({ length: this.format.shards }, (_, i) => i)
@@ -228,8 +252,13 @@ export class Device {
     return found.map(([key, value]) => [Buffer.from(key), value] as const)
   }
 
-  async #closeShards(): Promise<void> {
-    for (const shard of this.#shards.values()) await shard.close()
+  async #closeShards(options: { readonly withoutFlush?: boolean }): Promise<void> {
+    for (const shard of this.#shards.values()) await shard.close(options)
+  }
+
+  /** Takes note of damage or a failure, for the status and the log. */
+  note(problem: ShardProblem): void {
+    this.#note(problem)
   }
 
   #note(problem: ShardProblem): void {
@@ -247,11 +276,10 @@ export class Device {
       this.#damage.push(message)
     }
     if (kind === 'device') this.#failure = message
-  }
-
-  /** The last write went well: the device is back. */
-  recovered(): void {
-    this.#failure = ''
+    if (kind === 'index' && !this.#isIndexDamaged) {
+      this.#isIndexDamaged = true
+      this.#options.onIndexDamage?.()
+    }
   }
 }
 

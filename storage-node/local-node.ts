@@ -23,6 +23,7 @@ import {
   type Unconfirmed,
   type WriteOutcome,
 } from '../common/storage-node.ts'
+import { blobMeta } from './blob-meta.ts'
 import { Device } from './device.ts'
 import type { BlobWriter } from './engine/blob-store.ts'
 import { NO_BLOB } from './engine/entry.ts'
@@ -32,6 +33,7 @@ import type { ListId } from './engine/memtable.ts'
 import { registerIdOf } from './engine/register.ts'
 import { findExpired } from './expiry.ts'
 import { listItem, registerItem } from './local-items.ts'
+import { Maintenance } from './maintenance.ts'
 
 export interface LocalNodeOptions {
   readonly devices: readonly { readonly name: string; readonly path: string }[]
@@ -45,43 +47,86 @@ export interface LocalNodeOptions {
   readonly ownShards?: readonly number[]
   readonly disk?: Disk
   readonly opener?: KeyValueOpener
+  /** Compaction and scrubbing in the background; on by default. */
+  readonly maintenance?: boolean
 }
 
 /** Opens all devices; throws a ServiceError that says which one cannot be used and why. */
 export async function openLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
-  const devices: Device[] = []
+  const node = new LocalNode(options)
   try {
-    for (const { name, path } of options.devices) {
-      devices.push(
-        await Device.open({
-          name,
-          directory: path,
-          disk: options.disk ?? nodeDisk,
-          opener: options.opener ?? levelOpener,
-          clock: options.clock,
-          random: options.random,
-          log: options.log,
-          segmentBytesMax: options.segmentBytes,
-          shards: options.shards,
-          ownShards: options.ownShards,
-        }),
-      )
-    }
+    for (const { name } of options.devices) await node.openDevice(name)
   } catch (error) {
-    for (const device of devices) await device.close()
+    await node.close()
     throw error
   }
-  return new LocalNode(devices, options.clock)
+  return node
 }
 
 export class LocalNode implements StorageNode {
-  readonly #devices: ReadonlyMap<string, Device>
+  readonly #options: LocalNodeOptions
+  readonly #devices = new Map<string, Device>()
+  /** Devices that are being given a new index. */
+  readonly #rebuilding = new Map<string, Promise<void>>()
+  readonly #maintenance = new Map<string, Maintenance>()
   readonly #clock: Clock
   #closing: Promise<void> | null = null
 
-  constructor(devices: readonly Device[], clock: Clock) {
-    this.#devices = new Map(devices.map((device) => [device.name, device]))
-    this.#clock = clock
+  constructor(options: LocalNodeOptions) {
+    this.#options = options
+    this.#clock = options.clock
+  }
+
+  /** Recovers the device; nothing of it is served before. */
+  async openDevice(name: string, options: { readonly rebuild?: boolean } = {}): Promise<void> {
+    const { disk, opener, clock, random, log, segmentBytes, shards, ownShards } = this.#options
+    const path = this.#options.devices.find((device) => device.name === name)?.path
+    if (path === undefined) throw unknownDevice(name)
+    const device = await Device.open({
+      name,
+      directory: path,
+      disk: disk ?? nodeDisk,
+      opener: opener ?? levelOpener,
+      clock,
+      random,
+      log,
+      segmentBytesMax: segmentBytes,
+      shards,
+      ownShards,
+      rebuild: options.rebuild,
+      onIndexDamage: () => this.#rebuild(name),
+    })
+    this.#devices.set(name, device)
+    if (this.#options.maintenance !== false) this.#maintain(device)
+  }
+
+  #maintain(device: Device): void {
+    const maintenance = new Maintenance(device, {
+      ...this.#options,
+      disk: this.#options.disk ?? nodeDisk,
+    })
+    this.#maintenance.set(device.name, maintenance)
+    maintenance.start()
+  }
+
+  /** The device goes offline, gets a new index from its logs, and comes back. */
+  #rebuild(name: string): void {
+    const device = this.#devices.get(name)
+    if (device === undefined || this.#rebuilding.has(name)) return
+    this.#options.log?.warn('index-rebuild', { device: name })
+    this.#devices.delete(name)
+    const rebuilt = this.#replace(name, device)
+      .catch((cause: unknown) => {
+        this.#options.log?.error('index-rebuild-failed', { device: name, cause: String(cause) })
+      })
+      .finally(() => this.#rebuilding.delete(name))
+    this.#rebuilding.set(name, rebuilt)
+  }
+
+  async #replace(name: string, old: Device): Promise<void> {
+    await this.#maintenance.get(name)?.stop()
+    await old.close({ withoutFlush: true })
+    if (this.#closing === null) await this.openDevice(name, { rebuild: true })
   }
 
   get devices(): ReadonlyMap<string, Device> {
@@ -217,6 +262,8 @@ export class LocalNode implements StorageNode {
   }
 
   async #closeAll(): Promise<void> {
+    await Promise.all(this.#rebuilding.values())
+    for (const maintenance of this.#maintenance.values()) await maintenance.stop()
     for (const device of this.#devices.values()) await device.close()
   }
 
@@ -225,11 +272,17 @@ export class LocalNode implements StorageNode {
       throw new ServiceError('DeviceOffline', 'the node is shutting down', { status: 503 })
     }
     const device = this.#devices.get(name)
-    if (device === undefined) {
-      throw new ServiceError('UnknownDevice', `no device ${name} here`, { status: 404 })
+    if (device !== undefined) return device
+    if (this.#rebuilding.has(name)) {
+      const options = { status: 503, retryAfterSeconds: 5 }
+      throw new ServiceError('DeviceOffline', `device ${name} gets a new index`, options)
     }
-    return device
+    throw unknownDevice(name)
   }
+}
+
+function unknownDevice(name: string): ServiceError {
+  return new ServiceError('UnknownDevice', `no device ${name} here`, { status: 404 })
 }
 
 class LocalBodyWriter implements BodyWriter {
@@ -255,9 +308,8 @@ class LocalBodyWriter implements BodyWriter {
 
   async commit(write: ItemWrite): Promise<WriteOutcome> {
     const { blobId } = this.#blob
-    const { item, stamp, writeId, meta } = write
     const bytes = this.#blob.bytes
-    await this.#blob.finish(JSON.stringify({ n: item.name, s: stamp, w: writeId, m: meta }))
+    await this.#blob.finish(blobMeta(write))
     try {
       const shard = this.#device.shardOf(this.#item.hash)
       const outcome = await shard.write(write, { kind: 'blob', blobId, bytes })

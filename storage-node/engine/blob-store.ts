@@ -93,6 +93,19 @@ export class BlobStore {
     }
   }
 
+  /** The footer's metadata (JSON text) and length of a blob, whatever record owns it. Throws CorruptData. */
+  async inspect(blobId: string): Promise<{ readonly dataBytes: number; readonly meta: string }> {
+    const path = this.pathOf(blobId)
+    const file = await this.#disk.open(path, 'read').catch((cause: unknown) => {
+      throw corrupt(`blob ${path} cannot be opened`, cause)
+    })
+    try {
+      return await readTail(file, this.#disk, blobSeed(blobId))
+    } finally {
+      await file.close()
+    }
+  }
+
   /** Removes a blob that no record refers to any more; its readers are not disturbed. */
   async remove(blobId: string): Promise<void> {
     await this.#disk.remove(this.pathOf(blobId))
@@ -278,24 +291,36 @@ class BlobReader implements BodyReader {
   }
 }
 
+interface BlobTail {
+  readonly dataBytes: number
+  readonly checksums: bigint[]
+  readonly meta: string
+}
+
 async function readTable(
   file: DiskFile,
   disk: Disk,
   seed: bigint,
   dataBytes: number,
 ): Promise<bigint[]> {
+  const tail = await readTail(file, disk, seed)
+  if (tail.dataBytes !== dataBytes) throw corrupt(`blob ${file.path} has another length`)
+  return tail.checksums
+}
+
+async function readTail(file: DiskFile, disk: Disk, seed: bigint): Promise<BlobTail> {
   const size = (await disk.sizeOf(file.path)) ?? 0
   const footerBytes = Buffer.alloc(BLOB_FOOTER_BYTES)
   await file.read(footerBytes, Math.max(0, size - BLOB_FOOTER_BYTES))
   const footer = decodeBlobFooter(footerBytes, seed)
-  if (footer === null || footer.dataBytes !== dataBytes) {
-    throw corrupt(`blob ${file.path} has no valid footer`)
-  }
+  if (footer === null) throw corrupt(`blob ${file.path} has no valid footer`)
+  const { dataBytes, metaBytes } = footer
   const tail = Buffer.alloc(blobTailBytes(footer))
   await file.read(tail, size - tail.length)
-  const table = size === dataBytes + tail.length ? decodeBlobTable(tail, footer, seed) : null
-  if (table === null) throw corrupt(`blob ${file.path} has a damaged checksum table`)
-  return table
+  const checksums = size === dataBytes + tail.length ? decodeBlobTable(tail, footer, seed) : null
+  if (checksums === null) throw corrupt(`blob ${file.path} has a damaged checksum table`)
+  const metaFrom = checksums.length * 8
+  return { dataBytes, checksums, meta: tail.toString('utf8', metaFrom, metaFrom + metaBytes) }
 }
 
 function corrupt(message: string, cause?: unknown): ServiceError {

@@ -3,7 +3,6 @@
  * returns: deleted rows lie elsewhere, and a rolled-up prefix is jumped over by a seek.
  */
 
-import { ServiceError } from '../../common/errors.ts'
 import type { KeyValue, KeyValueIterator } from '../../common/key-value.ts'
 import type { ListEntry, ListQuery } from '../../common/storage-node.ts'
 import { afterPrefix, byteText, fromByteText, listKey, SPACES } from './keys.ts'
@@ -16,6 +15,8 @@ export interface ListSources {
   readonly listHash: string
   /** Newest first: a name in an earlier one hides it in the later ones and in the store. */
   readonly memtables: readonly SortedMap<RowSlot>[]
+  /** Called with what fails its checksum; throws. */
+  readonly damaged: (what: string) => never
 }
 
 const KV_PAGE_MAX = 1000
@@ -169,7 +170,7 @@ class MergeCursor {
 /** Walks the live rows of the store below, a page at a time; seeks when asked to jump. */
 class KvCursor {
   readonly #iterator: KeyValueIterator
-  readonly #listHash: string
+  readonly #sources: ListSources
   readonly #reverse: boolean
   readonly #pageRows: number
   #page: readonly (readonly [string, Uint8Array])[] = []
@@ -182,7 +183,7 @@ class KvCursor {
     options: { readonly reverse: boolean; readonly pageRows: number },
   ) {
     const all = listKey(SPACES.row, sources.listHash)
-    this.#listHash = sources.listHash
+    this.#sources = sources
     this.#reverse = options.reverse
     this.#pageRows = Math.max(1, options.pageRows)
     this.#iterator = sources.kv.iterate({
@@ -208,10 +209,7 @@ class KvCursor {
   row(): StoredRow {
     const [name, value] = this.#page[this.#index]!
     const row = decodeRow(fromByteText(name), value)
-    if (row === null) {
-      throw new ServiceError('IndexDamaged', 'the index holds a row that fails its checksum')
-    }
-    return row
+    return row ?? this.#sources.damaged('a row')
   }
 
   close(): Promise<void> {
@@ -221,7 +219,7 @@ class KvCursor {
   async #load(at: Position): Promise<void> {
     const last = this.#page.at(-1)?.[0]
     if (this.#isFirst || (last !== undefined && last !== at.name && this.#isBefore(last, at))) {
-      this.#iterator.seek(listKey(SPACES.row, this.#listHash, at.name))
+      this.#iterator.seek(listKey(SPACES.row, this.#sources.listHash, at.name))
     }
     this.#isFirst = false
     const page = await this.#iterator.next(this.#pageRows)

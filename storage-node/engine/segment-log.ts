@@ -48,6 +48,8 @@ export interface SegmentLogOptions {
   readonly nextSegmentId: number
   /** Where earlier segments were found to end; written as CUT records before anything else. */
   readonly cuts: readonly Cut[]
+  /** Told where a segment ends that could not be written further. */
+  readonly onCut: (cut: Cut) => void
 }
 
 /** Bytes and records of one batch; the queue may hold more. */
@@ -269,7 +271,9 @@ export class SegmentLog {
     const error = deviceError(cause)
     this.#failure = error
     if (this.#active !== null) {
-      this.#pendingCuts.push({ segmentId: this.#active.id, offset: this.#offset, holes: [] })
+      const cut: Cut = { segmentId: this.#active.id, offset: this.#offset, holes: [] }
+      this.#pendingCuts.push(cut)
+      this.#options.onCut(cut)
       this.#leaveSegment()
     }
     const queued = this.#queue

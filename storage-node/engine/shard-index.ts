@@ -41,9 +41,21 @@ export class ShardIndex {
   /** Containers whose totals changed since they were last taken, by register key. */
   readonly changedLists = new Map<string, ListId>()
 
-  constructor(kv: KeyValue, options: { readonly nowMs: () => number }) {
+  readonly #onDamage: (what: string) => void
+
+  constructor(
+    kv: KeyValue,
+    options: { readonly nowMs: () => number; readonly onDamage: (what: string) => void },
+  ) {
     this.#kv = kv
     this.#nowMs = options.nowMs
+    this.#onDamage = options.onDamage
+  }
+
+  /** The store below holds something that fails its checksum: it has to be made anew. */
+  damaged(what: string): never {
+    this.#onDamage(what)
+    throw new ServiceError('IndexDamaged', `the index holds ${what} that fails its checksum`)
   }
 
   /** The register's entry, or null if nothing is known of it. */
@@ -58,7 +70,7 @@ export class ShardIndex {
   storedEntry(id: RegisterId): Entry | null {
     const value = this.#kv.getSync(entryKey(SPACES.entry, id))
     if (value === undefined) return null
-    return decodeEntry(value) ?? damaged('an entry')
+    return decodeEntry(value) ?? this.damaged('an entry')
   }
 
   /** A row, deleted ones included; `name` in byte text. */
@@ -70,10 +82,10 @@ export class ShardIndex {
   #storedRow(listHash: string, name: string): StoredRow | null {
     const text = Buffer.from(name, 'latin1').toString('utf8')
     const live = this.#kv.getSync(listKey(SPACES.row, listHash, name))
-    if (live !== undefined) return decodeRow(text, live) ?? damaged('a row')
+    if (live !== undefined) return decodeRow(text, live) ?? this.damaged('a row')
     if (this.totals(listHash).deletedRows === 0) return null
     const dead = this.#kv.getSync(listKey(SPACES.deletedRow, listHash, name))
-    return dead === undefined ? null : (decodeRow(text, dead) ?? damaged('a deleted row'))
+    return dead === undefined ? null : (decodeRow(text, dead) ?? this.damaged('a deleted row'))
   }
 
   /** Totals with all changes so far; not to be modified. */
@@ -89,7 +101,7 @@ export class ShardIndex {
   storedTotals(listHash: string): Totals {
     const value = this.#kv.getSync(listKey(SPACES.stats, listHash))
     if (value === undefined) return emptyTotals()
-    return decodeTotals(value) ?? damaged('totals')
+    return decodeTotals(value) ?? this.damaged('totals')
   }
 
   /**
@@ -248,8 +260,4 @@ export const NO_ENTRY: Entry = Object.freeze({
 
 function isLater(a: Place, b: Place): boolean {
   return a.segmentId === b.segmentId ? a.offset > b.offset : a.segmentId > b.segmentId
-}
-
-function damaged(what: string): never {
-  throw new ServiceError('IndexDamaged', `the index holds ${what} that fails its checksum`)
 }

@@ -43,7 +43,10 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
   if (checkpoint === 'damaged') return null
   const segmentIds = await findSegments(disk, directory, shard)
   const notes = await loadSegmentNotes(kv, shard)
-  const index = new ShardIndex(kv, { nowMs: () => clock.monotonicMs() })
+  const index = new ShardIndex(kv, {
+    nowMs: () => clock.monotonicMs(),
+    onDamage: (what) => options.report({ kind: 'index', message: `${what} is damaged` }),
+  })
   const cuts = new Map<number, Cut>()
   for (const [segmentId, note] of notes) {
     index.use.load(segmentId, note.live)

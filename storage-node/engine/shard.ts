@@ -85,6 +85,7 @@ export interface ShardOptions {
 }
 
 export interface ShardProblem {
+  /** `damage`: stored bytes fail their checksum; `index`: the index does; `device`: a call of the disk failed. */
   readonly kind: 'damage' | 'index' | 'device'
   readonly message: string
   readonly cause?: unknown
@@ -136,7 +137,11 @@ export class Shard {
     this.#applied = { segmentId: options.nextSegmentId, offset: 0 }
     this.#flushPosition = options.checkpoint
     this.#checkpoint = options.checkpoint
-    this.#log = new SegmentLog({ ...options, cuts: options.newCuts })
+    this.#log = new SegmentLog({
+      ...options,
+      cuts: options.newCuts,
+      onCut: (cut) => this.#cuts.set(cut.segmentId, cut),
+    })
     this.#reader = new RecordReader({
       files: options.files,
       clock: options.clock,
@@ -473,7 +478,8 @@ export class Shard {
       .map((memtable) => memtable?.lists.get(list.hash)?.rows)
       .filter((rows) => rows !== undefined)
     const { kv } = this.#options
-    const entries = await listPage({ kv, listHash: list.hash, memtables }, query)
+    const damaged = (what: string) => this.#index.damaged(what)
+    const entries = await listPage({ kv, listHash: list.hash, memtables, damaged }, query)
     return { info: read.info, entries }
   }
 
@@ -598,7 +604,7 @@ export class Shard {
       index.trimTotals()
     } catch (cause) {
       // The numbers of the batches may have gone on: leave a gap only where one is.
-      this.#options.report({ kind: 'index', message: 'the index cannot be flushed', cause })
+      this.#options.report({ kind: 'device', message: 'the index cannot be flushed', cause })
       throw cause
     }
   }
@@ -609,6 +615,10 @@ export class Shard {
   }
 
   #overload(): Promise<never> | null {
+    if (this.#closing) {
+      const message = 'the device is being closed'
+      return Promise.reject(new ServiceError('DeviceOffline', message, { status: 503 }))
+    }
     const isFull = this.#log.queuedRecords >= QUEUE_MAX || this.#index.active.size >= MEMTABLE_MAX
     if (!isFull) return null
     const message = 'too many writes are waiting for the device'
@@ -623,14 +633,19 @@ export class Shard {
     return this.#options.clock.nowMs() / 1000
   }
 
-  /** Ends what is in flight, flushes, seals. Idempotent. */
-  async close(): Promise<void> {
+  /** Once for a flush under way or one that failed, once for what came since. */
+  async #flushAll(): Promise<void> {
+    await this.flush().catch(() => {})
+    if (this.#index.active.size > 0) await this.flush().catch(() => {})
+  }
+
+  /** Ends what is in flight, flushes (unless the index is to be made anew), seals. Idempotent. */
+  async close(options: { readonly withoutFlush?: boolean } = {}): Promise<void> {
     if (this.#closing) return
     this.#closing = true
     await this.#log.drain()
-    // Once for a flush under way or one that failed, once for what came since.
-    await this.flush().catch(() => {})
-    if (this.#index.active.size > 0) await this.flush().catch(() => {})
+    if (options.withoutFlush === true) await this.#flush?.catch(() => {})
+    else await this.#flushAll()
     this.#cancelTimer?.()
     await this.#log.close()
     await this.#options.files.close()

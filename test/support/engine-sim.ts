@@ -70,6 +70,7 @@ export class EngineSim {
       random: this.random,
       segmentBytes: this.#segmentBytes,
       shards: 2,
+      maintenance: false,
       disk,
       opener: this.#opener(),
     })

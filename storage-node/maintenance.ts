@@ -1,0 +1,132 @@
+/** The background work of a device: compaction when it pays, and one scrub after the other. */
+import type { Clock } from '../common/clock.ts'
+import type { Disk } from '../common/disk.ts'
+import type { Log } from '../common/log.ts'
+import { type CompactionOptions, chooseSegment, compactable, compactSegment } from './compaction.ts'
+import type { Device } from './device.ts'
+import { segmentName } from './engine/segment-header.ts'
+import type { Shard } from './engine/shard.ts'
+import { scrubDevice } from './scrub.ts'
+import { Throttle } from './throttle.ts'
+
+export interface MaintenanceOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly log?: Log | undefined
+  /** How long deleted names are remembered. */
+  readonly reclaimAgeMs?: number
+  readonly scrubBytesPerSecond?: number
+  readonly compactionBytesPerSecond?: number
+}
+
+const DEFAULTS = {
+  reclaimAgeMs: 7 * 24 * 3600 * 1000,
+  scrubBytesPerSecond: 20 * 1024 * 1024,
+  compactionBytesPerSecond: 64 * 1024 * 1024,
+}
+const COMPACTION_PAUSE_MS = 20_000
+const SCRUB_PAUSE_MS = 24 * 3600 * 1000
+/** A start is left alone for a while. */
+const FIRST_SCRUB_MS = 10 * 60 * 1000
+
+export class Maintenance {
+  readonly #device: Device
+  readonly #options: MaintenanceOptions
+  readonly #abort = new AbortController()
+  readonly #cancels = new Map<string, () => void>()
+  readonly #running = new Set<Promise<void>>()
+
+  constructor(device: Device, options: MaintenanceOptions) {
+    this.#device = device
+    this.#options = options
+  }
+
+  start(): void {
+    this.#later('compaction', COMPACTION_PAUSE_MS, () => this.#compactPass())
+    this.#later('scrub', FIRST_SCRUB_MS, () => this.#scrubPass())
+  }
+
+  /** Ends what is under way at its next step; idempotent. */
+  async stop(): Promise<void> {
+    this.#abort.abort()
+    for (const cancel of this.#cancels.values()) cancel()
+    await Promise.all(this.#running)
+  }
+
+  #later(name: string, delayMs: number, pass: () => Promise<number>): void {
+    if (this.#abort.signal.aborted) return
+    const cancel = this.#options.clock.after(delayMs, () => {
+      const running = this.#run(name, pass).then((nextMs) => {
+        this.#running.delete(running)
+        this.#later(name, nextMs, pass)
+      })
+      this.#running.add(running)
+    })
+    this.#cancels.set(name, cancel)
+  }
+
+  /** Returns when to go on; a failed pass is tried again after the usual pause. */
+  async #run(name: string, pass: () => Promise<number>): Promise<number> {
+    try {
+      return await pass()
+    } catch (cause) {
+      const { log } = this.#options
+      log?.error('maintenance-failed', {
+        device: this.#device.name,
+        pass: name,
+        cause: String(cause),
+      })
+      return COMPACTION_PAUSE_MS
+    }
+  }
+
+  async #compactPass(): Promise<number> {
+    for (const [number, shard] of this.#device.shards) {
+      if (!this.#abort.signal.aborted) await this.#compactShard(number, shard)
+    }
+    return COMPACTION_PAUSE_MS
+  }
+
+  /** One segment a shard and pass. */
+  async #compactShard(number: number, shard: Shard): Promise<void> {
+    const { disk, clock, log } = this.#options
+    const { isSpaceShort } = this.#device
+    const bytesPerSecond =
+      (this.#options.compactionBytesPerSecond ?? DEFAULTS.compactionBytesPerSecond) *
+      (isSpaceShort ? 4 : 1)
+    const options: CompactionOptions = {
+      disk,
+      clock,
+      reclaimAgeMs: this.#options.reclaimAgeMs ?? DEFAULTS.reclaimAgeMs,
+      throttle: new Throttle(clock, { bytesPerSecond }),
+      signal: this.#abort.signal,
+      pathOf: (segmentId) => `${this.#device.directory}/seg/${segmentName(number, segmentId)}`,
+    }
+    const chosen = chooseSegment(await compactable(shard, options), { isSpaceShort })
+    if (chosen === null) return
+    const startMs = clock.monotonicMs()
+    const result = await compactSegment(shard, chosen.segmentId, options)
+    if (result.damage !== undefined) this.#device.note({ kind: 'damage', message: result.damage })
+    const durationMs = Math.round(clock.monotonicMs() - startMs)
+    const { segmentId } = chosen
+    log?.info('compaction', {
+      device: this.#device.name,
+      shard: number,
+      segmentId,
+      ...result,
+      durationMs,
+    })
+  }
+
+  async #scrubPass(): Promise<number> {
+    const { disk, clock, log } = this.#options
+    const bytesPerSecond = this.#options.scrubBytesPerSecond ?? DEFAULTS.scrubBytesPerSecond
+    const startMs = clock.monotonicMs()
+    const throttle = new Throttle(clock, { bytesPerSecond })
+    const { signal } = this.#abort
+    const report = await scrubDevice(this.#device, { disk, clock, throttle, signal })
+    const durationMs = Math.round(clock.monotonicMs() - startMs)
+    log?.info('scrub', { device: this.#device.name, ...report, durationMs })
+    return SCRUB_PAUSE_MS
+  }
+}
