@@ -102,9 +102,8 @@ export class RequestMetrics {
     })
     const values = () => [...tallies.values()].flatMap((tally) => durationValues(name, tally))
     const { help, type, aggregator } = histogram as unknown as HistogramFace
-    Object.assign(histogram, {
-      get: async () => ({ name, help, type, aggregator, values: values() }),
-    })
+    const get = async () => ({ name, help, type, aggregator, values: values() })
+    Object.assign(histogram, { get, getForPromString: get })
   }
 }
 

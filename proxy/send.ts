@@ -26,7 +26,8 @@ export function send(exchange: Exchange, reply: Reply): void | Promise<void> {
   }
   if (isStream(body)) return sendStream(exchange, body)
   exchange.bytesOut = bytes
-  res.end(body)
+  // Node writes the head in the encoding of a text that follows it; its bytes beyond ASCII must stay as they are.
+  res.end(typeof body === 'string' ? Buffer.from(body) : body)
 }
 
 function head(exchange: Exchange, reply: Reply, bytes: number): string[] {

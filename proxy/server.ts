@@ -9,6 +9,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Exchange, refusal } from './exchange.ts'
 import { hotPath } from './hot-path.ts'
+import { parserRefusal } from './parser-refusal.ts'
 import { createPipeline, type Pipeline } from './pipeline.ts'
 import { createProxyContext, type ProxyContext } from './proxy-context.ts'
 import type { ProxyOptions } from './proxy-options.ts'
@@ -93,26 +94,23 @@ class Door {
    */
   refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
     const exchange = this.#active.get(socket)
-    const status = refusedStatus(error.code, exchange?.req.complete === false)
+    const { status, message } = parserRefusal(error, exchange?.req.complete === false)
     if (socket.writable && exchange !== undefined && !exchange.res.writableFinished) {
-      exchange.broken = refusal(status)
+      exchange.broken = refusal(status, message)
       exchange.failBody?.(exchange.broken)
       exchange.res.once('finish', () => socket.destroy())
       return
     }
-    if (socket.writable && error.code !== 'ECONNRESET') {
+    // Rubbish in the rest of a body whose request was answered long ago deserves no second answer.
+    const stray = exchange !== undefined && !exchange.req.complete
+    if (socket.writable && !stray && error.code !== 'ECONNRESET') {
+      const type = message === '' ? '' : 'Content-Type: text/plain; charset=UTF-8\r\n'
       socket.write(
-        `HTTP/1.1 ${status} ${reasonOf(status)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+        `HTTP/1.1 ${status} ${reasonOf(status)}\r\nConnection: close\r\n${type}Content-Length: ${message.length}\r\n\r\n${message}`,
       )
     }
     socket.destroy()
   }
-}
-
-function refusedStatus(code: string | undefined, inBody: boolean): number {
-  if (code === 'HPE_HEADER_OVERFLOW') return 431
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 408
-  return code === 'HPE_INVALID_EOF_STATE' && inBody ? 499 : 400
 }
 
 function createServer(options: ProxyOptions, door: Door): Server {

@@ -1,0 +1,47 @@
+/** What to say when the HTTP parser gave up on a connection: its error codes in the words of HTTP. Pure. */
+import { decodeUtf8 } from './wire-text.ts'
+
+export interface Refusal {
+  readonly status: number
+  readonly message: string
+}
+
+/** The parser's error: Node adds the bytes it stumbled over. */
+export interface ParserError {
+  readonly code?: string | undefined
+  readonly rawPacket?: Buffer | undefined
+}
+
+const REQUEST_LINE = /^[\w!#$%&'*+.^`|~-]{1,64} (\/[^ \r\n]*) HTTP\/1\.[01]\r?\n/
+
+/** `inBody`: the head had been understood, and the body was on its way. */
+export function parserRefusal(error: ParserError, inBody: boolean): Refusal {
+  switch (error.code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return { status: 431, message: 'The headers are too large' }
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return { status: 408, message: '' }
+    case 'HPE_INVALID_EOF_STATE':
+      return { status: inBody ? 499 : 400, message: '' }
+    case 'HPE_INVALID_METHOD':
+      // Rubbish after a body is no method either: only a whole request line counts as a request.
+      return { status: targetOf(error) !== null && !inBody ? 405 : 400, message: '' }
+    case 'HPE_INVALID_URL':
+      return badUrl(targetOf(error))
+    default:
+      return { status: 400, message: '' }
+  }
+}
+
+/** URLs are ASCII (RFC 3986), and the parser insists on it: bytes beyond must come escaped. */
+function badUrl(target: string | null): Refusal {
+  if (target !== null && decodeUtf8(Buffer.from(target, 'latin1')) === null) {
+    return { status: 412, message: 'Invalid UTF8 or contains NULL' }
+  }
+  return { status: 400, message: 'Characters beyond ASCII must be percent-encoded in the URL' }
+}
+
+function targetOf(error: ParserError): string | null {
+  const head = error.rawPacket?.subarray(0, 16 * 1024).toString('latin1') ?? ''
+  return REQUEST_LINE.exec(head)?.[1] ?? null
+}

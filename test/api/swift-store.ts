@@ -1,0 +1,132 @@
+/** A whole Swiftlet in the test's own folder and process: real engine, real sign-in, real sockets. */
+import { Registry } from 'prom-client'
+import type { Users } from '../../auth/user.ts'
+import { addUser } from '../../auth/user-edit.ts'
+import { UserIdentity } from '../../auth/user-identity.ts'
+import { systemClock } from '../../common/clock.ts'
+import { createLog, type Log } from '../../common/log.ts'
+import { systemRandom } from '../../common/random.ts'
+import { Ring } from '../../common/ring/ring.ts'
+import { createClusterBackend } from '../../proxy/backend/cluster-backend.ts'
+import type { ProxyOptions } from '../../proxy/proxy-options.ts'
+import { createProxyServer } from '../../proxy/server.ts'
+import { openLocalNode } from '../../storage-node/local-node.ts'
+
+export interface TestStore {
+  readonly port: number
+  /** `http://127.0.0.1:…` */
+  readonly url: string
+  /** Access log lines and others, parsed. */
+  readonly lines: readonly Record<string, unknown>[]
+  /** Brings container totals to their accounts, and expired objects to their end, now. */
+  runDaemons(): Promise<void>
+  close(): Promise<void>
+}
+
+/** The users that Swift's functional tests expect. */
+const USERS: readonly (readonly [name: string, key: string, groups: readonly string[]])[] = [
+  ['test:tester', 'testing', ['.admin']],
+  ['test:tester3', 'testing3', []],
+  ['test2:tester2', 'testing2', ['.admin']],
+  ['test5:tester5', 'testing5', ['service']],
+  ['admin:admin', 'admin', ['.admin', '.reseller_admin']],
+]
+
+export async function openTestStore(
+  folder: string,
+  options: Partial<ProxyOptions> & { readonly listenPort?: number } = {},
+): Promise<TestStore> {
+  const lines: Record<string, unknown>[] = []
+  const log = recordingLog(lines)
+  const context = { clock: systemClock, random: systemRandom, log }
+  const node = await openLocalNode({ ...context, devices: [{ name: 'd1', path: folder }] })
+  const ring = oneDeviceRing()
+  const backend = createClusterBackend({
+    ...context,
+    hashing: { prefix: 'test', suffix: 'store', placement: 'xxh64' },
+    rings: { account: ring, container: ring, object: () => ring },
+    nodeOf: () => node,
+    proposer: 1,
+    policies: [0, 1],
+  })
+  const server = createProxyServer({
+    ...context,
+    backend,
+    identity: await testIdentity(),
+    metrics: new Registry(),
+    policies: [
+      { index: 0, name: 'gold', aliases: ['yellow'], default: true },
+      { index: 1, name: 'silver', default: false },
+      { index: 2, name: 'old', default: false, deprecated: true },
+    ],
+    allowAccountManagement: true,
+    ...options,
+  })
+  const { port } = await server.listen({ host: '127.0.0.1', port: options.listenPort ?? 0 })
+  backend.start()
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    lines,
+    runDaemons: () => backend.runDaemonsOnce(),
+    async close() {
+      await server.close()
+      await backend.close()
+      await node.close()
+    },
+  }
+}
+
+let users: Promise<Users> | undefined
+
+async function testIdentity(): Promise<UserIdentity> {
+  users ??= addUsers()
+  const all = await users
+  return new UserIdentity({
+    users: () => all,
+    tokenKeys: [systemRandom.bytes(32)],
+    clock: systemClock,
+    random: systemRandom,
+  })
+}
+
+async function addUsers(): Promise<Users> {
+  let all: Users = new Map()
+  for (const [name, key, groups] of USERS) {
+    all = await addUser(all, { name, key, groups }, systemRandom)
+  }
+  return all
+}
+
+function oneDeviceRing(): Ring {
+  const device = {
+    id: 0,
+    region: 1,
+    zone: 1,
+    ip: '127.0.0.1',
+    port: 6200,
+    replicationIp: '127.0.0.1',
+    replicationPort: 6200,
+    device: 'd1',
+    weight: 1,
+    meta: '',
+  }
+  return new Ring({
+    version: 1,
+    partPower: 4,
+    replicaCount: 1,
+    devices: [device],
+    replicaToPartToDevice: [new Uint32Array(16)],
+    placement: 'xxh64',
+  })
+}
+
+function recordingLog(lines: Record<string, unknown>[]): Log {
+  return createLog({
+    component: 'proxy',
+    nowMs: () => systemClock.nowMs(),
+    write(text) {
+      for (const line of text.trimEnd().split('\n')) lines.push(JSON.parse(line))
+    },
+  })
+}
