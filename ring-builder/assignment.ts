@@ -88,6 +88,10 @@ export class Assignment {
     return moved === 0 ? this.#input.resting[partition] === 0 : ((moved >>> replica) & 1) === 1
   }
 
+  hasMoved(partition: number): boolean {
+    return this.#moved[partition] !== 0
+  }
+
   /** Gives the replica to the device, and counts it as moved. */
   move(partition: number, replica: number, deviceId: number): void {
     this.#set(partition, replica, deviceId)

@@ -1,5 +1,6 @@
 import { type Assignment, NO_DEVICE } from './assignment.ts'
 import type { SeededRandom } from './seeded-random.ts'
+import type { TierTree } from './tier-tree.ts'
 
 /**
  * The three passes that bring a table to its plan, each moving as little as it can:
@@ -23,15 +24,22 @@ const CHAIN_CHECKS_MAX = 60_000_000
 /** Gives every replica without a device one; afterwards none is without. */
 export function placeHomeless(
   assignment: Assignment,
-  options: { readonly random: SeededRandom; readonly onProgress: PassProgress },
+  options: {
+    readonly tree: TierTree
+    readonly random: SeededRandom
+    readonly onProgress: PassProgress
+  },
 ): void {
   const homeless = homelessPartitions(assignment)
   options.random.shuffle(homeless)
+  const placed = new PlacedReplicas(assignment, options.tree)
   for (const [done, partition] of homeless.entries()) {
     if (done % REPORT_EVERY === 0) options.onProgress(done, homeless.length)
     for (const [replica, row] of assignment.rows.entries()) {
       if (partition >= row.length || row[partition] !== NO_DEVICE) continue
-      assignment.move(partition, replica, homeFor(assignment, { partition, replica }))
+      const home = homeFor(assignment, { partition, replica, placed })
+      assignment.move(partition, replica, home)
+      placed.add({ partition, replica })
     }
   }
 }
@@ -71,7 +79,9 @@ export function balance(
   const slots = new SlotIndex(assignment, random)
   for (const [done, giver] of givers.entries()) {
     onProgress(done, givers.length)
-    giveDirectly(assignment, { giver, slots })
+    // What moved already costs nothing to send on.
+    giveDirectly(assignment, { giver, slots, only: 'moved' })
+    giveDirectly(assignment, { giver, slots, only: 'all' })
   }
   giveByChains(assignment, { givers, deviceIds, slots })
 }
@@ -85,16 +95,72 @@ function homelessPartitions(assignment: Assignment): number[] {
   return partitions
 }
 
-function homeFor(
-  assignment: Assignment,
-  slot: { readonly partition: number; readonly replica: number },
-): number {
+function homeFor(assignment: Assignment, slot: Slot & { readonly placed: PlacedReplicas }): number {
   const { partition, replica } = slot
   const wanting = assignment.findSink(partition, replica, 'wanting')
   if (wanting >= 0) return wanting
+  const ceded = slot.placed.cedeTo(slot)
+  if (ceded >= 0) return ceded
   // Nobody who lacks replicas can take this one: put it where it belongs, the balance pass evens that out.
   const any = assignment.findSink(partition, replica, 'any')
   return any >= 0 ? any : assignment.leastBadSink(partition, replica)
+}
+
+interface Slot {
+  readonly partition: number
+  readonly replica: number
+}
+
+/** Replicas looked at for one that has no home, among those that could go elsewhere but whose device does not suit it. */
+const UNSUITABLE_MAX = 64
+
+/**
+ * The replicas that this pass has placed, by region. Where only devices at their quota could take a replica, one that
+ * was placed there a moment ago may go elsewhere instead: that moves nothing twice.
+ */
+class PlacedReplicas {
+  readonly #assignment: Assignment
+  readonly #regions: readonly number[]
+  readonly #regionOf: Int32Array
+  readonly #slots = new Map<number, Slot[]>()
+
+  constructor(assignment: Assignment, tree: TierTree) {
+    this.#assignment = assignment
+    this.#regions = tree.tiers[0]?.children ?? []
+    this.#regionOf = tree.tierOf[1]!
+  }
+
+  add(slot: Slot): void {
+    const region = this.#regionOf[this.#assignment.rows[slot.replica]![slot.partition]!]!
+    const slots = this.#slots.get(region)
+    if (slots === undefined) this.#slots.set(region, [slot])
+    else slots.push(slot)
+  }
+
+  /** Sends one of them to a device that lacks replicas and returns the device that it left, which suits `slot`; or -1. */
+  cedeTo({ partition, replica }: Slot): number {
+    for (const region of this.#regions) {
+      const slots = this.#slots.get(region) ?? []
+      for (let unsuitable = 0; slots.length > 0 && unsuitable < UNSUITABLE_MAX; ) {
+        const slot = slots.pop()!
+        const device = this.#assignment.rows[slot.replica]![slot.partition]!
+        const sink = this.#assignment.findSink(slot.partition, slot.replica, 'wanting')
+        // What lacks replicas only shrinks in this pass: one without a sink is not looked at again.
+        if (sink < 0 || !this.#assignment.mayMove(slot.partition, slot.replica, sink)) continue
+        if (slot.partition !== partition && this.#assignment.mayMove(partition, replica, device)) {
+          this.#assignment.move(slot.partition, slot.replica, sink)
+          this.add(slot)
+          return device
+        }
+        unsuitable++
+        this.#unsuitable.push(slot)
+      }
+      slots.push(...this.#unsuitable.splice(0))
+    }
+    return -1
+  }
+
+  readonly #unsuitable: Slot[] = []
 }
 
 interface DispersingMove {
@@ -141,13 +207,18 @@ function dispersingMove(
 
 function giveDirectly(
   assignment: Assignment,
-  options: { readonly giver: number; readonly slots: SlotIndex },
+  options: {
+    readonly giver: number
+    readonly slots: SlotIndex
+    readonly only: 'moved' | 'all'
+  },
 ): void {
-  const { giver, slots } = options
+  const { giver, slots, only } = options
   for (const slot of slots.of(giver)) {
     if (assignment.excessOf(giver) <= 0 || assignment.wantedCount === 0) return
     const { partition, replica } = slots.read(slot)
     if (!assignment.canLeave(partition, replica)) continue
+    if (only === 'moved' && !assignment.hasMoved(partition)) continue
     const sink = assignment.findSink(partition, replica, 'wanting')
     if (sink < 0 || !assignment.mayMove(partition, replica, sink)) continue
     assignment.move(partition, replica, sink)

@@ -155,7 +155,7 @@ function adjustedRows(job: RebalanceJob): Uint32Array[] {
       held: assignment.held,
     }),
   )
-  placeHomeless(assignment, { random, onProgress: progressOf('place') })
+  placeHomeless(assignment, { tree, random, onProgress: progressOf('place') })
   disperse(assignment, { partitionCount, random, onProgress: progressOf('disperse') })
   const deviceIds = job.devices.flatMap((device) => (device === null ? [] : [device.id]))
   balance(assignment, { deviceIds, random, onProgress: progressOf('balance') })
