@@ -39,7 +39,7 @@ export async function startSwiftlet(options: SideOptions): Promise<Side> {
   const dataFolder = join(options.folder, 'data')
   const extraArguments = options.extraArguments ?? []
   const store = await startStore({ dataFolder, disks, port, extraArguments })
-  const { user, key } = await storeCredentials(dataFolder, port)
+  const { user, key } = await storeCredentials(dataFolder)
   const signIn = await fetch(`${store.origin}/auth/v1.0`, {
     headers: { 'x-auth-user': user, 'x-auth-key': key },
   })

@@ -1,10 +1,9 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { promisify } from 'node:util'
+import { join } from 'node:path'
 import { siblingPath } from './sibling.ts'
-
-const run = promisify(execFile)
 
 /** Where the object store listens with `--port-offset 0`. */
 const DEFAULT_PORT = 8080
@@ -78,22 +77,14 @@ export interface StoreCredentials {
   readonly key: string
 }
 
-/** What `swiftlet env` prints for the folder. */
-export async function storeCredentials(
-  dataFolder: string,
-  port: number,
-): Promise<StoreCredentials> {
-  const offset = String(port - DEFAULT_PORT)
-  const { stdout } = await run(process.execPath, [
-    ...runtime(),
-    ...['env', '--data', dataFolder, '--port-offset', offset],
-  ])
-  const value = (name: string): string => {
-    const found = new RegExp(`${name}=(['"]?)(.*)\\1\\s*$`, 'm').exec(stdout)
-    if (!found) throw new Error(`swiftlet env prints no ${name}:\n${stdout}`)
-    return found[2]!
+/** The admin that the first start made: what `swiftlet env` shows, without its process. */
+export async function storeCredentials(dataFolder: string): Promise<StoreCredentials> {
+  const text = await readFile(join(dataFolder, 'credentials'), 'utf8')
+  const { user, password } = JSON.parse(text) as {
+    readonly user: string
+    readonly password: string
   }
-  return { user: value('ST_USER'), key: value('ST_KEY') }
+  return { user, key: password }
 }
 
 /** Runs `swiftlet check` on a device folder: its exit code and what it said. */

@@ -12,6 +12,7 @@ export const FINDING_KINDS = [
   'resurrected',
   'stale',
   'wrong',
+  'unreadable',
   'row-lost',
   'row-ghost',
   'row-wrong',
@@ -34,6 +35,8 @@ export interface ListedRow {
 
 interface Entry {
   possible: ObjectState[]
+  /** The last operation had no answer: its row may follow later, when the store settles it. */
+  inDoubt: boolean
   /** MD5s acknowledged before the current ones, to tell a stale body from a wrong one. */
   readonly past: Set<string>
 }
@@ -59,13 +62,17 @@ export class Ledger {
 
   /** An operation goes out that would leave the state; call before the first byte is sent. */
   begin(name: string, state: ObjectState): void {
-    this.#entry(name).possible.push(state)
+    const entry = this.#entry(name)
+    entry.possible.push(state)
+    entry.inDoubt = true
   }
 
   /** The store said that it is done. */
   acknowledge(name: string, state: ObjectState): void {
     this.acknowledged++
-    this.#pin(this.#entry(name), state)
+    const entry = this.#entry(name)
+    this.#pin(entry, state)
+    entry.inDoubt = false
   }
 
   /** The store said no, or nothing: the operation may have happened. */
@@ -90,11 +97,23 @@ export class Ledger {
     }
   }
 
-  /** Holds a complete listing against the states; call after every name has been observed. */
-  observeListing(rows: readonly ListedRow[]): Finding[] {
+  /** Names whose last operation had no answer. */
+  inDoubtCount(): number {
+    return [...this.#entries.values()].filter((entry) => entry.inDoubt).length
+  }
+
+  /**
+   * Holds a complete listing against the states; call after every name has been observed. Unless everything is settled,
+   * rows of names in doubt may still disagree.
+   */
+  observeListing(
+    rows: readonly ListedRow[],
+    options: { readonly allSettled: boolean } = { allSettled: true },
+  ): Finding[] {
     const findings: Finding[] = []
     const listed = new Map(rows.map((row) => [row.name, row]))
     for (const [name, entry] of this.#entries) {
+      if (entry.inDoubt && !options.allSettled) continue
       const row = listed.get(name)
       const shown: ObjectState = row ? { bytes: row.bytes, md5: row.hash } : null
       if (entry.possible.some((state) => sameState(state, shown))) continue
@@ -117,7 +136,7 @@ export class Ledger {
   #entry(name: string): Entry {
     let entry = this.#entries.get(name)
     if (!entry) {
-      entry = { possible: [null], past: new Set() }
+      entry = { possible: [null], inDoubt: false, past: new Set() }
       this.#entries.set(name, entry)
     }
     return entry

@@ -8,6 +8,8 @@ export interface LoadOptions {
   readonly ledger: Ledger
   readonly container: string
   readonly random: SeededRandom
+  /** What the names begin with: different for loads that follow each other. */
+  readonly names: string
   /** Clients at once. */
   readonly clients: number
   /** True ends the load. */
@@ -31,7 +33,7 @@ async function runClient(options: LoadOptions, index: number): Promise<void> {
   const names: string[] = []
   for (let step = 0; !options.stopped(); step++) {
     const old = random.chance(0.3) ? random.pick(names) : undefined
-    const name = old ?? `${index}/object-${step}`
+    const name = old ?? `${options.names}/${index}/object-${step}`
     if (!old) names.push(name)
     if (old && random.chance(0.5)) await remove(options, name)
     else await put(options, name, bodyOf(`${name}#${step}#${random.below(1e9)}`, bodyBytes(random)))

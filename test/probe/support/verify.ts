@@ -13,7 +13,7 @@ export async function verifyObjects(
   const names = [...(options.names ?? ledger.names())]
   const reader = async (): Promise<void> => {
     for (let name = names.pop(); name !== undefined; name = names.pop()) {
-      const finding = ledger.observe(name, await client.read(`/${options.container}/${name}`))
+      const finding = await observe(client, ledger, { container: options.container, name })
       if (finding) findings.push(finding)
     }
   }
@@ -21,14 +21,51 @@ export async function verifyObjects(
   return findings
 }
 
-/** All objects, then the container's listing row by row. */
+async function observe(
+  client: StoreClient,
+  ledger: Ledger,
+  item: { readonly container: string; readonly name: string },
+): Promise<Finding | null> {
+  try {
+    return ledger.observe(item.name, await client.read(`/${item.container}/${item.name}`))
+  } catch (error) {
+    return { kind: 'unreadable', name: item.name, detail: String(error) }
+  }
+}
+
+/**
+ * All objects, then the container's listing row by row. Rows of operations that had no answer follow when the store
+ * settles them, a minute after the crash: with `settleMsMax` the listing is asked again until they agree.
+ */
 export async function verifyAll(
   client: StoreClient,
   ledger: Ledger,
-  container: string,
+  options: { readonly container: string; readonly settleMsMax?: number },
 ): Promise<Finding[]> {
-  const findings = await verifyObjects(client, ledger, { container })
-  return [...findings, ...ledger.observeListing(await client.list(container))]
+  const findings = await verifyObjects(client, ledger, options)
+  const listing = await client.list(options.container)
+  findings.push(...ledger.observeListing(listing, { allSettled: false }))
+  if (options.settleMsMax === undefined) return findings
+  return [
+    ...findings,
+    ...(await settledFindings(client, ledger, {
+      container: options.container,
+      waitMs: options.settleMsMax,
+    })),
+  ]
+}
+
+async function settledFindings(
+  client: StoreClient,
+  ledger: Ledger,
+  options: { readonly container: string; readonly waitMs: number },
+): Promise<Finding[]> {
+  const endMs = performance.now() + options.waitMs
+  for (;;) {
+    const findings = ledger.observeListing(await client.list(options.container))
+    if (findings.length === 0 || performance.now() > endMs) return findings
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+  }
 }
 
 /** `lost 3, stale 1`, or `none`. */
