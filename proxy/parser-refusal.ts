@@ -10,8 +10,11 @@ export interface Refusal {
 export interface ParserError {
   readonly code?: string | undefined
   readonly rawPacket?: Buffer | undefined
+  /** Where in the packet it stumbled. */
+  readonly bytesParsed?: number | undefined
 }
 
+const LINE_BYTES_MAX = 16 * 1024
 const REQUEST_LINE = /^[\w!#$%&'*+.^`|~-]{1,64} (\/[^ \r\n]*) HTTP\/1\.[01]\r?\n/
 
 /** `inBody`: the head had been understood, and the body was on its way. */
@@ -41,7 +44,11 @@ function badUrl(target: string | null): Refusal {
   return { status: 400, message: 'Characters beyond ASCII must be percent-encoded in the URL' }
 }
 
+/** The target of the request line that the parser stumbled in, or null if it was in none. */
 function targetOf(error: ParserError): string | null {
-  const head = error.rawPacket?.subarray(0, 16 * 1024).toString('latin1') ?? ''
-  return REQUEST_LINE.exec(head)?.[1] ?? null
+  const { rawPacket, bytesParsed = 0 } = error
+  if (rawPacket === undefined) return null
+  const start = rawPacket.lastIndexOf(0x0a, Math.max(bytesParsed - 1, 0)) + 1
+  const line = rawPacket.subarray(start, start + LINE_BYTES_MAX).toString('latin1')
+  return REQUEST_LINE.exec(line)?.[1] ?? null
 }

@@ -96,8 +96,10 @@ class Door {
     const exchange = this.#active.get(socket)
     const { status, message } = parserRefusal(error, exchange?.req.complete === false)
     if (socket.writable && exchange !== undefined && !exchange.res.writableFinished) {
-      exchange.broken = refusal(status, message)
-      exchange.failBody?.(exchange.broken)
+      if (!exchange.req.complete) {
+        exchange.broken = refusal(status, message)
+        exchange.failBody?.(exchange.broken)
+      }
       exchange.res.once('finish', () => socket.destroy())
       return
     }

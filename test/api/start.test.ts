@@ -1,0 +1,387 @@
+/** The `swiftlet` command from the outside: starting, stopping, and every way in which a start is refused. */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { request } from 'node:http'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import {
+  dataFolderOf,
+  freePortOffset,
+  runSwiftlet,
+  signIn,
+  startSwiftlet,
+  swiftletEnv,
+} from '../support/swiftlet-command.ts'
+
+t.test(
+  'a first start makes everything, a stop is clean, and the next start finds it',
+  async (t) => {
+    const data = dataFolderOf(t)
+    const up = ['--data', data, ...(await freePortOffset())]
+    const first = await startSwiftlet(t, up)
+    const lastLine = first.stdout().trimEnd().split('\n').at(-1)
+    t.match(
+      lastLine,
+      /^Swiftlet is ready \(\d+\.\d s\): object store http:\/\/127\.0\.0\.1:\d+\/v1/,
+    )
+    for (const file of ['credentials', 'users.json', 'token.key', 'cluster.key']) {
+      t.equal(statSync(join(data, file)).mode & 0o777, 0o600, `${file} is the owner's`)
+    }
+    const env = await swiftletEnv(data)
+    t.equal(env.ST_AUTH_VERSION, '1')
+    t.match(env.ST_KEY, /^[a-z2-9]{32}$/)
+    t.notMatch(first.stdout(), env.ST_KEY, 'the password is not printed')
+
+    const session = await signIn(data)
+    t.equal((await session.send('PUT', '/c')).status, 201)
+    t.equal((await session.send('PUT', '/c/o', 'hello')).status, 201)
+    t.equal(await first.end('SIGTERM'), 0)
+    t.notOk(existsSync(join(data, 'lock')))
+    t.equal(first.stderr(), '')
+    t.equal((await runSwiftlet(['check', data])).code, 0)
+
+    const second = await startSwiftlet(t, up)
+    t.strictSame(await swiftletEnv(data), env, 'the same password')
+    t.equal(
+      await (await session.send('GET', '/c/o')).text(),
+      'hello',
+      'and the token is still good',
+    )
+    t.match(await runSwiftlet(['check', data]), { code: 1, stderr: /in use by process \d+/ })
+
+    t.equal(await second.end('SIGKILL'), 'SIGKILL')
+    const third = await startSwiftlet(t, up)
+    t.equal(await (await session.send('GET', '/c/o')).text(), 'hello', 'after kill -9 too')
+    t.equal(await third.end('SIGINT'), 0)
+  },
+)
+
+t.test('a stop lets a request in flight end; a second signal does not wait', async (t) => {
+  const data = dataFolderOf(t)
+  const up = ['--data', data, ...(await freePortOffset())]
+  for (const second of [false, true]) {
+    const swiftlet = await startSwiftlet(t, up)
+    const session = await signIn(data)
+    await session.send('PUT', '/c')
+    const put = request(`${session.storageUrl}/c/slow`, {
+      method: 'PUT',
+      headers: { 'X-Auth-Token': session.token, 'Content-Length': '10' },
+    })
+    const answered = once(put, 'response')
+    answered.catch(() => {})
+    put.write('12345')
+    // Something of the body has to be there: an answer to a later request says so.
+    await session.send('HEAD', '/c')
+    const exited = once(swiftlet.process, 'exit')
+    swiftlet.process.kill('SIGINT')
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    t.equal(swiftlet.process.exitCode, null, 'it waits for the request')
+    if (second) {
+      swiftlet.process.kill('SIGINT')
+      t.strictSame(await exited, [130, null])
+      await t.rejects(answered)
+    } else {
+      put.end('67890')
+      const [response] = await answered
+      t.equal(response.statusCode, 201)
+      response.resume()
+      t.strictSame(await exited, [0, null])
+    }
+  }
+  const swiftlet = await startSwiftlet(t, up)
+  const session = await signIn(data)
+  t.equal(await (await session.send('GET', '/c/slow')).text(), '1234567890')
+  await swiftlet.end('SIGTERM')
+})
+
+t.test('a folder in use and a taken port are refused with who has them', async (t) => {
+  const data = dataFolderOf(t)
+  const offset = await freePortOffset()
+  const swiftlet = await startSwiftlet(t, ['--data', data, ...offset])
+  const { pid } = swiftlet.process
+  const inUse = await runSwiftlet(['--data', data, ...(await freePortOffset())])
+  t.match(inUse, { code: 1, stdout: '', stderr: `is in use by process ${pid}` })
+  t.equal(inUse.stderr.trimEnd().split('\n').length, 1, 'in one line')
+
+  const other = join(t.testdir({ other: {} }), 'other')
+  const taken = await runSwiftlet(['--data', other, ...offset])
+  t.match(taken, { code: 1, stderr: `is taken by process ${pid} (` })
+  t.match(taken.stderr, new URL(swiftlet.origin).port)
+  t.notOk(existsSync(join(other, 'swiftlet.json')), 'and nothing was made')
+})
+
+t.test('folders that cannot be used are refused in one line, without a trace', async (t) => {
+  const dir = t.testdir({
+    foreign: { 'holiday.jpg': 'x' },
+    file: 'x',
+    newer: { 'swiftlet.json': '{"format":2}' },
+    older: { 'swiftlet.json': '{"format":0}' },
+    damaged: { 'swiftlet.json': '{"format":1' },
+    half: { disks: { disk1: { FORMAT: '{}' } } },
+  })
+  const cases: [folder: string, message: RegExp][] = [
+    ['foreign', /holds other files \(holiday\.jpg\)/],
+    ['file', /is not a folder/],
+    ['newer', /made by a newer Swiftlet \(format 2/],
+    ['older', /made by an older Swiftlet \(format 0/],
+    ['damaged', /swiftlet\.json: not JSON/],
+    ['half', /swiftlet\.json is gone/],
+  ]
+  const offset = await freePortOffset()
+  for (const [folder, message] of cases) {
+    const { code, stderr } = await runSwiftlet(['--data', join(dir, folder), ...offset])
+    t.equal(code, 1, folder)
+    t.match(stderr, message, folder)
+    t.equal(stderr.trimEnd().split('\n').length, 1, `${folder}: one line`)
+  }
+  t.equal(readFileSync(join(dir, 'foreign', 'holiday.jpg'), 'utf8'), 'x')
+})
+
+t.test(
+  'a folder that this user may not write is refused',
+  { skip: process.getuid?.() === 0 && !existsSync('/proc/sys') && 'needs a read-only place' },
+  async (t) => {
+    const folder = join(t.testdir({ locked: {} }), 'locked')
+    chmodSync(folder, 0o500)
+    // For root no mode is a hindrance, but /proc takes no folders from anyone.
+    const data = process.getuid?.() === 0 ? '/proc/sys/swiftlet' : join(folder, 'data')
+    const { code, stderr } = await runSwiftlet(['--data', data, ...(await freePortOffset())])
+    t.equal(code, 1)
+    t.match(stderr, /(may not be written|read-only|cannot be made).*--data/)
+  },
+)
+
+t.test('a wrong command line ends with 2 and says what is wrong', async (t) => {
+  const cases: [args: string[], message: RegExp][] = [
+    [['--port-offset', 'many'], /Not a whole number/],
+    [['--port-offset', '60000'], /Not a whole number/],
+    [['--segment-size', '1'], /Not a size from 4 MiB/],
+    [['--replicas', '0'], /Not a whole number/],
+    [['--no-such-option'], /unknown option/],
+    [['storage-node'], /required option '--config/],
+    [['user', 'add'], /missing required argument/],
+  ]
+  for (const [args, message] of cases) {
+    const { code, stderr } = await runSwiftlet(args)
+    t.equal(code, 2, args.join(' '))
+    t.match(stderr, message, args.join(' '))
+  }
+  t.match(await runSwiftlet(['--help']), { code: 0, stdout: /storage-node/ })
+  t.match(await runSwiftlet(['version']), { code: 0, stdout: /^swiftlet \d/ })
+})
+
+t.test('SWIFTLET_ADMIN_PASSWORD is the password, at the first start and later', async (t) => {
+  const data = dataFolderOf(t)
+  const up = ['--data', data, ...(await freePortOffset())]
+  for (const password of ['first-one', "sec'ond $x"]) {
+    const swiftlet = await startSwiftlet(t, up, { env: { SWIFTLET_ADMIN_PASSWORD: password } })
+    const session = await signIn(data, { name: 'admin:admin', key: password })
+    t.equal((await session.send('HEAD', '')).status, 204)
+    const { stdout } = await runSwiftlet(['env', '--data', data])
+    const shell = execFileSync('sh', ['-c', `${stdout}\nprintf %s "$ST_KEY"`], { encoding: 'utf8' })
+    t.equal(shell, password, 'quoted for the shell')
+    await swiftlet.end('SIGTERM')
+  }
+})
+
+t.test('users come and go while it runs', async (t) => {
+  const data = dataFolderOf(t)
+  await startSwiftlet(t, ['--data', data, ...(await freePortOffset())])
+  const user = (args: string[], input = '') =>
+    runSwiftlet(['user', ...args, '--data', data], { input })
+  const statusOf = async (key: string) => {
+    const { ST_AUTH } = await swiftletEnv(data)
+    const headers = { 'X-Auth-User': 'test:tester', 'X-Auth-Key': key }
+    return (await fetch(ST_AUTH!, { headers })).status
+  }
+  /** The users file is looked at every second. */
+  const until = async (key: string, status: number) => {
+    for (let attempt = 0; attempt < 50 && (await statusOf(key)) !== status; attempt++) {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    return statusOf(key)
+  }
+  t.match(await user(['add', 'test:tester', '--group', '.admin', '--key', 'testing']), { code: 0 })
+  t.equal(await until('testing', 200), 200)
+  const session = await signIn(data, { name: 'test:tester', key: 'testing' })
+  t.equal((await session.send('PUT', '/c')).status, 201)
+  t.match(await user(['add', 'test:tester']), { code: 1, stderr: /there already/ })
+  t.match(await user(['add', 'tester']), { code: 1, stderr: /ACCOUNT:NAME/ })
+  t.match((await user(['list'])).stdout, /^test:tester AUTH_test \.admin$/m)
+
+  t.match(await user(['passwd', 'test:tester', '--key-stdin'], 'changed\n'), { code: 0 })
+  t.equal(await until('changed', 200), 200)
+  t.equal(await statusOf('testing'), 401)
+  t.equal((await session.send('HEAD', '/c')).status, 401, 'tokens of the old key are void')
+
+  t.match(await user(['remove', 'test:tester']), { code: 0 })
+  t.equal(await until('changed', 401), 401)
+  t.match(await user(['remove', 'test:tester']), { code: 1, stderr: /no user/ })
+  const made = /key ([a-z2-9]{32})/.exec((await user(['passwd', 'admin:admin'])).stdout)?.[1]
+  t.equal((await swiftletEnv(data)).ST_KEY, made, 'env prints the new password')
+})
+
+t.test('three disks hold three replicas, and other disks are refused later', async (t) => {
+  const dir = t.testdir()
+  const data = join(dir, 'data')
+  const disks = ['a', 'b', 'c'].map((name) => join(dir, name))
+  const options = (names: readonly string[]) => names.flatMap((name) => ['--disk', name])
+  const offset = await freePortOffset()
+  const swiftlet = await startSwiftlet(t, ['--data', data, ...offset, ...options(disks)])
+  t.match(swiftlet.stdout(), /\(3 disks, 3 replicas\)/)
+  const session = await signIn(data)
+  await session.send('PUT', '/c')
+  t.equal((await session.send('PUT', '/c/o', 'x'.repeat(100_000))).status, 201)
+  await swiftlet.end('SIGTERM')
+  for (const disk of disks)
+    t.match(await runSwiftlet(['check', disk]), { code: 0, stdout: /1 blobs/ })
+
+  const start = (...args: string[]) => runSwiftlet(['--data', data, ...offset, ...args])
+  t.match(await start('--disk', join(dir, 'd')), { code: 1, stderr: /was made with the disks/ })
+  t.match(await start('--replicas', '2'), { code: 1, stderr: /was made with 3 replicas/ })
+  renameSync(disks[1]!, join(dir, 'gone'))
+  mkdirSync(disks[1]!)
+  t.match(await start(), { code: 1, stderr: /disk2 at .* holds no device: is it mounted\?/ })
+  t.notOk(existsSync(join(disks[1]!, 'FORMAT')), 'nothing was written below the mount point')
+  rmSync(disks[1]!, { recursive: true })
+  renameSync(join(dir, 'gone'), disks[1]!)
+
+  const again = await startSwiftlet(t, ['--data', data, ...offset, ...options(disks.toReversed())])
+  t.equal((await (await session.send('GET', '/c/o')).text()).length, 100_000)
+  await again.end('SIGTERM')
+  const twice = ['--data', join(dir, 'other'), ...offset, ...options([disks[0]!, disks[0]!])]
+  t.match(await runSwiftlet(twice), { code: 1, stderr: /named twice/ })
+})
+
+const openssl = spawnSync('openssl', ['version']).status === 0
+t.test('HTTPS', { skip: !openssl && 'openssl is not installed' }, async (t) => {
+  const dir = t.testdir()
+  const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=127.0.0.1',
+    ].concat(['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert]),
+    { stdio: 'ignore' },
+  )
+  const data = join(dir, 'data')
+  const offset = await freePortOffset()
+  const swiftlet = await startSwiftlet(t, [
+    '--data',
+    data,
+    ...offset,
+    '--tls-cert',
+    cert,
+    '--tls-key',
+    key,
+  ])
+  t.match(swiftlet.origin, /^https:/)
+  const { stdout } = spawnSync(
+    'curl',
+    ['-sS', '--cacert', cert, `${swiftlet.origin}/healthcheck`],
+    {
+      encoding: 'utf8',
+    },
+  )
+  t.equal(stdout, 'OK', { skip: spawnSync('curl', ['-V']).status !== 0 && 'curl is not installed' })
+  t.equal(await swiftlet.end('SIGTERM'), 0)
+  t.match(await runSwiftlet(['--data', data, ...offset, '--tls-cert', cert]), {
+    code: 1,
+    stderr: /go together/,
+  })
+})
+
+t.test('a request is logged where asked for, without its token', async (t) => {
+  const data = dataFolderOf(t)
+  const file = join(t.testdir({ log: '' }), 'log')
+  const swiftlet = await startSwiftlet(t, [
+    '--data',
+    data,
+    ...(await freePortOffset()),
+    '--access-log',
+    file,
+  ])
+  const session = await signIn(data)
+  await session.send('PUT', '/logged')
+  await swiftlet.end('SIGTERM')
+  const log = readFileSync(file, 'utf8')
+  const lines = log
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  t.match(
+    lines.find((line) => String(line.path).endsWith('/logged')),
+    { event: 'request', method: 'PUT', status: 201, user: 'admin:admin' },
+  )
+  t.notMatch(log, session.token)
+  t.notMatch(log, (await swiftletEnv(data)).ST_KEY!)
+})
+
+t.test('a cluster goes on when a node is killed, and takes it back', async (t) => {
+  const data = dataFolderOf(t)
+  const cluster = await startSwiftlet(t, ['cluster', '--data', data, ...(await freePortOffset())])
+  const session = await signIn(data)
+  t.equal((await session.send('PUT', '/c')).status, 201)
+  t.equal((await session.send('PUT', '/c/before', 'one')).status, 201)
+  const pid = Number(/^node2: process (\d+)$/m.exec(cluster.stdout())![1])
+  process.kill(pid, 'SIGKILL')
+  t.equal((await session.send('PUT', '/c/after', 'two')).status, 201)
+  t.equal(await (await session.send('GET', '/c/before')).text(), 'one')
+  t.equal(await (await session.send('GET', '/c/after')).text(), 'two')
+  t.match(cluster.stdout(), /node2 \(process \d+\) has ended; to start it again: npx swiftlet/)
+  t.equal(await cluster.end('SIGTERM'), 0)
+
+  const again = await startSwiftlet(t, ['cluster', '--data', data, ...(await freePortOffset())])
+  t.equal(await (await (await signIn(data)).send('GET', '/c/after')).text(), 'two')
+  t.equal(await again.end('SIGTERM'), 0)
+  t.match(await runSwiftlet(['--data', data, ...(await freePortOffset())]), {
+    code: 1,
+    stderr: /belongs to `swiftlet cluster`/,
+  })
+})
+
+t.test('wrong configuration files are refused with the setting', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as { readonly port: number }
+  const dir = t.testdir({ 'cluster.key': `${'ab'.repeat(32)}\n`, disk: {} })
+  const good = { port, clusterKeyFile: 'cluster.key', devices: [{ name: 'd', path: 'disk' }] }
+  const cases: [command: string, config: object, message: RegExp][] = [
+    ['storage-node', { ...good, prot: 1 }, /unknown setting prot/],
+    ['storage-node', { ...good, port: 'x' }, /port must be a whole number/],
+    ['storage-node', { ...good, clusterKeyFile: 'none' }, /none: must hold keys/],
+    ['storage-node', good, new RegExp(`port ${port} .* is taken by process ${process.pid}`)],
+    ['proxy', { port, dataFolder: '.' }, /swiftlet\.json: there is no such file/],
+  ]
+  const file = join(dir, 'config.json')
+  for (const [command, config, message] of cases) {
+    writeFileSync(file, JSON.stringify(config))
+    const { code, stderr } = await runSwiftlet([command, '--config', file])
+    t.equal(code, 1, stderr)
+    t.match(stderr, message)
+  }
+  t.match(await runSwiftlet(['proxy', '--config', join(dir, 'no.json')]), {
+    code: 1,
+    stderr: /there is no such file/,
+  })
+})
