@@ -11,6 +11,7 @@ import { openLocalNode } from '../storage-node/local-node.ts'
 import type { Rings } from './rings.ts'
 import type { Settings } from './settings.ts'
 import { exposeBackend, exposeDevices } from './store-metrics.ts'
+import type { StoreThread } from './threads/store-thread.ts'
 
 /** What every part is given; no part reads time, randomness or the log from elsewhere. */
 export interface StoreContext {
@@ -75,10 +76,14 @@ export interface ObjectStoreOptions extends Omit<DoorOptions, 'nodeOf'> {
   /** Devices of this process, by their name in the ring. */
   readonly devices: readonly { readonly name: string; readonly path: string }[]
   readonly segmentBytes?: number
+  /** Set if the devices are shared with other threads. */
+  readonly thread?: StoreThread
 }
 
 export interface ObjectStore extends Door {
   readonly node: StorageNode
+  /** Ends the requests in flight and the daemons; the devices stay open. */
+  closeDoor(): Promise<void>
 }
 
 /** The whole object store in one process: a proxy, its backend and a storage node that costs a function call. */
@@ -86,7 +91,7 @@ export async function openObjectStore(
   options: ObjectStoreOptions,
   context: StoreContext,
 ): Promise<ObjectStore> {
-  const { devices, segmentBytes } = options
+  const { devices, segmentBytes, thread } = options
   const { clock, random, log } = context
   const node = await openLocalNode({
     devices,
@@ -94,12 +99,14 @@ export async function openObjectStore(
     random,
     log,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    ...thread,
   })
   exposeDevices(context.metrics, node)
   const door = openDoor({ ...options, nodeOf: () => node }, context)
   return {
     node,
     listen: door.listen,
+    closeDoor: door.close,
     async close() {
       await door.close()
       await node.close()

@@ -27,10 +27,16 @@ async function main(argv: readonly string[]): Promise<void> {
     .exitOverride()
   for (const name of namesWanted(argv[0])) {
     const command = await COMMANDS[name]!()
-    command.exitOverride()
+    overrideExits(command)
     program.addCommand(command, { isDefault: name === DEFAULT_COMMAND })
   }
   await program.parseAsync([...argv], { from: 'user' })
+}
+
+/** Subcommands of subcommands too: addCommand passes nothing on. */
+function overrideExits(command: Command): void {
+  command.exitOverride()
+  for (const inner of command.commands) overrideExits(inner)
 }
 
 /** All of them where the program itself has to answer: for help, and to suggest a name for a misspelt one. */

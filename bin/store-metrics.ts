@@ -31,21 +31,24 @@ export function exposeBackend(registry: Registry, counters: BackendCounters): vo
 
 /** Shows the devices of a local storage node. */
 export function exposeDevices(registry: Registry, node: StorageNode): void {
-  const gauge = (name: string, help: string) =>
+  // The threads of a node see the same disk, but each its own shards: hence how they add up.
+  const gauge = (name: string, help: string, aggregator: 'sum' | 'min') =>
     new Gauge({
       name: `swiftlet_device_${name}`,
       help,
       labelNames: ['device'],
       registers: [registry],
+      aggregator,
     })
-  const bytesFree = gauge('free_bytes', 'Bytes an ordinary user may still write')
-  const segments = gauge('segments', 'Segment files')
-  const damage = gauge('damage', 'Places where damage was found')
+  const bytesFree = gauge('free_bytes', 'Bytes an ordinary user may still write', 'min')
+  const segments = gauge('segments', 'Segment files', 'sum')
+  const damage = gauge('damage', 'Places where damage was found', 'sum')
   new Gauge({
     name: 'swiftlet_device_online',
     help: '1 if the device takes reads and writes',
     labelNames: ['device'],
     registers: [registry],
+    aggregator: 'min',
     async collect() {
       for (const status of await node.status()) {
         const labels = { device: status.device }

@@ -1,23 +1,16 @@
-import { UserIdentity } from '../auth/user-identity.ts'
-import { UsersFile } from '../auth/users-file.ts'
 import type { Clock } from '../common/clock.ts'
 import type { Log } from '../common/log.ts'
 import { createMetrics } from '../common/metrics.ts'
 import type { Random } from '../common/random.ts'
-import { type ObjectStore, openObjectStore } from './assemble.ts'
-import { type DataFolder, openDataFolder, readKeys } from './data-folder.ts'
-import {
-  checkSameDisks,
-  checkUnchanged,
-  chooseDisks,
-  type DiskChoice,
-  diskPath,
-  noteDisks,
-} from './disks.ts'
+import type { Door } from './assemble.ts'
+import { type DataFolder, openDataFolder } from './data-folder.ts'
+import { checkSameDisks, checkUnchanged, chooseDisks, type DiskChoice, noteDisks } from './disks.ts'
 import { type Endpoints, endpointsOf, writeEndpoints } from './endpoints.ts'
+import type { LogsOptions } from './logs.ts'
+import { openStore } from './open-store.ts'
 import { checkPortFree, DEFAULT_PORTS, explainListenError } from './ports.ts'
-import { projectVersion } from './project.ts'
-import { localDevice, readRings, writeRings } from './rings.ts'
+import { localDevice, writeRings } from './rings.ts'
+import { StoreThreads } from './threads/store-threads.ts'
 import { readTls, type Tls } from './tls.ts'
 
 export interface UpOptions extends DiskChoice {
@@ -31,6 +24,12 @@ export interface UpOptions extends DiskChoice {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly adminPassword?: string
+  /** Threads that serve; 1: everything on the main one. */
+  readonly threads: number
+  /** How a thread opens its log. */
+  readonly logs: Omit<LogsOptions, 'clock'>
+  /** Called when the store cannot go on after it was started. */
+  readonly onFatal: (error: Error) => void
 }
 
 export interface UpContext {
@@ -43,6 +42,7 @@ export interface UpContext {
 export interface Running {
   readonly folder: DataFolder
   readonly endpoints: Endpoints
+  readonly store: Door
   /** Ends the requests in flight, closes everything and frees the data folder; idempotent. */
   close(): Promise<void>
 }
@@ -56,7 +56,11 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
   const folder = await openFolder(options, context)
   try {
     await checkSameDisks(folder.settings, folder.paths)
-    const { store, users } = await openStore(folder, { ...options, tls }, context)
+    const store = await open(folder, address, { ...options, tls }, context).catch(
+      (error: unknown) => {
+        throw explainListenError(error, address)
+      },
+    )
     try {
       await noteDisks(folder.settings, folder.paths)
       const { port } = await store.listen(address).catch((error: unknown) => {
@@ -67,14 +71,13 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
       return {
         folder,
         endpoints,
+        store,
         close: closeOnce(async () => {
           await store.close()
-          users.close()
           folder.lock.release()
         }),
       }
     } catch (error) {
-      users.close()
       await store.close()
       throw error
     }
@@ -109,36 +112,18 @@ function openFolder(options: UpOptions, context: UpContext): Promise<DataFolder>
   })
 }
 
-async function openStore(
+/** On one thread everything runs here; several share the devices and the address. */
+function open(
   folder: DataFolder,
-  options: Pick<UpOptions, 'segmentBytes'> & { readonly tls: Tls | undefined },
+  address: { readonly host: string; readonly port: number },
+  options: UpOptions & { readonly tls: Tls | undefined },
   context: UpContext,
-): Promise<{ readonly store: ObjectStore; readonly users: UsersFile }> {
+): Promise<Door> {
   const { paths, settings } = folder
-  const tokenKeys = await readKeys(paths.tokenKey)
-  const rings = readRings(paths.rings, settings.policies)
-  const users = await UsersFile.open(paths.users, context)
-  const identity = new UserIdentity({ ...context, users: () => users.users, tokenKeys })
-  try {
-    const store = await openObjectStore(
-      {
-        settings,
-        rings,
-        identity,
-        devices: settings.disks.map((disk) => ({ name: disk.device, path: diskPath(disk, paths) })),
-        ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
-        proxy: {
-          version: projectVersion(),
-          ...(options.tls === undefined ? {} : { tls: options.tls }),
-        },
-      },
-      { ...context, metrics: createMetrics() },
-    )
-    return { store, users }
-  } catch (error) {
-    users.close()
-    throw error
-  }
+  const { segmentBytes, tls, threads, logs, onFatal } = options
+  const store = { paths, settings, segmentBytes, tls }
+  if (threads === 1) return openStore(store, { ...context, metrics: createMetrics() })
+  return StoreThreads.open(address, { count: threads, store, logs }, { ...context, onFatal })
 }
 
 function closeOnce(close: () => Promise<void>): () => Promise<void> {

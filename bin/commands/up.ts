@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { systemClock as clock } from '../../common/clock.ts'
@@ -11,6 +12,9 @@ import { runUntilStopped } from '../run-until-stopped.ts'
 import { type Running, startUp } from '../up.ts'
 import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
 
+/** More cores than this serve more than one machine's disks need. */
+const THREADS_MAX = 16
+
 interface UpFlags extends ServeFlags {
   readonly data: string
   readonly host: string
@@ -18,6 +22,7 @@ interface UpFlags extends ServeFlags {
   readonly disk?: readonly string[]
   readonly replicas?: number
   readonly segmentSize?: number
+  readonly threads: number
   readonly tlsCert?: string
   readonly tlsKey?: string
 }
@@ -44,6 +49,12 @@ export function upCommand(): Command {
       `bytes of a log file, ${formatBytes(SEGMENT_BYTES.min)} to ${formatBytes(SEGMENT_BYTES.max)}`,
       size(SEGMENT_BYTES),
     )
+    .option(
+      '--threads <n>',
+      'threads that serve, as many as there are cores by default; 1: all on the main one',
+      wholeNumber({ min: 1, max: 64 }),
+      Math.min(availableParallelism(), THREADS_MAX),
+    )
     .option('--tls-cert <file>', 'certificate (PEM): speak HTTPS')
     .option('--tls-key <file>', 'its private key (PEM)')
     .addHelpText('after', '\nSWIFTLET_ADMIN_PASSWORD sets the password of admin:admin.')
@@ -53,13 +64,16 @@ export function upCommand(): Command {
 async function up(flags: UpFlags): Promise<void> {
   const { segmentSize, disk = [] } = flags
   const adminPassword = process.env.SWIFTLET_ADMIN_PASSWORD
-  const logs = openLogs({ component: 'up', clock, ...logOptions(flags) })
+  const logOf = { component: 'up', ...logOptions(flags) }
+  const logs = openLogs({ ...logOf, clock })
   await runUntilStopped(logs, async () => {
     const running = await startUp(
       {
         ...flags,
         data: resolve(flags.data),
         disks: disk,
+        logs: logOf,
+        onFatal,
         ...(segmentSize === undefined ? {} : { segmentBytes: segmentSize }),
         ...(adminPassword === undefined || adminPassword === '' ? {} : { adminPassword }),
       },
@@ -68,6 +82,12 @@ async function up(flags: UpFlags): Promise<void> {
     sayReady(running, flags)
     return running
   })
+}
+
+/** Nothing is served any more: end, so that whoever watches the process sees it. */
+function onFatal(error: Error): void {
+  process.stderr.write(`swiftlet: the object store cannot go on: ${error.message}\n`)
+  process.exit(1)
 }
 
 function sayReady(running: Running, flags: UpFlags): void {

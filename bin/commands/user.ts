@@ -30,7 +30,7 @@ export function userCommand(): Command {
 }
 
 function addCommand(): Command {
-  return withKeyOptions(new Command('add <account:name>'))
+  return withKeyOptions(new Command('add').argument('<account:name>'))
     .description('add a user; without a key a random one is made and printed')
     .option('--group <group...>', `groups: ${SPECIAL_GROUPS.join(', ')} or names for ACLs`, [])
     .option('--account <account>', 'storage account, instead of AUTH_ and the account')
@@ -61,7 +61,8 @@ function listCommand(): Command {
 }
 
 function removeCommand(): Command {
-  return new Command('remove <account:name>')
+  return new Command('remove')
+    .argument('<account:name>')
     .description('remove a user; its tokens become void, its data stays')
     .option('--data <folder>', 'the data folder', DEFAULT_DATA)
     .action(async (name: string, options: DataOption) => {
@@ -71,7 +72,7 @@ function removeCommand(): Command {
 }
 
 function passwdCommand(): Command {
-  return withKeyOptions(new Command('passwd <account:name>'))
+  return withKeyOptions(new Command('passwd').argument('<account:name>'))
     .description("change a user's key; tokens it has become void")
     .action(async (name: string, options: KeyOptions) => {
       const { key, made } = await chooseKey(options)

@@ -1,0 +1,62 @@
+import type { Registry } from 'prom-client'
+import { UserIdentity } from '../auth/user-identity.ts'
+import { UsersFile } from '../auth/users-file.ts'
+import { type Door, openObjectStore, type StoreContext } from './assemble.ts'
+import { type DataPaths, readKeys } from './data-folder.ts'
+import { diskPath } from './disks.ts'
+import { projectVersion } from './project.ts'
+import { readRings } from './rings.ts'
+import type { Settings } from './settings.ts'
+import type { StoreThread } from './threads/store-thread.ts'
+import type { Tls } from './tls.ts'
+
+/** What it takes to open the object store of a data folder; plain data, so that it can be sent to a thread. */
+export interface OpenStoreOptions {
+  readonly paths: DataPaths
+  readonly settings: Settings
+  readonly segmentBytes?: number | undefined
+  readonly tls?: Tls | undefined
+}
+
+/** The object store of a data folder with its users; closing the door's two halves apart is for threads. */
+export interface OpenStore extends Door {
+  /** Ends the requests in flight and the daemons; the devices stay open for the other threads. */
+  closeDoor(): Promise<void>
+}
+
+export async function openStore(
+  options: OpenStoreOptions,
+  context: Omit<StoreContext, 'metrics'> & { readonly metrics: Registry },
+  thread?: StoreThread,
+): Promise<OpenStore> {
+  const { paths, settings, segmentBytes, tls } = options
+  const tokenKeys = await readKeys(paths.tokenKey)
+  const rings = readRings(paths.rings, settings.policies)
+  const users = await UsersFile.open(paths.users, context)
+  const identity = new UserIdentity({ ...context, users: () => users.users, tokenKeys })
+  try {
+    const store = await openObjectStore(
+      {
+        settings,
+        rings,
+        identity,
+        devices: settings.disks.map((disk) => ({ name: disk.device, path: diskPath(disk, paths) })),
+        ...(segmentBytes !== undefined && { segmentBytes }),
+        ...(thread !== undefined && { thread }),
+        proxy: { version: projectVersion(), ...(tls !== undefined && { tls }) },
+      },
+      context,
+    )
+    return {
+      listen: store.listen,
+      closeDoor: store.closeDoor,
+      async close() {
+        await store.close()
+        users.close()
+      },
+    }
+  } catch (error) {
+    users.close()
+    throw error
+  }
+}

@@ -1,0 +1,122 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { systemRandom as random } from '../common/random.ts'
+import { exportLines } from './commands/env.ts'
+import { dataPaths } from './data-folder.ts'
+import { chooseDisks } from './disks.ts'
+import { endpointsOf } from './endpoints.ts'
+import { defaultReplicas, localDevice, partPowerFor, readRings, writeRings } from './rings.ts'
+import { decodeSettings, encodeSettings, newSettings } from './settings.ts'
+
+const SHAPE = { disks: [{ device: 'disk1', path: 'disks/disk1' }], replicaCount: 1 }
+
+t.test('settings survive their file, and no two clusters share a salt', async (t) => {
+  const [one, two] = [newSettings(random, SHAPE), newSettings(random, SHAPE)]
+  const read = decodeSettings(encodeSettings(one), 'swiftlet.json')
+  t.match(read, one)
+  t.strictSame(decodeSettings(encodeSettings(read), 'swiftlet.json'), read)
+  t.not(one.clusterId, two.clusterId)
+  t.not(one.hashing.suffix, two.hashing.suffix)
+})
+
+t.test('damaged settings are refused with what is wrong', async (t) => {
+  const good = JSON.parse(encodeSettings(newSettings(random, SHAPE))) as Record<string, unknown>
+  const cases: [object, RegExp][] = [
+    [{ ...good, format: 2 }, /newer Swiftlet/],
+    [{ ...good, format: 0 }, /older Swiftlet/],
+    [{ ...good, hashing: { prefix: 'a', suffix: 'b', placement: 'sha1' } }, /one of xxh64, md5/],
+    [{ ...good, hashing: undefined }, /hashing is missing/],
+    [{ ...good, disks: 'x' }, /disks must be a list/],
+    [{ ...good, color: 'red' }, /unknown setting color/],
+  ]
+  for (const [settings, message] of cases) {
+    t.throws(() => decodeSettings(JSON.stringify(settings), 'swiftlet.json'), { message })
+  }
+})
+
+t.test('disks and replicas are chosen by how many disks there are', async (t) => {
+  const dir = t.testdir({ data: {}, a: {}, b: {}, c: {}, d: {} })
+  const paths = dataPaths(join(dir, 'data'))
+  t.strictSame(chooseDisks({ disks: [] }, paths), SHAPE)
+  const names = ['a', 'b', 'c', 'd'].map((name) => join(dir, name))
+  for (const [count, replicaCount] of [
+    [1, 1],
+    [2, 2],
+    [3, 3],
+    [4, 3],
+  ] as const) {
+    const chosen = chooseDisks({ disks: names.slice(0, count) }, paths)
+    t.equal(chosen.replicaCount, replicaCount)
+    t.equal(defaultReplicas(count), replicaCount)
+    t.strictSame(
+      chosen.disks.map((disk) => disk.path),
+      names.slice(0, count),
+    )
+  }
+  t.equal(chooseDisks({ disks: names, replicas: 2 }, paths).replicaCount, 2)
+  t.throws(() => chooseDisks({ disks: names, replicas: 5 }, paths), { code: 'BadDisks' })
+  t.throws(() => chooseDisks({ disks: [names[0]!, join(dir, 'x', '..', 'a')] }, paths), {
+    message: /twice/,
+  })
+})
+
+t.test('rings are built, written, and give every partition its replicas', async (t) => {
+  const folder = join(t.testdir(), 'rings')
+  const devices = [1, 2, 3, 4].map((number) =>
+    localDevice(`disk${number}`, { zone: number, ip: '127.0.0.1', port: 6200 }),
+  )
+  const plan = {
+    clusterId: 'ab',
+    placement: 'xxh64',
+    replicaCount: 3,
+    devices,
+    policies: [{ index: 0 }, { index: 2 }],
+    nowS: 1_700_000_000,
+  } as const
+  await writeRings(folder, plan)
+  const rings = readRings(folder, plan.policies)
+  for (const ring of [rings.account, rings.container, rings.object(0), rings.object(2)]) {
+    t.equal(ring.partPower, partPowerFor(4))
+    const held = new Map<string, number>()
+    for (let partition = 0; partition < ring.partitionCount; partition++) {
+      const primaries = ring.primaries(partition)
+      if (new Set(primaries.map((device) => device.zone)).size !== 3)
+        t.fail(`partition ${partition}`)
+      for (const { device } of primaries) held.set(device, (held.get(device) ?? 0) + 1)
+    }
+    const share = (ring.partitionCount * 3) / 4
+    t.ok(
+      [...held.values()].every((count) => Math.abs(count - share) <= 1),
+      'even shares',
+    )
+  }
+  t.throws(() => rings.object(1), { code: 'NoSuchPolicy' })
+  t.throws(() => readRings(folder, [{ index: 7 }]), { code: 'NoRing', message: /object-7\.ring/ })
+})
+
+t.test('a wildcard address is reached by loopback, IPv6 stands in brackets', async (t) => {
+  const cases = [
+    ['127.0.0.1', false, 'http://127.0.0.1:80'],
+    ['0.0.0.0', false, 'http://127.0.0.1:80'],
+    ['::', true, 'https://[::1]:80'],
+    ['fe80::1', false, 'http://[fe80::1]:80'],
+    ['store.example.org', true, 'https://store.example.org:80'],
+  ] as const
+  for (const [host, tls, url] of cases) {
+    t.equal(endpointsOf({ host, port: 80, tls }).objectStore, url)
+  }
+})
+
+t.test('export lines are quoted for the shell', async (t) => {
+  const endpoints = { objectStore: 'http://h:1', signIn: 'http://h:1/auth/v1.0' }
+  t.equal(
+    exportLines({ user: 'admin:admin', password: "a'b $c", account: 'AUTH_admin' }, endpoints),
+    [
+      'export ST_AUTH_VERSION=1',
+      'export ST_AUTH=http://h:1/auth/v1.0',
+      'export ST_USER=admin:admin',
+      `export ST_KEY='a'\\''b $c'`,
+      '',
+    ].join('\n'),
+  )
+})

@@ -1,0 +1,42 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { PlainError } from '../../storage-node/threads/messages.ts'
+import type { Peers } from '../../storage-node/threads/peers.ts'
+import type { LogsOptions } from '../logs.ts'
+import type { OpenStoreOptions } from '../open-store.ts'
+
+/** What a store needs to know that shares its devices with other threads. */
+export interface StoreThread {
+  readonly peers: Peers
+  readonly onIndexDamage: (device: string) => void
+}
+
+/** What a thread is started with. */
+export interface ThreadData {
+  readonly index: number
+  readonly count: number
+  /** Its own descriptor of the shared listening socket. */
+  readonly listenFd: number
+  readonly store: OpenStoreOptions
+  readonly logs: Omit<LogsOptions, 'clock'>
+}
+
+/** From the supervisor to a thread. */
+export type ToThread =
+  | { readonly kind: 'peer'; readonly index: number; readonly port: MessagePort }
+  | { readonly kind: 'listen' }
+  | { readonly kind: 'close-door' }
+  | { readonly kind: 'close' }
+  | { readonly kind: 'reopen-logs' }
+  | { readonly kind: 'get-metrics'; readonly id: number }
+  | { readonly kind: 'all-metrics'; readonly id: number; readonly text: string }
+
+/** From a thread to the supervisor. */
+export type FromThread =
+  | { readonly kind: 'opened' }
+  | { readonly kind: 'listening' }
+  | { readonly kind: 'failed'; readonly error: PlainError }
+  | { readonly kind: 'door-closed' }
+  | { readonly kind: 'closed' }
+  | { readonly kind: 'index-damaged'; readonly device: string }
+  | { readonly kind: 'metrics'; readonly id: number; readonly metrics: unknown }
+  | { readonly kind: 'want-metrics'; readonly id: number }

@@ -1,0 +1,290 @@
+/**
+ * The object store on several threads: each has a proxy of its own on the same listening socket, and the shards whose
+ * number falls to it. A thread that dies takes only its shards away: the others go on, answer 503 for those, and the
+ * supervisor starts it again; its shards recover as after a crash.
+ */
+
+import { MessageChannel, Worker } from 'node:worker_threads'
+import { AggregatorRegistry } from 'prom-client'
+import type { Clock } from '../../common/clock.ts'
+import { ServiceError } from '../../common/errors.ts'
+import type { Log } from '../../common/log.ts'
+import { nodeDisk } from '../../common/node-disk.ts'
+import type { Random } from '../../common/random.ts'
+import { Device } from '../../storage-node/device.ts'
+import { levelOpener } from '../../storage-node/engine/level-store.ts'
+import { serviceError } from '../../storage-node/threads/messages.ts'
+import type { Door } from '../assemble.ts'
+import { diskPath } from '../disks.ts'
+import type { LogsOptions } from '../logs.ts'
+import type { OpenStoreOptions } from '../open-store.ts'
+import { SharedSocket } from './shared-socket.ts'
+import type { FromThread, ThreadData, ToThread } from './store-thread.ts'
+
+export interface StoreThreadsOptions {
+  readonly count: number
+  readonly store: OpenStoreOptions
+  readonly logs: Omit<LogsOptions, 'clock'>
+}
+
+export interface StoreThreadsContext {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** Called when the store cannot go on. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** A thread that dies more often than this within a minute is a bug that starting again does not mend. */
+const DEATHS_A_MINUTE = 5
+const RESTART_MS = 100
+/** A device gets so many shards when it is formatted: room for more threads later. */
+const SHARDS_MAX = 16
+
+interface Thread {
+  readonly worker: Worker
+  /** What the supervisor waits to hear, by kind. */
+  readonly waiting: Map<FromThread['kind'], { resolve(): void; reject(error: Error): void }>
+  isEnding: boolean
+}
+
+export class StoreThreads implements Door {
+  readonly #options: StoreThreadsOptions
+  readonly #context: StoreThreadsContext
+  readonly #threads: (Thread | null)[]
+  readonly #metrics = new Map<number, (metrics: unknown) => void>()
+  #socket: SharedSocket | null = null
+  #isClosing = false
+  #deathsMs: number[] = []
+  #nextId = 1
+
+  private constructor(options: StoreThreadsOptions, context: StoreThreadsContext) {
+    this.#options = options
+    this.#context = context
+    this.#threads = Array.from({ length: options.count }, () => null)
+    process.on('SIGHUP', this.#onHangup)
+  }
+
+  /** Binds the address and opens the store in all threads; nobody is served before `listen`. */
+  static async open(
+    address: { readonly host: string; readonly port: number },
+    options: StoreThreadsOptions,
+    context: StoreThreadsContext,
+  ): Promise<StoreThreads> {
+    const threads = new StoreThreads(options, context)
+    try {
+      threads.#socket = SharedSocket.bind(address)
+      await threads.#prepareDevices()
+      await threads.#startAll()
+      return threads
+    } catch (error) {
+      await threads.close()
+      throw error
+    }
+  }
+
+  async listen(address: {
+    readonly host: string
+    readonly port: number
+  }): Promise<{ readonly port: number }> {
+    await this.#tellAll({ kind: 'listen' }, 'listening')
+    return { port: address.port }
+  }
+
+  /** Ends a thread in the middle of whatever it does: for trying what a crash of it does to the others. */
+  async kill(index: number): Promise<void> {
+    await this.#threads[index]?.worker.terminate()
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    process.off('SIGHUP', this.#onHangup)
+    // First all doors: a request that is being answered may need the shards of any thread.
+    await this.#tellAll({ kind: 'close-door' }, 'door-closed')
+    await this.#tellAll({ kind: 'close' }, 'closed')
+    this.#socket?.close()
+  }
+
+  async #prepareDevices(): Promise<void> {
+    const { settings, paths } = this.#options.store
+    for (const disk of settings.disks) {
+      await Device.prepare({
+        name: disk.device,
+        directory: diskPath(disk, paths),
+        disk: nodeDisk,
+        opener: levelOpener,
+        shards: shardsFor(this.#options.count),
+        ...this.#context,
+      })
+    }
+  }
+
+  async #startAll(): Promise<void> {
+    await Promise.all(this.#threads.map((_, index) => this.#start(index)))
+  }
+
+  /** Starts the thread, connects it with the others, and waits until its shards have recovered. */
+  async #start(index: number): Promise<void> {
+    const { count, store, logs } = this.#options
+    const listenFd = await this.#socket!.duplicate()
+    const data: ThreadData = { index, count, listenFd, store, logs }
+    const thread: Thread = {
+      worker: new Worker(workerFile(), { workerData: data }),
+      waiting: new Map(),
+      isEnding: false,
+    }
+    thread.worker.on('message', (message: FromThread) => this.#hear(thread, message))
+    thread.worker.on('error', (error) => {
+      this.#context.log.error('thread-died', { thread: index, error: error.stack ?? String(error) })
+    })
+    thread.worker.on('exit', () => this.#ended(index, thread))
+    const opened = this.#awaitWord(thread, 'opened')
+    for (const [other, peer] of this.#threads.entries()) {
+      if (peer !== null) connect({ index, thread }, { index: other, thread: peer })
+    }
+    this.#threads[index] = thread
+    await opened
+  }
+
+  #ended(index: number, thread: Thread): void {
+    const error = new ServiceError('ThreadDied', `thread ${index} of the object store has ended`)
+    for (const { reject } of thread.waiting.values()) reject(error)
+    thread.waiting.clear()
+    if (this.#threads[index] === thread) this.#threads[index] = null
+    if (thread.isEnding || this.#isClosing) return
+    const nowMs = this.#context.clock.monotonicMs()
+    this.#deathsMs = [...this.#deathsMs.filter((ms) => nowMs - ms < 60_000), nowMs]
+    if (this.#deathsMs.length > DEATHS_A_MINUTE) {
+      this.#context.onFatal(error)
+      return
+    }
+    this.#context.clock.after(RESTART_MS, () => {
+      this.#restart(index).catch((cause: unknown) => {
+        this.#context.onFatal(cause instanceof Error ? cause : error)
+      })
+    })
+  }
+
+  async #restart(index: number): Promise<void> {
+    if (this.#isClosing) return
+    this.#context.log.warn('thread-restart', { thread: index })
+    await this.#start(index)
+    await this.#tell(this.#threads[index]!, { kind: 'listen' }, 'listening')
+    this.#context.log.info('thread-restarted', { thread: index })
+  }
+
+  /** A damaged index is shared by all threads: end them, throw it away, start them again. */
+  async #rebuild(device: string): Promise<void> {
+    this.#context.log.warn('index-damaged', { device })
+    const { settings, paths } = this.#options.store
+    const disk = settings.disks.find((one) => one.device === device)
+    const threads = this.#threads.filter((thread) => thread !== null)
+    for (const thread of threads) thread.isEnding = true
+    await Promise.all(threads.map(({ worker }) => worker.terminate()))
+    if (disk !== undefined) await levelOpener.destroy(`${diskPath(disk, paths)}/idx`)
+    await this.#startAll()
+    await this.#tellAll({ kind: 'listen' }, 'listening')
+  }
+
+  #hear(thread: Thread, message: FromThread): void {
+    switch (message.kind) {
+      case 'failed': {
+        const error = serviceError(message.error)
+        const waiting = [...thread.waiting.values()]
+        thread.waiting.clear()
+        if (waiting.length === 0) this.#context.log.error('thread-failed', { error: error.message })
+        for (const { reject } of waiting) reject(error)
+        break
+      }
+      case 'index-damaged':
+        if (thread.isEnding) break
+        this.#rebuild(message.device).catch((error: Error) => this.#context.onFatal(error))
+        break
+      case 'metrics':
+        this.#metrics.get(message.id)?.(message.metrics)
+        this.#metrics.delete(message.id)
+        break
+      case 'want-metrics':
+        void this.#sendMetrics(thread, message.id)
+        break
+      case 'opened':
+      case 'listening':
+      case 'door-closed':
+      case 'closed':
+        thread.waiting.get(message.kind)?.resolve()
+        thread.waiting.delete(message.kind)
+        break
+    }
+  }
+
+  async #sendMetrics(thread: Thread, id: number): Promise<void> {
+    const all = await Promise.all(
+      this.#threads
+        .filter((one) => one !== null)
+        .map((one) => {
+          const own = this.#nextId++
+          return new Promise<unknown>((resolve) => {
+            this.#metrics.set(own, resolve)
+            one.worker.once('exit', () => resolve([]))
+            this.#send(one, { kind: 'get-metrics', id: own })
+          })
+        }),
+    )
+    const sum = AggregatorRegistry.aggregate(all as object[])
+    this.#send(thread, { kind: 'all-metrics', id, text: await sum.metrics() })
+  }
+
+  async #tellAll(message: ToThread, word: FromThread['kind']): Promise<void> {
+    const threads = this.#threads.filter((thread) => thread !== null)
+    await Promise.all(
+      threads.map((thread) =>
+        this.#tell(thread, message, word).catch((error: unknown) => {
+          // While closing, a thread that is gone is closed.
+          if (!this.#isClosing) throw error
+        }),
+      ),
+    )
+  }
+
+  #tell(thread: Thread, message: ToThread, word: FromThread['kind']): Promise<void> {
+    const heard = this.#awaitWord(thread, word)
+    this.#send(thread, message)
+    return heard
+  }
+
+  #awaitWord(thread: Thread, word: FromThread['kind']): Promise<void> {
+    return new Promise((resolve, reject) => thread.waiting.set(word, { resolve, reject }))
+  }
+
+  #send(thread: Thread, message: ToThread): void {
+    thread.worker.postMessage(message)
+  }
+
+  readonly #onHangup = (): void => {
+    for (const thread of this.#threads) {
+      if (thread !== null) this.#send(thread, { kind: 'reopen-logs' })
+    }
+  }
+}
+
+/** A power of two, at least the number of threads. */
+export function shardsFor(threadCount: number): number {
+  return Math.min(SHARDS_MAX, 2 ** Math.ceil(Math.log2(Math.max(2, threadCount))))
+}
+
+function connect(
+  one: { readonly index: number; readonly thread: Thread },
+  other: { readonly index: number; readonly thread: Thread },
+): void {
+  const { port1, port2 } = new MessageChannel()
+  const toOne: ToThread = { kind: 'peer', index: other.index, port: port1 }
+  const toOther: ToThread = { kind: 'peer', index: one.index, port: port2 }
+  one.thread.worker.postMessage(toOne, [port1])
+  other.thread.worker.postMessage(toOther, [port2])
+}
+
+function workerFile(): URL {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  return new URL(`./store-worker.${extension}`, import.meta.url)
+}
