@@ -174,7 +174,7 @@ t.test('write ids are 16 hex digits, different each time', async (t) => {
 
 t.test('a settlement outdoes the row it replaces and nothing else', async (t) => {
   t.strictSame(justAbove({ ticks: 5, proposer: 256 }), { ticks: 5, proposer: 257 })
-  t.strictSame(justAbove({ ticks: 5, proposer: 0xffff_ffff }), { ticks: 6, proposer: 0 })
+  t.strictSame(justAbove({ ticks: 5, proposer: 0xffff_ffff }), { ticks: 6, proposer: 1 })
   const ghost = {
     name: 'o',
     stamp: { ticks: 9, proposer: 512 },
@@ -190,6 +190,8 @@ t.test('a settlement outdoes the row it replaces and nothing else', async (t) =>
   }
   t.match(replacementOf(ghost, null), { deleted: true, count: 0, ballot: { proposer: 513 } })
   t.match(replacementOf(ghost, info), { stamp, bytes: 3, ballot: { ticks: 9, proposer: 513 } })
+  const again = replacementOf({ ...ghost, ballot: { ticks: 9, proposer: 513 } }, info)
+  t.match(again, { ballot: { proposer: 515 } }, 'replacements are odd')
   const newer = { ...info, ballot: { ticks: 10, proposer: 256 } }
   t.match(replacementOf(ghost, newer), { ballot: newer.ballot })
 })

@@ -127,7 +127,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     devices,
     expire: (path, deleteAt) => objects.expire(path, deleteAt),
   })
-  const streams = { ...parts, writes, objects }
+  const streams = { ...parts, reads, writes, objects }
   const passes = [
     daemon('totals', () => updater.updateTotals(), options.totalsMs),
     daemon('settle', () => updater.settleUnconfirmed(), options.totalsMs),

@@ -1,11 +1,13 @@
 import type { Condition } from '../../common/condition.ts'
 import type { ItemKey } from '../../common/item.ts'
+import type { StampClock } from '../../common/stamp.ts'
 import type { BodyWriter, ItemMeta, ItemWrite, WriteOutcome } from '../../common/storage-node.ts'
 import type { BackendOutcome, ObjectPath, ObjectWriter } from './backend.ts'
 import { asBackendError, devicesFull, noQuorum } from './backend-errors.ts'
 import type { NameKeys } from './name-keys.ts'
 import type { ObjectWrites } from './object-writes.ts'
 import { majorityOf, type Reply } from './quorum.ts'
+import type { RegisterReads } from './register-reads.ts'
 import type { RegisterWrites, Send } from './register-writes.ts'
 import { askAll, askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
@@ -16,6 +18,8 @@ export interface ObjectStreamsOptions {
   readonly writes: RegisterWrites
   readonly objects: ObjectWrites
   readonly timing: CallTiming
+  readonly reads: RegisterReads
+  readonly stamps: StampClock
 }
 
 /** Opens a body on all primaries of the object. 503 when fewer than a majority open it, 507 when they are full. */
@@ -25,11 +29,23 @@ export async function openObjectStream(
 ): Promise<ObjectWriter> {
   const item = options.keys.object(path)
   const primaries = options.replicas.primaries(item)
+  const looked = lookAtBallot(options, item)
   const body =
     primaries.length === 1
       ? await openOne(primaries[0]!, item)
       : await ReplicatedBody.open(options, item, primaries)
+  await looked
   return new ObjectStream(options, path, body)
+}
+
+/** A body is sent once and cannot be stamped anew: so its stamp, drawn at the end, must be above what is there. */
+async function lookAtBallot(options: ObjectStreamsOptions, item: ItemKey): Promise<void> {
+  try {
+    const info = await options.reads.info(item)
+    if (info !== null) options.stamps.observe(info.ballot)
+  } catch {
+    // Without a quorum the body will tell.
+  }
 }
 
 /** A body on its way to one replica or to several. */

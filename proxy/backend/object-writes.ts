@@ -130,8 +130,10 @@ export class ObjectWrites {
     const write = { ...writes.draw(item, 'delete', NO_META), stamp: ballot, ballot }
     const outcome = await writes.send(write, null)
     if (outcome.status === 'superseded') return false
-    await rows.put(list, rowOfWrite(write, path.object, 0))
-    rows.confirm(list, path.object, item, ballot)
+    const row = await rows.put(list, rowOfWrite(write, path.object, 0))
+    // A row that was settled before may lie above the object's own ballot.
+    if (row.status === 'superseded') await this.#options.settler.settleObject(path)
+    else rows.confirm(list, path.object, item, ballot)
     return true
   }
 

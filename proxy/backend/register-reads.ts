@@ -5,7 +5,7 @@ import { noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
 import { judgeRead, majorityOf, type ReadVerdict } from './quorum.ts'
-import { bringUpToDate, releaseBody } from './repair.ts'
+import { bringUpToDate, releaseBody, repairTiming } from './repair.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
 
@@ -102,11 +102,8 @@ export class RegisterReads {
       target,
       stale: round.infoOf(index),
     }
-    const reply = await askOne(target, () => bringUpToDate(order), {
-      ...this.#timing,
-      // A large body takes its time; the pieces have deadlines of their own on the wire.
-      deadlineMs: this.#timing.deadlineMs + order.record.bytes / 1_000,
-    })
+    const timing = repairTiming(this.#timing, order.record)
+    const reply = await askOne(target, () => bringUpToDate(order), timing)
     const done = 'outcome' in reply && reply.outcome
     if (done) this.#counters.readRepairs++
     return done

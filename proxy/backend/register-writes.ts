@@ -6,8 +6,8 @@ import { devicesFull, noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
 import { judgeWrite, type Replies, type WriteVerdict } from './quorum.ts'
-import { bringUpToDate, type RecordHead, recordOfWrite } from './repair.ts'
-import { askAll, type CallTiming, type Round } from './replica-calls.ts'
+import { bringUpToDate, type RecordHead, recordOfWrite, repairTiming } from './repair.ts'
+import { askAll, askOne, type CallTiming, type Round } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
 import type { WriteIds } from './write-ids.ts'
 
@@ -133,12 +133,13 @@ export class RegisterWrites {
       if (missing === 0 || tries === 0) return
       tries--
       if (!target.health.available()) continue
-      try {
-        if (!(await bringUpToDate({ item, record, source, target, stale: null }))) continue
-      } catch {
-        target.health.noteFailure()
-        continue
-      }
+      const order = { item, record, source, target, stale: null }
+      const reply = await askOne(
+        target,
+        () => bringUpToDate(order),
+        repairTiming(this.#timing, record),
+      )
+      if ('failure' in reply || !reply.outcome) continue
       missing--
       this.#counters.handoffCopies++
     }

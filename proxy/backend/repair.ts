@@ -12,6 +12,7 @@ import {
   type ItemWrite,
   type WriteOutcome,
 } from '../../common/storage-node.ts'
+import type { CallTiming } from './replica-calls.ts'
 import type { Replica } from './replica-map.ts'
 
 /** What is known of the record to be copied; a tombstone needs no more than this. */
@@ -41,6 +42,14 @@ export async function bringUpToDate(order: RepairOrder): Promise<boolean> {
   }
   if (lacksOnlyPost(order)) return sendPost(order)
   return copyObject(order)
+}
+
+/** Slowest pace of a copy that is waited for: a megabyte a second. */
+const COPY_BYTES_PER_MS = 1_000
+
+/** A large body takes its time; its pieces have deadlines of their own on the wire. */
+export function repairTiming(timing: CallTiming, record: RecordHead): CallTiming {
+  return { ...timing, deadlineMs: timing.deadlineMs + record.bytes / COPY_BYTES_PER_MS }
 }
 
 function repairWrite(order: RepairOrder, action: ItemWrite['action']): ItemWrite {

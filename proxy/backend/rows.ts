@@ -73,13 +73,13 @@ export function rowMatches(row: ListRow, info: ItemInfo | null): boolean {
 }
 
 /**
- * The smallest ballot above the given one: it replaces exactly that row, and every real write that came or comes
+ * A ballot close above the given one: it outdoes exactly what has that ballot, and every real write that came or comes
  * later still wins. Proxies draw their own with the low eight bits of the proposer clear, which leaves these free.
  */
-export function justAbove(ballot: Stamp): Stamp {
-  return ballot.proposer < 0xffff_ffff
-    ? { ticks: ballot.ticks, proposer: ballot.proposer + 1 }
-    : { ticks: ballot.ticks + 1, proposer: 0 }
+export function justAbove(ballot: Stamp, steps = 1): Stamp {
+  return ballot.proposer + steps <= 0xffff_ffff
+    ? { ticks: ballot.ticks, proposer: ballot.proposer + steps }
+    : { ticks: ballot.ticks + 1, proposer: steps }
 }
 
 export interface RowsOptions {

@@ -5,8 +5,8 @@
  *   unconfirmed row   -> confirmed if the object agrees; replaced by the object's row if it is another version;
  *                        replaced by a deleted row if there is no such object
  *
- * A replacement's ballot is the smallest one above the row that it replaces: it outdoes exactly that row, and every
- * write that is still on its way outdoes the replacement. Only what has been unconfirmed for longer than any write may
+ * A replacement's ballot is close above the row that it replaces: it outdoes exactly that row, and every write that is
+ * still on its way outdoes the replacement. Only what has been unconfirmed for longer than any write may
  * take is settled; younger ones are somebody's work in progress.
  */
 import { type ItemKey, splitName } from '../../common/item.ts'
@@ -31,6 +31,11 @@ export interface SettlerOptions {
   readonly syncAccountRow: (account: string, container: string) => Promise<unknown>
 }
 
+/**
+ * Replacements take odd ballots and renewals of a write's own row even ones, so that the two never meet: a node takes a
+ * row with the ballot of the one it has for the same row.
+ */
+const RENEWAL_STEPS = 2
 /** Settlements of one row that may lie above each other: each crash in the middle of one adds one. */
 const SETTLEMENTS_MAX = 16
 
@@ -81,7 +86,7 @@ export class Settler {
         break
       }
       // What is above may be an earlier settlement (then we rise over it) or a real write (then it stays above).
-      ballot = justAbove(ballot)
+      ballot = justAbove(ballot, RENEWAL_STEPS)
     }
     this.#confirmItem(item, info.ballot)
   }
@@ -130,7 +135,7 @@ export class Settler {
 
 /** The row that takes the place of one whose object is another version, or is not there. */
 export function replacementOf(row: ListRow, info: ItemInfo | null): ListRow {
-  const above = justAbove(row.ballot)
+  const above = justAbove(row.ballot, row.ballot.proposer % 2 === 0 ? 1 : 2)
   if (info === null) return { ...row, deleted: true, bytes: 0, count: 0, ballot: above }
   const isNewer = compareStamps(info.ballot, row.ballot) > 0
   const ballot = isNewer ? info.ballot : maxStamp(above, info.ballot)

@@ -50,6 +50,8 @@ export interface NodeServerOptions {
   readonly random?: Random
   readonly log?: Log
   readonly connectionsMax?: number
+  /** How long close() waits for requests in flight before it breaks them off. */
+  readonly closeGraceMs?: number
 }
 
 export interface NodeServer {
@@ -66,7 +68,6 @@ const CONNECTIONS_MAX = 4_096
 const KEEP_ALIVE_MS = 75_000
 /** A connection in the middle of a request on which nothing moves. */
 const STALLED_MS = 180_000
-/** How long close() waits for requests in flight. */
 const CLOSE_GRACE_MS = 10_000
 
 /** Serves a node until `close`. Rejects when the port cannot be had. */
@@ -93,7 +94,7 @@ export async function serveStorageNode(
     host: options.host,
     port,
     close() {
-      closing ??= closeServer(server, options.clock ?? systemClock).then(() => handler.close())
+      closing ??= closeServer(server, options).then(() => handler.close())
       return closing
     },
   }
@@ -109,9 +110,10 @@ function listen(server: Server, { host, port }: NodeServerOptions): Promise<void
   })
 }
 
-function closeServer(server: Server, clock: Clock): Promise<void> {
+function closeServer(server: Server, options: NodeServerOptions): Promise<void> {
+  const { clock = systemClock, closeGraceMs = CLOSE_GRACE_MS } = options
   return new Promise((resolve) => {
-    const cancel = clock.after(CLOSE_GRACE_MS, () => server.closeAllConnections())
+    const cancel = clock.after(closeGraceMs, () => server.closeAllConnections())
     server.close(() => {
       cancel()
       resolve()
