@@ -1,7 +1,7 @@
 import assert from 'node:assert'
 import type { ReplicaPlan } from './replica-plan.ts'
 import type { SeededRandom } from './seeded-random.ts'
-import { DEVICE_LEVEL, type TierTree } from './tier-tree.ts'
+import { DEVICE_LEVEL, type Tier, type TierTree } from './tier-tree.ts'
 
 /** Marks a replica that has no device. */
 export const NO_DEVICE = 0xffffffff
@@ -40,6 +40,12 @@ export class Assignment {
   /** By partition: a bit for every replica that moved in this rebalance. */
   readonly #moved: Uint32Array
   readonly #needTiers: readonly number[]
+  /** What findSink is looking for while it descends. */
+  #search: { partition: number; replica: number; choice: SinkChoice } = {
+    partition: 0,
+    replica: 0,
+    choice: 'any',
+  }
 
   constructor(input: AssignmentInput) {
     this.#input = input
@@ -142,7 +148,16 @@ export class Assignment {
    * before all others; among the rest, those that lack more are likelier (`wanting`) or the emptiest is taken (`any`).
    */
   findSink(partition: number, replica: number, choice: SinkChoice): number {
-    return this.#findBelow(0, { partition, replica, choice })
+    this.#search = { partition, replica, choice }
+    return this.#findBelow(0)
+  }
+
+  /** True if the tier may take one more replica of the partition, not counting replica `except`. */
+  hasRoom(
+    partition: number,
+    at: { readonly tier: number; readonly level: number; readonly except: number },
+  ): boolean {
+    return this.countIn(partition, at.tier, at.level, at.except) < this.#max[at.tier]!
   }
 
   /** The device that breaks the fewest bounds, and of those the emptiest; never one that holds the partition already. */
@@ -164,53 +179,46 @@ export class Assignment {
     return best
   }
 
-  #findBelow(
-    tierIndex: number,
-    search: { readonly partition: number; readonly replica: number; readonly choice: SinkChoice },
-  ): number {
+  /** Looks below one tier; called for every replica that moves, so that it makes as few objects as it can. */
+  #findBelow(tierIndex: number): number {
+    const { partition, replica, choice } = this.#search
     const tier = this.#input.tree.tiers[tierIndex]!
     if (tier.level === DEVICE_LEVEL) {
-      return this.rows[search.replica]![search.partition] === tier.deviceId ? -1 : tier.deviceId
+      return this.rows[replica]![partition] === tier.deviceId ? -1 : tier.deviceId
     }
-    const candidates = this.#candidates(tier.children, { ...search, level: tier.level + 1 })
-    while (candidates.tiers.length > 0) {
-      const at = this.#pick(candidates.weights, search.choice)
-      const found = this.#findBelow(candidates.tiers[at]!, search)
+    const tiers: number[] = []
+    const weights: number[] = []
+    this.#addCandidates(tier, tiers, weights)
+    while (tiers.length > 0) {
+      const at = this.#pick(weights, choice)
+      const found = this.#findBelow(tiers[at]!)
       if (found >= 0) return found
-      candidates.tiers.splice(at, 1)
-      candidates.weights.splice(at, 1)
+      tiers.splice(at, 1)
+      weights.splice(at, 1)
     }
     return -1
   }
 
-  #candidates(
-    children: readonly number[],
-    search: {
-      readonly partition: number
-      readonly replica: number
-      readonly choice: SinkChoice
-      readonly level: number
-    },
-  ): { readonly tiers: number[]; readonly weights: number[] } {
-    let tiers: number[] = []
-    let weights: number[] = []
+  /** The children that may take the replica: only those with too few of the partition, if there are any. */
+  #addCandidates(tier: Tier, tiers: number[], weights: number[]): void {
+    const { partition, replica, choice } = this.#search
+    const level = tier.level + 1
     let onlyNeedy = false
-    for (const child of children) {
-      const count = this.countIn(search.partition, child, search.level, search.replica)
+    for (const child of tier.children) {
+      const count = this.countIn(partition, child, level, replica)
       if (count >= this.#max[child]!) continue
       const needy = count < this.#min[child]!
       if (onlyNeedy && !needy) continue
       if (needy && !onlyNeedy) {
         onlyNeedy = true
-        tiers = []
-        weights = []
+        tiers.length = 0
+        weights.length = 0
       }
-      const weight = this.#weightOf(child, search.choice)
+      const weight = this.#weightOf(child, choice)
       if (weight <= 0) continue
       tiers.push(child)
       weights.push(weight)
     }
-    return { tiers, weights }
   }
 
   #weightOf(tier: number, choice: SinkChoice): number {

@@ -18,8 +18,8 @@ export type PassProgress = (done: number, total: number) => void
 /** A pass reports every so many partitions or devices. */
 const REPORT_EVERY = 1 << 14
 
-/** Checks of one replica against one device that all chains of a rebalance may cost together: about a second. */
-const CHAIN_CHECKS_MAX = 60_000_000
+/** Checks of one replica against one device that all chains of a stage may cost together: about half a second. */
+const CHAIN_CHECKS_MAX = 30_000_000
 
 /** Gives every replica without a device one; afterwards none is without. */
 export function placeHomeless(
@@ -37,8 +37,7 @@ export function placeHomeless(
     if (done % REPORT_EVERY === 0) options.onProgress(done, homeless.length)
     for (const [replica, row] of assignment.rows.entries()) {
       if (partition >= row.length || row[partition] !== NO_DEVICE) continue
-      const home = homeFor(assignment, { partition, replica, placed })
-      assignment.move(partition, replica, home)
+      assignment.move(partition, replica, homeFor(assignment, { partition, replica, placed }))
       placed.add({ partition, replica })
     }
   }
@@ -77,13 +76,14 @@ export function balance(
   const givers = deviceIds.filter((id) => assignment.excessOf(id) > 0)
   if (givers.length === 0) return
   const slots = new SlotIndex(assignment, random)
-  for (const [done, giver] of givers.entries()) {
-    onProgress(done, givers.length)
-    // What moved already costs nothing to send on.
-    giveDirectly(assignment, { giver, slots, only: 'moved' })
-    giveDirectly(assignment, { giver, slots, only: 'all' })
+  // What has moved already costs nothing to send on.
+  for (const only of ['moved', 'all'] as const) {
+    for (const [done, giver] of givers.entries()) {
+      onProgress(done, givers.length)
+      giveDirectly(assignment, { giver, slots, only })
+    }
+    giveByChains(assignment, { givers, deviceIds, slots, only })
   }
-  giveByChains(assignment, { givers, deviceIds, slots })
 }
 
 function homelessPartitions(assignment: Assignment): number[] {
@@ -101,7 +101,8 @@ function homeFor(assignment: Assignment, slot: Slot & { readonly placed: PlacedR
   if (wanting >= 0) return wanting
   const ceded = slot.placed.cedeTo(slot)
   if (ceded >= 0) return ceded
-  // Nobody who lacks replicas can take this one: put it where it belongs, the balance pass evens that out.
+  // Nobody who lacks replicas can take this one: put it where it belongs. The balance pass
+  // evens that out, and first by sending on what has moved already, so that nothing moves twice.
   const any = assignment.findSink(partition, replica, 'any')
   return any >= 0 ? any : assignment.leastBadSink(partition, replica)
 }
@@ -123,6 +124,8 @@ class PlacedReplicas {
   readonly #regions: readonly number[]
   readonly #regionOf: Int32Array
   readonly #slots = new Map<number, Slot[]>()
+  /** Those that one look passed over; they go back for the next. */
+  readonly #unsuitable: Slot[] = []
 
   constructor(assignment: Assignment, tree: TierTree) {
     this.#assignment = assignment
@@ -140,6 +143,8 @@ class PlacedReplicas {
   /** Sends one of them to a device that lacks replicas and returns the device that it left, which suits `slot`; or -1. */
   cedeTo({ partition, replica }: Slot): number {
     for (const region of this.#regions) {
+      if (!this.#assignment.hasRoom(partition, { tier: region, level: 1, except: replica }))
+        continue
       const slots = this.#slots.get(region) ?? []
       for (let unsuitable = 0; slots.length > 0 && unsuitable < UNSUITABLE_MAX; ) {
         const slot = slots.pop()!
@@ -159,8 +164,6 @@ class PlacedReplicas {
     }
     return -1
   }
-
-  readonly #unsuitable: Slot[] = []
 }
 
 interface DispersingMove {
@@ -210,20 +213,31 @@ function giveDirectly(
   options: {
     readonly giver: number
     readonly slots: SlotIndex
-    readonly only: 'moved' | 'all'
+    readonly only: Movables
   },
 ): void {
   const { giver, slots, only } = options
   for (const slot of slots.of(giver)) {
     if (assignment.excessOf(giver) <= 0 || assignment.wantedCount === 0) return
     const { partition, replica } = slots.read(slot)
-    if (!assignment.canLeave(partition, replica)) continue
-    if (only === 'moved' && !assignment.hasMoved(partition)) continue
+    if (!isMovable(assignment, { partition, replica, only })) continue
     const sink = assignment.findSink(partition, replica, 'wanting')
     if (sink < 0 || !assignment.mayMove(partition, replica, sink)) continue
     assignment.move(partition, replica, sink)
     slots.add(slot, sink)
   }
+}
+
+/** Which replicas a pass may move: those that have moved in this rebalance, or all that are allowed to. */
+type Movables = 'moved' | 'all'
+
+function isMovable(
+  assignment: Assignment,
+  slot: { readonly partition: number; readonly replica: number; readonly only: Movables },
+): boolean {
+  const { partition, replica, only } = slot
+  if (only === 'moved' && !assignment.hasMoved(partition)) return false
+  return assignment.canLeave(partition, replica)
 }
 
 function giveByChains(
@@ -232,6 +246,7 @@ function giveByChains(
     readonly givers: readonly number[]
     readonly deviceIds: readonly number[]
     readonly slots: SlotIndex
+    readonly only: Movables
   },
 ): void {
   const budget = { checks: CHAIN_CHECKS_MAX }
@@ -256,10 +271,11 @@ function findChain(
     readonly giver: number
     readonly deviceIds: readonly number[]
     readonly slots: SlotIndex
+    readonly only: Movables
     readonly budget: { checks: number }
   },
 ): ChainStep[] | null {
-  const { giver, slots, budget } = options
+  const { giver, slots, budget, only } = options
   const stepTo = new Map<number, ChainStep>()
   const unseen = new Set(options.deviceIds)
   unseen.delete(giver)
@@ -267,7 +283,7 @@ function findChain(
   for (const from of queue) {
     for (const slot of slots.of(from)) {
       const { partition, replica } = slots.read(slot)
-      if (!assignment.canLeave(partition, replica)) continue
+      if (!isMovable(assignment, { partition, replica, only })) continue
       for (const to of unseen) {
         if (budget.checks-- <= 0) return null
         if (!assignment.mayMove(partition, replica, to)) continue

@@ -292,6 +292,36 @@ t.test('a new device gets its share and nothing else moves', async (t) => {
   t.ok(Math.abs(after.moved - (3 * 4096) / 49) < 1, `${after.moved} replicas moved`)
 })
 
+t.test('uneven weights round without moving data', async (t) => {
+  const devices = Array.from({ length: 60 }, (_, at) =>
+    place(1, at % 5, at % 10, at, 90 + (at % 7)),
+  )
+  const options = { partPower: 10, replicas: 3 }
+  const before = rebalance(cluster(devices, options), { seed: '1', nowS: START_S }).builder
+  const { builder, added } = addDevice(before, place(1, 1, 1, 99, 50))
+  const after = rebalance(builder, { seed: '2', nowS: START_S + 2 * HOUR_S })
+  t.equal(after.moved, partsByDevice(after.builder)[added.id]!, 'every move is to the new device')
+})
+
+t.test('replicas of a removed zone are placed without moving others twice', async (t) => {
+  // Unequal regions: a replica that region 2 loses may go to some regions only, by where its partition's others are.
+  const devices = [
+    ...Array.from({ length: 30 }, (_, at) => place(1, at % 5, at % 10, at, 100)),
+    ...Array.from({ length: 18 }, (_, at) => place(2, at % 4, at % 8, at, 100)),
+    ...Array.from({ length: 12 }, (_, at) => place(3, at % 3, at % 6, at, 100)),
+  ]
+  const options = { partPower: 12, replicas: 3 }
+  const before = rebalance(cluster(devices, options), { seed: '1', nowS: START_S }).builder
+  const gone = presentDevices(before).filter(({ region, zone }) => region === 2 && zone === 1)
+  const parts = partsByDevice(before)
+  const held = gone.reduce((sum, { id }) => sum + parts[id]!, 0)
+  const without = gone.reduce((builder, { id }) => removeDevice(builder, id), before)
+  const after = rebalance(without, { seed: '2', nowS: START_S + 2 * HOUR_S })
+  t.ok(after.moved <= held * 1.01, `${after.moved} moved, ${held} stood there`)
+  t.equal(violationsOf(after.builder), 0)
+  t.ok(farthestFromTarget(after.builder) < 1.001)
+})
+
 t.test('a removed zone moves what it held and nothing else', async (t) => {
   const before = rebalance(evenCluster([1, 5, 2, 3], { partPower: 10, replicas: 3 }), {
     seed: '1',
