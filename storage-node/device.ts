@@ -11,12 +11,14 @@ import type { Random } from '../common/random.ts'
 import type { DeviceStatus } from '../common/storage-node.ts'
 import { type DeviceFormat, formatDevice, readFormat } from './device-format.ts'
 import { BlobStore } from './engine/blob-store.ts'
-import { decodeListId, readRange } from './engine/index-flush.ts'
+import { decodeListId, loadCheckpoint, readRange } from './engine/index-flush.ts'
 import { SPACES } from './engine/keys.ts'
 import type { KeyValueOpener } from './engine/level-store.ts'
 import type { RegisterId } from './engine/memtable.ts'
 import type { Shard, ShardProblem } from './engine/shard.ts'
 import { openShard } from './engine/shard-open.ts'
+import type { ShardFace } from './shard-face.ts'
+import type { Peers } from './threads/peers.ts'
 
 export interface DeviceOptions {
   /** The name by which the ring knows it. */
@@ -30,8 +32,8 @@ export interface DeviceOptions {
   readonly segmentBytesMax?: number | undefined
   /** Shards of a device that is formatted now; a power of two. */
   readonly shards?: number | undefined
-  /** The shards that this thread owns; all by default. */
-  readonly ownShards?: readonly number[] | undefined
+  /** The other threads that share the device; absent: this thread owns all shards. */
+  readonly peers?: Peers | undefined
   /** Told once when the index turns out to be damaged: the device has to be reopened with `rebuild`. */
   readonly onIndexDamage?: (() => void) | undefined
   /** Throw the index away and make it anew from the logs. */
@@ -69,6 +71,30 @@ export class Device {
     this.blobs = new BlobStore(options)
   }
 
+  /**
+   * What must happen once before several threads open the device: it is formatted if it is empty, and an index that
+   * cannot be read or lacks batches is thrown away. Throws DeviceInUse if another process has it.
+   */
+  static async prepare(options: DeviceOptions): Promise<void> {
+    const { disk, directory, opener } = options
+    const shards = options.shards ?? DEFAULT_SHARDS
+    const format =
+      (await readFormat(disk, directory)) ?? (await formatDevice(directory, { ...options, shards }))
+    const path = `${directory}/idx`
+    const kv = await openStore(options, path)
+    let isWhole = true
+    try {
+      for (let shard = 0; shard < format.shards; shard++) {
+        if ((await loadCheckpoint(kv, shard)) === 'damaged') isWhole = false
+      }
+    } finally {
+      await kv.close()
+    }
+    if (isWhole) return
+    options.log?.warn('index-rebuild', { device: options.name, path })
+    await opener.destroy(path)
+  }
+
   /** Formats the folder if it is empty, recovers the device and returns it ready to serve. */
   static async open(options: DeviceOptions): Promise<Device> {
     const { disk, directory, opener } = options
@@ -80,6 +106,8 @@ export class Device {
     const first = await openStore(options, path)
     const device = new Device(options, format, first)
     if (await device.#openShards()) return device
+    // With several threads the whole node has to start over: see Device.prepare.
+    if (options.peers !== undefined) throw new ServiceError('IndexDamaged', `index of ${directory}`)
     await device.#closeShards({ withoutFlush: true })
     await first.close()
     options.log?.warn('index-rebuild', { device: options.name, path })
@@ -89,13 +117,14 @@ export class Device {
     throw new ServiceError('DeviceFailed', `the index of ${directory} cannot be rebuilt`)
   }
 
-  /** The shard that owns a register or a list, by the first byte of its hash. */
-  shardOf(hash: string): Shard {
-    const shard = this.#shards.get(this.shardNumberOf(hash))
-    if (shard === undefined) {
-      throw new ServiceError('WrongThread', `device ${this.name}: shard of another thread`)
-    }
-    return shard
+  /** The shard that owns a register or a list, by the first byte of its hash; perhaps another thread's. */
+  shardOf(hash: string): ShardFace {
+    const number = this.shardNumberOf(hash)
+    const own = this.#shards.get(number)
+    if (own !== undefined) return own
+    const { peers } = this.#options
+    if (peers !== undefined) return peers.foreign(this.name, number)
+    throw new ServiceError('UnknownDevice', `device ${this.name} has no shard ${number}`)
   }
 
   shardNumberOf(hash: string): number {
@@ -190,8 +219,8 @@ export class Device {
 
   async #recoverShards(): Promise<boolean> {
     const { disk, clock, log, name } = this.#options
-    const numbers =
-      this.#options.ownShards ?? Array.from({ length: this.format.shards }, (_, i) => i)
+    const all = Array.from({ length: this.format.shards }, (_, i) => i)
+    const numbers = all.filter((number) => this.#options.peers?.isOwn(number) ?? true)
     await this.refreshSpace()
     for (const number of numbers) {
       const opened = await openShard({

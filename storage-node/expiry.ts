@@ -15,7 +15,8 @@ export async function findExpired(
   const sorted = [...due.values()].sort((a, b) => a.deleteAt - b.deleteAt).slice(0, options.limit)
   const items: ExpiredItem[] = []
   for (const { id, deleteAt } of sorted) {
-    const info = await registerItem(device.shardOf(id.hash), id)
+    const shard = device.shards.get(device.shardNumberOf(id.hash))
+    const info = shard === undefined ? null : await registerItem(shard, id)
     if (info !== null) items.push({ name: info.name, policy: id.policy, deleteAt })
   }
   return items

@@ -27,13 +27,12 @@ import { blobMeta } from './blob-meta.ts'
 import { Device } from './device.ts'
 import type { BlobWriter } from './engine/blob-store.ts'
 import { NO_BLOB } from './engine/entry.ts'
-import { byteText } from './engine/keys.ts'
 import { type KeyValueOpener, levelOpener } from './engine/level-store.ts'
-import type { ListId } from './engine/memtable.ts'
-import { registerIdOf } from './engine/register.ts'
 import { findExpired } from './expiry.ts'
 import { listItem, registerItem } from './local-items.ts'
 import { Maintenance } from './maintenance.ts'
+import type { ShardFace } from './shard-face.ts'
+import type { Peers } from './threads/peers.ts'
 
 export interface LocalNodeOptions {
   readonly devices: readonly { readonly name: string; readonly path: string }[]
@@ -43,8 +42,10 @@ export interface LocalNodeOptions {
   readonly segmentBytes?: number
   /** Log shards of devices that are formatted now. */
   readonly shards?: number
-  /** Of devices with several owners, the shards of this thread. */
-  readonly ownShards?: readonly number[]
+  /** The other threads that share the devices; absent: this thread owns all shards. */
+  readonly peers?: Peers
+  /** With peers: told that the index of a device is damaged, so that all threads start over with a new one. */
+  readonly onIndexDamage?: (device: string) => void
   readonly disk?: Disk
   readonly opener?: KeyValueOpener
   /** Compaction and scrubbing in the background; on by default. */
@@ -54,6 +55,7 @@ export interface LocalNodeOptions {
 /** Opens all devices; throws a ServiceError that says which one cannot be used and why. */
 export async function openLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
   const node = new LocalNode(options)
+  options.peers?.serve((device, shard) => node.ownShard(device, shard))
   try {
     for (const { name } of options.devices) await node.openDevice(name)
   } catch (error) {
@@ -79,7 +81,7 @@ export class LocalNode implements StorageNode {
 
   /** Recovers the device; nothing of it is served before. */
   async openDevice(name: string, options: { readonly rebuild?: boolean } = {}): Promise<void> {
-    const { disk, opener, clock, random, log, segmentBytes, shards, ownShards } = this.#options
+    const { disk, opener, clock, random, log, segmentBytes, shards, peers } = this.#options
     const path = this.#options.devices.find((device) => device.name === name)?.path
     if (path === undefined) throw unknownDevice(name)
     const device = await Device.open({
@@ -92,12 +94,19 @@ export class LocalNode implements StorageNode {
       log,
       segmentBytesMax: segmentBytes,
       shards,
-      ownShards,
+      peers,
       rebuild: options.rebuild,
       onIndexDamage: () => this.#rebuild(name),
     })
     this.#devices.set(name, device)
     if (this.#options.maintenance !== false) this.#maintain(device)
+  }
+
+  /** A shard of this thread, for calls from the others. */
+  ownShard(name: string, number: number): ShardFace {
+    const shard = this.#device(name).shards.get(number)
+    if (shard !== undefined) return shard
+    throw new ServiceError('WrongThread', `shard ${number} of ${name} is not here`, { status: 500 })
   }
 
   #maintain(device: Device): void {
@@ -111,6 +120,10 @@ export class LocalNode implements StorageNode {
 
   /** The device goes offline, gets a new index from its logs, and comes back. */
   #rebuild(name: string): void {
+    if (this.#options.peers !== undefined) {
+      this.#options.onIndexDamage?.(name)
+      return
+    }
     const device = this.#devices.get(name)
     if (device === undefined || this.#rebuilding.has(name)) return
     this.#options.log?.warn('index-rebuild', { device: name })
@@ -196,12 +209,10 @@ export class LocalNode implements StorageNode {
     if (device === undefined) return
     if (confirmation.kind === 'row') {
       const { list, name, ballot } = confirmation
-      const { hash, placement } = list
-      const id: ListId = { hash, placement, name: list.name }
-      device.shardOf(hash).index.confirmRow(id, byteText(name), ballot)
+      device.shardOf(list.hash).confirmRow(list, name, ballot)
     } else {
       const { item, ballot } = confirmation
-      device.shardOf(item.hash).index.confirmEntry(registerIdOf(item), ballot)
+      device.shardOf(item.hash).confirmItem(item, ballot)
     }
   }
 

@@ -113,8 +113,9 @@ async function scrubBlob(
   try {
     const { dataBytes, meta } = await device.blobs.inspect(blobId)
     const { id, writtenMs } = ownerOf(meta)
-    if (device.shards.get(device.shardNumberOf(id.hash)) === undefined) return
-    if (device.shardOf(id.hash).index.entry(id)?.blobId !== blobId) {
+    const shard = device.shards.get(device.shardNumberOf(id.hash))
+    if (shard === undefined) return // Another thread scrubs it.
+    if (shard.index.entry(id)?.blobId !== blobId) {
       if (await quarantineOrphan(device, blobId, options.clock.nowMs() - writtenMs)) {
         report.orphansQuarantined++
       }

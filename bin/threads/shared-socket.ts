@@ -25,6 +25,7 @@ export class SharedSocket {
   readonly #echo: ChildProcess
   // Kept, because a collected handle would close the descriptor that a thread uses.
   readonly #copies: BoundHandle[] = []
+  #last: Promise<number> = Promise.resolve(0)
 
   private constructor(bound: BoundHandle, echo: ChildProcess) {
     this.#bound = bound
@@ -42,8 +43,13 @@ export class SharedSocket {
     return new SharedSocket(bound, echo)
   }
 
-  /** A new descriptor of the same socket. */
-  async duplicate(): Promise<number> {
+  /** A new descriptor of the same socket. One at a time: answers carry no name. */
+  duplicate(): Promise<number> {
+    this.#last = this.#last.then(() => this.#copy())
+    return this.#last
+  }
+
+  async #copy(): Promise<number> {
     const copy = await new Promise<BoundHandle>((resolve, reject) => {
       const fail = () =>
         reject(new ServiceError('NoSocket', 'the listening socket could not be duplicated'))
@@ -60,9 +66,15 @@ export class SharedSocket {
     return copy.fd
   }
 
-  close(): void {
-    this.#echo.disconnect()
+  /** Gives the port back, once the threads have closed theirs. */
+  async close(): Promise<void> {
     this.#bound.close()
+    if (this.#echo.exitCode !== null) return
+    // The child holds copies, too: the port is free when it is gone.
+    const gone = new Promise<void>((resolve) => this.#echo.once('exit', () => resolve()))
+    this.#echo.ref()
+    this.#echo.disconnect()
+    await gone
   }
 }
 

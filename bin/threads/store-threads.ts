@@ -103,7 +103,7 @@ export class StoreThreads implements Door {
     // First all doors: a request that is being answered may need the shards of any thread.
     await this.#tellAll({ kind: 'close-door' }, 'door-closed')
     await this.#tellAll({ kind: 'close' }, 'closed')
-    this.#socket?.close()
+    await this.#socket?.close()
   }
 
   async #prepareDevices(): Promise<void> {
@@ -130,7 +130,7 @@ export class StoreThreads implements Door {
     const listenFd = await this.#socket!.duplicate()
     const data: ThreadData = { index, count, listenFd, store, logs }
     const thread: Thread = {
-      worker: new Worker(workerFile(), { workerData: data }),
+      worker: startWorker(data),
       waiting: new Map(),
       isEnding: false,
     }
@@ -284,7 +284,16 @@ function connect(
   other.thread.worker.postMessage(toOther, [port2])
 }
 
-function workerFile(): URL {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  return new URL(`./store-worker.${extension}`, import.meta.url)
+/** From sources (tests, development) the thread needs the loader of TypeScript first, which threads do not inherit. */
+function startWorker(data: ThreadData): Worker {
+  if (!import.meta.url.endsWith('.ts')) {
+    return new Worker(new URL('./store-worker.js', import.meta.url), { workerData: data })
+  }
+  const file = new URL('./store-worker.ts', import.meta.url).href
+  const loader = import.meta.resolve('tsx/esm/api')
+  const code = `import(${JSON.stringify(loader)}).then(({ register }) => {
+    register()
+    return import(${JSON.stringify(file)})
+  })`
+  return new Worker(code, { eval: true, execArgv: [], workerData: data })
 }

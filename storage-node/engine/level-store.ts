@@ -16,6 +16,9 @@ export interface KeyValueOpener {
   destroy(path: string): Promise<void>
 }
 
+/** What one call of an iterator may hold in memory; a page of 1,000 rows is about 170 KB. */
+const ITERATOR_BYTES_MAX = 512 * 1024
+
 type Database = Level<Uint8Array, Uint8Array>
 
 /** LevelDB, one handle shared by all threads of the process. */
@@ -69,7 +72,9 @@ class LevelStore implements KeyValue {
   }
 
   iterate(range: KeyRange): KeyValueIterator {
-    return new LevelIterator(this.#db.iterator(range))
+    // By default an iterator gives no more than 16 KiB at once: a tenth of a page of a listing.
+    const options = { ...range, highWaterMarkBytes: ITERATOR_BYTES_MAX }
+    return new LevelIterator(this.#db.iterator(options))
   }
 
   close(): Promise<void> {

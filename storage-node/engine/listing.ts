@@ -19,12 +19,17 @@ export interface ListSources {
   readonly damaged: (what: string) => never
 }
 
-const KV_PAGE_MAX = 1000
+/** Rows that the store below is asked for at once: a page of a listing and its marker. */
+const KV_PAGE_MAX = 1001
+/** At first in a listing with folders, and as long as pages are mostly jumped over. */
+const KV_PAGE_MIN = 16
+/** A page of which this share was wanted is followed by one twice as long. */
+const WANTED_SHARE = 0.25
 
 /** The entries of the page, in order. */
 export async function listPage(sources: ListSources, query: ListQuery): Promise<ListEntry[]> {
   const plan = planOf(query)
-  const cursor = new MergeCursor(sources, plan, Math.min(query.limit + 1, KV_PAGE_MAX))
+  const cursor = new MergeCursor(sources, plan, query.limit)
   const entries: ListEntry[] = []
   try {
     let at: Position | null = plan.start
@@ -46,7 +51,8 @@ interface Plan {
   readonly isWanted: (name: string) => boolean
   readonly prefix: string
   readonly delimiter: string
-  readonly marker: string
+  /** A rolled-up name that is the lower bound itself was shown on the page before. */
+  readonly folderSeen: string
   readonly reverse: boolean
   /** Deeper names are left out instead of rolled up. */
   readonly isPath: boolean
@@ -59,8 +65,8 @@ interface Position {
 
 function planOf(query: ListQuery): Plan {
   const isPath = query.path !== undefined
-  const folder = (query.path ?? '').replace(/\/+$/, '')
-  const pathPrefix = folder === '' ? '' : `${folder}/`
+  const path = query.path ?? ''
+  const pathPrefix = path === '' ? '' : `${path.replace(/\/+$/, '')}/`
   const prefix = byteText(isPath ? pathPrefix : (query.prefix ?? ''))
   const delimiter = isPath ? '/' : byteText(query.delimiter ?? '')
   const marker = byteText(query.marker ?? '')
@@ -74,7 +80,7 @@ function planOf(query: ListQuery): Plan {
     isWanted: (name) => name.startsWith(prefix) && behind(name),
     prefix,
     delimiter,
-    marker,
+    folderSeen: reverse ? endMarker : marker,
     reverse,
     isPath,
   }
@@ -100,20 +106,19 @@ function reverseStart(marker: string, prefix: string): Position {
 function takeRow(row: StoredRow, plan: Plan, entries: ListEntry[]): Position | null {
   const name = byteText(row.name)
   if (!plan.isWanted(name)) return null
-  const { delimiter, prefix, marker, reverse } = plan
+  const { delimiter, prefix, reverse } = plan
   const cut = delimiter === '' ? -1 : name.indexOf(delimiter, prefix.length)
-  if (cut < 0) {
-    entries.push(row)
+  const folder = cut < 0 ? '' : name.slice(0, cut + delimiter.length)
+  if (cut < 0 || (plan.isPath && name === folder)) {
+    // With `path` the folder's own marker object stands for the folder, not for something in it.
+    const isFolderItself = plan.isPath && name === prefix
+    if (!isFolderItself) entries.push(row)
     return { name, exclusive: true }
   }
-  const folder = name.slice(0, cut + delimiter.length)
-  if (plan.isPath) {
-    if (name === folder) entries.push(row)
-    if (name === folder && !reverse) return { name, exclusive: true }
-  } else if (folder !== marker) {
-    entries.push({ subdir: fromByteText(folder) })
-  }
-  return reverse ? { name: folder, exclusive: true } : { name: successor(folder), exclusive: false }
+  if (!plan.isPath && folder !== plan.folderSeen) entries.push({ subdir: fromByteText(folder) })
+  if (!reverse) return { name: successor(folder), exclusive: false }
+  // With `path` the folder's marker object, the last of the folder on the way back, is still to be shown.
+  return { name: folder, exclusive: !plan.isPath }
 }
 
 /** The first text behind all that begin with `folder`. */
@@ -127,10 +132,10 @@ class MergeCursor {
   readonly #reverse: boolean
   readonly #kv: KvCursor
 
-  constructor(sources: ListSources, plan: Plan, pageRows: number) {
+  constructor(sources: ListSources, plan: Plan, limit: number) {
     this.#sources = sources
     this.#reverse = plan.reverse
-    this.#kv = new KvCursor(sources, { reverse: plan.reverse, pageRows })
+    this.#kv = new KvCursor(sources, { ...plan, limit })
   }
 
   /** The first live row at the position or beyond, or null. */
@@ -167,25 +172,37 @@ class MergeCursor {
   }
 }
 
-/** Walks the live rows of the store below, a page at a time; seeks when asked to jump. */
+/**
+ * Walks the live rows of the store below, a page at a time; seeks when asked to jump. Pages are small where most rows
+ * are jumped over, as in large folders that are rolled up, and grow where they are wanted.
+ */
 class KvCursor {
   readonly #iterator: KeyValueIterator
   readonly #sources: ListSources
   readonly #reverse: boolean
-  readonly #pageRows: number
+  readonly #pageRowsMax: number
+  #pageRows: number
   #page: readonly (readonly [string, Uint8Array])[] = []
   #index = 0
+  /** How many rows of the page were wanted, and which was the last. */
+  #wanted = 0
+  #wantedIndex = -1
   #isFirst = true
   #isDone = false
 
   constructor(
     sources: ListSources,
-    options: { readonly reverse: boolean; readonly pageRows: number },
+    options: {
+      readonly reverse: boolean
+      readonly delimiter: string
+      readonly limit: number
+    },
   ) {
     const all = listKey(SPACES.row, sources.listHash)
     this.#sources = sources
     this.#reverse = options.reverse
-    this.#pageRows = Math.max(1, options.pageRows)
+    this.#pageRowsMax = Math.min(options.limit + 1, KV_PAGE_MAX)
+    this.#pageRows = this.#rowsOf(options.delimiter === '' ? KV_PAGE_MAX : KV_PAGE_MIN)
     this.#iterator = sources.kv.iterate({
       gte: all,
       lt: afterPrefix(all),
@@ -199,10 +216,16 @@ class KvCursor {
       while (this.#index < this.#page.length && this.#isBefore(this.#page[this.#index]![0], at)) {
         this.#index++
       }
-      if (this.#index < this.#page.length) return this.#page[this.#index]
+      if (this.#index < this.#page.length) return this.#want()
       if (this.#isDone) return undefined
       await this.#load(at)
     }
+  }
+
+  #want(): readonly [string, Uint8Array] | undefined {
+    if (this.#index !== this.#wantedIndex) this.#wanted++
+    this.#wantedIndex = this.#index
+    return this.#page[this.#index]
   }
 
   /** The row that `first` found last. */
@@ -221,11 +244,21 @@ class KvCursor {
     if (this.#isFirst || (last !== undefined && last !== at.name && this.#isBefore(last, at))) {
       this.#iterator.seek(listKey(SPACES.row, this.#sources.listHash, at.name))
     }
+    if (!this.#isFirst) {
+      const isWanted = this.#wanted >= this.#page.length * WANTED_SHARE
+      this.#pageRows = this.#rowsOf(isWanted ? this.#pageRows * 2 : KV_PAGE_MIN)
+    }
     this.#isFirst = false
     const page = await this.#iterator.next(this.#pageRows)
     this.#isDone = page.length === 0
     this.#page = page.map(([key, value]) => [nameOf(key), value] as const)
     this.#index = 0
+    this.#wanted = 0
+    this.#wantedIndex = -1
+  }
+
+  #rowsOf(wanted: number): number {
+    return Math.min(wanted, this.#pageRowsMax)
   }
 
   #isBefore(name: string, at: Position): boolean {

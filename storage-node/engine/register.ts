@@ -169,7 +169,8 @@ export function isLive(entry: Entry | null, nowSeconds: number): boolean {
 /** Whether the condition can be judged by whether an item exists, without reading it. */
 export function needsOnlyExistence(condition: Condition): boolean {
   const { ifMatch, ifNoneMatch, ifModifiedSince, ifUnmodifiedSince, ifDeleteAt } = condition
-  if (ifModifiedSince ?? ifUnmodifiedSince ?? ifDeleteAt) return false
+  // Compared with undefined: second 0 is a condition too.
+  if ((ifModifiedSince ?? ifUnmodifiedSince ?? ifDeleteAt) !== undefined) return false
   return isStar(ifMatch) && isStar(ifNoneMatch)
 }
 

@@ -470,6 +470,16 @@ export class Shard {
     })
   }
 
+  /** The row is known to hold at its quorum. */
+  confirmRow(list: ItemKey, name: string, ballot: Stamp): void {
+    this.#index.confirmRow(listIdOf(list), byteText(name), ballot)
+  }
+
+  /** The register's row is known to hold at its quorum. */
+  confirmItem(item: ItemKey, ballot: Stamp): void {
+    this.#index.confirmEntry(registerIdOf(item), ballot)
+  }
+
   /** A page of a listing; null if the account or container is not there. */
   async list(list: ItemKey, query: ListQuery): Promise<ListPage | null> {
     const read = await this.read(list, { body: false })

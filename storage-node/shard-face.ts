@@ -1,0 +1,28 @@
+import type { ItemKey } from '../common/item.ts'
+import type { Stamp } from '../common/stamp.ts'
+import type {
+  ItemWrite,
+  ListPage,
+  ListQuery,
+  ListRow,
+  RowOutcome,
+  WriteOutcome,
+} from '../common/storage-node.ts'
+import type { BodyPlace } from './engine/register.ts'
+import type { ShardRead } from './engine/shard.ts'
+
+/** What a node asks of a shard, in this thread (engine/shard.ts) or another (threads/foreign-shard.ts). */
+export interface ShardFace {
+  write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome>
+  /** The current record, tombstones included; null if nothing is known. */
+  read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null>
+  putRow(list: ItemKey, row: ListRow): Promise<RowOutcome>
+  list(list: ItemKey, query: ListQuery): Promise<ListPage | null>
+  confirmRow(list: ItemKey, name: string, ballot: Stamp): void
+  confirmItem(item: ItemKey, ballot: Stamp): void
+}
+
+/** The calls of a ShardFace that are answered. */
+export type ShardCall = 'write' | 'read' | 'putRow' | 'list'
+/** Those that are not. */
+export type ShardNote = 'confirmRow' | 'confirmItem'

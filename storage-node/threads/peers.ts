@@ -1,0 +1,48 @@
+import type { MessagePort } from 'node:worker_threads'
+import { ServiceError } from '../../common/errors.ts'
+import type { ShardFace } from '../shard-face.ts'
+import { Peer } from './peer.ts'
+
+/** The threads of a node: shard n of every device belongs to thread n modulo their number. */
+export class Peers {
+  /** This thread. */
+  readonly index: number
+  readonly count: number
+  readonly #peers = new Map<number, Peer>()
+  #ownShard: (device: string, shard: number) => ShardFace = (device) => {
+    throw new ServiceError('DeviceOffline', `device ${device} is not open yet`, { status: 503 })
+  }
+
+  constructor(options: { readonly index: number; readonly count: number }) {
+    this.index = options.index
+    this.count = options.count
+  }
+
+  isOwn(shard: number): boolean {
+    return shard % this.count === this.index
+  }
+
+  /** Says how to reach the shards of this thread, once they are open. */
+  serve(ownShard: (device: string, shard: number) => ShardFace): void {
+    this.#ownShard = ownShard
+  }
+
+  /** A (new) thread can be reached through the port. */
+  connect(index: number, port: MessagePort): void {
+    this.#peers.get(index)?.leave()
+    const ownShard = (device: string, shard: number) => this.#ownShard(device, shard)
+    this.#peers.set(index, new Peer({ port, ownShard }))
+  }
+
+  /** A shard of another thread. */
+  foreign(device: string, shard: number): ShardFace {
+    const peer = this.#peers.get(shard % this.count)
+    if (peer !== undefined) return peer.shard(device, shard)
+    const message = 'the thread of this shard is not up yet'
+    throw new ServiceError('DeviceOffline', message, { status: 503, retryAfterSeconds: 1 })
+  }
+
+  close(): void {
+    for (const peer of this.#peers.values()) peer.leave()
+  }
+}
