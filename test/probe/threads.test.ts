@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { Agent, type Dispatcher, request } from 'undici'
 import { readCredentials } from '../../bin/data-folder.ts'
 import type { StoreThreads } from '../../bin/threads/store-threads.ts'
@@ -10,13 +10,11 @@ import { startUp } from '../../bin/up.ts'
 import { systemClock as clock } from '../../common/clock.ts'
 import { systemRandom as random } from '../../common/random.ts'
 
-type TapTest = Parameters<Parameters<typeof t.test>[0]>[0] & typeof t
-
 const log = { info: () => {}, warn: () => {}, error: (...all: unknown[]) => console.error(...all) }
 const PORT_OFFSET = 21_000 + (process.pid % 2000)
 
 /** A store on two threads in a folder that goes with the test. */
-async function start(t: TapTest) {
+async function start(t: Test) {
   const data = mkdtempSync(join(tmpdir(), 'swiftlet-threads-'))
   const running = await startUp(
     {
