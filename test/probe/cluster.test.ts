@@ -135,8 +135,8 @@ t.test(
       const [object, tombstone, blob] = await Promise.all(
         [name, dead, big].map((each) => handoff.read('d', objectKey(each), { head: true })),
       )
-      const isThere = object?.info.bytes === 3 && tombstone?.info.deleted && blob !== null
-      return isThere && backend.counters.handoffCopies >= 3
+      const isThere = object?.info.bytes === 3 && tombstone?.info.deleted === true
+      return isThere && blob !== null && backend.counters.handoffCopies >= 3
     })
 
     await cluster.start(1)
