@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { siblingPath } from './sibling.ts'
+import { fileURLToPath } from 'node:url'
 
 /** Where the object store listens with `--port-offset 0`. */
 const DEFAULT_PORT = 8080
@@ -42,7 +42,7 @@ export async function startStore(options: StoreOptions): Promise<StoreProcess> {
   const startMs = performance.now()
   const child = spawn(process.execPath, upArguments(options), {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, UV_THREADPOOL_SIZE: '16', ...options.env },
+    env: { ...cleanEnvironment(), UV_THREADPOOL_SIZE: '16', ...options.env },
   })
   const exited = once(child, 'exit')
   const output = collectOutput(child)
@@ -91,8 +91,9 @@ export async function storeCredentials(dataFolder: string): Promise<StoreCredent
 export async function checkDevice(
   folder: string,
 ): Promise<{ readonly code: number; readonly text: string }> {
-  const child = spawn(process.execPath, [...runtime(), 'check', folder], {
+  const child = spawn(process.execPath, [...command(), 'check', folder], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: cleanEnvironment(),
   })
   const output = collectOutput(child)
   const [code] = (await once(child, 'exit')) as [number | null]
@@ -115,17 +116,25 @@ function upArguments(options: StoreOptions): string[] {
   const disks = (options.disks ?? []).flatMap((disk) => ['--disk', disk])
   const offset = String(options.port - DEFAULT_PORT)
   return [
-    ...runtime(),
+    ...command(),
     ...['up', '--data', options.dataFolder, '--port-offset', offset],
     ...disks,
     ...(options.extraArguments ?? []),
   ]
 }
 
-/** The command itself, without the bootstrap that installs and builds. */
-function runtime(): string[] {
-  const main = siblingPath(import.meta.url, '../bin/main')
-  return main.endsWith('.ts') ? ['--import=tsx', main] : ['--enable-source-maps', main]
+/** The command: from source by its bootstrap, which builds dist/ if a source has changed. */
+function command(): string[] {
+  const fromSource = import.meta.url.endsWith('.ts')
+  return [
+    fileURLToPath(new URL(fromSource ? '../bin/swiftlet.cjs' : '../bin/main.js', import.meta.url)),
+  ]
+}
+
+/** Without what a test runner puts into its children. */
+function cleanEnvironment(): NodeJS.ProcessEnv {
+  const { NODE_OPTIONS: _options, ...env } = process.env
+  return env
 }
 
 function collectOutput(child: ChildProcess): { text: () => string } {

@@ -115,6 +115,21 @@ ssize_t pwrite64(int fd, const void *buffer, size_t count, off64_t offset) {
 }
 ssize_t pwrite(int fd, const void *buffer, size_t count, off_t offset) { return pwrite64(fd, buffer, count, offset); }
 
+/* LevelDB writes its files through stdio. */
+typedef size_t (*fwrite_call)(const void *, size_t, size_t, FILE *);
+size_t (fwrite_unlocked)(const void *buffer, size_t size, size_t count, FILE *file) {
+  NEXT("fwrite_unlocked", fwrite_call);
+  if (struck(fileno(file), CALL_WRITE)) return errno ? 0 : count;
+  return next(buffer, size, count, file);
+}
+
+typedef int (*fflush_call)(FILE *);
+int (fflush_unlocked)(FILE *file) {
+  NEXT("fflush_unlocked", fflush_call);
+  if (file && struck(fileno(file), CALL_WRITE)) return errno ? EOF : 0;
+  return next(file);
+}
+
 typedef ssize_t (*writev_call)(int, const struct iovec *, int);
 ssize_t writev(int fd, const struct iovec *vector, int count) {
   NEXT("writev", writev_call);
