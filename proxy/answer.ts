@@ -15,28 +15,20 @@ export type Handler = (exchange: Exchange) => Reply | Promise<Reply>
 export async function answer(exchange: Exchange, handler: Handler): Promise<void> {
   const { proxy } = exchange
   proxy.requestMetrics.inFlight++
-  let status = 500
-  try {
-    const reply = await replyOf(exchange, handler)
-    status = reply.status
-    const sending = send(exchange, reply)
-    if (sending !== undefined) await sending
-  } catch (error) {
-    proxy.log.error('answer failed', { transId: exchange.transId, error })
-    exchange.res.destroy()
-  } finally {
-    proxy.requestMetrics.inFlight--
-    finishRequest(exchange, status)
-  }
-}
-
-async function replyOf(exchange: Exchange, handler: Handler): Promise<Reply> {
   let reply: Reply
   try {
     reply = await handler(exchange)
   } catch (error) {
     reply = errorReply(exchange, error)
   }
-  if (exchange.headers.origin !== undefined) await addCorsHeaders(exchange, reply)
-  return reply
+  try {
+    if (exchange.headers.origin !== undefined) await addCorsHeaders(exchange, reply)
+    const sending = send(exchange, reply)
+    if (sending !== undefined) await sending
+  } catch (error) {
+    proxy.log.error('answer failed', { transId: exchange.transId, error })
+    exchange.res.destroy()
+  }
+  proxy.requestMetrics.inFlight--
+  finishRequest(exchange, reply.status)
 }

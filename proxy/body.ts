@@ -12,28 +12,24 @@ export function receiveWhole(exchange: Exchange, bytes: number): Promise<Buffer>
   return new Promise((resolve, reject) => {
     let first: Buffer | null = null
     let rest: Buffer[] | null = null
-    const onData = (chunk: Buffer) => {
+    const fail = (error: Error) => {
+      exchange.failBody = null
+      reject(error)
+    }
+    exchange.failBody = fail
+    req.on('data', (chunk: Buffer) => {
       exchange.bytesIn += chunk.length
       if (first === null) first = chunk
       else if (rest === null) rest = [first, chunk]
       else rest.push(chunk)
-    }
-    const detach = () => {
+    })
+    req.on('end', () => {
       exchange.failBody = null
-      req.off('data', onData).off('end', onEnd).off('close', onGone)
-    }
-    const onEnd = () => {
-      detach()
       if (exchange.bytesIn !== bytes) return reject(refusal(499))
       resolve(rest === null ? (first ?? Buffer.alloc(0)) : Buffer.concat(rest, bytes))
-    }
-    const fail = (error: Error) => {
-      detach()
-      reject(error)
-    }
-    const onGone = () => fail(refusal(499))
-    exchange.failBody = fail
-    req.on('data', onData).on('end', onEnd).on('close', onGone)
+    })
+    // Comes after 'end' as well, and is too late then: the listeners cost less left where they are than taken away.
+    req.on('close', () => fail(refusal(499)))
   })
 }
 

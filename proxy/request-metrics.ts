@@ -33,7 +33,9 @@ const METHODS = new Set(['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'COPY', 'OPTION
  * their labels at every increment, several microseconds a request.
  */
 export class RequestMetrics {
-  readonly #tallies = new Map<string, Tally>()
+  readonly #tallies: Tally[] = []
+  /** By method, then kind and status in one number: a composed text would have to be hashed anew for each request. */
+  readonly #byMethod = new Map<string, Map<number, Tally>>()
   inFlight = 0
 
   constructor(registry: Registry) {
@@ -47,7 +49,7 @@ export class RequestMetrics {
         registers: [registry],
         collect() {
           this.reset()
-          for (const tally of tallies.values()) this.inc(labelsOf(tally), value(tally))
+          for (const tally of tallies) this.inc(labelsOf(tally), value(tally))
         },
       })
     }
@@ -72,12 +74,7 @@ export class RequestMetrics {
 
   count(request: FinishedRequest): void {
     const method = METHODS.has(request.method) ? request.method : 'other'
-    const key = `${method} ${request.kind} ${request.status}`
-    let tally = this.#tallies.get(key)
-    if (tally === undefined) {
-      tally = newTally(method, request)
-      this.#tallies.set(key, tally)
-    }
+    const tally = this.#tallyOf(method, request)
     tally.requests++
     tally.bytesIn += request.bytesIn
     tally.bytesOut += request.bytesOut
@@ -87,6 +84,22 @@ export class RequestMetrics {
     }
     tally.durations[bucket]!++
     tally.durations[DURATION_BOUNDS_MS.length + 1]! += request.durationMs
+  }
+
+  #tallyOf(method: string, request: FinishedRequest): Tally {
+    let byKey = this.#byMethod.get(method)
+    if (byKey === undefined) {
+      byKey = new Map()
+      this.#byMethod.set(method, byKey)
+    }
+    const key = REQUEST_KINDS.indexOf(request.kind) * 1000 + request.status
+    let tally = byKey.get(key)
+    if (tally === undefined) {
+      tally = newTally(method, request)
+      byKey.set(key, tally)
+      this.#tallies.push(tally)
+    }
+    return tally
   }
 
   /** The shape of a prom-client histogram, filled from the tallies at each scrape. */
@@ -100,7 +113,7 @@ export class RequestMetrics {
       buckets: DURATION_BOUNDS_MS.map((bound) => bound / 1000),
       registers: [registry],
     })
-    const values = () => [...tallies.values()].flatMap((tally) => durationValues(name, tally))
+    const values = () => tallies.flatMap((tally) => durationValues(name, tally))
     const { help, type, aggregator } = histogram as unknown as HistogramFace
     const get = async () => ({ name, help, type, aggregator, values: values() })
     Object.assign(histogram, { get, getForPromString: get })

@@ -30,13 +30,10 @@ export function send(exchange: Exchange, reply: Reply): void | Promise<void> {
   res.end(typeof body === 'string' ? Buffer.from(body) : body)
 }
 
+/** The reply's headers made ready, in place: a reply is sent once. */
 function head(exchange: Exchange, reply: Reply, bytes: number): string[] {
-  const { headers } = reply
-  const out: string[] = new Array(headers.length)
-  for (let i = 0; i < headers.length; i += 2) {
-    out[i] = headers[i]!
-    out[i + 1] = toWire(headers[i + 1]!)
-  }
+  const out = reply.headers
+  for (let i = 1; i < out.length; i += 2) out[i] = toWire(out[i]!)
   out.push('Content-Length', String(bytes))
   out.push('X-Trans-Id', exchange.transId, 'X-Openstack-Request-Id', exchange.transId)
   if (exchange.proxy.closing) out.push('Connection', 'close')

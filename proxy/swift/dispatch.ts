@@ -48,23 +48,30 @@ export const SWIFT_HANDLERS = {
 type SwiftKind = keyof typeof SWIFT_HANDLERS
 
 /** Takes a request through path, verb, sign-in and handler: the whole of the Swift API. */
-export async function handleSwift(exchange: Exchange): Promise<Reply> {
-  const path = exchange.path ?? parseSwiftPath(pathOfUrl(exchange.url))
-  exchange.path = path
-  const kind = kindOf(exchange)
-  exchange.kind = kind
+export function handleSwift(exchange: Exchange): Reply | Promise<Reply> {
+  exchange.path ??= parseSwiftPath(pathOfUrl(exchange.url))
+  exchange.kind = kindOf(exchange)
   refuseUnsupported(exchange)
   const signingIn = authenticate(exchange)
-  if (signingIn !== undefined) await signingIn
+  return signingIn === undefined ? handleVerb(exchange) : signingIn.then(() => handleVerb(exchange))
+}
+
+function handleVerb(exchange: Exchange): Reply | Promise<Reply> {
   const { method } = exchange
-  if (method === 'OPTIONS') return optionsReply(exchange, methodsOf(exchange, kind))
+  const kind = kindOf(exchange)
   const handlers: Readonly<Record<string, Handler>> = SWIFT_HANDLERS[kind]
   const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined
-  if (handler === undefined || !methodsOf(exchange, kind).includes(method)) {
-    return statusReply(405, ['Allow', methodsOf(exchange, kind).join(', ')])
+  const managed = kind !== 'account' || exchange.proxy.settings.allowAccountManagement
+  if (handler === undefined || (!managed && (method === 'PUT' || method === 'DELETE'))) {
+    return otherVerb(exchange, methodsOf(kind, managed))
   }
   if (exchange.url.length > exchange.proxy.limits.requestLineBytesMax) throw refusal(414)
   return handler(exchange)
+}
+
+function otherVerb(exchange: Exchange, methods: readonly string[]): Reply | Promise<Reply> {
+  if (exchange.method === 'OPTIONS') return optionsReply(exchange, methods)
+  return statusReply(405, ['Allow', methods.join(', ')])
 }
 
 function kindOf(exchange: Exchange): SwiftKind {
@@ -73,9 +80,8 @@ function kindOf(exchange: Exchange): SwiftKind {
   return object === undefined ? 'container' : 'object'
 }
 
-/** The verbs that a resource knows here; accounts are made and deleted only where that is switched on. */
-function methodsOf(exchange: Exchange, kind: SwiftKind): string[] {
+/** The verbs that a resource knows; accounts are made and deleted only where that is switched on. */
+function methodsOf(kind: SwiftKind, managed: boolean): string[] {
   const methods = [...Object.keys(SWIFT_HANDLERS[kind]), 'OPTIONS']
-  if (kind !== 'account' || exchange.proxy.settings.allowAccountManagement) return methods
-  return methods.filter((method) => method !== 'PUT' && method !== 'DELETE')
+  return managed ? methods : methods.filter((method) => method !== 'PUT' && method !== 'DELETE')
 }

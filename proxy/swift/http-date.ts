@@ -2,8 +2,17 @@ import { TICKS_PER_SECOND } from '../../common/stamp.ts'
 
 /** A stamp as Last-Modified has it: whole seconds, rounded up, so that a later condition never cuts off the change. */
 export function lastModified(ticks: number): string {
-  return new Date(Math.ceil(ticks / TICKS_PER_SECOND) * 1000).toUTCString()
+  const second = Math.ceil(ticks / TICKS_PER_SECOND)
+  if (second !== modifiedSecond) {
+    modifiedText = new Date(second * 1000).toUTCString()
+    modifiedSecond = second
+  }
+  return modifiedText
 }
+
+/** Writes of one second share the text: making it costs more than looking. */
+let modifiedSecond = -1
+let modifiedText = ''
 
 let lastSecond = -1
 let lastText = ''

@@ -19,16 +19,31 @@ export function containerOf(
 
 /**
  * Where the object of a request lives, once the caller may go there: 401 or 403 if not, and 404 without a container,
- * in this order, so that strangers learn nothing.
+ * in this order, so that strangers learn nothing. Costs no wait where the container is cached and groups suffice.
  */
-export async function accessObject(
+export function accessObject(
   exchange: Exchange,
   question: AccessQuestion,
-): Promise<ObjectPath> {
+): ObjectPath | Promise<ObjectPath> {
   const path = question.path ?? exchange.path!
-  const cached = containerOf(exchange, path)
-  const container = cached instanceof Promise ? await cached : cached
-  if (groupGrant(exchange, question) === null) await authorise(exchange, question, container)
+  const container = containerOf(exchange, path)
+  if (!(container instanceof Promise) && groupGrant(exchange, question) !== null) {
+    return objectPath(path, container)
+  }
+  return accessSlowly(exchange, question, container)
+}
+
+async function accessSlowly(
+  exchange: Exchange,
+  question: AccessQuestion,
+  asked: ItemInfo | null | Promise<ItemInfo | null>,
+): Promise<ObjectPath> {
+  const container = await asked
+  await authorise(exchange, question, container)
+  return objectPath(question.path ?? exchange.path!, container)
+}
+
+function objectPath(path: SwiftPath, container: ItemInfo | null): ObjectPath {
   if (container === null) throw refusal(404)
   return {
     account: path.account,

@@ -19,7 +19,8 @@ import {
 
 /** GET and HEAD of an object: conditions first, then ranges. */
 export async function readObject(exchange: Exchange): Promise<Reply> {
-  const place = await accessObject(exchange, { acl: 'read' })
+  const access = accessObject(exchange, { acl: 'read' })
+  const place = access instanceof Promise ? await access : access
   const read = await findObject(exchange, place, { head: exchange.method === 'HEAD' })
   if (read === null) return notFoundReply(exchange)
   const { info } = read

@@ -6,7 +6,7 @@ import t from 'tap'
 import { httpClient, rawExchange, statusesIn } from './http-client.ts'
 import { openTestStore } from './swift-store.ts'
 
-const CLIENT_TIMEOUT_MS = 400
+const CLIENT_TIMEOUT_MS = 1500
 const store = await openTestStore(t.testdir(), { clientTimeoutMs: CLIENT_TIMEOUT_MS })
 const { port } = store
 const client = httpClient(port)
@@ -185,14 +185,15 @@ t.test('a slow but steady client is not cut off', async (t) => {
   socket.on('data', (chunk) => {
     text += chunk
   })
-  socket.write(put('steady', 'Content-Length: 6\r\n\r\n'))
-  for (const letter of 'steady') {
-    await new Promise((resolve) => setTimeout(resolve, CLIENT_TIMEOUT_MS / 2))
+  socket.write(put('steady', 'Content-Length: 8\r\n\r\n'))
+  // Eight letters take longer than the timeout, each of them a fifth of it.
+  for (const letter of 'steadily') {
+    await new Promise((resolve) => setTimeout(resolve, CLIENT_TIMEOUT_MS / 5))
     socket.write(letter)
   }
   await until(() => text.includes(' 201 '), 'a 201')
   socket.destroy()
-  t.equal((await call('GET', '/v1/AUTH_test/c/steady', { headers })).body, 'steady')
+  t.equal((await call('GET', '/v1/AUTH_test/c/steady', { headers })).body, 'steadily')
 })
 
 const BIG_BYTES = 40 << 20
