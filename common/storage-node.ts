@@ -199,8 +199,7 @@ export interface DeviceStatus {
   readonly reason: string
   readonly bytesTotal: number
   readonly bytesFree: number
-  readonly items: number
-  readonly rows: number
+  /** Segment files of the log. */
   readonly segments: number
   readonly damage: readonly string[]
 }

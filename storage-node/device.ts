@@ -184,10 +184,8 @@ export class Device {
     const failing = [...this.#shards.values()].some(({ log }) => log.failure !== null)
     const isFull = bytesFree < this.reserveBytes
     let segments = 0
-    let items = 0
     for (const shard of this.#shards.values()) {
       segments += shard.segmentIds.size
-      items += shard.index.active.entries.size
     }
     return {
       device: this.name,
@@ -195,8 +193,6 @@ export class Device {
       reason: failing ? this.#failure : isFull ? 'free space is at the reserve' : '',
       bytesTotal,
       bytesFree,
-      items,
-      rows: 0,
       segments,
       damage: [...this.#damage],
     }
