@@ -222,7 +222,7 @@ const CASES: readonly Case[] = [
     what: 'an empty path is the top',
     names: PHOTOS,
     query: { path: '' },
-    entries: ['a', 'photos0', 'z'],
+    entries: ['a', 'photos/', 'photos0', 'z'],
   },
   {
     what: 'the path / holds names that begin with a slash',
@@ -341,8 +341,10 @@ interface Cost {
 /** A store of live rows (names sorted, ASCII) that counts what its iterators are asked for. */
 function countingStore(names: readonly string[]): { readonly kv: KeyValue; readonly cost: Cost } {
   const cost = { nexts: 0, seeks: 0, rows: 0 }
-  const value = encodeRow(rowOf(''))
-  const keyOf = (index: number) => listKey(SPACES.row, LIST, names[index]!)
+  const entryOf = (name: string): [Uint8Array, Uint8Array] => [
+    listKey(SPACES.row, LIST, name),
+    encodeRow(rowOf(name)),
+  ]
   const iterate: KeyValue['iterate'] = ({ reverse = false }) => {
     const step = reverse ? -1 : 1
     let at = reverse ? names.length - 1 : 0
@@ -350,7 +352,7 @@ function countingStore(names: readonly string[]): { readonly kv: KeyValue; reado
       async next(count) {
         const page: [Uint8Array, Uint8Array][] = []
         for (; page.length < count && at >= 0 && at < names.length; at += step) {
-          page.push([keyOf(at), value])
+          page.push(entryOf(names[at]!))
         }
         cost.nexts++
         cost.rows += page.length
