@@ -1,9 +1,10 @@
 import { tmpdir } from 'node:os'
 import { Command } from 'commander'
+import { runEngineBench } from './engine/engine-bench.ts'
 import { type BenchRow, runHttpBench } from './http-bench.ts'
 import { describeMachine } from './machine.ts'
 import { missingDebianSwift } from './peers/debian-swift.ts'
-import { rowText, writeReport } from './report.ts'
+import { rowText, stepText, writeJson, writeReport } from './report.ts'
 import { allScenarios } from './scenario.ts'
 
 interface HttpFlags {
@@ -18,10 +19,18 @@ interface HttpFlags {
   readonly peer?: boolean
 }
 
-/** `swiftlet bench`: the store beside the limit program. */
+/** `swiftlet bench`: over HTTP by default, or `swiftlet bench engine`. */
 export function benchCommand(): Command {
   return new Command('bench')
-    .description('measure PUT and GET beside bare node:http with group commit, on this machine')
+    .description('measure the store on this machine')
+    .addCommand(httpCommand(), { isDefault: true })
+    .addCommand(engineCommand())
+}
+
+/** The store beside the limit program. */
+function httpCommand(): Command {
+  return new Command('http')
+    .description('measure PUT and GET beside bare node:http with group commit')
     .option('--folder <dir>', 'where data goes: a folder on a real disk', tmpdir())
     .option('--out <dir>', 'where http.json and http.svg go', 'bench/results')
     .option('--replicas <list>', 'replica counts, each with as many disks', '1,3')
@@ -32,6 +41,38 @@ export function benchCommand(): Command {
     .option('--up <arguments>', 'more arguments for swiftlet up')
     .option('--peer', 'Debian’s Swift beside, if its packages are installed')
     .action((flags: HttpFlags) => benchHttp(flags))
+}
+
+/** One device without HTTP. */
+function engineCommand(): Command {
+  return new Command('engine')
+    .description('fill a device and measure its index, memory, starts and listings')
+    .option('--folder <dir>', 'where data goes: a folder on a real disk', tmpdir())
+    .option('--out <dir>', 'where engine.json goes', 'bench/results')
+    .option('--objects <n>', 'objects in one container', '1000000')
+    .option('--body-bytes <n>', 'length of each', '100')
+    .action((flags: EngineFlags) => benchEngine(flags))
+}
+
+interface EngineFlags {
+  readonly folder: string
+  readonly out: string
+  readonly objects: string
+  readonly bodyBytes: string
+}
+
+async function benchEngine(flags: EngineFlags): Promise<void> {
+  const machine = describeMachine(flags.folder)
+  const startedAt = new Date().toISOString()
+  const [objects, bodyBytes] = [Number(flags.objects), Number(flags.bodyBytes)]
+  const steps = await runEngineBench({
+    folder: flags.folder,
+    objects,
+    bodyBytes,
+    onStep: (name, result) => console.log(stepText(name, result)),
+  })
+  await writeJson(flags.out, 'engine.json', { startedAt, machine, objects, bodyBytes, steps })
+  console.log(`written to ${flags.out}`)
 }
 
 async function benchHttp(flags: HttpFlags): Promise<void> {

@@ -15,9 +15,22 @@ export interface BenchReport {
 
 /** Writes `http.json` and `http.svg`. */
 export async function writeReport(folder: string, report: BenchReport): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, 'http.json'), `${JSON.stringify(report, rounded, 2)}\n`)
+  await writeJson(folder, 'http.json', report)
   await writeFile(join(folder, 'http.svg'), drawChart(report))
+}
+
+/** Figures with five digits. */
+export async function writeJson(folder: string, name: string, content: unknown): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, name), `${JSON.stringify(content, rounded, 2)}\n`)
+}
+
+/** A step of the engine's benchmark on the terminal. */
+export function stepText(name: string, result: Readonly<Record<string, number>>): string {
+  const figures = Object.entries(result).map(
+    ([label, value]) => `  ${label} ${Number(value.toPrecision(4))}`,
+  )
+  return [name, ...figures].join('\n')
 }
 
 /** One line of the table on the terminal. */
