@@ -10,6 +10,7 @@ import {
   type PeerName,
   type Side,
   type SideName,
+  shardCount,
   startLimit,
   startSwiftlet,
 } from './side.ts'
@@ -22,6 +23,8 @@ export interface HttpBenchOptions {
   /** Measured runs of each scenario and side. */
   readonly rounds: number
   readonly secondsPerRun: number
+  /** Threads of Swiftlet, processes of the limit program. */
+  readonly threads: number
   /** More arguments of `swiftlet up`. */
   readonly extraArguments?: readonly string[]
   readonly peers?: readonly PeerName[]
@@ -49,8 +52,9 @@ export async function runHttpBench(options: HttpBenchOptions): Promise<BenchRow[
     const store = await startSwiftlet({ ...options, folder: join(folder, 'swiftlet') })
     closing.push(() => store.stop())
     const limit = await startLimit({
+      ...options,
       folder: join(folder, 'limit'),
-      replicas: options.replicas,
+      logs: await shardCount(join(folder, 'swiftlet')),
       headers: store.headers,
       pathLike: store.pathPrefix,
     })

@@ -1,4 +1,4 @@
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { Command } from 'commander'
 import { runEngineBench } from './engine/engine-bench.ts'
 import { type BenchRow, runHttpBench } from './http-bench.ts'
@@ -15,6 +15,7 @@ interface HttpFlags {
   readonly seconds: string
   readonly only?: string
   readonly quick?: boolean
+  readonly threads: string
   readonly up?: string
   readonly peer?: boolean
 }
@@ -38,6 +39,11 @@ function httpCommand(): Command {
     .option('--seconds <n>', 'length of a run', '2')
     .option('--only <text>', 'scenarios whose id matches, such as 4k-c64')
     .option('--quick', 'one round of 0.5 s, 1 replica: to see that it works, not to quote')
+    .option(
+      '--threads <n>',
+      'threads of the store, processes of the limit program',
+      String(availableParallelism()),
+    )
     .option('--up <arguments>', 'more arguments for swiftlet up')
     .option('--peer', 'Debian’s Swift beside, if its packages are installed')
     .action((flags: HttpFlags) => benchHttp(flags))
@@ -94,6 +100,7 @@ async function benchHttp(flags: HttpFlags): Promise<void> {
       folder: flags.folder,
       scenarios: allScenarios().filter(({ id }) => only.test(id)),
       replicas,
+      threads: Number(flags.threads),
       rounds,
       secondsPerRun,
       peers: flags.peer && !missingPeer ? ['debian-swift'] : [],
@@ -102,6 +109,13 @@ async function benchHttp(flags: HttpFlags): Promise<void> {
     })
     rows.push(...measured)
   }
-  await writeReport(flags.out, { startedAt, machine, rounds, secondsPerRun, rows })
+  await writeReport(flags.out, {
+    startedAt,
+    machine,
+    threads: Number(flags.threads),
+    rounds,
+    secondsPerRun,
+    rows,
+  })
   console.log(`written to ${flags.out}`)
 }

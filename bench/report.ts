@@ -8,6 +8,8 @@ import { rateText } from './measurement.ts'
 export interface BenchReport {
   readonly startedAt: string
   readonly machine: Machine
+  /** Threads of the store, processes of the limit program. */
+  readonly threads: number
   readonly rounds: number
   readonly secondsPerRun: number
   readonly rows: readonly BenchRow[]

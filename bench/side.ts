@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { siblingPath } from './sibling.ts'
 import { freePort, startStore, storeCredentials } from './store-process.ts'
@@ -27,6 +27,9 @@ export interface SideOptions {
   /** Where it may write. */
   readonly folder: string
   readonly replicas: number
+  /** Threads of Swiftlet, processes of the limit program. */
+  readonly threads: number
+  /** More arguments of `swiftlet up`. */
   readonly extraArguments?: readonly string[]
 }
 
@@ -37,7 +40,7 @@ export async function startSwiftlet(options: SideOptions): Promise<Side> {
   const port = await freePort()
   const disks = await diskFolders(options)
   const dataFolder = join(options.folder, 'data')
-  const extraArguments = options.extraArguments ?? []
+  const extraArguments = ['--threads', String(options.threads), ...(options.extraArguments ?? [])]
   const store = await startStore({ dataFolder, disks, port, extraArguments })
   const { user, key } = await storeCredentials(dataFolder)
   const signIn = await fetch(`${store.origin}/auth/v1.0`, {
@@ -59,9 +62,19 @@ export async function startSwiftlet(options: SideOptions): Promise<Side> {
   }
 }
 
-/** The limit program with as many logs as Swiftlet has disks. */
+/** Log shards of a device that Swiftlet has formatted. */
+export async function shardCount(folder: string): Promise<number> {
+  const format = JSON.parse(await readFile(join(folder, 'disk1', 'FORMAT'), 'utf8')) as {
+    readonly shards: number
+  }
+  return format.shards
+}
+
+/** The limit program with as many processes as Swiftlet has threads, and as many logs. */
 export async function startLimit(
   options: SideOptions & {
+    /** Logs of each disk. */
+    readonly logs: number
     readonly headers: Side['headers']
     readonly pathLike: Side['pathPrefix']
   },
@@ -70,10 +83,14 @@ export async function startLimit(
   const folders = await diskFolders(options)
   const program = siblingPath(import.meta.url, './limit/limit-server')
   const loader = program.endsWith('.ts') ? ['--import=tsx'] : []
-  const child = spawn(process.execPath, [...loader, program, String(port), ...folders], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
-  })
+  const child = spawn(
+    process.execPath,
+    [...loader, program, ...[port, options.threads, options.logs].map(String), ...folders],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
+    },
+  )
   const exited = once(child, 'exit')
   await Promise.race([once(child.stdout, 'data'), exited])
   if (child.exitCode !== null) throw new Error('the limit program ended at once')

@@ -21,14 +21,16 @@ interface Waiting {
  */
 export class GroupLog {
   readonly #folder: string
+  readonly #name: string
   #queue: Waiting[] = []
   #running = false
   #fd = -1
   #segment = 0
   #position = 0
 
-  constructor(folder: string) {
+  constructor(folder: string, name: string) {
     this.#folder = folder
+    this.#name = name
   }
 
   async start(): Promise<void> {
@@ -101,6 +103,6 @@ export class GroupLog {
   }
 
   #path(): string {
-    return join(this.#folder, `limit-${this.#segment}.log`)
+    return join(this.#folder, `${this.#name}-${this.#segment}.log`)
   }
 }

@@ -31,6 +31,8 @@ interface Tool {
 
 interface Run {
   readonly seconds: number
+  /** User and system time of all its threads: what stays the same on a busy machine. */
+  readonly cpuSeconds: number
   readonly peakMiB: number
 }
 
@@ -70,6 +72,7 @@ try {
       'moved %': row.movedPercent.toFixed(3),
       'must move %': row.mustMovePercent.toFixed(3),
       seconds: row.seconds.toFixed(2),
+      'CPU seconds': row.cpuSeconds.toFixed(2),
       'peak MiB': row.peakMiB.toFixed(0),
     })),
   )
@@ -212,22 +215,36 @@ async function runTool(tool: Tool, words: readonly string[]): Promise<Run> {
   })
   let said = ''
   let peakKiB = 0
+  let cpuSeconds = 0
   child.stdout.on('data', (chunk: Buffer) => {
     said += chunk.toString()
   })
   // The kernel keeps the peak; the last look before the end is at most this late.
   const poll = setInterval(() => {
     peakKiB = Math.max(peakKiB, peakOf(child.pid!))
+    cpuSeconds = Math.max(cpuSeconds, cpuSecondsOf(child.pid!))
   }, 20)
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
   clearInterval(poll)
   assert(code === 0 || code === 1, `${tool.name} ${words.slice(1, 3).join(' ')}: ${code} ${said}`)
-  return { seconds: (performance.now() - startedMs) / 1000, peakMiB: peakKiB / 1024 }
+  return { seconds: (performance.now() - startedMs) / 1000, cpuSeconds, peakMiB: peakKiB / 1024 }
 }
 
 function peakOf(pid: number): number {
   try {
     return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0)
+  } catch {
+    return 0
+  }
+}
+
+/** Clock ticks of 1/100 s, fields 14 and 15 of proc_pid_stat(5); the second field is in brackets and may hold spaces. */
+function cpuSecondsOf(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / 100
   } catch {
     return 0
   }

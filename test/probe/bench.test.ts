@@ -13,7 +13,14 @@ t.test('a short run on both sides', { timeout: 120_000 }, async (t) => {
   const folder = await probeFolder(t, 'bench')
   const [rounds, secondsPerRun] = [1, 0.3]
   const scenarios = allScenarios().filter(({ id }) => /c16|64m/.test(id))
-  const rows = await runHttpBench({ folder, scenarios, replicas: 1, rounds, secondsPerRun })
+  const rows = await runHttpBench({
+    folder,
+    scenarios,
+    replicas: 1,
+    threads: 2,
+    rounds,
+    secondsPerRun,
+  })
   t.equal(rows.length, 6)
   for (const { scenario, sides } of rows) {
     for (const [side, { requests, failures }] of Object.entries(sides)) {
@@ -24,7 +31,7 @@ t.test('a short run on both sides', { timeout: 120_000 }, async (t) => {
     }
   }
   const machine = describeMachine(folder)
-  await writeReport(folder, { startedAt: 'now', machine, rounds, secondsPerRun, rows })
+  await writeReport(folder, { startedAt: 'now', machine, threads: 2, rounds, secondsPerRun, rows })
   const report = JSON.parse(await readFile(join(folder, 'http.json'), 'utf8')) as {
     rows: unknown[]
   }
