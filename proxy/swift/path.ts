@@ -25,7 +25,7 @@ export function queryOfUrl(url: string): string {
 /**
  * Splits `/v1/account/container/object` after undoing the escapes, so that `%2F` is a slash like any other. Everything
  * after the container is the object's name, slashes and dots included. Throws Swift's errors: 412 for bytes that are
- * not UTF-8 or for NUL, 404 for what is no path, 400 for another version, 412 for parts left out.
+ * not UTF-8 or for NUL, 404 for what is no path or leaves a part out, 400 for another version, 412 without an account.
  */
 export function parseSwiftPath(urlPath: string): SwiftPath {
   const path = unescapeUrl(urlPath)
@@ -45,9 +45,11 @@ export function parseSwiftPath(urlPath: string): SwiftPath {
   const containerEnd = partEnd(path, accountEnd + 1)
   const container = path.slice(accountEnd + 1, containerEnd)
   const object = path.slice(containerEnd + 1)
-  if (account === '' || (container === '' && object !== '')) {
-    throw new ServiceError('BadPath', 'Bad URL', { status: 412 })
+  const accountLeftOut = account === '' && accountEnd < path.length
+  if (accountLeftOut || (container === '' && containerEnd < path.length)) {
+    throw new ServiceError('NoSuchPath', '', { status: 404 })
   }
+  if (account === '') throw new ServiceError('BadPath', 'Bad URL', { status: 412 })
   return { account, container: container || undefined, object: object || undefined }
 }
 
