@@ -19,6 +19,11 @@ export function chooseDisks(choice: DiskChoice, paths: DataPaths): StoreShape {
   const folders =
     choice.disks.length === 0 ? [join(paths.disks, 'disk1')] : choice.disks.map(realFolder)
   if (new Set(folders).size < folders.length) throw bad('the same disk is named twice')
+  const used = folders.find((folder) => deviceUuid(folder) !== null)
+  if (used !== undefined) {
+    // Its names were hashed with another salt: none of its objects would be found.
+    throw bad(`${used} holds the data of another Swiftlet: start that one, or name an empty folder`)
+  }
   const replicaCount = choice.replicas ?? defaultReplicas(folders.length)
   if (replicaCount > folders.length) {
     throw bad(`${replicaCount} replicas need as many disks, and there are ${folders.length}`)

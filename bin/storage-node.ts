@@ -1,6 +1,7 @@
 import { openLocalNode } from '../storage-node/local-node.ts'
 import { serveStorageNode } from '../storage-node/server/node-server.ts'
 import { readClusterKey } from './data-folder.ts'
+import { explainDeviceInUse } from './device-holder.ts'
 import type { StorageNodeConfig } from './node-config.ts'
 import { checkPortFree, explainListenError } from './ports.ts'
 import type { UpContext } from './up.ts'
@@ -22,6 +23,11 @@ export async function startStorageNode(
     ...context,
     devices,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
+  }).catch((error: unknown) => {
+    throw explainDeviceInUse(
+      error,
+      devices.map((device) => device.path),
+    )
   })
   try {
     const server = await serveStorageNode(node, { ...context, host, port, clusterKey })

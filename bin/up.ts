@@ -4,7 +4,15 @@ import { createMetrics } from '../common/metrics.ts'
 import type { Random } from '../common/random.ts'
 import type { Door } from './assemble.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
-import { checkSameDisks, checkUnchanged, chooseDisks, type DiskChoice, noteDisks } from './disks.ts'
+import { explainDeviceInUse } from './device-holder.ts'
+import {
+  checkSameDisks,
+  checkUnchanged,
+  chooseDisks,
+  type DiskChoice,
+  diskPath,
+  noteDisks,
+} from './disks.ts'
 import { type Endpoints, endpointsOf, writeEndpoints } from './endpoints.ts'
 import type { LogsOptions } from './logs.ts'
 import { openStore } from './open-store.ts'
@@ -58,7 +66,9 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
     await checkSameDisks(folder.settings, folder.paths)
     const store = await open(folder, address, { ...options, tls }, context).catch(
       (error: unknown) => {
-        throw explainListenError(error, address)
+        const { settings, paths } = folder
+        const devices = settings.disks.map((disk) => diskPath(disk, paths))
+        throw explainDeviceInUse(explainListenError(error, address), devices)
       },
     )
     try {

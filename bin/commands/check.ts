@@ -7,6 +7,7 @@ import { readTextFile } from '../../common/whole-file.ts'
 import { type CheckReport, checkDevice } from '../../storage-node/check.ts'
 import { levelOpener } from '../../storage-node/engine/level-store.ts'
 import { dataPaths } from '../data-folder.ts'
+import { explainDeviceInUse } from '../device-holder.ts'
 import { diskPath } from '../disks.ts'
 import { lockHolder } from '../process-lock.ts'
 import { decodeSettings } from '../settings.ts'
@@ -26,6 +27,8 @@ export function checkCommand(): Command {
           opener: levelOpener,
           directory: device,
           progress: progressOf(device),
+        }).catch((error: unknown) => {
+          throw explainDeviceInUse(error, [device])
         })
         printReport(device, report)
         problems += report.problems.length + report.moreProblems

@@ -119,6 +119,17 @@ t.test('a folder in use and a taken port are refused with who has them', async (
   t.match(taken, { code: 1, stderr: `is taken by process ${pid} (` })
   t.match(taken.stderr, new URL(swiftlet.origin).port)
   t.notOk(existsSync(join(other, 'swiftlet.json')), 'and nothing was made')
+
+  const disk = join(data, 'disks', 'disk1')
+  t.match(await runSwiftlet(['check', disk]), {
+    code: 1,
+    stderr: `the disk ${disk} is in use by process ${pid}`,
+  })
+  const another = ['--data', join(t.testdirName, 'more'), ...(await freePortOffset())]
+  t.match(await runSwiftlet([...another, '--disk', disk]), {
+    code: 1,
+    stderr: `${disk} holds the data of another Swiftlet`,
+  })
 })
 
 t.test('folders that cannot be used are refused in one line, without a trace', async (t) => {
