@@ -478,7 +478,9 @@ t.test('registers of a partition are neighbours at every part power', async (t) 
 })
 
 t.test('names sort in the index as in a listing, and come back from it', async (t) => {
-  const names = fc.string({ unit: 'binary', maxLength: 10 })
+  // No lone surrogates: they are no UTF-8.
+  const point = fc.oneof(fc.nat(0xd7ff), fc.integer({ min: 0xe000, max: 0x10ffff }))
+  const names = fc.array(point, { maxLength: 8 }).map((points) => String.fromCodePoint(...points))
   await fc.assert(
     fc.property(names, names, hash, (a, b, list) => {
       const order = Buffer.compare(Buffer.from(a), Buffer.from(b))
