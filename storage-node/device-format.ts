@@ -2,7 +2,7 @@
 import { dirname } from 'node:path'
 import type { Clock } from '../common/clock.ts'
 import type { Disk } from '../common/disk.ts'
-import { ServiceError } from '../common/errors.ts'
+import { ServiceError, systemErrorCode } from '../common/errors.ts'
 import type { Random } from '../common/random.ts'
 import { BlobStore } from './engine/blob-store.ts'
 
@@ -61,10 +61,20 @@ export async function formatDevice(
     const message = `${directory} is not empty (${strangers[0]}) and has no FORMAT: choose an empty folder`
     throw new ServiceError('BadFormat', message)
   }
-  await disk.syncDirectory(dirname(directory))
+  if ((await disk.list(`${directory}/seg`)).length > 0) {
+    const message = `${directory} holds segments but no FORMAT: it was a device, and is not formatted over`
+    throw new ServiceError('BadFormat', message)
+  }
+  // Folders above that were made just now lose their names, and all below, unless these are synced too.
+  let above = directory
+  do {
+    above = dirname(above)
+    await disk.syncDirectory(above).catch(ignoreForbidden)
+  } while (above !== dirname(above))
   for (const folder of ['seg', 'blob', 'quarantine']) {
     await disk.makeDirectory(`${directory}/${folder}`)
   }
+  await disk.syncDirectory(directory)
   await BlobStore.format(disk, directory)
   const format: DeviceFormat = {
     format: 'swiftlet-device',
@@ -75,6 +85,11 @@ export async function formatDevice(
   }
   await writeDurably(disk, directory, 'FORMAT', `${JSON.stringify(format, null, 2)}\n`)
   return format
+}
+
+/** A folder that we may not open is none that we made. */
+function ignoreForbidden(error: unknown): void {
+  if (!['EACCES', 'EPERM', 'EROFS', 'EINVAL'].includes(systemErrorCode(error) ?? '')) throw error
 }
 
 /** What an interrupted format may have left, and what a file system puts there. */
