@@ -11,13 +11,10 @@ export function blobMeta(write: ItemWrite): string {
   return JSON.stringify({ n: item.name, r: register, s: stamp, w: writeId, m: meta })
 }
 
-/** The register that the blob was written for, and when (milliseconds since 1970). */
-export function ownerOf(meta: string): { readonly id: RegisterId; readonly writtenMs: number } {
-  const { r, s } = JSON.parse(meta) as {
-    readonly r: readonly [number, number, number, string]
-    readonly s: { readonly ticks: number }
-  }
+/** The register that the blob was written for. */
+export function ownerOf(meta: string): { readonly id: RegisterId } {
+  const { r } = JSON.parse(meta) as { readonly r: readonly [number, number, number, string] }
   const [kind, policy, placement, hash] = r
   const id = { kind, policy, placement, hash: Buffer.from(hash, 'hex').toString('latin1') }
-  return { id, writtenMs: s.ticks / 100 }
+  return { id }
 }

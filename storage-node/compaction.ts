@@ -10,7 +10,13 @@ import type { Disk } from '../common/disk.ts'
 import { compareStamps, TICKS_PER_SECOND } from '../common/stamp.ts'
 import { byteText } from './engine/keys.ts'
 import type { RegisterId } from './engine/memtable.ts'
-import { type Cut, type Place, RECORD_TYPES, type RecordHead } from './engine/record.ts'
+import {
+  type Cut,
+  type Place,
+  RECORD_FLAGS,
+  RECORD_TYPES,
+  type RecordHead,
+} from './engine/record.ts'
 import { rowOfRecord } from './engine/row.ts'
 import { type ScanItem, scanSegment } from './engine/segment-scan.ts'
 import type { Shard } from './engine/shard.ts'
@@ -93,8 +99,14 @@ export async function compactSegment(
 ): Promise<CompactionResult> {
   const cut = shard.cuts.get(segmentId)
   const isOldest = segmentId === Math.min(...shard.segmentIds)
-  const size = (await options.disk.sizeOf(options.pathOf(segmentId))) ?? 0
+  const size = await options.disk.sizeOf(options.pathOf(segmentId))
+  if (size === null) {
+    // Removed by an earlier attempt that could not make it durable.
+    await shard.removeSegment(segmentId)
+    return { movedBytes: 0, freedBytes: 0 }
+  }
   const moves = new Moves()
+  const reclaimed: { readonly item: RecordItem; readonly place: Place }[] = []
   const scan = {
     disk: options.disk,
     path: options.pathOf(segmentId),
@@ -113,12 +125,15 @@ export async function compactSegment(
     }
     const place: Place = { segmentId, offset: item.offset, bytes: item.head.recordBytes }
     const fate = fateOf(shard, item, place, { ...options, isOldest })
-    if (fate === 'forget') forget(shard, item, segmentId)
+    if (fate === 'forget') reclaimed.push({ item, place })
     if (fate !== 'move') continue
     await options.throttle.take(place.bytes)
     await moves.add(place.bytes, moveRecord(shard, item, place))
   }
   await moves.finish()
+  // Only now: had damage stopped it, the segment would hold records whose tombstone is forgotten.
+  shard.retiring.add(segmentId)
+  for (const { item, place } of reclaimed) forget(shard, item, place)
   // Twice: a flush under way may have begun before the last move.
   await shard.flush()
   await shard.flush()
@@ -135,7 +150,7 @@ function fateOf(
   place: Place,
   options: CompactionOptions & { readonly isOldest: boolean },
 ): Fate {
-  const { head, meta } = item
+  const { head } = item
   const isOld =
     options.clock.nowMs() - head.ballot.ticks / (TICKS_PER_SECOND / 1000) > options.reclaimAgeMs
   // In the oldest segment nothing older of the name can be left: what a tombstone covers was written before it.
@@ -149,15 +164,11 @@ function fateOf(
       return isReclaimable ? 'forget' : 'move'
     case RECORD_TYPES.promise:
       return isPromised(shard, head) ? 'move' : 'drop'
-    case RECORD_TYPES.listRow: {
-      const { row } = rowOfRecord(head, meta, place.segmentId)
-      const current = shard.index.row(head.hash, byteText(row.name))
-      const isSame = current !== null && compareStamps(current.ballot, row.ballot) === 0
-      if (!isSame || current.segmentId !== place.segmentId) return 'drop'
-      return current.deleted && isReclaimable ? 'forget' : 'move'
-    }
+    case RECORD_TYPES.listRow:
+      if (!isCurrentRow(shard, item, place)) return 'drop'
+      return (head.flags & RECORD_FLAGS.deleted) !== 0 && isReclaimable ? 'forget' : 'move'
     case RECORD_TYPES.cut: {
-      const cut = JSON.parse(meta) as Cut
+      const cut = JSON.parse(item.meta) as Cut
       return shard.segmentIds.has(cut.segmentId) ? 'move' : 'drop'
     }
     case RECORD_TYPES.seal:
@@ -171,6 +182,20 @@ function isCurrent(shard: Shard, head: RecordHead, place: Place): boolean {
   return current?.segmentId === place.segmentId && current.offset === place.offset
 }
 
+function isCurrentRow(shard: Shard, item: RecordItem, place: Place): boolean {
+  const { row } = rowOfRecord(item.head, item.meta, place.segmentId)
+  const current = shard.index.row(item.head.hash, byteText(row.name))
+  if (current === null || compareStamps(current.ballot, row.ballot) !== 0) return false
+  return current.segmentId === place.segmentId
+}
+
+/** Whether the record still is what the index has of its register or row. */
+function isStillCurrent(shard: Shard, item: RecordItem, place: Place): boolean {
+  if (item.head.type === RECORD_TYPES.listRow) return isCurrentRow(shard, item, place)
+  if (item.head.type === RECORD_TYPES.promise) return isPromised(shard, item.head)
+  return item.head.type === RECORD_TYPES.cut || isCurrent(shard, item.head, place)
+}
+
 function isPromised(shard: Shard, head: RecordHead): boolean {
   const entry = shard.index.entry(registerOf(head))
   return entry !== null && compareStamps(entry.promised, head.ballot) === 0
@@ -181,20 +206,22 @@ function registerOf(head: RecordHead): RegisterId {
   return { kind, policy, placement, hash }
 }
 
-function forget(shard: Shard, item: RecordItem, segmentId: number): void {
+function forget(shard: Shard, item: RecordItem, place: Place): void {
   const { head, meta } = item
+  if (!isStillCurrent(shard, item, place)) return
   if (head.type === RECORD_TYPES.tombstone) {
     shard.index.forgetEntry(registerOf(head))
     return
   }
-  const { list, row } = rowOfRecord(head, meta, segmentId)
+  const { list, row } = rowOfRecord(head, meta, place.segmentId)
   shard.index.forgetRow({ hash: head.hash, placement: head.placement, name: list }, row)
 }
 
 async function moveRecord(shard: Shard, item: RecordItem, place: Place): Promise<void> {
   const { bytes } = await shard.readAt(place)
   const { head, meta } = item
-  await shard.moveRecord({ head, bytes, place }, (to) => {
+  const isCurrentNow = () => isStillCurrent(shard, item, place)
+  const apply = (to: Place) => {
     if (head.type === RECORD_TYPES.listRow) {
       const { list, row } = rowOfRecord(head, meta, to.segmentId)
       const listId = { hash: head.hash, placement: head.placement, name: list }
@@ -204,7 +231,8 @@ async function moveRecord(shard: Shard, item: RecordItem, place: Place): Promise
     const entry = shard.index.entry(registerOf(head))
     if (entry === null || compareStamps(entry.ballot, head.ballot) !== 0) return
     shard.index.applyEntry(registerOf(head), { ...entry, place: to })
-  })
+  }
+  await shard.moveRecord({ head, meta, bytes }, { isCurrent: isCurrentNow, apply })
 }
 
 /** Damage that recovery has settled: the tail behind a cut, or a hole of a torn write. */

@@ -12,10 +12,23 @@ export function listItem(list: ListId): ItemKey {
   return { kind, name: list.name, hash: list.hash, placement: list.placement, policy: 0 }
 }
 
-/** The current record of a register that is known only by its key; null if there is none. */
+/**
+ * The current record of a register that is known only by its key; null if there is none, or if it cannot be read: that
+ * is reported as damage, and must not stop those who walk over many registers.
+ */
 export async function registerItem(shard: Shard, id: RegisterId): Promise<ItemInfo | null> {
-  const entry = shard.index.entry(id)
-  if (entry === null || entry.type === RECORD_TYPES.promise) return null
-  const { head, meta } = await shard.readAt(entry.place)
-  return infoOfRecord(head, meta)
+  for (;;) {
+    const entry = shard.index.entry(id)
+    if (entry === null || entry.type === RECORD_TYPES.promise) return null
+    try {
+      const { head, meta } = await shard.readAt(entry.place)
+      return infoOfRecord(head, meta)
+    } catch (error) {
+      const now = shard.index.entry(id)?.place
+      const isMoved = now?.segmentId !== entry.place.segmentId || now.offset !== entry.place.offset
+      if (isMoved) continue
+      shard.noteDamage(error)
+      return null
+    }
+  }
 }

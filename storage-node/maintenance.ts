@@ -25,6 +25,8 @@ const DEFAULTS = {
   compactionBytesPerSecond: 64 * 1024 * 1024,
 }
 const COMPACTION_PAUSE_MS = 20_000
+/** After damage or a failure a segment is left alone for so long. */
+const AVOID_MS = 3600 * 1000
 const SCRUB_PAUSE_MS = 24 * 3600 * 1000
 /** A start is left alone for a while. */
 const FIRST_SCRUB_MS = 10 * 60 * 1000
@@ -35,6 +37,10 @@ export class Maintenance {
   readonly #abort = new AbortController()
   readonly #cancels = new Map<string, () => void>()
   readonly #running = new Set<Promise<void>>()
+  /** Segments whose compaction failed, and until when (monotonic milliseconds) others go first. */
+  readonly #avoided = new Map<string, number>()
+  /** Blobs that the last scrub found without a record. */
+  readonly #orphans = new Map<string, number>()
 
   constructor(device: Device, options: MaintenanceOptions) {
     this.#device = device
@@ -81,9 +87,14 @@ export class Maintenance {
   }
 
   async #compactPass(): Promise<number> {
+    let failure: unknown = null
     for (const [number, shard] of this.#device.shards) {
-      if (!this.#abort.signal.aborted) await this.#compactShard(number, shard)
+      if (this.#abort.signal.aborted) break
+      await this.#compactShard(number, shard).catch((error: unknown) => {
+        failure = error
+      })
     }
+    if (failure !== null) throw failure
     return COMPACTION_PAUSE_MS
   }
 
@@ -102,13 +113,19 @@ export class Maintenance {
       signal: this.#abort.signal,
       pathOf: (segmentId) => `${this.#device.directory}/seg/${segmentName(number, segmentId)}`,
     }
-    const chosen = chooseSegment(await compactable(shard, options), { isSpaceShort })
-    if (chosen === null) return
     const startMs = clock.monotonicMs()
-    const result = await compactSegment(shard, chosen.segmentId, options)
-    if (result.damage !== undefined) this.#device.note({ kind: 'damage', message: result.damage })
-    const durationMs = Math.round(clock.monotonicMs() - startMs)
+    const candidates = (await compactable(shard, options)).filter(
+      ({ segmentId }) => (this.#avoided.get(`${number}/${segmentId}`) ?? 0) <= startMs,
+    )
+    const chosen = chooseSegment(candidates, { isSpaceShort })
+    if (chosen === null) return
     const { segmentId } = chosen
+    // Unless it ends well, the segment would be chosen again and again and no other ever.
+    this.#avoided.set(`${number}/${segmentId}`, startMs + AVOID_MS)
+    const result = await compactSegment(shard, segmentId, options)
+    if (result.damage !== undefined) this.#device.note({ kind: 'damage', message: result.damage })
+    else this.#avoided.delete(`${number}/${segmentId}`)
+    const durationMs = Math.round(clock.monotonicMs() - startMs)
     log?.info('compaction', {
       device: this.#device.name,
       shard: number,
@@ -124,7 +141,13 @@ export class Maintenance {
     const startMs = clock.monotonicMs()
     const throttle = new Throttle(clock, { bytesPerSecond })
     const { signal } = this.#abort
-    const report = await scrubDevice(this.#device, { disk, clock, throttle, signal })
+    const report = await scrubDevice(this.#device, {
+      disk,
+      clock,
+      throttle,
+      signal,
+      orphans: this.#orphans,
+    })
     const durationMs = Math.round(clock.monotonicMs() - startMs)
     log?.info('scrub', { device: this.#device.name, ...report, durationMs })
     return SCRUB_PAUSE_MS

@@ -23,6 +23,8 @@ export interface ScrubOptions {
   readonly throttle: Throttle
   /** Ends the pass early. */
   readonly signal: AbortSignal
+  /** Blobs without a record, and when they were first seen (monotonic milliseconds): kept from pass to pass. */
+  readonly orphans: Map<string, number>
 }
 
 export interface ScrubReport {
@@ -31,8 +33,13 @@ export interface ScrubReport {
   readonly orphansQuarantined: number
 }
 
-/** A blob without a record is left alone for so long: its upload may still be under way. */
+/**
+ * A blob without a record is left alone until it has been seen so long ago: its write may still be under way. The
+ * write's stamp says nothing of its age, for replication brings old ones.
+ */
 const ORPHAN_AGE_MS = 6 * 3600 * 1000
+/** So many are remembered; the others have their turn when these are gone. */
+const ORPHANS_MAX = 10_000
 const BLOB_FOLDERS = 256
 
 /** One pass over the device. Damage is noted at the device. */
@@ -45,11 +52,16 @@ export async function scrubDevice(device: Device, options: ScrubOptions): Promis
       await scrubSegment(device, { number, shard, segmentId }, options, report)
     }
   }
+  const orphans = new Set<string>()
   for (let folder = 0; folder < BLOB_FOLDERS; folder++) {
     for (const blobId of await device.blobs.list(folder)) {
       if (options.signal.aborted) return report
-      await scrubBlob(device, blobId, options, report)
+      const fate = await scrubBlob(device, blobId, options, report)
+      if (fate === 'orphan') orphans.add(blobId)
     }
+  }
+  for (const blobId of options.orphans.keys()) {
+    if (!orphans.has(blobId)) options.orphans.delete(blobId)
   }
   return report
 }
@@ -64,14 +76,23 @@ async function scrubSegment(
 ): Promise<void> {
   const { number, shard, segmentId } = segment
   const path = `${device.directory}/seg/${segmentName(number, segmentId)}`
+  if ((await options.disk.sizeOf(path)) === null) {
+    // Perhaps compaction was quicker; if not, a removal could not be made durable, or the file is lost.
+    if (!shard.segmentIds.has(segmentId) || shard.index.use.liveBytes(segmentId) === 0) return
+    report.damaged++
+    device.note({ kind: 'damage', message: `${path} is gone` })
+    return
+  }
   const cut = shard.cuts.get(segmentId)
   const range = cut === undefined ? {} : { to: cut.offset }
   const scan = { disk: options.disk, path, seed: shard.seedOf(segmentId), ...range }
   for await (const item of scanSegment(scan)) {
-    if (options.signal.aborted || !shard.segmentIds.has(segmentId)) return
+    const isLeaving = !shard.segmentIds.has(segmentId) || shard.retiring.has(segmentId)
+    if (options.signal.aborted || isLeaving) return
     const bytes = item.kind === 'record' ? item.head.recordBytes : item.to - item.from
     report.bytes += bytes
     await options.throttle.take(bytes)
+    if (shard.retiring.has(segmentId)) return
     if (item.kind === 'record') compareWithIndex(device, shard, item, segmentId)
     else if (!cut?.holes.some(([from, to]) => item.from >= from && item.to <= to)) {
       report.damaged++
@@ -109,34 +130,33 @@ async function scrubBlob(
   blobId: string,
   options: ScrubOptions,
   report: Mutable<ScrubReport>,
-): Promise<void> {
+): Promise<'orphan' | 'known'> {
   try {
     const { dataBytes, meta } = await device.blobs.inspect(blobId)
-    const { id, writtenMs } = ownerOf(meta)
+    const { id } = ownerOf(meta)
     const shard = device.shards.get(device.shardNumberOf(id.hash))
-    if (shard === undefined) return // Another thread scrubs it.
+    if (shard === undefined) return 'known' // Another thread scrubs it.
     if (shard.index.entry(id)?.blobId !== blobId) {
-      if (await quarantineOrphan(device, blobId, options.clock.nowMs() - writtenMs)) {
-        report.orphansQuarantined++
-      }
-      return
+      if (await quarantineOrphan(device, blobId, options)) report.orphansQuarantined++
+      return 'orphan'
     }
     const reader = await device.blobs.open(blobId, dataBytes)
     try {
       for await (const piece of reader.stream(0, dataBytes)) {
         report.bytes += piece.length
         await options.throttle.take(piece.length)
-        if (options.signal.aborted) return
+        if (options.signal.aborted) return 'known'
       }
     } finally {
       await reader.close()
     }
   } catch (cause) {
     // An upload under way or cut short by a crash has no footer either: damage only if a record refers to it.
-    if (!(await isOwned(device, blobId))) return
+    if (!(await isOwned(device, blobId))) return 'known'
     report.damaged++
     device.note({ kind: 'damage', message: `blob ${blobId} cannot be verified`, cause })
   }
+  return 'known'
 }
 
 /** Whether any record refers to the blob: a walk over the index, for the rare blob that does not say whose it is. */
@@ -162,8 +182,15 @@ async function isOwned(device: Device, blobId: string): Promise<boolean> {
 }
 
 /** Nothing is moved while something is damaged: the lost record may have been the owner. */
-async function quarantineOrphan(device: Device, blobId: string, ageMs: number): Promise<boolean> {
-  if (ageMs < ORPHAN_AGE_MS || device.hasDamage) return false
+async function quarantineOrphan(
+  device: Device,
+  blobId: string,
+  { clock, orphans }: ScrubOptions,
+): Promise<boolean> {
+  const nowMs = clock.monotonicMs()
+  const sinceMs = orphans.get(blobId)
+  if (sinceMs === undefined && orphans.size < ORPHANS_MAX) orphans.set(blobId, nowMs)
+  if (sinceMs === undefined || nowMs - sinceMs < ORPHAN_AGE_MS || device.hasDamage) return false
   await device.blobs.quarantine(blobId)
   return true
 }

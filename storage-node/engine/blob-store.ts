@@ -154,6 +154,8 @@ export class BlobWriter {
   #written = 0
   #synced = 0
   #isOver = false
+  /** After it nothing is known of what reached the disk: nothing is tried again. */
+  #failure: ServiceError | null = null
 
   constructor(store: BlobStore, blobId: string, file: DiskFile) {
     this.#store = store
@@ -169,6 +171,7 @@ export class BlobWriter {
   /** The piece may be reused when this resolves. */
   async write(piece: Uint8Array): Promise<void> {
     assert(!this.#isOver, 'the blob is still open')
+    if (this.#failure !== null) throw this.#failure
     let from = 0
     while (from < piece.length) {
       const count = Math.min(PIECE_BYTES - this.#filled, piece.length - from)
@@ -183,6 +186,7 @@ export class BlobWriter {
   async finish(meta: string): Promise<void> {
     this.#isOver = true
     try {
+      if (this.#failure !== null) throw this.#failure
       await this.#writeOut()
       const [checksums, dataBytes, seed] = [this.#checksums, this.#written, this.#seed]
       const tail = encodeBlobTail({ checksums, meta, dataBytes, seed })
@@ -218,7 +222,8 @@ export class BlobWriter {
         this.#synced = this.#written
       }
     } catch (cause) {
-      throw deviceError(cause)
+      this.#failure = deviceError(cause)
+      throw this.#failure
     }
   }
 

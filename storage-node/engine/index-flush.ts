@@ -7,7 +7,9 @@
  * LevelDB skips a damaged block of its write-ahead log and applies what comes after. Hence each batch carries a
  * number; a gap in the numbers means that the index has to be rebuilt.
  */
+import { ServiceError } from '../../common/errors.ts'
 import type { KeyValue, KeyValueOperation } from '../../common/key-value.ts'
+import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
 import { encodeEntry } from './entry.ts'
 import { afterPrefix, entryKey, expiryKey, listKey, SPACES, shardKey } from './keys.ts'
 import { type EntrySlot, type ListId, type RowSlot, registerKey } from './memtable.ts'
@@ -46,6 +48,8 @@ export async function flushIndex(options: FlushOptions): Promise<number> {
   const { index, kv, shard } = options
   const memtable = index.flushing
   if (memtable === null) return options.lastBatch
+  // A batch that failed may have happened nevertheless: then totals are shifted by what the store says.
+  const isRepeated = memtable.flushes++ > 0
   let batch = options.lastBatch
   const write = async (operations: KeyValueOperation[], applied: () => void): Promise<void> => {
     batch++
@@ -63,12 +67,18 @@ export async function flushIndex(options: FlushOptions): Promise<number> {
   }
   for (const { list, rows } of memtable.lists.values()) {
     for (const slots of slices(rows.entries(), BATCH_OPERATIONS_MAX)) {
-      await write(rowOperations(list, slots, index), () => {
+      await write(rowOperations(list, slots, index, { isRepeated }), () => {
         for (const [, slot] of slots) slot.before = slot.row
       })
     }
   }
-  await write(checkpointOperations(options, batch + 1), () => {})
+  const changed = index.use.takeChanged()
+  try {
+    await write(checkpointOperations(options, batch + 1, changed), () => {})
+  } catch (error) {
+    for (const segmentId of changed) index.use.touch(segmentId)
+    throw error
+  }
   return batch
 }
 
@@ -111,11 +121,12 @@ function rowOperations(
   list: ListId,
   slots: readonly (readonly [string, RowSlot])[],
   index: ShardIndex,
+  options: { readonly isRepeated: boolean },
 ): KeyValueOperation[] {
   const operations: KeyValueOperation[] = []
   const totals = index.storedTotals(list.hash)
   for (const [name, { row, before }] of slots) {
-    shiftTotals(totals, before, row)
+    shiftTotals(totals, options.isRepeated ? index.storedRow(list.hash, name) : before, row)
     if (before !== null && before.deleted !== row?.deleted) {
       operations.push({ type: 'del', key: listKey(spaceOf(before), list.hash, name) })
     }
@@ -139,10 +150,18 @@ function spaceOf(row: StoredRow): number {
   return row.deleted ? SPACES.deletedRow : SPACES.row
 }
 
-function checkpointOperations(options: FlushOptions, batch: number): KeyValueOperation[] {
+function checkpointOperations(
+  options: FlushOptions,
+  batch: number,
+  changedSegments: readonly number[],
+): KeyValueOperation[] {
   const { index, shard, position, cuts, takenLists } = options
   const operations: KeyValueOperation[] = []
-  for (const segmentId of index.use.takeChanged()) {
+  for (const segmentId of changedSegments) {
+    if (index.use.isDropped(segmentId)) {
+      operations.push({ type: 'del', key: shardKey(SPACES.segment, shard, segmentId) })
+      continue
+    }
     const value = encodeSegmentNote({
       live: index.use.liveBytes(segmentId),
       cut: cuts.get(segmentId),
@@ -158,19 +177,25 @@ function checkpointOperations(options: FlushOptions, batch: number): KeyValueOpe
   }
   if (position === null) return operations
   const checkpoint: Checkpoint = { position, batch }
-  const value = Buffer.from(JSON.stringify(checkpoint))
+  const value = encodeCheckedJson(checkpoint)
   operations.push({ type: 'put', key: shardKey(SPACES.checkpoint, shard), value })
   return operations
 }
 
 /** A list in a marker's value; its hash is in the key. */
 function encodeListId({ name, placement }: ListId): Buffer {
-  return Buffer.from(JSON.stringify({ name, placement }))
+  return encodeCheckedJson({ name, placement })
 }
 
+/** Throws IndexDamaged. */
 export function decodeListId(hash: string, value: Uint8Array): ListId {
-  const { name, placement } = JSON.parse(Buffer.from(value).toString()) as Omit<ListId, 'hash'>
-  return { hash, name, placement }
+  const list = decodeCheckedJson(value) as Omit<ListId, 'hash'> | null
+  if (list === null) throw damaged('the name of a list')
+  return { hash, name: list.name, placement: list.placement }
+}
+
+function damaged(what: string): ServiceError {
+  return new ServiceError('IndexDamaged', `the index holds ${what} that fails its checksum`)
 }
 
 /** What the index keeps of a segment: live bytes, and where it was cut. */
@@ -180,7 +205,7 @@ export interface SegmentNote {
 }
 
 function encodeSegmentNote(note: SegmentNote): Buffer {
-  return Buffer.from(JSON.stringify(note))
+  return encodeCheckedJson(note)
 }
 
 /** All entries of a range, a few hundred at a time. */
@@ -211,19 +236,14 @@ export async function loadCheckpoint(
   const numbers = chain.map(([key]) => Buffer.from(key).readUIntBE(2, 6))
   const last = numbers.at(-1)
   if (value === undefined) return last === undefined ? null : 'damaged'
-  let checkpoint: Checkpoint
-  try {
-    checkpoint = JSON.parse(Buffer.from(value).toString()) as Checkpoint
-  } catch {
-    return 'damaged'
-  }
-  if (last === undefined || last < checkpoint.batch) return 'damaged'
+  const checkpoint = decodeCheckedJson(value) as Checkpoint | null
+  if (checkpoint === null || last === undefined || last < checkpoint.batch) return 'damaged'
   const first = Math.max(1, last - CHAIN_LENGTH + 1)
   const isWhole = numbers.every((number, i) => number === first + i)
   return isWhole ? { ...checkpoint, batch: last } : 'damaged'
 }
 
-/** Loads what the shard keeps in memory: use and cuts of segments. */
+/** Loads what the shard keeps in memory: use and cuts of segments. Throws IndexDamaged. */
 export async function loadSegmentNotes(
   kv: KeyValue,
   shard: number,
@@ -231,7 +251,9 @@ export async function loadSegmentNotes(
   const notes = new Map<number, SegmentNote>()
   for (const [key, value] of await readRange(kv, shardKey(SPACES.segment, shard))) {
     const segmentId = Buffer.from(key).readUIntBE(2, 6)
-    notes.set(segmentId, JSON.parse(Buffer.from(value).toString()) as SegmentNote)
+    const note = decodeCheckedJson(value) as SegmentNote | null
+    if (note === null) throw damaged('a note of a segment')
+    notes.set(segmentId, note)
   }
   return notes
 }

@@ -43,6 +43,8 @@ export class Memtable {
   readonly entries = new Map<string, EntrySlot>()
   /** By hash of the list. */
   readonly lists = new Map<string, ListSlot>()
+  /** How often a flush of it has begun. */
+  flushes = 0
   #rowCount = 0
 
   get size(): number {

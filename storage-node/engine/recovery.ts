@@ -30,13 +30,18 @@ export interface Stretch {
   readonly to: number
 }
 
+/** The end of a segment, and the damaged stretches [from, to) in it. */
+export interface Tail extends Stretch {
+  readonly damaged: readonly (readonly [number, number])[]
+}
+
 export interface RecoveryReport {
   readonly records: number
   readonly damage: readonly Damage[]
   /** Where segments that were not sealed end; to be written as CUT records before serving. */
   readonly newCuts: readonly Cut[]
-  /** Valid bytes that no later record vouches for: to be written again and synced before serving. */
-  readonly unproven: readonly Stretch[]
+  /** Bytes that no later record vouches for: to be written again and synced before serving. */
+  readonly unproven: readonly Tail[]
   /** All known cuts by segment, the new ones included. */
   readonly cuts: ReadonlyMap<number, Cut>
 }
@@ -84,7 +89,7 @@ interface RecoveryState {
   readonly cuts: Map<number, Cut>
   readonly damage: Damage[]
   readonly newCuts: Cut[]
-  readonly unproven: Stretch[]
+  readonly unproven: Tail[]
   records: number
 }
 
@@ -98,6 +103,7 @@ async function recoverSegment(
   const damaged: DamageItem[] = []
   const start = checkpoint?.segmentId === segmentId ? checkpoint.offset : SEGMENT_HEADER_BYTES
   let validEnd = start
+  let lastFrom = start
   let isSealed = false
   const items = scanSegment({
     disk,
@@ -112,12 +118,19 @@ async function recoverSegment(
       continue
     }
     isSealed = item.head.type === RECORD_TYPES.seal
+    lastFrom = item.offset
     validEnd = item.offset + item.head.recordBytes
     applyItem(item, segmentId, options, state)
     if (state.records % PAUSE_RECORDS === 0) await options.pause?.()
   }
-  const torn = judgeDamage(damaged, { segmentId, validEnd }, state)
-  if (torn.length === 0 && (isSealed || known !== undefined)) return
+  const torn = judgeDamage(damaged, { segmentId, validEnd }, options, state)
+  if (torn.length === 0 && known !== undefined) return
+  if (torn.length === 0 && isSealed) {
+    // Everything before a seal was durable when it was written; the seal itself may be in the page cache only.
+    const isProven = isBefore({ segmentId, offset: validEnd - 1 }, state.durable)
+    if (!isProven) state.unproven.push({ segmentId, from: lastFrom, to: validEnd, damaged: [] })
+    return
+  }
   const cut: Cut = {
     segmentId,
     offset: known?.offset ?? Math.max(validEnd, rotEnd(segmentId, state)),
@@ -125,7 +138,11 @@ async function recoverSegment(
   }
   const proven = state.durable.segmentId === segmentId ? state.durable.offset : 0
   const from = state.durable.segmentId > segmentId ? validEnd : Math.max(start, proven)
-  if (from < validEnd) state.unproven.push({ segmentId, from, to: validEnd })
+  if (from < validEnd) {
+    const inside = damaged.filter((item) => item.to > from && item.from < validEnd)
+    const clipped = inside.map((item) => [Math.max(from, item.from), item.to] as const)
+    state.unproven.push({ segmentId, from, to: validEnd, damaged: clipped })
+  }
   state.newCuts.push(cut)
   state.cuts.set(segmentId, cut)
 }
@@ -153,17 +170,24 @@ function noteCut(state: RecoveryState, cut: Cut): void {
   }
 }
 
-/** Reports the damage; returns the stretches that are torn writes with valid records behind them. */
+/**
+ * Reports the damage; returns the stretches that are torn writes with valid records behind them. A record of which only
+ * the body has rotted is applied all the same: it fails when it is read, where an older version in its place would be
+ * taken for the newest.
+ */
 function judgeDamage(
   damaged: readonly DamageItem[],
   segment: { readonly segmentId: number; readonly validEnd: number },
+  options: RecoveryOptions,
   state: RecoveryState,
 ): (readonly [number, number])[] {
   const holes: (readonly [number, number])[] = []
   const { segmentId, validEnd } = segment
-  for (const { from, to } of damaged) {
-    if (isBefore({ segmentId, offset: from }, state.durable)) {
+  for (const { from, to, record, isUnreadable } of damaged) {
+    if (isUnreadable === true || isBefore({ segmentId, offset: from }, state.durable)) {
       state.damage.push({ segmentId, from, to, cause: 'rot' })
+      const place = { segmentId, offset: from, bytes: to - from }
+      if (record !== undefined) options.apply(record.head, record.meta, place)
     } else if (from < validEnd) {
       state.damage.push({ segmentId, from, to, cause: 'ambiguous' })
       holes.push([from, to])

@@ -62,6 +62,20 @@ export function rowOfRecord(
 }
 
 const FIXED_BYTES = 76
+const NUMBER_MAX = 2 ** 48 - 1
+const ETAG_BYTES_MAX = 255
+const CONTENT_TYPE_BYTES_MAX = 65_535
+
+/** Whether the index value can hold the row. */
+export function isStorable(row: ListRow): boolean {
+  const isCount = (value: number) => Number.isInteger(value) && value >= 0 && value <= NUMBER_MAX
+  return (
+    isCount(row.bytes) &&
+    isCount(row.count) &&
+    Buffer.byteLength(row.etag) <= ETAG_BYTES_MAX &&
+    Buffer.byteLength(row.contentType) <= CONTENT_TYPE_BYTES_MAX
+  )
+}
 
 /** The index value of a row; its name is in the key. */
 export function encodeRow(row: StoredRow): Buffer {
@@ -82,15 +96,20 @@ export function encodeRow(row: StoredRow): Buffer {
   bytes.writeUIntLE(row.count, 70, 6)
   etag.copy(bytes, FIXED_BYTES)
   contentType.copy(bytes, FIXED_BYTES + etag.length)
-  bytes.writeUInt32LE(xxh32(bytes.subarray(4)), 0)
+  bytes.writeUInt32LE(checksumOf(row.name, bytes), 0)
   return bytes
+}
+
+/** Of name and value: a flipped bit of the key must not show the row under another name. */
+function checksumOf(name: string, bytes: Buffer): number {
+  return xxh32(bytes.subarray(4), xxh32(Buffer.from(name, 'utf8')))
 }
 
 /** Null if the value is damaged. `name` is the row's name from its key. */
 export function decodeRow(name: string, value: Uint8Array): StoredRow | null {
   const bytes = asBuffer(value)
   if (bytes.length < FIXED_BYTES) return null
-  if (bytes.readUInt32LE(0) !== xxh32(bytes.subarray(4))) return null
+  if (bytes.readUInt32LE(0) !== checksumOf(name, bytes)) return null
   const etagEnd = FIXED_BYTES + bytes[13]!
   return {
     name,

@@ -45,7 +45,7 @@ export class SegmentFiles {
     const open = this.#open.get(segmentId)
     if (open === undefined) return
     open.users--
-    if (open.leaving && open.users === 0) await open.file.close()
+    if (open.leaving && open.users === 0) await closeQuietly(open.file)
   }
 
   /** Reads blocking if the file is open already; false if it is not. */
@@ -61,17 +61,18 @@ export class SegmentFiles {
       return await open.file.read(target, position)
     } finally {
       open.users--
-      if (open.leaving && open.users === 0) await open.file.close()
+      if (open.leaving && open.users === 0) await closeQuietly(open.file)
     }
   }
 
   /** Forgets the file; it is closed when nobody reads from it any more. */
   async drop(segmentId: number): Promise<void> {
+    await this.#opening.get(segmentId)?.catch(() => {})
     const open = this.#open.get(segmentId)
     if (open === undefined) return
     this.#open.delete(segmentId)
     open.leaving = true
-    if (open.users === 0) await open.file.close()
+    if (open.users === 0) await closeQuietly(open.file)
   }
 
   async close(): Promise<void> {
@@ -109,4 +110,9 @@ export class SegmentFiles {
       return
     }
   }
+}
+
+/** What was to become durable has been synced: closing has nothing to say that anybody could act upon. */
+async function closeQuietly(file: DiskFile): Promise<void> {
+  await file.close().catch(() => {})
 }

@@ -4,6 +4,7 @@
  * tail or rot - is decided by recovery.ts.
  */
 import type { Disk } from '../../common/disk.ts'
+import { systemErrorCode } from '../../common/errors.ts'
 import {
   decodeData,
   decodeHead,
@@ -24,12 +25,14 @@ export type ScanItem =
       /** JSON text. */
       readonly meta: string
     }
-  /** Bytes [from, to) hold no valid record. `bodyOf` is set if only an inline body is damaged. */
+  /** Bytes [from, to) hold no valid record. `record` is set if only an inline body is damaged. */
   | {
       readonly kind: 'damage'
       readonly from: number
       readonly to: number
-      readonly bodyOf?: RecordHead
+      readonly record?: { readonly head: RecordHead; readonly meta: string }
+      /** The disk could not read some of it (EIO): certainly no write that a crash tore. */
+      readonly isUnreadable?: boolean
     }
 
 export interface ScanOptions {
@@ -43,10 +46,14 @@ export interface ScanOptions {
 }
 
 const WINDOW_BYTES = 4 * 1024 * 1024
+/** What a disk cannot read is found out in pieces of this size. */
+const BLOCK_BYTES = 4096
+/** More unreadable blocks than this in one segment are not a bad spot but a failed disk. */
+const UNREADABLE_BLOCKS_MAX = 256
 
 /**
  * The records and damaged stretches of a segment in order. A tail of zero bytes (a file that was extended but not
- * written) is damage like any other.
+ * written) is damage like any other, and so are blocks that the disk cannot read.
  */
 export async function* scanSegment(options: ScanOptions): AsyncGenerator<ScanItem> {
   const file = await options.disk.open(options.path, 'read')
@@ -70,12 +77,21 @@ async function* scanWindow(window: Window, from: number, seed: bigint): AsyncGen
       offset = await nextMagic(window, offset + 8)
       continue
     }
-    if (damagedFrom >= 0) yield { kind: 'damage', from: damagedFrom, to: offset }
+    if (damagedFrom >= 0) yield damageOf(window, damagedFrom, offset)
     damagedFrom = -1
     yield found
     offset += found.kind === 'record' ? found.head.recordBytes : found.to - found.from
   }
-  if (damagedFrom >= 0) yield { kind: 'damage', from: damagedFrom, to: window.end }
+  if (damagedFrom >= 0) yield damageOf(window, damagedFrom, window.end)
+}
+
+function damageOf(
+  window: Window,
+  from: number,
+  to: number,
+): ScanItem & { readonly kind: 'damage' } {
+  const isUnreadable = window.isUnreadable(from, to)
+  return { kind: 'damage', from, to, ...(isUnreadable && { isUnreadable }) }
 }
 
 /** The record at the offset; damage with a head if only its body is bad; null if there is no record at all. */
@@ -90,7 +106,7 @@ async function readRecord(window: Window, offset: number, seed: bigint): Promise
   const meta = decodeMeta(bytes, head, placeSeed)
   if (meta === null) return null
   if (inlineBytes(head) > 0 && decodeData(bytes, head, placeSeed) === null) {
-    return { kind: 'damage', from: offset, to: offset + head.recordBytes, bodyOf: head }
+    return { ...damageOf(window, offset, offset + head.recordBytes), record: { head, meta } }
   }
   return { kind: 'record', offset, head, meta }
 }
@@ -117,6 +133,8 @@ class Window {
   readonly #file: { read(target: Uint8Array, position: number): Promise<number> }
   #buffer: Buffer = Buffer.alloc(0)
   #at = 0
+  /** Offsets of blocks that the disk could not read; they show as zeros. */
+  readonly #unreadable = new Set<number>()
 
   constructor(file: { read(target: Uint8Array, position: number): Promise<number> }, end: number) {
     this.#file = file
@@ -137,8 +155,33 @@ class Window {
     const length = Math.min(WINDOW_BYTES, this.end - offset)
     // Fresh memory each time: a record's view may still be in use while the next window is read.
     const buffer = Buffer.allocUnsafeSlow(length)
-    const count = await this.#file.read(buffer, offset)
+    const count = await this.#file.read(buffer, offset).catch((error: unknown) => {
+      if (systemErrorCode(error) !== 'EIO') throw error
+      return this.#fillByBlocks(buffer, offset)
+    })
     this.#buffer = buffer.subarray(0, count)
     this.#at = offset
+  }
+
+  /** One sector that cannot be read must not hide the rest of the segment. */
+  async #fillByBlocks(buffer: Buffer, offset: number): Promise<number> {
+    for (let at = 0; at < buffer.length; at += BLOCK_BYTES) {
+      const block = buffer.subarray(at, at + BLOCK_BYTES)
+      try {
+        block.fill(0, await this.#file.read(block, offset + at))
+      } catch (error) {
+        this.#unreadable.add(offset + at)
+        if (systemErrorCode(error) !== 'EIO' || this.#unreadable.size > UNREADABLE_BLOCKS_MAX) {
+          throw error
+        }
+        block.fill(0)
+      }
+    }
+    return buffer.length
+  }
+
+  isUnreadable(from: number, to: number): boolean {
+    for (const at of this.#unreadable) if (at < to && at + BLOCK_BYTES > from) return true
+    return false
   }
 }

@@ -4,6 +4,8 @@ import type { Place } from './record.ts'
 export class SegmentUse {
   readonly #liveBytes = new Map<number, number>()
   readonly #changed = new Set<number>()
+  /** Removed segments whose note is still in the index. */
+  readonly #dropped = new Set<number>()
 
   add(place: Place): void {
     this.addBytes(place.segmentId, place.bytes)
@@ -31,8 +33,19 @@ export class SegmentUse {
     this.#liveBytes.set(segmentId, bytes)
   }
 
+  /** The segment was removed. */
   drop(segmentId: number): void {
     this.#liveBytes.delete(segmentId)
+    this.#dropped.add(segmentId)
+    this.#changed.add(segmentId)
+  }
+
+  isDropped(segmentId: number): boolean {
+    return this.#dropped.has(segmentId)
+  }
+
+  /** What the index notes of the segment has changed, or was not written. */
+  touch(segmentId: number): void {
     this.#changed.add(segmentId)
   }
 

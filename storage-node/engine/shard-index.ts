@@ -80,10 +80,19 @@ export class ShardIndex {
   }
 
   #storedRow(listHash: string, name: string): StoredRow | null {
+    return this.storedRow(listHash, name, { mayBeDeleted: this.totals(listHash).deletedRows > 0 })
+  }
+
+  /** The row in the store below; `name` in byte text. */
+  storedRow(
+    listHash: string,
+    name: string,
+    options: { readonly mayBeDeleted: boolean } = { mayBeDeleted: true },
+  ): StoredRow | null {
     const text = Buffer.from(name, 'latin1').toString('utf8')
     const live = this.#kv.getSync(listKey(SPACES.row, listHash, name))
     if (live !== undefined) return decodeRow(text, live) ?? this.damaged('a row')
-    if (this.totals(listHash).deletedRows === 0) return null
+    if (!options.mayBeDeleted) return null
     const dead = this.#kv.getSync(listKey(SPACES.deletedRow, listHash, name))
     return dead === undefined ? null : (decodeRow(text, dead) ?? this.damaged('a deleted row'))
   }
@@ -120,7 +129,8 @@ export class ShardIndex {
     const promised = compareStamps(old.promised, next.ballot) > 0 ? old.promised : ZERO_STAMP
     const wasSame = old !== NO_ENTRY && compareStamps(next.ballot, old.ballot) === 0
     slot.entry = { ...next, promised, confirmed: wasSame ? old.confirmed : next.confirmed }
-    if (!slot.entry.confirmed) this.#doubtEntry(id, next.ballot)
+    if (slot.entry.confirmed) this.unconfirmedEntries.delete(registerKey(id))
+    else this.#doubtEntry(id, next.ballot)
     return old === NO_ENTRY ? null : old
   }
 
@@ -160,7 +170,8 @@ export class ShardIndex {
     this.use.addBytes(row.segmentId, row.recordBytes)
     shiftTotals(this.totals(list.hash), before, row)
     this.#setRow(list, name, row, before)
-    if (!row.confirmed) this.#doubtRow(list, name, row.ballot)
+    if (row.confirmed) this.unconfirmedRows.delete(list.hash + name)
+    else this.#doubtRow(list, name, row.ballot)
     if (options.isContainer) this.changedLists.set(list.hash, list)
     return true
   }
@@ -225,13 +236,16 @@ export class ShardIndex {
     const slot = this.#entrySlot(id)
     if (slot.entry !== NO_ENTRY) this.use.remove(slot.entry.place)
     slot.entry = NO_ENTRY
+    this.unconfirmedEntries.delete(registerKey(id))
   }
 
   /** Drops the row of an item deleted long ago, whose name has no older record left. */
   forgetRow(list: ListId, row: StoredRow): void {
+    const name = byteText(row.name)
     this.use.removeBytes(row.segmentId, row.recordBytes)
     shiftTotals(this.totals(list.hash), row, null)
-    this.#setRow(list, byteText(row.name), null, row)
+    this.#setRow(list, name, null, row)
+    this.unconfirmedRows.delete(list.hash + name)
   }
 
   /** Forgets totals of lists that have no changes, when there are many. */

@@ -1,16 +1,18 @@
 /** Opens a shard: checkpoint, replay, cuts, and only then a shard that serves. */
 import type { Clock } from '../../common/clock.ts'
 import type { Disk, DiskFile } from '../../common/disk.ts'
+import { systemErrorCode } from '../../common/errors.ts'
 import type { KeyValue } from '../../common/key-value.ts'
 import type { BlobStore } from './blob-store.ts'
 import { flushIndex, loadCheckpoint, loadSegmentNotes } from './index-flush.ts'
 import { Memtable } from './memtable.ts'
 import { type Cut, type LogPosition, type Place, RECORD_TYPES, type RecordHead } from './record.ts'
-import { type RecoveryReport, recoverLog, type Stretch } from './recovery.ts'
+import { type RecoveryReport, recoverLog, type Stretch, type Tail } from './recovery.ts'
 import { entryOfRecord } from './register.ts'
 import { rowOfRecord } from './row.ts'
 import { SegmentFiles } from './segment-files.ts'
-import { parseSegmentName } from './segment-header.ts'
+import { parseSegmentName, segmentSeed } from './segment-header.ts'
+import { scanSegment } from './segment-scan.ts'
 import { Shard, type ShardProblem } from './shard.ts'
 import { ShardIndex } from './shard-index.ts'
 
@@ -39,6 +41,7 @@ const CONTAINER_KIND = 1
 /** Null if the index does not fit the log and has to be made anew, for all shards of the device. */
 export async function openShard(options: OpenShardOptions): Promise<OpenedShard | null> {
   const { disk, clock, kv, directory, shard } = options
+  const seedOf = (segmentId: number) => segmentSeed(options.deviceUuid, shard, segmentId)
   const checkpoint = await loadCheckpoint(kv, shard)
   if (checkpoint === 'damaged') return null
   const segmentIds = await findSegments(disk, directory, shard)
@@ -69,7 +72,7 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
       lastBatch = await flushReplay(options, index, lastBatch)
     },
   })
-  await secureTails(disk, files, recovery)
+  if (!(await secureTails(disk, files, recovery, seedOf))) return null
   const nextSegmentId = 1 + Math.max(newest, position?.segmentId ?? 0, ...notes.keys())
   const opened = new Shard({
     ...options,
@@ -151,31 +154,64 @@ function replayInto(
 
 /**
  * What was read back after a crash may be in the page cache only, and after a failed sync the cache calls it clean
- * though it never reached the medium. So it is written once more and synced before anybody is told of it.
+ * though it never reached the medium. So it is written once more and synced before anybody is told of it. Should the
+ * cache have dropped such a page since it was replayed, the index holds records that are gone: then false.
  */
 async function secureTails(
   disk: Disk,
   files: SegmentFiles,
   recovery: RecoveryReport,
-): Promise<void> {
-  for (const { segmentId } of recovery.newCuts) {
+  seedOf: (segmentId: number) => bigint,
+): Promise<boolean> {
+  const cutIds = recovery.newCuts.map(({ segmentId }) => segmentId)
+  const segmentIds = new Set([...cutIds, ...recovery.unproven.map(({ segmentId }) => segmentId)])
+  for (const segmentId of segmentIds) {
     const file = await disk.open(files.pathOf(segmentId), 'write')
     try {
-      const tail = recovery.unproven.find((stretch) => stretch.segmentId === segmentId)
-      if (tail !== undefined) await rewrite(file, tail)
+      for (const tail of recovery.unproven) {
+        if (tail.segmentId === segmentId) await rewrite(file, tail)
+      }
       await file.sync()
     } finally {
       await file.close()
     }
   }
+  for (const tail of recovery.unproven) {
+    const path = files.pathOf(tail.segmentId)
+    if (!(await isUnchanged(disk, path, tail, seedOf(tail.segmentId)))) return false
+  }
+  return true
+}
+
+/** Whether a tail has the records that were replayed: the same damage, and no more, in the same bytes. */
+async function isUnchanged(disk: Disk, path: string, tail: Tail, seed: bigint): Promise<boolean> {
+  const { from, to } = tail
+  if (((await disk.sizeOf(path)) ?? 0) < to) return false
+  const damaged: (readonly [number, number])[] = []
+  for await (const item of scanSegment({ disk, path, seed, from, to })) {
+    if (item.kind === 'damage') damaged.push([item.from, item.to])
+  }
+  return JSON.stringify(damaged) === JSON.stringify(tail.damaged)
 }
 
 async function rewrite(file: DiskFile, { from, to }: Stretch): Promise<void> {
   for (let at = from; at < to; at += REWRITE_BYTES) {
     const bytes = Buffer.allocUnsafe(Math.min(REWRITE_BYTES, to - at))
-    await file.read(bytes, at)
+    try {
+      if ((await file.read(bytes, at)) < bytes.length) return
+    } catch (error) {
+      // What cannot be read has been reported as damage; around it everything is written again.
+      if (systemErrorCode(error) !== 'EIO') throw error
+      const half = bytes.length >> 1
+      if (half >= REWRITE_BYTES_MIN) {
+        await rewrite(file, { segmentId: 0, from: at, to: at + half })
+        await rewrite(file, { segmentId: 0, from: at + half, to: at + bytes.length })
+      }
+      continue
+    }
     await file.write([bytes], at)
   }
 }
 
 const REWRITE_BYTES = 1024 * 1024
+const REWRITE_BYTES_MIN = 512

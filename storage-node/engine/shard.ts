@@ -52,7 +52,7 @@ import {
   registerIdOf,
   subjectOf,
 } from './register.ts'
-import { rowMeta, type StoredRow } from './row.ts'
+import { isStorable, rowMeta, rowOfRecord, type StoredRow } from './row.ts'
 import type { SegmentFiles } from './segment-files.ts'
 import { segmentSeed } from './segment-header.ts'
 import { SegmentLog } from './segment-log.ts'
@@ -137,10 +137,15 @@ export class Shard {
     this.#applied = { segmentId: options.nextSegmentId, offset: 0 }
     this.#flushPosition = options.checkpoint
     this.#checkpoint = options.checkpoint
+    // The checkpoint will move beyond their records: the index has to keep them.
+    for (const segmentId of options.cuts.keys()) this.#index.use.touch(segmentId)
     this.#log = new SegmentLog({
       ...options,
       cuts: options.newCuts,
-      onCut: (cut) => this.#cuts.set(cut.segmentId, cut),
+      onCut: (cut) => {
+        this.#cuts.set(cut.segmentId, cut)
+        this.#index.use.touch(cut.segmentId)
+      },
     })
     this.#reader = new RecordReader({
       files: options.files,
@@ -188,7 +193,7 @@ export class Shard {
   /** Commits a change of a register; the body, if any, is in hand or in a finished blob. */
   write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> {
     const id = registerIdOf(write.item)
-    const refusal = this.#overload() ?? this.#superseded(id, write)
+    const refusal = this.#overload() ?? this.#superseded(id, write, body)
     if (refusal !== null) return refusal
     return this.#isSimple(write, id)
       ? this.#commitSimple(write, id, body)
@@ -238,7 +243,7 @@ export class Shard {
     const key = registerKey(id)
     for (;;) {
       await this.#pending.settled(key)
-      const superseded = this.#superseded(id, write)
+      const superseded = this.#superseded(id, write, body)
       if (superseded !== null) return superseded
       const before = this.#index.entry(id)
       const wantsBody = write.action === 'post' && before?.type === RECORD_TYPES.putInline
@@ -293,21 +298,24 @@ export class Shard {
     existed: boolean,
   ): Promise<WriteOutcome> {
     const draft = draftOf(item, record)
+    const encoded = encodeRecord(draft)
     const key = registerKey(id)
     const { ballot, writeId, deleted } = record
     this.#pending.setEntry(key, { ballot, writeId, live: !deleted })
     return new Promise((resolve, reject) => {
-      this.#log.append(encodeRecord(draft), (error, place) => {
-        if (place === null) {
+      this.#log.append(encoded, (error, place) => {
+        try {
+          if (place === null) throw this.#reportFailure(error)
+          this.#logged(place)
+          const entry = entryOfDraft(draft, record, place)
+          this.#replaced(this.#index.applyEntry(id, entry), record.body)
+          resolve({ status: 'done', info: infoOfNew(item, record), existed })
+        } catch (failure) {
+          // Also when the index turns out to be damaged: the log must go on.
+          reject(failure)
+        } finally {
           this.#pending.clearEntry(key, ballot)
-          this.#reportFailure(error)
-          reject(error)
-          return
         }
-        this.#logged(place)
-        this.#replaced(this.#index.applyEntry(id, entryOfDraft(draft, record, place)), record.body)
-        this.#pending.clearEntry(key, ballot)
-        resolve({ status: 'done', info: infoOfNew(item, record), existed })
       })
     })
   }
@@ -316,14 +324,18 @@ export class Shard {
   #replaced(old: Entry | null, body: BodyPlace): void {
     if (old === null || old.blobId === NO_BLOB) return
     if (body.kind === 'blob' && body.blobId === old.blobId) return
-    this.#options.blobs.remove(old.blobId).catch((cause: unknown) => {
+    this.#removeBlob(old.blobId)
+  }
+
+  #removeBlob(blobId: string): void {
+    this.#options.blobs.remove(blobId).catch((cause: unknown) => {
       // It becomes an orphan, which the scrubber finds.
-      this.#options.report({ kind: 'device', message: `blob ${old.blobId} stays`, cause })
+      this.#options.report({ kind: 'device', message: `blob ${blobId} stays`, cause })
     })
   }
 
   /** The outcome if something at least as new is there already: the same write again, or a newer one. */
-  #superseded(id: RegisterId, write: ItemWrite): Promise<WriteOutcome> | null {
+  #superseded(id: RegisterId, write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> | null {
     const pending = this.#pending.entry(registerKey(id))
     const entry = this.#index.entry(id)
     const newest = maxStamp(pending?.ballot ?? ZERO_STAMP, entry?.ballot ?? ZERO_STAMP)
@@ -331,8 +343,10 @@ export class Shard {
     const order = compareStamps(write.ballot, barrier)
     if (order > 0) return null
     if (order === 0 && compareStamps(newest, barrier) === 0) {
-      if (pending?.writeId === write.writeId) return this.#joinPending(write, id)
-      if (pending === undefined && entry?.writeId === write.writeId) return this.#again(write, id)
+      if (pending?.writeId === write.writeId) return this.#joinPending(write, id, body)
+      if (pending === undefined && entry?.writeId === write.writeId) {
+        return this.#again(write, id, body)
+      }
       return Promise.resolve({ status: 'superseded', ballot: barrier })
     }
     // Equal to a promise: its proposer may now have it accepted.
@@ -340,14 +354,17 @@ export class Shard {
     return Promise.resolve({ status: 'superseded', ballot: barrier })
   }
 
-  async #joinPending(write: ItemWrite, id: RegisterId): Promise<WriteOutcome> {
+  async #joinPending(write: ItemWrite, id: RegisterId, body: BodyPlace): Promise<WriteOutcome> {
     await this.#pending.settled(registerKey(id))
-    if (this.#index.entry(id)?.writeId === write.writeId) return this.#again(write, id)
+    if (this.#index.entry(id)?.writeId === write.writeId) return this.#again(write, id, body)
     throw new ServiceError('DeviceFailed', 'the first attempt failed', { status: 503 })
   }
 
-  /** The same write once more: it is done already. */
-  async #again(write: ItemWrite, id: RegisterId): Promise<WriteOutcome> {
+  /** The same write once more: it is done already, and the blob that came along is one too many. */
+  async #again(write: ItemWrite, id: RegisterId, body: BodyPlace): Promise<WriteOutcome> {
+    if (body.kind === 'blob' && body.blobId !== this.#index.entry(id)?.blobId) {
+      this.#removeBlob(body.blobId)
+    }
     const read = await this.read(write.item, { body: false })
     assert(read !== null, `the register ${registerKey(id)} has a record`)
     return { status: 'done', info: read.info, existed: true }
@@ -392,12 +409,13 @@ export class Shard {
         const now = this.#index.entry(id)?.place
         const isMoved =
           now?.segmentId !== entry.place.segmentId || now.offset !== entry.place.offset
-        if (!isMoved || attempt === READ_ATTEMPTS) throw this.#damaged(error)
+        if (!isMoved || attempt === READ_ATTEMPTS) throw this.noteDamage(error)
       }
     }
   }
 
-  #damaged(error: unknown): unknown {
+  /** Reports what could not be read; returns the error. */
+  noteDamage(error: unknown): unknown {
     const message = error instanceof Error ? error.message : String(error)
     this.#options.report({ kind: 'damage', message, cause: error })
     return error
@@ -407,7 +425,7 @@ export class Shard {
 
   /** Inserts or deletes a row. */
   putRow(list: ItemKey, row: ListRow): Promise<RowOutcome> {
-    const refusal = this.#overload()
+    const refusal = this.#overload() ?? refusalOf(row)
     if (refusal !== null) return refusal
     if (!this.#isLiveNow(registerIdOf(list))) return Promise.resolve({ status: 'not-found' })
     const name = byteText(row.name)
@@ -456,16 +474,16 @@ export class Shard {
     return new Promise((resolve, reject) => {
       this.#log.append(record, (error, place) => {
         this.#pending.clearRow(list.hash, key, row)
-        if (place === null) {
-          this.#reportFailure(error)
-          reject(error)
-          return
+        try {
+          if (place === null) throw this.#reportFailure(error)
+          this.#logged(place)
+          const stored = storedRow(row, place)
+          const isContainer = list.kind === 'container'
+          this.#index.applyRow(listIdOf(list), stored, { isContainer })
+          resolve({ status: 'done' })
+        } catch (failure) {
+          reject(failure)
         }
-        this.#logged(place)
-        const stored = storedRow(row, place)
-        const isContainer = list.kind === 'container'
-        this.#index.applyRow(listIdOf(list), stored, { isContainer })
-        resolve({ status: 'done' })
       })
     })
   }
@@ -507,12 +525,19 @@ export class Shard {
 
   // --- the log and the index ---------------------------------------------------------------------------------------
 
-  /** Copies a live record to the head of the log; the index follows if it still points to the old place. */
-  moveRecord(
-    old: { readonly head: RecordHead; readonly bytes: Buffer; readonly place: Place },
-    apply: (place: Place) => void,
+  /**
+   * Copies a live record to the head of the log; `apply` lets the index follow. Nothing happens if the record is not
+   * current any more when its turn comes. A copy must never lie behind the record that replaced it: once that one (a
+   * tombstone, say) was reclaimed, a rebuilt index would take the copy for the newest. So what is on its way to the log
+   * is let pass, and between the last look and the append there is no turn.
+   */
+  async moveRecord(
+    old: { readonly head: RecordHead; readonly meta: string; readonly bytes: Buffer },
+    options: { readonly isCurrent: () => boolean; readonly apply: (place: Place) => void },
   ): Promise<void> {
     const { head, bytes } = old
+    while (options.isCurrent() && this.#isReplacedSoon(head, old.meta)) await this.#log.mark()
+    if (!options.isCurrent()) return
     const inline = head.type === RECORD_TYPES.putInline ? head.dataBytes : 0
     const split = head.recordBytes - inline
     const record = {
@@ -521,17 +546,26 @@ export class Shard {
       data: inline === 0 ? null : bytes.subarray(split, head.recordBytes),
       bytes: head.recordBytes,
     }
-    return new Promise((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       this.#log.append(record, (error, place) => {
-        if (place === null) {
-          reject(error)
-          return
+        try {
+          if (place === null) throw error
+          this.#logged(place)
+          options.apply(place)
+          resolve()
+        } catch (failure) {
+          reject(failure)
         }
-        this.#logged(place)
-        apply(place)
-        resolve()
       })
     })
+  }
+
+  #isReplacedSoon(head: RecordHead, meta: string): boolean {
+    if (head.type !== RECORD_TYPES.listRow) {
+      return this.#pending.entry(registerKey(head)) !== undefined
+    }
+    const { row } = rowOfRecord(head, meta, 0)
+    return this.#pending.row(head.hash + byteText(row.name)) !== undefined
   }
 
   /** Reads a record at a place, whatever the index says. */
@@ -539,17 +573,24 @@ export class Shard {
     return this.#reader.read(place, { body: true })
   }
 
-  /** The segment holds nothing alive and no checkpoint needs it: remove its file. */
+  /**
+   * The segment holds nothing alive and no checkpoint needs it: remove its file. It counts as there until that is
+   * durable: a tombstone in a later segment may be all that covers its records.
+   */
   async removeSegment(segmentId: number): Promise<void> {
     assert(segmentId !== this.#log.activeSegmentId, 'the active segment stays')
     const { disk, files, directory } = this.#options
-    this.#segmentIds.delete(segmentId)
-    this.#cuts.delete(segmentId)
-    this.#index.use.drop(segmentId)
-    await files.drop(segmentId)
     await disk.remove(files.pathOf(segmentId))
     await disk.syncDirectory(directory)
+    await files.drop(segmentId)
+    this.#segmentIds.delete(segmentId)
+    this.#cuts.delete(segmentId)
+    this.retiring.delete(segmentId)
+    this.#index.use.drop(segmentId)
   }
+
+  /** Segments about to be removed: the index has begun to forget what they hold. */
+  readonly retiring = new Set<number>()
 
   #logged(place: Place): void {
     this.#segmentIds.add(place.segmentId)
@@ -571,6 +612,11 @@ export class Shard {
       void this.flush().catch(() => {})
       return
     }
+    this.#flushLater()
+  }
+
+  #flushLater(): void {
+    if (this.#closing) return
     this.#cancelTimer ??= this.#options.clock.after(FLUSH_AFTER_MS, () => {
       this.#cancelTimer = null
       if (!this.#closing) void this.flush().catch(() => {})
@@ -581,6 +627,7 @@ export class Shard {
   flush(): Promise<void> {
     this.#flush ??= this.#flushNow().finally(() => {
       this.#flush = null
+      if (this.#index.active.size > 0 || this.#index.flushing !== null) this.#flushLater()
     })
     return this.#flush
   }
@@ -635,8 +682,9 @@ export class Shard {
     return Promise.reject(new ServiceError('Busy', message, { status: 503, retryAfterSeconds: 1 }))
   }
 
-  #reportFailure(cause: unknown): void {
+  #reportFailure(cause: unknown): unknown {
     this.#options.report({ kind: 'device', message: 'a batch could not be written', cause })
+    return cause
   }
 
   #nowSeconds(): number {
@@ -677,6 +725,13 @@ function newRecord(
 
 function storedRow(row: ListRow, place: Place): StoredRow {
   return { ...row, segmentId: place.segmentId, recordBytes: place.bytes }
+}
+
+/** What the index could not hold must not reach the log: it would stop every later flush. */
+function refusalOf(row: ListRow): Promise<never> | null {
+  if (isStorable(row)) return null
+  const message = 'a number or text of the row is out of bounds'
+  return Promise.reject(new ServiceError('BadRow', message, { status: 400 }))
 }
 
 function listIdOf({ hash, name, placement }: ItemKey): ListId {

@@ -1,5 +1,6 @@
 /** What a listing holds, by storage policy: kept with the rows, changed by differences. */
 import type { ListStats, PolicyStats } from '../../common/storage-node.ts'
+import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
 import type { StoredRow } from './row.ts'
 
 export interface Totals {
@@ -59,18 +60,11 @@ export function toListStats(totals: Totals): ListStats {
 }
 
 export function encodeTotals(totals: Totals): Buffer {
-  return Buffer.from(JSON.stringify({ d: totals.deletedRows, p: [...totals.byPolicy] }))
+  return encodeCheckedJson({ d: totals.deletedRows, p: [...totals.byPolicy] })
 }
 
 /** Null if the value is damaged. */
 export function decodeTotals(value: Uint8Array): Totals | null {
-  try {
-    const { d, p } = JSON.parse(Buffer.from(value).toString()) as {
-      d: number
-      p: [number, PolicyStats][]
-    }
-    return { byPolicy: new Map(p), deletedRows: d }
-  } catch {
-    return null
-  }
+  const stored = decodeCheckedJson(value) as { d: number; p: [number, PolicyStats][] } | null
+  return stored && { byPolicy: new Map(stored.p), deletedRows: stored.d }
 }
