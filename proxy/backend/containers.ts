@@ -168,12 +168,14 @@ export class Containers {
 
   async #change(item: ItemKey, action: WriteAction, meta: ItemMeta): Promise<BackendOutcome> {
     const { writes, stamps, counters, reads, replicas } = this.#options
-    if (action === 'post' && replicas.primaries(item).length > 1) {
-      // Lagging replicas must not merge into an old record and make it the newest.
-      if (live(await reads.info(item)) === null) return { status: 'not-found' }
-    }
+    // Every replica merges into its own record: those that lag must not, or an old record would become the newest.
+    const isMerge = action !== 'delete' && replicas.primaries(item).length > 1
     for (let round = 0; round <= RESTAMPS_MAX; round++) {
-      const outcome = await writes.send(writes.draw(item, action, meta), null)
+      const look = isMerge ? await reads.look(item) : null
+      if (look !== null && action === 'post' && live(look.info) === null) {
+        return { status: 'not-found' }
+      }
+      const outcome = await writes.send(writes.draw(item, action, meta), null, look?.current)
       if (outcome.status !== 'superseded') return outcome
       stamps.observe(outcome.ballot)
       counters.restamps++

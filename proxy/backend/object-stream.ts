@@ -51,7 +51,7 @@ async function lookAtBallot(options: ObjectStreamsOptions, item: ItemKey): Promi
 /** A body on its way to one replica or to several. */
 interface Body {
   write(piece: Uint8Array): Promise<void>
-  commit(write: ItemWrite, bytes: number): Promise<WriteOutcome>
+  commit(write: ItemWrite, bytes: number, current?: readonly boolean[]): Promise<WriteOutcome>
   abort(): Promise<void>
 }
 
@@ -85,9 +85,9 @@ class ObjectStream implements ObjectWriter {
         meta,
         bytes: this.#bytes,
         ...(condition === undefined ? {} : { condition }),
-        send: (write) => {
+        send: (write, current) => {
           this.#ended = true
-          return this.#body.commit(write, this.#bytes)
+          return this.#body.commit(write, this.#bytes, current)
         },
         repeatable: false,
       })
@@ -166,11 +166,12 @@ class ReplicatedBody implements Body {
     }
   }
 
-  commit(write: ItemWrite, bytes: number): Promise<WriteOutcome> {
+  commit(write: ItemWrite, bytes: number, current?: readonly boolean[]): Promise<WriteOutcome> {
     const sends = this.#writers.map((writer): Send => {
-      return 'error' in writer ? () => Promise.reject(writer.error) : () => writer.commit(write)
+      if ('error' in writer) return () => Promise.reject(writer.error)
+      return (_, each) => writer.commit(each)
     })
-    return this.#options.writes.sendBy(write, bytes, sends)
+    return this.#options.writes.sendBy(write, bytes, { sends, current })
   }
 
   async abort(): Promise<void> {

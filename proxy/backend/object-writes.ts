@@ -55,7 +55,7 @@ export interface ObjectChange {
   readonly meta: ItemMeta
   readonly bytes: number
   readonly condition?: Condition
-  readonly send: (write: ItemWrite) => Promise<WriteOutcome>
+  readonly send: (write: ItemWrite, current?: readonly boolean[]) => Promise<WriteOutcome>
   /** Whether `send` may be called again with another write: a stream is sent only once. */
   readonly repeatable: boolean
 }
@@ -83,7 +83,7 @@ export class ObjectWrites {
       meta,
       bytes: body.length,
       ...(condition === undefined ? {} : { condition }),
-      send: (write) => this.#options.writes.send(write, body),
+      send: (write, current) => this.#options.writes.send(write, body, current),
       repeatable: true,
     })
   }
@@ -97,7 +97,7 @@ export class ObjectWrites {
       action: 'post',
       bytes: 0,
       ...post,
-      send: (write) => this.#options.writes.send(write, null),
+      send: (write, current) => this.#options.writes.send(write, null, current),
       repeatable: true,
     })
   }
@@ -109,7 +109,7 @@ export class ObjectWrites {
       meta: NO_META,
       bytes: 0,
       ...(condition === undefined ? {} : { condition }),
-      send: (write) => this.#options.writes.send(write, null),
+      send: (write, current) => this.#options.writes.send(write, null, current),
       repeatable: true,
     })
   }
@@ -142,14 +142,16 @@ export class ObjectWrites {
     const { keys, writes, stamps, counters, clock } = this.#options
     const item = keys.object(change.path)
     const list = keys.container(change.path.account, change.path.container)
-    if (change.condition !== undefined || change.action === 'post') {
-      const refused = await this.#refusedByQuorum(item, change)
-      if (refused !== null) return refused
-    }
     const startedMs = clock.monotonicMs()
     for (let round = 0; round <= RESTAMPS_MAX; round++) {
-      const write = writes.draw(item, change.action, change.meta, change.condition)
-      const outcome = await this.#writeBoth(list, write, change)
+      const isDependent = change.condition !== undefined || change.action === 'post'
+      const base = isDependent ? await this.#lookFirst(item, change) : INDEPENDENT
+      if ('refused' in base) return base.refused
+      const write = writes.draw(item, change.action, change.meta, base.condition)
+      const outcome = isDependent
+        ? await this.#writeInTurn(list, write, change, base.current)
+        : await this.#writeTogether(list, write, change)
+      if (isOvertaken(outcome, change)) continue
       if (outcome.status !== 'superseded') {
         const isSlow = clock.monotonicMs() - startedMs > this.#options.slowWriteMs
         if (isSlow && outcome.status === 'done')
@@ -161,12 +163,6 @@ export class ObjectWrites {
       counters.restamps++
     }
     throw noQuorum('newer writes are in the way')
-  }
-
-  #writeBoth(list: ItemKey, write: ItemWrite, change: ObjectChange): Promise<WriteOutcome> {
-    return change.condition === undefined && change.action !== 'post'
-      ? this.#writeTogether(list, write, change)
-      : this.#writeInTurn(list, write, change)
   }
 
   async #writeTogether(
@@ -183,8 +179,13 @@ export class ObjectWrites {
     return this.#finish(list, write, change, outcome, await rowing)
   }
 
-  async #writeInTurn(list: ItemKey, write: ItemWrite, change: ObjectChange): Promise<WriteOutcome> {
-    const outcome = await change.send(write)
+  async #writeInTurn(
+    list: ItemKey,
+    write: ItemWrite,
+    change: ObjectChange,
+    current: readonly boolean[] | undefined,
+  ): Promise<WriteOutcome> {
+    const outcome = await change.send(write, current)
     const row = rowAfter(write, change, outcome)
     if (row === null) return outcome
     return this.#finish(list, write, change, outcome, await this.#options.rows.put(list, row))
@@ -207,20 +208,48 @@ export class ObjectWrites {
   }
 
   /**
-   * With several replicas, writes that depend on the old value first read it with a quorum, which also brings lagging
-   * replicas up to date: a replica that missed the last writes must not judge a condition. (Each replica judges once
-   * more as it accepts. Two such writes at once may both be refused with 503; prepare/accept comes with recovery.)
+   * With several replicas, writes that depend on the old value first look at all of them and bring those up to date
+   * that lag; then one replica judges (RegisterWrites.send). This orders such writes among themselves. What it cannot
+   * do is order them with plain writes of the same name at the same moment: that takes prepare and accept, which come
+   * with the recovery protocol.
    */
-  async #refusedByQuorum(item: ItemKey, change: ObjectChange): Promise<BackendOutcome | null> {
-    if (this.#options.replicas.primaries(item).length === 1) return null
-    const info = await this.#options.reads.info(item)
-    const current = info === null || info.deleted ? null : info
-    if (change.action === 'post' && current === null) return { status: 'not-found' }
-    if (change.condition === undefined) return null
-    return evaluateCondition(change.condition, subjectOf(current)) === 'holds'
-      ? null
-      : { status: 'precondition-failed', current }
+  async #lookFirst(item: ItemKey, change: ObjectChange): Promise<Base> {
+    if (this.#options.replicas.primaries(item).length === 1) return baseOf(change.condition)
+    const { info, current } = await this.#options.reads.look(item)
+    const live = info === null || info.deleted ? null : info
+    if (change.action === 'post' && live === null) return { refused: { status: 'not-found' } }
+    const { condition } = change
+    if (condition !== undefined && evaluateCondition(condition, subjectOf(live)) !== 'holds') {
+      return { refused: { status: 'precondition-failed', current: live } }
+    }
+    if (change.action !== 'post') return baseOf(condition, current)
+    // Every replica merges into its own record, so it must be the one that was looked at.
+    const etag = live?.meta.etag
+    return baseOf(etag === undefined ? condition : { ifMatch: [etag] }, current)
   }
+}
+
+/** What a write starts from: the condition that replicas judge, and which of them are up to date. */
+type Base =
+  | { readonly refused: BackendOutcome }
+  | {
+      readonly condition: Condition | undefined
+      readonly current: readonly boolean[] | undefined
+    }
+
+const INDEPENDENT: Base = { condition: undefined, current: undefined }
+
+function baseOf(condition: Condition | undefined, current?: readonly boolean[]): Base {
+  return { condition, current }
+}
+
+/** A post without a condition of the client's whose object was replaced while it was on its way. */
+function isOvertaken(outcome: WriteOutcome, change: ObjectChange): boolean {
+  return (
+    outcome.status === 'precondition-failed' &&
+    change.action === 'post' &&
+    change.condition === undefined
+  )
 }
 
 /** The row of an accepted write; null if nothing was written. */

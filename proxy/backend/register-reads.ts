@@ -22,6 +22,14 @@ export interface RegisterReadOptions {
   readonly newest?: boolean
 }
 
+/** What is there before a write that depends on it. */
+export interface Look {
+  /** The current record, tombstones included; null if there never was one. */
+  readonly info: ItemInfo | null
+  /** By the primaries' order: whether the replica holds it. */
+  readonly current: readonly boolean[]
+}
+
 /** What one replica said; undefined if it did not. */
 type Answer = { readonly read: ItemRead | null; readonly full: boolean } | undefined
 
@@ -57,6 +65,27 @@ export class RegisterReads {
   async info(item: ItemKey): Promise<ItemInfo | null> {
     const read = await this.read(item, { head: true })
     return read === null ? null : read.info
+  }
+
+  /**
+   * Before a write that depends on the old value: every primary is asked and brought up to date. `current` says by the
+   * primaries' order which now hold the newest record; at least a majority, else 503.
+   */
+  async look(item: ItemKey): Promise<Look> {
+    const primaries = this.#replicas.primaries(item)
+    const round = new ReadRound(item, primaries, this.#timing, true)
+    await round.ask(primaries.length)
+    const sides = round.judge()
+    const current = primaries.map((_, index) => sides.holders.includes(index))
+    await Promise.all(
+      sides.lagging.map(async (index) => {
+        current[index] = await this.#repair(round, sides, index)
+      }),
+    )
+    if (current.filter(Boolean).length < majorityOf(primaries.length)) {
+      throw noQuorum('the newest record is not held by a majority and cannot be completed')
+    }
+    return { info: round.infoOf(sides.holders[0]!), current }
   }
 
   async #readQuorum(

@@ -1,4 +1,5 @@
 import type { Condition } from '../../common/condition.ts'
+import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { StampClock } from '../../common/stamp.ts'
 import type { ItemMeta, ItemWrite, WriteAction, WriteOutcome } from '../../common/storage-node.ts'
@@ -7,7 +8,7 @@ import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
 import { judgeWrite, type Replies, type WriteVerdict } from './quorum.ts'
 import { bringUpToDate, type RecordHead, recordOfWrite, repairTiming } from './repair.ts'
-import { askAll, askOne, type CallTiming, type Round } from './replica-calls.ts'
+import { askAll, askOne, type CallTiming, failureOf, type Round } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
 import type { WriteIds } from './write-ids.ts'
 
@@ -20,8 +21,8 @@ export interface RegisterWritesOptions {
   readonly counters: BackendCounters
 }
 
-/** How one write is sent to one replica. */
-export type Send = (replica: Replica, index: number) => Promise<WriteOutcome>
+/** How a write is sent to one replica. */
+export type Send = (replica: Replica, write: ItemWrite) => Promise<WriteOutcome>
 
 /** Handoffs tried for one absent primary. */
 const HANDOFFS_TRIED_MAX = 4
@@ -59,25 +60,40 @@ export class RegisterWrites {
   /**
    * Writes to all primaries; resolves when a majority has it. `superseded` means that no replica accepted it and a
    * fresh stamp may be tried; what nobody can know the end of is a 503, and full devices a 507.
+   *
+   * With `current` (what RegisterReads.look found) the write depends on the old value: one replica, the first in ring
+   * order that can be reached and is up to date, judges it before the others get it, so that of several such writes
+   * none is left on a minority by the way.
    */
-  send(write: ItemWrite, body: Uint8Array | null): Promise<WriteOutcome> {
+  send(
+    write: ItemWrite,
+    body: Uint8Array | null,
+    current?: readonly boolean[],
+  ): Promise<WriteOutcome> {
     const primaries = this.#replicas.primaries(write.item)
     const first = primaries[0]!
     if (primaries.length === 1) return first.node.write(first.device, write, body)
+    const send: Send = (replica, each) => replica.node.write(replica.device, each, body)
     const bytes = body === null ? 0 : body.length
-    return this.sendBy(
-      write,
-      bytes,
-      primaries.map(() => (replica) => replica.node.write(replica.device, write, body)),
-    )
+    return this.sendBy(write, bytes, { sends: primaries.map(() => send), current })
   }
 
   /** The same for several replicas with a way of sending to each (streams that are open at them already). */
-  async sendBy(write: ItemWrite, bytes: number, sends: readonly Send[]): Promise<WriteOutcome> {
+  async sendBy(
+    write: ItemWrite,
+    bytes: number,
+    how: { readonly sends: readonly Send[]; readonly current?: readonly boolean[] | undefined },
+  ): Promise<WriteOutcome> {
+    const { sends, current } = how
     const primaries = this.#replicas.primaries(write.item)
+    const call =
+      current === undefined
+        ? (replica: Replica, index: number) => sends[index]!(replica, write)
+        : await this.#judgedFirst(write, primaries, sends, current)
+    if (typeof call !== 'function') return call
     const round = await askAll(
       primaries,
-      (replica, index) => sends[index]!(replica, index),
+      call,
       (replies) => judgeWrite(replies, write.action) !== null,
       this.#timing,
     )
@@ -85,6 +101,45 @@ export class RegisterWrites {
     const outcome = outcomeOf(judgeWrite(round.replies, write.action)!, round.replies)
     await this.#follow(write, bytes, primaries, round)
     return outcome
+  }
+
+  /** The refusal of the replica that judges, or how to send to all after it has accepted. */
+  async #judgedFirst(
+    write: ItemWrite,
+    primaries: readonly Replica[],
+    sends: readonly Send[],
+    current: readonly boolean[],
+  ): Promise<WriteOutcome | ((replica: Replica, index: number) => Promise<WriteOutcome>)> {
+    const missed = new Map<number, unknown>()
+    for (const [judge, replica] of primaries.entries()) {
+      if (!current[judge]) continue
+      const reply = await askOne(replica, () => sends[judge]!(replica, write), this.#timing)
+      if ('failure' in reply) {
+        if (reply.failure === 'unknown') {
+          throw noQuorum('the write may have happened or not', reply.error)
+        }
+        missed.set(judge, reply.error)
+        continue
+      }
+      if (!isAccepted(reply, write.action)) return reply.outcome
+      // Posts, and puts of accounts and containers, merge into what each replica has: they go only where that is the
+      // same; others get the result later.
+      const isMerge = write.action === 'post' || write.item.kind !== 'object'
+      const { condition: _, ...plain } = write
+      return async (other, index) => {
+        if (index === judge) return reply.outcome
+        if (missed.has(index)) throw missed.get(index)
+        if (isMerge && !current[index]) {
+          throw new ServiceError('Unreachable', `${other.label} is behind`, { status: 503 })
+        }
+        return sends[index]!(other, isMerge ? write : plain)
+      }
+    }
+    const errors = [...missed.values()]
+    if (errors.length > 0 && errors.every((error) => failureOf(error) === 'full')) {
+      throw devicesFull(errors[0])
+    }
+    throw noQuorum('no replica that is up to date can be reached', errors[0])
   }
 
   /** Sees to the replicas that have not answered yet or failed, in the background unless too much is there already. */
