@@ -3,6 +3,11 @@
  * (FS_IOC_SHUTDOWN without a log flush drops everything that was not synced). After mount and restart every
  * acknowledged object, deletion and listing row must be there. The negative control runs the same with syncs turned
  * into nothing by the preloaded shim, and must lose: it shows that the harness can fail.
+ *
+ * Acknowledgements that come after the cut has begun do not count: with the power gone nobody would have sent them.
+ * They would be wrong, too: an fdatasync that is under way during FS_IOC_SHUTDOWN may report success although its data is
+ * lost. Two bare logs, one append and one fdatasync at a time, lost 304 of 84,344 acknowledged records on ext4 and 80
+ * of 34,160 on XFS (kernel 6.18), every one acknowledged while the ioctl was running.
  */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
@@ -127,7 +132,7 @@ async function makeRig(
 async function loadAndCut(rig: Rig, cycle: number): Promise<string[]> {
   const { store, fs, ledger, random } = rig
   const known = new Set(ledger.names())
-  let stopped = false
+  let [cut, stopped] = [false, false]
   const load = runLoad({
     client: store.client,
     ledger,
@@ -136,10 +141,12 @@ async function loadAndCut(rig: Rig, cycle: number): Promise<string[]> {
     clients: CLIENTS,
     names: `cycle-${cycle}`,
     stopped: () => stopped,
+    counts: () => !cut,
   })
   await new Promise((resolve) => setTimeout(resolve, 400 + random.below(shortOrLong(600, 1500))))
+  cut = true
   await rig.cutPower()
-  // The store lives on for a moment without its disk: nothing it says now may be a lie either.
+  // The store lives on for a moment without its disk, as a machine would not: it only has to survive the restart.
   await new Promise((resolve) => setTimeout(resolve, random.below(200)))
   stopped = true
   await Promise.all([store.process.kill(), load])

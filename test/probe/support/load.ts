@@ -14,6 +14,8 @@ export interface LoadOptions {
   readonly clients: number
   /** True ends the load. */
   readonly stopped: () => boolean
+  /** False from when on acknowledgements no longer count; those operations are left open. */
+  readonly counts?: () => boolean
   /** Called with the status of each answer, 0 for none. */
   readonly onAnswer?: (status: number) => void
 }
@@ -82,7 +84,8 @@ async function attempt(
   ledger.begin(operation.name, operation.state)
   const status = await send().catch(() => 0)
   onAnswer?.(status)
-  if (operation.doneBy.includes(status)) ledger.acknowledge(operation.name, operation.state)
+  const isDone = operation.doneBy.includes(status)
+  if (isDone && (options.counts?.() ?? true)) ledger.acknowledge(operation.name, operation.state)
   else {
     ledger.leaveOpen()
     // A store that refuses everything is not hammered.
