@@ -52,9 +52,11 @@ async function sendStream(exchange: Exchange, body: ReplyStream): Promise<void> 
   const gone = new AbortController()
   const onClose = () => gone.abort()
   res.on('close', onClose)
+  // A write that meets a connection just closed is no news: 'close' follows.
+  res.on('error', ignore)
   try {
     await writePieces(exchange, body, gone.signal)
-    if (!gone.signal.aborted) res.end()
+    if (!gone.signal.aborted && !res.destroyed) res.end()
   } catch (error) {
     if (!gone.signal.aborted) {
       proxy.log.error('body cut off', { transId: exchange.transId, error })
@@ -78,14 +80,14 @@ async function writePieces(
     let next = pieces.next()
     for (;;) {
       const { value: piece, done } = await next
-      if (done === true || gone.aborted) break
+      if (done === true || gone.aborted || res.destroyed) break
       next = pieces.next()
       next.catch(ignore)
       exchange.bytesOut += piece.byteLength
       if (exchange.bytesOut > body.bytes) throw new Error('the body is longer than announced')
       if (!res.write(piece)) await drained(exchange, res, gone)
     }
-    if (!gone.aborted && exchange.bytesOut !== body.bytes) {
+    if (!gone.aborted && !res.destroyed && exchange.bytesOut !== body.bytes) {
       throw new Error(`the body ended after ${exchange.bytesOut} of ${body.bytes} bytes`)
     }
   } finally {
