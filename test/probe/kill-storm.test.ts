@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { seededRandom } from '../support/seeded-random.ts'
 import { Ledger } from './support/ledger.ts'
-import { runLoad } from './support/load.ts'
+import { runLoad, untilAcknowledged } from './support/load.ts'
 import { probeFolder } from './support/probe-folder.ts'
 import { LONG, probeSeed, shortOrLong } from './support/scale.ts'
 import { checkProblems, StoreUnderTest } from './support/store-under-test.ts'
@@ -45,9 +45,7 @@ t.test(
         names: `cycle-${cycle}`,
         stopped: () => stopped,
       })
-      await new Promise((resolve) =>
-        setTimeout(resolve, 300 + random.below(shortOrLong(700, 2000))),
-      )
+      await untilAcknowledged(ledger, 100 + random.below(shortOrLong(300, 2000)))
       const killed = store.process.kill()
       stopped = true
       await Promise.all([killed, load])

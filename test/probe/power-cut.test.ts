@@ -16,7 +16,7 @@ import t from 'tap'
 import { buildFaultShim, buildFsShutdown, missingCompiler } from '../support/eio-shim/fault-shim.ts'
 import { type SeededRandom, seededRandom } from '../support/seeded-random.ts'
 import { Ledger } from './support/ledger.ts'
-import { runLoad } from './support/load.ts'
+import { runLoad, untilAcknowledged } from './support/load.ts'
 import {
   LOOP_KINDS,
   type LoopFs,
@@ -143,7 +143,7 @@ async function loadAndCut(rig: Rig, cycle: number): Promise<string[]> {
     stopped: () => stopped,
     counts: () => !cut,
   })
-  await new Promise((resolve) => setTimeout(resolve, 400 + random.below(shortOrLong(600, 1500))))
+  await untilAcknowledged(ledger, 100 + random.below(shortOrLong(300, 2000)))
   cut = true
   await rig.cutPower()
   // The store lives on for a moment without its disk, as a machine would not: it only has to survive the restart.

@@ -30,6 +30,14 @@ export async function runLoad(options: LoadOptions): Promise<void> {
   await Promise.all(workers)
 }
 
+/** Resolves when so many more operations have been acknowledged, or after 20 s: a cut in the middle needs something to cut. */
+export async function untilAcknowledged(ledger: Ledger, count: number): Promise<void> {
+  const [wanted, endMs] = [ledger.acknowledged + count, performance.now() + 20_000]
+  while (ledger.acknowledged < wanted && performance.now() < endMs) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
 async function runClient(options: LoadOptions, index: number): Promise<void> {
   const { random } = options
   const names: string[] = []
