@@ -101,7 +101,9 @@ async function recoverSegment(
   const { disk, pathOf, deviceUuid, shard, checkpoint } = options
   const known = state.cuts.get(segmentId)
   const damaged: DamageItem[] = []
-  const start = checkpoint?.segmentId === segmentId ? checkpoint.offset : SEGMENT_HEADER_BYTES
+  // A checkpoint may stand before a segment that was made after it.
+  const checkpointed = checkpoint?.segmentId === segmentId ? checkpoint.offset : 0
+  const start = Math.max(SEGMENT_HEADER_BYTES, checkpointed)
   let validEnd = start
   let lastFrom = start
   let isSealed = false

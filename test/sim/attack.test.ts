@@ -172,6 +172,18 @@ t.test('a sector that cannot be read is damage, not the end of the device', asyn
   t.ok(report.damaged > 0, 'a scrub goes on past it')
 })
 
+t.test('the header of a segment begun after the checkpoint is no damage', async (t) => {
+  const rig = new EngineRig()
+  await rig.open()
+  await rig.flush()
+  await rig.putContainer()
+  await rig.put('o', 'kept')
+  rig.crash()
+  await rig.open()
+  t.same(await rig.damage(), [])
+  t.equal(await rig.get('o'), 'kept')
+})
+
 t.test('a cut is known after the index has moved past its record', async (t) => {
   for (let seed = 1; seed <= 12; seed++) {
     const rig = await EngineRig.start({ seed })

@@ -3,6 +3,7 @@
  * compactions in between; judged by engine-model.ts. The engine is the production code.
  */
 import { createHash } from 'node:crypto'
+import type { Disk, DiskFile } from '../../common/disk.ts'
 import { ServiceError, systemErrorCode } from '../../common/errors.ts'
 import { type ItemKey, itemKey } from '../../common/item.ts'
 import { compareStamps, type Stamp, StampClock } from '../../common/stamp.ts'
@@ -10,6 +11,7 @@ import type { BodyReader, ItemWrite, ListRow, WriteOutcome } from '../../common/
 import { type CheckReport, checkDevice } from '../../storage-node/check.ts'
 import { chooseSegment, compactable, compactSegment } from '../../storage-node/compaction.ts'
 import { type LocalNode, openLocalNode } from '../../storage-node/local-node.ts'
+import { scrubDevice } from '../../storage-node/scrub.ts'
 import { Throttle } from '../../storage-node/throttle.ts'
 import { NameModel, type TriedWrite } from './engine-model.ts'
 import { type SeededRandom, seededRandom } from './seeded-random.ts'
@@ -20,6 +22,8 @@ import { SimKeyValueStore } from './sim-kv.ts'
 // With this suffix the names fall on both shards.
 const HASHING = { prefix: 'p', suffix: 'sim', placement: 'xxh64' } as const
 const DEVICE = '/d'
+/** A replayed write is never older than half of it; the clock jumps over it now and then. */
+const RECLAIM_AGE_MS = 1000
 
 export interface EngineSimOptions {
   readonly seed: number
@@ -27,7 +31,22 @@ export interface EngineSimOptions {
   readonly syncIsANoOp?: boolean
   readonly objects?: number
   readonly segmentBytes?: number
+  /** Negative control: calls of the disk that say yes and do nothing. */
+  readonly planted?: PlantedFault
 }
+
+/** One missing sync, as a slip of the pen would leave it out. */
+export const PLANTED_FAULTS = {
+  /** The name of a new segment. */
+  segmentName: { call: 'syncDirectory', path: /\/seg$/ },
+  /** The name of a new blob. */
+  blobName: { call: 'syncDirectory', path: /\/blob\/..$/ },
+  /** The bytes of a blob. */
+  blobBytes: { call: 'sync', path: /\/blob\// },
+  /** The bytes of a segment. */
+  segmentBytes: { call: 'sync', path: /\.seg$/ },
+} as const
+export type PlantedFault = keyof typeof PLANTED_FAULTS
 
 export class EngineSim {
   readonly random: SeededRandom
@@ -42,6 +61,9 @@ export class EngineSim {
   readonly #bodies = new Map<string, Buffer>()
   readonly #stamps: StampClock
   readonly #segmentBytes: number
+  readonly #planted: PlantedFault | null
+  /** Writes that may be sent once more, or are sent late. */
+  #replays: { readonly atMs: number; readonly again: () => void }[] = []
   node: LocalNode | null = null
   readonly #inFlight = new Set<Promise<void>>()
   readonly violations: string[] = []
@@ -55,6 +77,7 @@ export class EngineSim {
     this.disk = new SimDisk({ seed, syncIsANoOp })
     this.store = new SimKeyValueStore({ seed, syncCoversEarlier: false })
     this.#segmentBytes = options.segmentBytes ?? 16 * 1024
+    this.#planted = options.planted ?? null
     this.#stamps = new StampClock({ nowMs: () => this.clock.nowMs(), proposer: 3 })
     const count = options.objects ?? 6
     this.objects = Array.from({ length: count }, (_, i) => itemKey(HASHING, 'object', `/a/c/o${i}`))
@@ -63,7 +86,7 @@ export class EngineSim {
   // --- life and death ----------------------------------------------------------------------------------------------
 
   async open(): Promise<void> {
-    const disk = this.disk.attach()
+    const disk = this.#attach()
     this.node = await openLocalNode({
       devices: [{ name: 'd', path: DEVICE }],
       clock: this.clock,
@@ -74,6 +97,11 @@ export class EngineSim {
       disk,
       opener: this.#opener(),
     })
+  }
+
+  #attach(): Disk {
+    const disk = this.disk.attach()
+    return this.#planted === null ? disk : forgetful(disk, PLANTED_FAULTS[this.#planted])
   }
 
   #opener() {
@@ -87,6 +115,16 @@ export class EngineSim {
   async createContainer(): Promise<void> {
     const outcome = await this.node!.write('d', this.#draft(this.container, 'put', 'c'), null)
     if (outcome.status !== 'done') throw new Error(`container: ${outcome.status}`)
+  }
+
+  /** Power cuts while it starts, until it comes up. */
+  async reopenAfterCrash(): Promise<void> {
+    this.crash()
+    const opening = this.open().catch(() => {})
+    for (let turn = this.random.below(400); turn > 0; turn--) await null
+    this.crash()
+    await opening
+    await this.open()
   }
 
   /** Power cut: what was not synced is gone, in part. */
@@ -131,7 +169,8 @@ export class EngineSim {
     this.clock.advance(this.random.below(3) * 7)
     const object = this.random.pick(this.objects)!
     const kind = this.random.below(100)
-    if (kind < 30) this.put(object, { bytes: this.random.below(3000) })
+    if (this.#replays.length > 0 && this.random.chance(0.06)) this.#replay()
+    else if (kind < 30) this.put(object, { bytes: this.random.below(3000) })
     else if (kind < 33) this.putBlob(object, 66_000 + this.random.below(200_000))
     else if (kind < 43) this.delete(object)
     else if (kind < 50) this.post(object)
@@ -163,17 +202,42 @@ export class EngineSim {
     const draft = this.#draft(item, 'put', etagOf(body))
     const write = (ifNoneMatch ?? ifMatch) ? { ...draft, condition } : draft
     this.#bodies.set(stampKey(write.stamp), body)
-    this.#run(item, write, (node) => node.write('d', write, body))
+    const run = () => this.#run(item, write, (node) => node.write('d', write, body))
+    // Some arrive late, behind writes with higher stamps.
+    if (this.random.chance(0.05)) this.#later(run)
+    else {
+      run()
+      if (this.random.chance(0.2)) this.#later(run)
+    }
+  }
+
+  #later(again: () => void): void {
+    this.#replays.push({ atMs: this.clock.nowMs(), again })
+  }
+
+  /** Sends a write once more, or late; never one so old that its tombstone may have been reclaimed. */
+  #replay(): void {
+    this.#replays = this.#replays.filter(
+      ({ atMs }) => this.clock.nowMs() - atMs < RECLAIM_AGE_MS / 2,
+    )
+    const [next] = this.#replays.splice(this.random.below(this.#replays.length), 1)
+    next?.again()
   }
 
   putBlob(item: ItemKey, bytes: number): void {
     const body = Buffer.from(this.random.bytes(bytes))
     const write = this.#draft(item, 'put', etagOf(body))
     this.#bodies.set(stampKey(write.stamp), body)
+    const run = () => this.#runBlob(item, write, body)
+    run()
+    if (this.random.chance(0.3)) this.#later(run)
+  }
+
+  #runBlob(item: ItemKey, write: ItemWrite, body: Buffer): void {
     this.#run(item, write, async (node) => {
       const writer = await node.openBody('d', item)
       try {
-        for (let at = 0; at < bytes; at += 50_000)
+        for (let at = 0; at < body.length; at += 50_000)
           await writer.write(body.subarray(at, at + 50_000))
       } catch (error) {
         await writer.abort()
@@ -288,9 +352,9 @@ export class EngineSim {
     for (const device of this.node?.devices.values() ?? []) {
       for (const [number, shard] of device.shards) {
         const options = {
-          disk: this.disk.attach(),
+          disk: this.#attach(),
           clock: this.clock,
-          reclaimAgeMs: 1000,
+          reclaimAgeMs: RECLAIM_AGE_MS,
           throttle: new Throttle(this.clock, { bytesPerSecond: 1e12 }),
           pathOf: (segmentId: number) =>
             `${DEVICE}/seg/${number.toString(16).padStart(2, '0')}-${segmentId.toString(16).padStart(8, '0')}.seg`,
@@ -299,7 +363,39 @@ export class EngineSim {
         if (chosen === null) continue
         const result = await compactSegment(shard, chosen.segmentId, options)
         if (result.damage === undefined) this.compactions++
+        else this.violations.push(`compaction: ${result.damage}`)
       }
+    }
+  }
+
+  readonly #orphans = new Map<string, number>()
+  scrubs = 0
+
+  /** A scrub finds nothing wrong where nothing has rotted. */
+  async scrubQuietly(): Promise<void> {
+    const { node } = this
+    const signal = new AbortController().signal
+    const throttle = new Throttle(this.clock, { bytesPerSecond: 1e12 })
+    for (const device of node?.devices.values() ?? []) {
+      const options = { disk: this.#attach(), clock: this.clock, throttle, signal }
+      await scrubDevice(device, { ...options, orphans: this.#orphans }).then(
+        ({ damaged }) => {
+          this.scrubs++
+          if (damaged > 0 && this.node === node) this.violations.push(`scrub: ${damaged} damaged`)
+        },
+        () => {},
+      )
+      if (this.node === node && node?.devices.get('d') !== device) {
+        this.violations.push('scrub: the index was found wanting')
+      }
+    }
+  }
+
+  /** Nothing has rotted, so nothing may be reported as rotten (torn writes may). */
+  async verifyNoDamage(): Promise<void> {
+    for (const { damage } of (await this.node?.status()) ?? []) {
+      const rot = damage.filter((text) => !text.startsWith('a torn or damaged write'))
+      if (rot.length > 0) this.violations.push(`reported without cause: ${rot[0]}`)
     }
   }
 
@@ -423,4 +519,36 @@ async function wholeBody(body: Uint8Array | BodyReader | null): Promise<Buffer> 
   for await (const piece of body.stream(0, body.bytes)) pieces.push(piece)
   await body.close()
   return Buffer.concat(pieces)
+}
+
+/** The disk, but calls of one kind say yes and do nothing. */
+function forgetful(disk: Disk, fault: { readonly call: string; readonly path: RegExp }): Disk {
+  const isHit = (call: string, path: string) => call === fault.call && fault.path.test(path)
+  return {
+    open: async (path, mode) => {
+      const file = await disk.open(path, mode)
+      return isHit('sync', path) ? forgetfulFile(file) : file
+    },
+    makeDirectory: (path) => disk.makeDirectory(path),
+    list: (path) => disk.list(path),
+    syncDirectory: async (path) => {
+      if (!isHit('syncDirectory', path)) await disk.syncDirectory(path)
+    },
+    rename: (from, to) => disk.rename(from, to),
+    remove: (path) => disk.remove(path),
+    readWhole: (path) => disk.readWhole(path),
+    sizeOf: (path) => disk.sizeOf(path),
+    space: (path) => disk.space(path),
+  }
+}
+
+function forgetfulFile(file: DiskFile): DiskFile {
+  return {
+    path: file.path,
+    read: (target, position) => file.read(target, position),
+    readSync: (target, position) => file.readSync(target, position),
+    write: (buffers, position) => file.write(buffers, position),
+    sync: async () => {},
+    close: () => file.close(),
+  }
 }
