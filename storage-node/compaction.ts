@@ -244,19 +244,31 @@ function describe(item: ScanItem & { readonly kind: 'damage' }, segmentId: numbe
   return `damage in segment ${segmentId}, bytes ${item.from} to ${item.to}`
 }
 
-/** Keeps a bounded number of moves under way, so that they share commits. */
+/**
+ * Keeps a bounded number of moves under way, so that they share commits. One that failed is remembered until `finish`:
+ * a segment may only go if every single one succeeded.
+ */
 class Moves {
   readonly #underWay = new Set<Promise<void>>()
+  #failure: { readonly cause: unknown } | null = null
   bytes = 0
 
+  /** Throws as `finish` does, so that no more is read than needed. */
   async add(bytes: number, move: Promise<void>): Promise<void> {
     this.bytes += bytes
-    const tracked = move.finally(() => this.#underWay.delete(tracked))
+    const tracked = move
+      .catch((cause: unknown) => {
+        this.#failure ??= { cause }
+      })
+      .finally(() => this.#underWay.delete(tracked))
     this.#underWay.add(tracked)
     if (this.#underWay.size >= MOVES_MAX) await Promise.race(this.#underWay)
+    if (this.#failure !== null) await this.finish()
   }
 
+  /** Throws if any move failed. */
   async finish(): Promise<void> {
     await Promise.all(this.#underWay)
+    if (this.#failure !== null) throw this.#failure.cause
   }
 }

@@ -278,6 +278,24 @@ t.test('a deleted object stays deleted when its copy landed behind the tombstone
   }
 })
 
+t.test('a segment stays if one of its records could not be moved', async (t) => {
+  const rig = await EngineRig.start()
+  for (let i = 0; i < 5; i++) await rig.put(`o${i}`, `body ${i}`)
+  await rig.roll()
+  // The first move fails long before the last is begun.
+  let calls = 0
+  const take = async () => {
+    if (++calls === 1) rig.disk.fail({ call: 'write', path: '/seg/', error: 'ENOSPC' })
+    for (let turn = 0; turn < 100; turn++) await null
+  }
+  const [first] = rig.segments()
+  await t.rejects(rig.compact(first!, { throttle: { take } as unknown as Throttle }))
+  t.ok(rig.segments().includes(first!))
+  await rig.reopen()
+  t.ok(await rig.node.read('d', rig.container), 'the container')
+  for (let i = 0; i < 5; i++) t.equal(await rig.get(`o${i}`), `body ${i}`)
+})
+
 t.test('a tombstone outlives a segment that could not be removed', async (t) => {
   const rig = await EngineRig.start()
   await rig.put('victim', 'deleted long ago')

@@ -33,7 +33,7 @@ export class NameModel {
   judge(observed: Stamp | null): string | null {
     const acked = this.acked()
     if (observed === null) {
-      const isLost = compareStamps(acked, ZERO_STAMP) > 0 && !this.#mayBeDeleted(acked)
+      const isLost = compareStamps(acked, ZERO_STAMP) > 0 && !this.mayBeDeleted(acked)
       return isLost ? `lost: acknowledged ${show(acked)}` : null
     }
     const write = this.writes.find(({ ballot }) => compareStamps(ballot, observed) === 0)
@@ -47,8 +47,8 @@ export class NameModel {
     return null
   }
 
-  /** Nothing there: a tombstone was reclaimed. */
-  #mayBeDeleted(acked: Stamp): boolean {
+  /** Nothing there is legal: a tombstone was reclaimed. */
+  mayBeDeleted(acked: Stamp): boolean {
     return this.writes.some(
       ({ ballot, what, state }) =>
         what === 'delete' && state !== 'refused' && compareStamps(ballot, acked) >= 0,

@@ -410,7 +410,10 @@ export class EngineSim {
         if (this.node !== node) return
         if (problem !== null) this.violations.push(problem)
         // What was acknowledged before the read began must be there, or something newer.
-        if (compareStamps(ballot, ackedBefore) < 0) this.violations.push(`${item.name}: stale read`)
+        const isReclaimed = ballot.ticks === 0 && model.mayBeDeleted(ackedBefore)
+        if (compareStamps(ballot, ackedBefore) < 0 && !isReclaimed) {
+          this.violations.push(`${item.name}: stale read`)
+        }
       },
       () => {},
     )
