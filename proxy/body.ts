@@ -12,6 +12,7 @@ export function receiveWhole(exchange: Exchange, bytes: number): Promise<Buffer>
   return new Promise((resolve, reject) => {
     let first: Buffer | null = null
     let rest: Buffer[] | null = null
+    let isOver = false
     const fail = (error: Error) => {
       exchange.failBody = null
       reject(error)
@@ -24,12 +25,15 @@ export function receiveWhole(exchange: Exchange, bytes: number): Promise<Buffer>
       else rest.push(chunk)
     })
     req.on('end', () => {
+      isOver = true
       exchange.failBody = null
       if (exchange.bytesIn !== bytes) return reject(refusal(499))
       resolve(rest === null ? (first ?? Buffer.alloc(0)) : Buffer.concat(rest, bytes))
     })
     // Comes after 'end' as well, and is too late then: the listeners cost less left where they are than taken away.
-    req.on('close', () => fail(refusal(499)))
+    req.on('close', () => {
+      if (!isOver) fail(refusal(499))
+    })
   })
 }
 

@@ -39,8 +39,10 @@ export interface FlushOptions {
   /** Number of the last batch written. */
   readonly lastBatch: number
   readonly cuts: ReadonlyMap<number, Cut>
-  /** Lists whose totals were taken to their account since the last flush. */
+  /** Lists whose totals are with their account. */
   readonly takenLists: readonly ListId[]
+  /** Lists taken so recently that their account may not have them yet: marked as changed, should we crash now. */
+  readonly recentLists: readonly ListId[]
 }
 
 /** Flushes `index.flushing`; returns the number of the last batch. A failed flush can be repeated. */
@@ -155,7 +157,7 @@ function checkpointOperations(
   batch: number,
   changedSegments: readonly number[],
 ): KeyValueOperation[] {
-  const { index, shard, position, cuts, takenLists } = options
+  const { index, shard, position, cuts, takenLists, recentLists } = options
   const operations: KeyValueOperation[] = []
   for (const segmentId of changedSegments) {
     if (index.use.isDropped(segmentId)) {
@@ -171,7 +173,7 @@ function checkpointOperations(
   for (const { hash } of takenLists) {
     operations.push({ type: 'del', key: listKey(SPACES.changedList, hash) })
   }
-  for (const list of index.changedLists.values()) {
+  for (const list of [...recentLists, ...index.changedLists.values()]) {
     const key = listKey(SPACES.changedList, list.hash)
     operations.push({ type: 'put', key, value: encodeListId(list) })
   }

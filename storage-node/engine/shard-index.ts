@@ -21,6 +21,8 @@ export interface Doubt {
   readonly sinceMs: number
 }
 
+/** So many answers of the store below are remembered; then it starts over. */
+const LOOKED_UP_MAX = 4096
 /** Totals of this many lists are kept in memory besides those that changed. */
 const TOTALS_CACHED_MAX = 20_000
 
@@ -32,6 +34,13 @@ export class ShardIndex {
   flushing: Memtable | null = null
   readonly use = new SegmentUse()
   readonly #totals = new Map<string, Totals>()
+  /**
+   * What the store below answered for names that no memtable has. Only a flush changes the store, and while it runs its
+   * memtable hides what it changes.
+   */
+  readonly #entriesBelow = new Map<string, Entry | null>()
+  /** The same by list hash + name in byte text. */
+  readonly #rowsBelow = new Map<string, StoredRow | null>()
   /** List hash + name in byte text → since when. */
   readonly unconfirmedRows = new Map<
     string,
@@ -62,8 +71,22 @@ export class ShardIndex {
   entry(id: RegisterId): Entry | null {
     const key = registerKey(id)
     const slot = this.active.entries.get(key) ?? this.flushing?.entries.get(key)
-    if (slot === undefined) return this.storedEntry(id)
+    if (slot === undefined) return this.#lookUpEntry(key, id)
     return slot.entry === NO_ENTRY ? null : slot.entry
+  }
+
+  /** From the store below, remembered: a write asks three times for what is not there. */
+  #lookUpEntry(key: string, id: RegisterId): Entry | null {
+    const known = this.#entriesBelow.get(key)
+    return known === undefined ? remember(this.#entriesBelow, key, this.storedEntry(id)) : known
+  }
+
+  /** The flush is over: what it wrote is below, and the memtable that hid it may go. */
+  endFlush(): void {
+    this.#entriesBelow.clear()
+    this.#rowsBelow.clear()
+    this.flushing = null
+    this.#trimTotals()
   }
 
   /** The entry in the store below. */
@@ -80,7 +103,11 @@ export class ShardIndex {
   }
 
   #storedRow(listHash: string, name: string): StoredRow | null {
-    return this.storedRow(listHash, name, { mayBeDeleted: this.totals(listHash).deletedRows > 0 })
+    const key = listHash + name
+    const known = this.#rowsBelow.get(key)
+    if (known !== undefined) return known
+    const mayBeDeleted = this.totals(listHash).deletedRows > 0
+    return remember(this.#rowsBelow, key, this.storedRow(listHash, name, { mayBeDeleted }))
   }
 
   /** The row in the store below; `name` in byte text. */
@@ -151,7 +178,7 @@ export class ShardIndex {
     const key = registerKey(id)
     const known = this.active.entries.get(key)
     if (known !== undefined) return known
-    const before = this.flushing?.entries.get(key)?.entry ?? this.storedEntry(id)
+    const before = this.flushing?.entries.get(key)?.entry ?? this.#lookUpEntry(key, id)
     const slot: EntrySlot = { id, entry: before ?? NO_ENTRY, before }
     this.active.entries.set(key, slot)
     return slot
@@ -249,7 +276,7 @@ export class ShardIndex {
   }
 
   /** Forgets totals of lists that have no changes, when there are many. */
-  trimTotals(): void {
+  #trimTotals(): void {
     if (this.#totals.size <= TOTALS_CACHED_MAX) return
     for (const hash of this.#totals.keys()) {
       if (!this.active.lists.has(hash) && !this.flushing?.lists.has(hash)) this.#totals.delete(hash)
@@ -271,6 +298,12 @@ export const NO_ENTRY: Entry = Object.freeze({
   blobId: '0'.repeat(16),
   confirmed: true,
 })
+
+function remember<T>(cache: Map<string, T>, key: string, value: T): T {
+  if (cache.size >= LOOKED_UP_MAX) cache.clear()
+  cache.set(key, value)
+  return value
+}
 
 function isLater(a: Place, b: Place): boolean {
   return a.segmentId === b.segmentId ? a.offset > b.offset : a.segmentId > b.segmentId

@@ -99,10 +99,9 @@ async function flushReplay(
   index.flushing = index.active
   index.active = new Memtable()
   const { kv, shard } = options
-  const none = { position: null, cuts: new Map<number, Cut>(), takenLists: [] }
+  const none = { position: null, cuts: new Map<number, Cut>(), takenLists: [], recentLists: [] }
   const batch = await flushIndex({ kv, index, shard, lastBatch, ...none })
-  index.flushing = null
-  index.trimTotals()
+  index.endFlush()
   return batch
 }
 

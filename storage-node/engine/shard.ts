@@ -123,7 +123,9 @@ export class Shard {
   #lastBatch: number
   #flush: Promise<void> | null = null
   #cancelTimer: (() => void) | null = null
-  #takenLists: ListId[] = []
+  /** Taken since the last flush, and before it: the account has the latter by now. */
+  #recentLists: ListId[] = []
+  #takenLists: readonly ListId[] = []
   #closing = false
   #flushPosition: LogPosition
   #checkpoint: LogPosition
@@ -519,7 +521,7 @@ export class Shard {
       taken.push(list)
       this.#index.changedLists.delete(key)
     }
-    this.#takenLists.push(...taken)
+    this.#recentLists.push(...taken)
     return taken
   }
 
@@ -644,7 +646,7 @@ export class Shard {
       this.#flushPosition = this.#applied
       this.#loggedBytes = 0
     }
-    const takenLists = [...this.#takenLists]
+    const recentLists = [...this.#recentLists]
     try {
       this.#lastBatch = await flushIndex({
         kv: this.#options.kv,
@@ -653,12 +655,13 @@ export class Shard {
         position: this.#flushPosition,
         lastBatch: this.#lastBatch,
         cuts: this.#cuts,
-        takenLists,
+        takenLists: this.#takenLists,
+        recentLists,
       })
-      this.#takenLists = this.#takenLists.slice(takenLists.length)
+      this.#takenLists = recentLists
+      this.#recentLists = this.#recentLists.slice(recentLists.length)
       this.#checkpoint = this.#flushPosition
-      index.flushing = null
-      index.trimTotals()
+      index.endFlush()
     } catch (cause) {
       // The numbers of the batches may have gone on: leave a gap only where one is.
       this.#options.report({ kind: 'device', message: 'the index cannot be flushed', cause })
