@@ -149,7 +149,7 @@ export class BlobWriter {
   readonly #file: DiskFile
   readonly #checksums: bigint[] = []
   readonly #seed: bigint
-  readonly #buffer = Buffer.allocUnsafeSlow(PIECE_BYTES)
+  #buffer: Buffer | null = null
   #filled = 0
   #written = 0
   #synced = 0
@@ -172,13 +172,16 @@ export class BlobWriter {
   async write(piece: Uint8Array): Promise<void> {
     assert(!this.#isOver, 'the blob is still open')
     if (this.#failure !== null) throw this.#failure
-    let from = 0
+    // Whole chunks go to disk from where they are; only what is left over is copied.
+    let from = this.#filled === 0 ? piece.length - (piece.length % BLOB_CHUNK_BYTES) : 0
+    if (from > 0) await this.#writeOut(piece.subarray(0, from))
     while (from < piece.length) {
       const count = Math.min(PIECE_BYTES - this.#filled, piece.length - from)
+      this.#buffer ??= Buffer.allocUnsafeSlow(PIECE_BYTES)
       this.#buffer.set(piece.subarray(from, from + count), this.#filled)
       this.#filled += count
       from += count
-      if (this.#filled === PIECE_BYTES) await this.#writeOut()
+      if (this.#filled === PIECE_BYTES) await this.#writeBuffer()
     }
   }
 
@@ -187,7 +190,7 @@ export class BlobWriter {
     this.#isOver = true
     try {
       if (this.#failure !== null) throw this.#failure
-      await this.#writeOut()
+      await this.#writeBuffer()
       const [checksums, dataBytes, seed] = [this.#checksums, this.#written, this.#seed]
       const tail = encodeBlobTail({ checksums, meta, dataBytes, seed })
       await this.#file.write([tail], this.#written)
@@ -206,9 +209,14 @@ export class BlobWriter {
     await this.#discard()
   }
 
-  async #writeOut(): Promise<void> {
-    if (this.#filled === 0) return
+  async #writeBuffer(): Promise<void> {
+    if (this.#filled === 0 || this.#buffer === null) return
     const piece = this.#buffer.subarray(0, this.#filled)
+    this.#filled = 0
+    await this.#writeOut(piece)
+  }
+
+  async #writeOut(piece: Uint8Array): Promise<void> {
     for (let at = 0; at < piece.length; at += BLOB_CHUNK_BYTES) {
       const chunk = piece.subarray(at, at + BLOB_CHUNK_BYTES)
       this.#checksums.push(chunkChecksum(chunk, this.#checksums.length, this.#seed))
@@ -216,7 +224,6 @@ export class BlobWriter {
     try {
       await this.#file.write([piece], this.#written)
       this.#written += piece.length
-      this.#filled = 0
       if (this.#written - this.#synced >= SYNC_EVERY_BYTES) {
         await this.#file.sync()
         this.#synced = this.#written
