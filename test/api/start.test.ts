@@ -114,7 +114,7 @@ t.test('a folder in use and a taken port are refused with who has them', async (
   t.match(inUse, { code: 1, stdout: '', stderr: `is in use by process ${pid}` })
   t.equal(inUse.stderr.trimEnd().split('\n').length, 1, 'in one line')
 
-  const other = join(t.testdir({ other: {} }), 'other')
+  const other = join(data, '..', 'other')
   const taken = await runSwiftlet(['--data', other, ...offset])
   t.match(taken, { code: 1, stderr: `is taken by process ${pid} (` })
   t.match(taken.stderr, new URL(swiftlet.origin).port)
@@ -125,7 +125,7 @@ t.test('a folder in use and a taken port are refused with who has them', async (
     code: 1,
     stderr: `the disk ${disk} is in use by process ${pid}`,
   })
-  const another = ['--data', join(t.testdirName, 'more'), ...(await freePortOffset())]
+  const another = ['--data', join(data, '..', 'more'), ...(await freePortOffset())]
   t.match(await runSwiftlet([...another, '--disk', disk]), {
     code: 1,
     stderr: `${disk} holds the data of another Swiftlet`,
