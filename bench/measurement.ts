@@ -14,6 +14,8 @@ export interface Measurement {
   readonly maxMs: number
   readonly requests: number
   readonly failures: number
+  /** How many answers of each status the failures were. */
+  readonly failureStatuses: Readonly<Record<number, number>>
   readonly rssMebibytes: number
 }
 
@@ -34,6 +36,7 @@ export function measurementOf(
     maxMs: result.maxMs,
     requests: result.requests,
     failures: result.failures,
+    failureStatuses: result.failureStatuses,
     rssMebibytes: run.after.rssBytes / 2 ** 20,
   }
 }
@@ -58,6 +61,7 @@ export function medianOf(runs: readonly Measurement[]): Measurement {
     maxMs: median((run) => run.maxMs),
     requests: sum((run) => run.requests),
     failures: sum((run) => run.failures),
+    failureStatuses: addedUp(runs.map((run) => run.failureStatuses)),
     rssMebibytes: median((run) => run.rssMebibytes),
   }
 }
@@ -68,4 +72,12 @@ export function rateText(measurement: Measurement): string {
     return `${measurement.mebibytesPerSecond.toFixed(0)} MiB/s`
   }
   return `${Math.round(measurement.requestsPerSecond).toLocaleString('en')}/s`
+}
+
+function addedUp(counts: readonly Readonly<Record<number, number>>[]): Record<number, number> {
+  const total: Record<number, number> = {}
+  for (const [status, count] of counts.flatMap((one) => Object.entries(one))) {
+    total[Number(status)] = (total[Number(status)] ?? 0) + count
+  }
+  return total
 }

@@ -52,7 +52,7 @@ export function rowText(row: BenchRow): string {
       ? ''
       : `  (Debian’s Swift ${rateText(peer)}, cpu ${peer.serverCpuUs.toFixed(0)} us)`,
     swiftlet.failures + limit.failures > 0
-      ? `  FAILED ${swiftlet.failures} + ${limit.failures}`
+      ? `  FAILED ${JSON.stringify(swiftlet.failureStatuses)} + ${JSON.stringify(limit.failureStatuses)}`
       : '',
   ].join(' ')
 }

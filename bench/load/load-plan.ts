@@ -20,6 +20,8 @@ export interface LoadResult {
   readonly requests: number
   /** Answers that were not 200 or 201, or bodies of another length than wanted. */
   readonly failures: number
+  /** How many answers of each status the failures were. */
+  readonly failureStatuses: Readonly<Record<number, number>>
   readonly elapsedMs: number
   readonly p50Ms: number
   readonly p99Ms: number

@@ -17,6 +17,7 @@ export async function runPlan(plan: LoadPlan): Promise<LoadResult> {
     plan.requestCount === undefined ? startMs + plan.durationMs : Number.POSITIVE_INFINITY
   const requestsMax = Math.min(plan.requestCount ?? SAMPLES_MAX, SAMPLES_MAX)
   let [started, finished, failures] = [0, 0, 0]
+  const failureStatuses: Record<number, number> = {}
   const wanted = plan.method === 'GET' ? plan.bytes : null
   const client = async (connection: KeepAliveConnection): Promise<void> => {
     while (started < requestsMax) {
@@ -24,8 +25,10 @@ export async function runPlan(plan: LoadPlan): Promise<LoadResult> {
       if (sentMs >= endMs) return
       const answer = await connection.send(requestAt(started++))
       latenciesMs[finished++] = performance.now() - sentMs
-      if (answer.status !== 200 && answer.status !== 201) failures++
-      else if (wanted !== null && answer.bodyBytes !== wanted) failures++
+      const isFine = answer.status === 200 || answer.status === 201
+      if (isFine && (wanted === null || answer.bodyBytes === wanted)) continue
+      failures++
+      failureStatuses[answer.status] = (failureStatuses[answer.status] ?? 0) + 1
     }
   }
   await Promise.all(connections.map(client))
@@ -36,6 +39,7 @@ export async function runPlan(plan: LoadPlan): Promise<LoadResult> {
   return {
     requests: finished,
     failures,
+    failureStatuses,
     elapsedMs,
     p50Ms: percentile(sorted, 0.5),
     p99Ms: percentile(sorted, 0.99),

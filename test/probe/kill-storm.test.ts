@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { seededRandom } from '../support/seeded-random.ts'
-import { Ledger } from './support/ledger.ts'
+import { type Finding, Ledger } from './support/ledger.ts'
 import { runLoad, untilAcknowledged } from './support/load.ts'
 import { probeFolder } from './support/probe-folder.ts'
 import { LONG, probeSeed, shortOrLong } from './support/scale.ts'
@@ -33,6 +33,7 @@ t.test(
     await store.start()
     t.equal(await store.client.send('PUT', `/${CONTAINER}`), 201)
 
+    const all: Finding[] = []
     for (let cycle = 0; cycle < CYCLES; cycle++) {
       const known = new Set(ledger.names())
       let stopped = false
@@ -54,6 +55,7 @@ t.test(
       restartMs.push(store.process.readyMs)
       const names = ledger.names().filter((name) => !known.has(name))
       const findings = await verifyObjects(store.client, ledger, { container: CONTAINER, names })
+      all.push(...findings)
       t.strictSame(findings, [], `cycle ${cycle} (seed ${seed}): ${countFindings(findings)}`)
     }
 
@@ -64,6 +66,7 @@ t.test(
       ...(LONG && { settleMsMax: SETTLE_MS_MAX }),
     })
     const settleMs = performance.now() - settleStartMs
+    all.push(...findings)
     t.strictSame(
       findings,
       [],
@@ -73,7 +76,7 @@ t.test(
     t.equal(await store.stop(), 0, 'a clean stop exits 0')
     t.equal(await checkProblems([disk]), '', 'swiftlet check finds nothing wrong')
     t.comment(
-      `seed ${seed}: ${ledger.acknowledged} acknowledged, ${ledger.unknown} without an answer, lost 0, ${doubts} in doubt, checked in ${settleMs.toFixed(0)} ms; ` +
+      `seed ${seed}: ${ledger.acknowledged} acknowledged, ${ledger.unknown} without an answer; found ${countFindings(all)}; ${doubts} in doubt, checked in ${settleMs.toFixed(0)} ms; ` +
         `restarts ${restartMs.map((ms) => ms.toFixed(0)).join(' ')} ms`,
     )
   },

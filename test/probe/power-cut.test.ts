@@ -15,7 +15,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { buildFaultShim, buildFsShutdown, missingCompiler } from '../support/eio-shim/fault-shim.ts'
 import { type SeededRandom, seededRandom } from '../support/seeded-random.ts'
-import { Ledger } from './support/ledger.ts'
+import { type Finding, Ledger } from './support/ledger.ts'
 import { runLoad, untilAcknowledged } from './support/load.ts'
 import {
   LOOP_KINDS,
@@ -51,24 +51,27 @@ for (const kind of LOOP_KINDS) {
   t.test(`${kind}: ${CYCLES} power cuts lose nothing`, { skip, timeout: 900_000 }, async (t) => {
     const seed = probeSeed()
     const rig = await makeRig(t, kind, { seed, env: {} })
+    const all: Finding[] = []
     for (let cycle = 0; cycle < CYCLES; cycle++) {
       const names = await loadAndCut(rig, cycle)
       const findings = await verifyObjects(rig.store.client, rig.ledger, {
         container: CONTAINER,
         names,
       })
+      all.push(...findings)
       t.strictSame(findings, [], `cycle ${cycle} (seed ${seed}): ${countFindings(findings)}`)
     }
     const findings = await verifyAll(rig.store.client, rig.ledger, {
       container: CONTAINER,
       ...(LONG && { settleMsMax: 100_000 }),
     })
+    all.push(...findings)
     t.strictSame(findings, [], `objects and listing (seed ${seed}): ${countFindings(findings)}`)
     t.ok(rig.ledger.acknowledged > CYCLES * 10, `${rig.ledger.acknowledged} were acknowledged`)
     t.equal(await rig.store.stop(), 0)
     t.equal(await checkProblems([rig.disk]), '', 'swiftlet check finds nothing wrong')
     t.comment(
-      `${kind}, seed ${seed}: ${rig.ledger.acknowledged} acknowledged, ${rig.ledger.unknown} without an answer, lost 0`,
+      `${kind}, seed ${seed}: ${rig.ledger.acknowledged} acknowledged, ${rig.ledger.unknown} without an answer; found ${countFindings(all)}`,
     )
   })
 
