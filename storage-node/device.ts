@@ -103,18 +103,32 @@ export class Device {
       (await readFormat(disk, directory)) ?? (await formatDevice(directory, { ...options, shards }))
     const path = `${directory}/idx`
     if (options.rebuild === true) await opener.destroy(path)
-    const first = await openStore(options, path)
-    const device = new Device(options, format, first)
-    if (await device.#openShards()) return device
+    const first = await Device.#openOn(options, format, await openStore(options, path))
+    if (first !== null) return first
     // With several threads the whole node has to start over: see Device.prepare.
     if (options.peers !== undefined) throw new ServiceError('IndexDamaged', `index of ${directory}`)
-    await device.#closeShards({ withoutFlush: true })
-    await first.close()
     options.log?.warn('index-rebuild', { device: options.name, path })
     await opener.destroy(path)
-    const second = new Device(options, format, await opener.open(path))
-    if (await second.#openShards()) return second
+    const second = await Device.#openOn(options, format, await opener.open(path))
+    if (second !== null) return second
     throw new ServiceError('DeviceFailed', `the index of ${directory} cannot be rebuilt`)
+  }
+
+  /** Null if the index does not fit the logs. Whatever goes wrong, nothing stays open. */
+  static async #openOn(
+    options: DeviceOptions,
+    format: DeviceFormat,
+    kv: KeyValue,
+  ): Promise<Device | null> {
+    const device = new Device(options, format, kv)
+    try {
+      if (await device.#openShards()) return device
+    } catch (error) {
+      await device.close({ withoutFlush: true })
+      throw error
+    }
+    await device.close({ withoutFlush: true })
+    return null
   }
 
   /** The shard that owns a register or a list, by the first byte of its hash; perhaps another thread's. */

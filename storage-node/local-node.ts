@@ -70,6 +70,8 @@ export class LocalNode implements StorageNode {
   readonly #devices = new Map<string, Device>()
   /** Devices that are being given a new index. */
   readonly #rebuilding = new Map<string, Promise<void>>()
+  /** Devices that could not be given one, and why. */
+  readonly #failed = new Map<string, string>()
   readonly #maintenance = new Map<string, Maintenance>()
   readonly #clock: Clock
   #closing: Promise<void> | null = null
@@ -130,6 +132,7 @@ export class LocalNode implements StorageNode {
     this.#devices.delete(name)
     const rebuilt = this.#replace(name, device)
       .catch((cause: unknown) => {
+        this.#failed.set(name, String(cause))
         this.#options.log?.error('index-rebuild-failed', { device: name, cause: String(cause) })
       })
       .finally(() => this.#rebuilding.delete(name))
@@ -179,7 +182,7 @@ export class LocalNode implements StorageNode {
     return this.#openBlob(device, item, read.info, read.blobId)
   }
 
-  /** The blob may have been replaced between the look-up and the opening: then look again, once. */
+  /** The blob may be replaced between the look-up and the opening: then look again. */
   async #openBlob(
     device: Device,
     item: ItemKey,
@@ -189,10 +192,10 @@ export class LocalNode implements StorageNode {
     try {
       return { info, body: await device.blobs.open(blobId, info.bytes) }
     } catch (error) {
-      const again = await device.shardOf(item.hash).read(item, { body: true })
-      if (again === null || again.blobId === blobId) throw error
-      if (again.blobId === NO_BLOB) return { info: again.info, body: again.data }
-      return { info: again.info, body: await device.blobs.open(again.blobId, again.info.bytes) }
+      const now = await device.shardOf(item.hash).read(item, { body: true })
+      if (now?.blobId === blobId) throw error
+      if (now === null || now.blobId === NO_BLOB) return now && { info: now.info, body: now.data }
+      return this.#openBlob(device, item, now.info, now.blobId)
     }
   }
 
@@ -207,12 +210,17 @@ export class LocalNode implements StorageNode {
   confirm(deviceName: string, confirmation: Confirmation): void {
     const device = this.#devices.get(deviceName)
     if (device === undefined) return
-    if (confirmation.kind === 'row') {
-      const { list, name, ballot } = confirmation
-      device.shardOf(list.hash).confirmRow(list, name, ballot)
-    } else {
-      const { item, ballot } = confirmation
-      device.shardOf(item.hash).confirmItem(item, ballot)
+    try {
+      if (confirmation.kind === 'row') {
+        const { list, name, ballot } = confirmation
+        device.shardOf(list.hash).confirmRow(list, name, ballot)
+      } else {
+        const { item, ballot } = confirmation
+        device.shardOf(item.hash).confirmItem(item, ballot)
+      }
+    } catch (cause) {
+      // It only saves work later; what was in its way has been reported.
+      this.#options.log?.warn('confirm-failed', { device: deviceName, cause: String(cause) })
     }
   }
 
@@ -256,15 +264,29 @@ export class LocalNode implements StorageNode {
     const infos: ItemInfo[] = []
     for (const shard of this.#device(deviceName).shards.values()) {
       for (const list of shard.takeChangedLists(options.limit - infos.length)) {
-        const read = await shard.read(listItem(list), { body: false })
-        if (read !== null) infos.push(read.info)
+        try {
+          const read = await shard.read(listItem(list), { body: false })
+          if (read !== null) infos.push(read.info)
+        } catch (cause) {
+          // One container that cannot be read does not keep the others from their accounts.
+          const { name } = list
+          this.#options.log?.error('totals-unreadable', { list: name, cause: String(cause) })
+        }
       }
     }
     return infos
   }
 
   async status(): Promise<readonly DeviceStatus[]> {
-    return Promise.all([...this.#devices.values()].map((device) => device.status()))
+    const open = await Promise.all([...this.#devices.values()].map((device) => device.status()))
+    const offline = [...this.#rebuilding.keys(), ...this.#failed.keys()]
+    return [...open, ...offline.map((name) => this.#offlineStatus(name))]
+  }
+
+  #offlineStatus(device: string): DeviceStatus {
+    const reason = this.#failed.get(device) ?? 'gets a new index'
+    const none = { bytesTotal: 0, bytesFree: 0, segments: 0, damage: [] }
+    return { device, state: 'offline', reason, ...none }
   }
 
   close(): Promise<void> {
@@ -288,7 +310,9 @@ export class LocalNode implements StorageNode {
       const options = { status: 503, retryAfterSeconds: 5 }
       throw new ServiceError('DeviceOffline', `device ${name} gets a new index`, options)
     }
-    throw unknownDevice(name)
+    const failure = this.#failed.get(name)
+    if (failure === undefined) throw unknownDevice(name)
+    throw new ServiceError('DeviceOffline', `device ${name}: ${failure}`, { status: 503 })
   }
 }
 
