@@ -48,6 +48,13 @@ export interface BenchRow {
 export async function runHttpBench(options: HttpBenchOptions): Promise<BenchRow[]> {
   const folder = await mkdtemp(join(options.folder, 'swiftlet-bench-'))
   const closing: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })]
+  const closeAll = async (): Promise<void> => {
+    for (const close of closing.splice(0).reverse()) await close()
+  }
+  const interrupted = (): void => {
+    void closeAll().finally(() => process.exit(130))
+  }
+  process.once('SIGINT', interrupted)
   try {
     const store = await startSwiftlet({ ...options, folder: join(folder, 'swiftlet') })
     closing.push(() => store.stop())
@@ -69,7 +76,8 @@ export async function runHttpBench(options: HttpBenchOptions): Promise<BenchRow[
     closing.push(() => load.close())
     return await measureAll(options, { sides, load })
   } finally {
-    for (const close of closing.reverse()) await close()
+    process.off('SIGINT', interrupted)
+    await closeAll()
   }
 }
 

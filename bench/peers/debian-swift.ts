@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { processTree } from '../process-usage.ts'
 import type { Side, SideOptions } from '../side.ts'
 import { freePort } from '../store-process.ts'
 
@@ -52,14 +53,14 @@ export async function startDebianSwift(options: SideOptions): Promise<Side> {
     ['-c', `${commands.map((command) => `${command} &`).join('\n')}\nwait`],
     {
       stdio: ['ignore', 'ignore', 'inherit'],
-      detached: true,
     },
   )
   try {
-    await untilHealthy(ports.proxy!)
+    const health = `http://127.0.0.1:${ports.proxy}/healthcheck`
+    await until('proxy server', async () => (await fetch(health)).ok)
     return await signIn(child, ports.proxy!)
   } catch (error) {
-    process.kill(-child.pid!, 'SIGKILL')
+    killTree(child.pid!)
     throw error
   }
 }
@@ -71,8 +72,11 @@ async function signIn(child: ChildProcess, port: number): Promise<Side> {
   })
   const headers = { 'x-auth-token': answer.headers.get('x-auth-token') ?? '' }
   const account = new URL(answer.headers.get('x-storage-url') ?? '').pathname
-  const made = await fetch(`${origin}${account}/${CONTAINER}`, { method: 'PUT', headers })
-  if (made.status >= 300) throw new Error(`the container was not made: ${made.status}`)
+  // The proxy is up before the servers behind it.
+  await until('container server', async () => {
+    const made = await fetch(`${origin}${account}/${CONTAINER}`, { method: 'PUT', headers })
+    return made.status < 300
+  })
   return {
     name: 'debian-swift',
     pid: child.pid!,
@@ -81,10 +85,15 @@ async function signIn(child: ChildProcess, port: number): Promise<Side> {
     pathPrefix: (bytes, label) => `${account}/${CONTAINER}/${bytes}-${label}-`,
     async stop() {
       const exited = once(child, 'exit')
-      process.kill(-child.pid!, 'SIGKILL')
+      killTree(child.pid!)
       await exited
     },
   }
+}
+
+/** By process: Swift's servers leave the process group of their parent. */
+function killTree(pid: number): void {
+  for (const one of processTree(pid).reverse()) process.kill(one, 'SIGKILL')
 }
 
 async function writeConfigs(options: {
@@ -134,13 +143,12 @@ async function buildRings(options: {
   }
 }
 
-async function untilHealthy(port: number): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    const answer = await fetch(`http://127.0.0.1:${port}/healthcheck`).catch(() => null)
-    if (answer?.ok) return
-    if (attempt === 100) throw new Error('Debian’s Swift did not start')
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    if (await holds().catch(() => false)) return
     await new Promise((resolve) => setTimeout(resolve, 200))
   }
+  throw new Error(`Debian’s Swift: no ${what}`)
 }
 
 function launcher(): string {
