@@ -45,6 +45,10 @@ export async function startStore(options: StoreOptions): Promise<StoreProcess> {
     env: { ...cleanEnvironment(), UV_THREADPOOL_SIZE: '16', ...options.env },
   })
   const exited = once(child, 'exit')
+  // A test that fails half way must not leave a server behind.
+  const killWithUs = (): boolean => child.kill('SIGKILL')
+  process.once('exit', killWithUs)
+  child.once('exit', () => process.off('exit', killWithUs))
   const output = collectOutput(child)
   try {
     await untilReady(child, { output, exited })

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { access, mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -44,6 +44,7 @@ export async function makeLoopFs(
   await file.close()
   await run(`mkfs.${kind}`, [kind === 'xfs' ? '-f' : '-F', '-q', image])
   let mounted = false
+  const watchdog = startWatchdog(folder, image)
   const fs: LoopFs = {
     folder,
     async mount() {
@@ -58,10 +59,22 @@ export async function makeLoopFs(
       // Lazily as a last resort: the loop device goes with its last user.
       if (mounted) await fs.unmount().catch(() => run('umount', ['-l', folder]).catch(() => {}))
       await rm(image, { force: true })
+      watchdog.kill('SIGKILL')
     },
   }
   await fs.mount()
   return fs
+}
+
+/** A test that is killed cannot clean up: this outlives it, then unmounts and removes what it left. */
+function startWatchdog(folder: string, image: string): ChildProcess {
+  const script = 'while kill -0 "$1"; do sleep 1; done; umount -l "$2"; rm -f "$3"'
+  const watchdog = spawn('sh', ['-c', script, 'sh', String(process.pid), folder, image], {
+    stdio: 'ignore',
+    detached: true,
+  })
+  watchdog.unref()
+  return watchdog
 }
 
 /** The kernel lets go of the files of a killed process a moment after it is gone. */
