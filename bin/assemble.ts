@@ -21,6 +21,9 @@ export interface StoreContext {
   readonly metrics: Registry
 }
 
+/** A start waits no longer than this for what a crash left half done; the rest is settled in the background. */
+const SETTLE_MS_MAX = 10_000
+
 export interface DoorOptions {
   readonly settings: Pick<Settings, 'hashing' | 'policies'>
   readonly rings: Rings
@@ -32,6 +35,8 @@ export interface DoorOptions {
 
 /** A proxy with its backend: the door to storage nodes wherever they are. */
 export interface Door {
+  /** Settles what a crash left half done; only when nobody is served yet, by this proxy or another. */
+  settle(): Promise<void>
   listen: ProxyServer['listen']
   /** Ends the requests in flight, then the daemons; storage nodes stay open. Idempotent. */
   close(): Promise<void>
@@ -60,6 +65,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     allowAccountManagement: true,
   })
   return {
+    settle: () => backend.settleAfterStart({ timeMsMax: SETTLE_MS_MAX }),
     async listen(address) {
       const listening = await server.listen(address)
       backend.start()
@@ -105,6 +111,7 @@ export async function openObjectStore(
   const door = openDoor({ ...options, nodeOf: () => node }, context)
   return {
     node,
+    settle: door.settle,
     listen: door.listen,
     closeDoor: door.close,
     async close() {

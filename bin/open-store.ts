@@ -48,6 +48,7 @@ export async function openStore(
       context,
     )
     return {
+      settle: store.settle,
       listen: store.listen,
       closeDoor: store.closeDoor,
       async close() {

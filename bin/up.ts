@@ -73,6 +73,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
     )
     try {
       await noteDisks(folder.settings, folder.paths)
+      await store.settle()
       const { port } = await store.listen(address).catch((error: unknown) => {
         throw explainListenError(error, address)
       })

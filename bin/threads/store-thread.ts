@@ -23,6 +23,7 @@ export interface ThreadData {
 /** From the supervisor to a thread. */
 export type ToThread =
   | { readonly kind: 'peer'; readonly index: number; readonly port: MessagePort }
+  | { readonly kind: 'settle' }
   | { readonly kind: 'listen' }
   | { readonly kind: 'close-door' }
   | { readonly kind: 'close' }
@@ -33,6 +34,7 @@ export type ToThread =
 /** From a thread to the supervisor. */
 export type FromThread =
   | { readonly kind: 'opened' }
+  | { readonly kind: 'settled' }
   | { readonly kind: 'listening' }
   | { readonly kind: 'failed'; readonly error: PlainError }
   | { readonly kind: 'door-closed' }

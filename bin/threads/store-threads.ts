@@ -83,6 +83,10 @@ export class StoreThreads implements Door {
     }
   }
 
+  async settle(): Promise<void> {
+    await this.#tellAll({ kind: 'settle' }, 'settled')
+  }
+
   async listen(address: {
     readonly host: string
     readonly port: number
@@ -184,6 +188,7 @@ export class StoreThreads implements Door {
     await Promise.all(threads.map(({ worker }) => worker.terminate()))
     if (disk !== undefined) await levelOpener.destroy(`${diskPath(disk, paths)}/idx`)
     await this.#startAll()
+    await this.settle()
     await this.#tellAll({ kind: 'listen' }, 'listening')
   }
 
@@ -209,6 +214,7 @@ export class StoreThreads implements Door {
         void this.#sendMetrics(thread, message.id)
         break
       case 'opened':
+      case 'settled':
       case 'listening':
       case 'door-closed':
       case 'closed':

@@ -43,6 +43,10 @@ async function handle(message: ToThread): Promise<void> {
     case 'peer':
       peers.connect(message.index, message.port)
       break
+    case 'settle':
+      await store?.settle()
+      tell({ kind: 'settled' })
+      break
     case 'listen':
       await store?.listen({ fd: listenFd })
       tell({ kind: 'listening' })

@@ -72,12 +72,20 @@ const DEFAULTS = {
 export interface ClusterBackend extends Backend {
   /** Starts the updater and the expirer. */
   start(): void
+  /**
+   * Settles what a crash left half done, whatever its age: only before anybody is served, when nothing can be in
+   * progress. What is not settled within the time is settled in the background later.
+   */
+  settleAfterStart(options: { readonly timeMsMax: number }): Promise<void>
   /** Stops them and waits for what is under way; storage nodes stay open. Idempotent. */
   close(): Promise<void>
   readonly counters: BackendCounters
   /** One pass of each daemon, now: for tests and commands. */
   runDaemonsOnce(): Promise<void>
 }
+
+/** What cannot be settled would be found in every pass. */
+const SETTLE_PASSES_MAX = 200
 
 /** Assembles a backend; nothing runs in the background before `start`. */
 export function createClusterBackend(given: ClusterBackendOptions): ClusterBackend {
@@ -206,6 +214,13 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     cachedContainer: (account, container) => cache.get(account, container),
     start() {
       for (const pass of passes) pass.start(options.totalsMs)
+    },
+    async settleAfterStart({ timeMsMax }) {
+      const endMs = clock.monotonicMs() + timeMsMax
+      let left = SETTLE_PASSES_MAX
+      while (left-- > 0 && clock.monotonicMs() < endMs && (await updater.settleUnconfirmed(0))) {
+        // One pass takes some of each device.
+      }
     },
     async close() {
       await Promise.all(passes.map((pass) => pass.stop()))

@@ -54,12 +54,12 @@ export class Updater {
   }
 
   /** Settles what has been unconfirmed for too long, some of each device. True if there was anything. */
-  async settleUnconfirmed(): Promise<boolean> {
-    const { devices, settleAgeMs, settle, log } = this.#options
+  async settleUnconfirmed(ageMs = this.#options.settleAgeMs): Promise<boolean> {
+    const { devices, settle, log } = this.#options
     let found = false
     await forEachParallel(devices(), 2, async (replica) => {
       const findings = await this.#askQuietly(replica, () =>
-        replica.node.unconfirmed(replica.device, { ageMs: settleAgeMs, limit: SETTLED_MAX }),
+        replica.node.unconfirmed(replica.device, { ageMs, limit: SETTLED_MAX }),
       )
       found ||= findings.length > 0
       await forEachParallel(findings, CONCURRENCY_MAX, async (finding) => {
