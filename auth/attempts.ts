@@ -37,6 +37,8 @@ export class Attempts {
     this.#refuseAfterFailures(name)
     await this.#turn()
     try {
+      // Again: of many that came at once, the first ones may have been wrong by now.
+      this.#refuseAfterFailures(name)
       const matches = await check()
       if (!matches) this.#noteFailure(name)
       return matches

@@ -4,7 +4,7 @@ import type { Caller, Identity, SignIn } from '../common/identity.ts'
 import type { Random } from '../common/random.ts'
 import { Attempts, type AttemptsOptions } from './attempts.ts'
 import { decodeToken, encodeToken } from './token.ts'
-import { groupsOf, type User, type Users } from './user.ts'
+import { groupsOf, USER_NAME_CHARS_MAX, type User, type Users } from './user.ts'
 import { verifyKey } from './user-key.ts'
 
 export interface UserIdentityOptions {
@@ -69,6 +69,8 @@ export class UserIdentity implements Identity {
   }
 
   async signIn(name: string, key: string): Promise<SignIn | null> {
+    // Nobody has such a name, and thousands of them would fill the memory of failed attempts.
+    if (name.length > USER_NAME_CHARS_MAX) return null
     const user = this.#users().get(name)
     if (!(await this.#matches(name, user, key)) || user === undefined) return null
     const expiresAtSeconds = Math.floor(this.#clock.nowMs() / 1000) + this.#tokenLifeSeconds

@@ -26,10 +26,24 @@ export interface User {
 export type Users = ReadonlyMap<string, User>
 
 const NAME_PATTERN = /^[^\s:/,]{1,128}:[^\s:/,]{1,128}$/
+/** What NAME_PATTERN lets through at most. */
+export const USER_NAME_CHARS_MAX = 257
 const GROUP_PATTERN = /^[^\s:/,]{1,128}$/
 
 /** Throws a 400 that says what is wrong unless the text is `account:name`. */
 export function checkUserName(name: string): void {
+  const account = name.slice(0, name.indexOf(':'))
+  // The account is one of the user's groups: as one of these names it would give rights that nobody granted.
+  const isPower =
+    account.startsWith('.') ||
+    account === 'service' ||
+    account.startsWith(RESELLER_PREFIX) ||
+    account.startsWith(SERVICE_PREFIX)
+  if (NAME_PATTERN.test(name) && isPower) {
+    throw new ServiceError('BadUserName', `"${account}" cannot be a user's account`, {
+      status: 400,
+    })
+  }
   if (NAME_PATTERN.test(name)) return
   throw new ServiceError(
     'BadUserName',

@@ -2,13 +2,27 @@ import type { IncomingMessage } from 'node:http'
 import { type Exchange, refusal } from './exchange.ts'
 
 /**
+ * A body that comes slower than this on the average, when it has had five times the client's timeout, ends with a 408:
+ * one byte a minute would keep an upload's buffers and its place on a disk for good. Slow and short is all right.
+ */
+const BYTES_PER_SECOND_MIN = 256
+const TIMEOUTS_BEFORE_TOO_SLOW = 5
+
+function isTooSlow({ proxy, bytesIn }: Exchange, sinceMs: number): boolean {
+  const elapsedMs = proxy.clock.monotonicMs() - sinceMs
+  if (elapsedMs <= TIMEOUTS_BEFORE_TOO_SLOW * proxy.settings.clientTimeoutMs) return false
+  return bytesIn * 1000 < BYTES_PER_SECOND_MIN * elapsedMs
+}
+
+/**
  * Collects a body of known, small length; usually one chunk that is there already. Rejects with 499 when the client
- * goes away before its end, with 408 when it falls silent.
+ * goes away before its end, with 408 when it falls silent or is too slow.
  */
 export function receiveWhole(exchange: Exchange, bytes: number): Promise<Buffer> {
   const { req } = exchange
   if (exchange.broken !== null) return Promise.reject(exchange.broken)
   sendContinue(exchange)
+  const { startedMs } = exchange
   return new Promise((resolve, reject) => {
     let first: Buffer | null = null
     let rest: Buffer[] | null = null
@@ -23,6 +37,7 @@ export function receiveWhole(exchange: Exchange, bytes: number): Promise<Buffer>
       if (first === null) first = chunk
       else if (rest === null) rest = [first, chunk]
       else rest.push(chunk)
+      if (rest !== null && isTooSlow(exchange, startedMs)) fail(refusal(408))
     })
     req.on('end', () => {
       isOver = true
@@ -64,6 +79,7 @@ export class BodySource {
   #waiting: Fill | null = null
   #ended = false
   #failure: Error | null = null
+  readonly #startedMs: number
   readonly #onData = (chunk: Buffer) => this.#take(chunk)
   readonly #onEnd = () => this.#end()
   readonly #onGone = () => this.#fail(refusal(499))
@@ -71,6 +87,7 @@ export class BodySource {
   constructor(exchange: Exchange) {
     this.#exchange = exchange
     this.#req = exchange.req
+    this.#startedMs = exchange.proxy.clock.monotonicMs()
     exchange.body = this
     this.#req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onGone)
     this.#req.pause()
@@ -78,7 +95,7 @@ export class BodySource {
 
   /**
    * Fills the buffer from `start`; resolves with the bytes put in: fewer than fit only at the body's end. Rejects with
-   * 499 when the client goes away, with 408 when it falls silent. One call at a time.
+   * 499 when the client goes away, with 408 when it falls silent or is too slow. One call at a time.
    */
   fill(buffer: Buffer, start = 0): Promise<number> {
     if (this.#exchange.broken !== null) this.#fail(this.#exchange.broken)
@@ -115,7 +132,10 @@ export class BodySource {
     chunk.copy(fill.buffer, fill.at, 0, used)
     fill.at += used
     this.#exchange.bytesIn += used
-    if (fill.at < fill.buffer.length) return
+    if (fill.at < fill.buffer.length) {
+      if (isTooSlow(this.#exchange, this.#startedMs)) this.#fail(refusal(408))
+      return
+    }
     this.#req.pause()
     if (used < chunk.length) this.#left.push(chunk.subarray(used))
     this.#settle((full) => full.resolve(full.at - full.start))

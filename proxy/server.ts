@@ -20,6 +20,8 @@ export type { ProxyOptions, StoragePolicy } from './proxy-options.ts'
 /** Node's default of 16 KiB is less than 90 metadata headers and a name of 1,024 escaped bytes. */
 const HEADER_BYTES_MAX = 64 * 1024
 const HEADERS_TIMEOUT_MS = 60_000
+/** Requests that a connection may send ahead of its answers; one that sends more is cut off. */
+const PIPELINED_MAX = 256
 
 export type ListenAddress =
   | { readonly host: string; readonly port: number }
@@ -52,20 +54,62 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   }
 }
 
+/** A request that was sent before the one in front of it was answered. */
+interface Pipelined {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly continueExpected: boolean
+  /** Why the rest of its body cannot come. */
+  broken: Error | null
+}
+
 /** Takes requests from the server and watches over their connections. */
 class Door {
   readonly #proxy: ProxyContext
   readonly #pipeline: Pipeline
   /** The request that a connection is busy with. */
   readonly #active = new WeakMap<Duplex, Exchange>()
+  /** What a connection sent ahead; absent: nothing. */
+  readonly #pipelined = new WeakMap<Duplex, Pipelined[]>()
 
   constructor(proxy: ProxyContext, pipeline: Pipeline) {
     this.#proxy = proxy
     this.#pipeline = pipeline
   }
 
+  /**
+   * One request of a connection at a time: a GET sent behind a PUT sees what that wrote (RFC 9112 9.3.2), and a packet
+   * full of requests does not have all of their answers in memory at once.
+   */
   answer(req: IncomingMessage, res: ServerResponse, continueExpected: boolean): void {
+    const before = this.#active.get(req.socket)
+    if (before === undefined || before.res.writableFinished) {
+      this.#start({ req, res, continueExpected, broken: null })
+      return
+    }
+    const waiting = this.#pipelined.get(req.socket)
+    if (waiting === undefined) {
+      this.#pipelined.set(req.socket, [{ req, res, continueExpected, broken: null }])
+      before.res.once('close', () => this.#next(req.socket))
+    } else if (waiting.length < PIPELINED_MAX) {
+      waiting.push({ req, res, continueExpected, broken: null })
+    } else {
+      req.socket.destroy()
+    }
+  }
+
+  #next(socket: Socket): void {
+    const waiting = this.#pipelined.get(socket)
+    const first = waiting?.shift()
+    if (waiting?.length === 0 || socket.destroyed) this.#pipelined.delete(socket)
+    if (first === undefined || socket.destroyed) return
+    if (waiting!.length > 0) first.res.once('close', () => this.#next(socket))
+    this.#start(first)
+  }
+
+  #start({ req, res, continueExpected, broken }: Pipelined): void {
     const exchange = new Exchange(this.#proxy, { req, res, continueExpected })
+    exchange.broken = broken
     this.#active.set(req.socket, exchange)
     if (hasTwoHosts(req.rawHeaders)) {
       res.writeHead(400, ['Connection', 'close', 'Content-Length', '0']).end()
@@ -75,10 +119,13 @@ class Door {
     done.then(undefined, (error: unknown) => this.#proxy.log.error('answer failed', { error }))
   }
 
-  /** Called when a connection was silent for the client's time: only who is being waited for is cut off. */
+  /**
+   * Called when a connection was silent for the client's time: only who is being waited for is cut off. An answer that
+   * was handed over whole and is not read is the client's to take, too.
+   */
   silent(socket: Socket): void {
     const exchange = this.#active.get(socket)
-    if (exchange === undefined || exchange.res.writableFinished || exchange.draining) {
+    if (exchange === undefined || exchange.res.writableEnded || exchange.draining) {
       socket.destroy()
     } else if (exchange.failBody !== null) {
       exchange.failBody(refusal(408))
@@ -94,7 +141,13 @@ class Door {
    */
   refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
     const exchange = this.#active.get(socket)
-    const { status, message } = parserRefusal(error, exchange?.req.complete === false)
+    const last = this.#pipelined.get(socket)?.at(-1)
+    const { status, message } = parserRefusal(error, (last ?? exchange)?.req.complete === false)
+    if (socket.writable && last !== undefined) {
+      if (!last.req.complete) last.broken = refusal(status, message)
+      last.res.once('finish', () => socket.destroy())
+      return
+    }
     if (socket.writable && exchange !== undefined && !exchange.res.writableFinished) {
       if (!exchange.req.complete) {
         exchange.broken = refusal(status, message)

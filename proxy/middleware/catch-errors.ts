@@ -1,4 +1,6 @@
+import { systemErrorCode } from '../../common/errors.ts'
 import { answer } from '../answer.ts'
+import { badRequest } from '../exchange.ts'
 import { statusReply } from '../reply.ts'
 import type { PipelineMiddleware } from './state.ts'
 
@@ -10,7 +12,13 @@ export function catchErrors(): PipelineMiddleware {
   return async (ctx, next) => {
     ctx.respond = false
     await answer(ctx.state.exchange, async () => {
-      await next()
+      try {
+        await next()
+      } catch (error) {
+        // A target such as `http://[`: koa's router cannot take it apart.
+        if (systemErrorCode(error) === 'ERR_INVALID_URL') throw badRequest('Bad URL')
+        throw error
+      }
       return ctx.state.reply ?? statusReply(404)
     })
   }

@@ -34,7 +34,11 @@ export async function listContainer(exchange: Exchange): Promise<Reply> {
   const type = listingType(exchange)
   const grant = await grantFor(exchange)
   if (nameTooLong(exchange, container)) throw refusal(404)
-  const list = (wanted: ListQuery) => proxy.backend.listContainer(account, container, wanted)
+  const list = (wanted: ListQuery) => {
+    // A `path=` listing takes many: none for a client that went away.
+    if (exchange.res.destroyed) throw refusal(499)
+    return proxy.backend.listContainer(account, container, wanted)
+  }
   const path = exchange.query.get('path')
   const page = path === undefined ? await list(query) : await listPath(list, path, query)
   if (page === null) throw refusal(404)

@@ -198,7 +198,8 @@ function accountHeader(exchange: Exchange, name: string): string | undefined {
   const value = exchange.header(name)
   if (value === undefined) return undefined
   const account = unescapeUrl(value)
-  if (account === null) throw refusal(412, 'Invalid UTF8 or contains NULL')
+  if (account === null || account.includes('\0'))
+    throw refusal(412, 'Invalid UTF8 or contains NULL')
   if (account === '') throw refusal(412, 'Account name cannot be empty')
   if (account.includes('/')) throw refusal(412, 'Account name cannot contain slashes')
   return account
