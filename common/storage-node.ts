@@ -173,7 +173,12 @@ export interface ItemRead {
 export interface BodyWriter {
   /** Resolves when the next piece is welcome (backpressure). The piece may be reused afterwards. */
   write(piece: Uint8Array): Promise<void>
-  /** Makes the body durable, then commits the write with it. The writer is finished whatever the outcome. */
+  /** Whether `commit` may be called again, with a newer write, after it answered `superseded`. */
+  readonly canRecommit: boolean
+  /**
+   * Makes the body durable, then commits the write with it. The writer is finished whatever the outcome, except after
+   * `superseded` if it can commit again: then it waits for that or for `abort`.
+   */
   commit(write: ItemWrite): Promise<WriteOutcome>
   /** Throws the body away; idempotent, and nothing after commit. */
   abort(): Promise<void>

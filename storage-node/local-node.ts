@@ -324,7 +324,12 @@ class LocalBodyWriter implements BodyWriter {
   readonly #device: Device
   readonly #item: ItemKey
   readonly #blob: BlobWriter
+  readonly canRecommit = true
   #uncheckedBytes = 0
+  /** The body is durable. */
+  #isFinished = false
+  /** A record refers to it, or may: it is no longer ours to throw away. */
+  #isSettled = false
 
   constructor(device: Device, item: ItemKey, blob: BlobWriter) {
     this.#device = device
@@ -342,17 +347,19 @@ class LocalBodyWriter implements BodyWriter {
   }
 
   async commit(write: ItemWrite): Promise<WriteOutcome> {
-    const { blobId } = this.#blob
-    const bytes = this.#blob.bytes
-    await this.#blob.finish(blobMeta(write))
+    const { blobId, bytes } = this.#blob
+    if (!this.#isFinished) await this.#blob.finish(blobMeta(write))
+    this.#isFinished = true
     try {
       const shard = this.#device.shardOf(this.#item.hash)
       const outcome = await shard.write(write, { kind: 'blob', blobId, bytes })
+      this.#isSettled = outcome.status !== 'superseded'
       const isStored = outcome.status === 'done' && outcome.info.bytes === bytes
-      if (!isStored) await this.#device.blobs.remove(blobId)
+      if (this.#isSettled && !isStored) await this.#device.blobs.remove(blobId)
       return outcome
     } catch (error) {
       // Whether the record reached the disk is unknown: the scrubber sees to a blob that nobody owns.
+      this.#isSettled = true
       if (error instanceof ServiceError && error.code === 'Busy') {
         await this.#device.blobs.remove(blobId)
       }
@@ -360,8 +367,11 @@ class LocalBodyWriter implements BodyWriter {
     }
   }
 
-  abort(): Promise<void> {
-    return this.#blob.abort()
+  async abort(): Promise<void> {
+    await this.#blob.abort()
+    if (!this.#isFinished || this.#isSettled) return
+    this.#isSettled = true
+    await this.#device.blobs.remove(this.#blob.blobId)
   }
 }
 

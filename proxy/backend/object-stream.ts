@@ -1,3 +1,4 @@
+import { commitOnce } from '../../common/commit-once.ts'
 import type { Condition } from '../../common/condition.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { StampClock } from '../../common/stamp.ts'
@@ -50,6 +51,7 @@ async function lookAtBallot(options: ObjectStreamsOptions, item: ItemKey): Promi
 
 /** A body on its way to one replica or to several. */
 interface Body {
+  readonly canRecommit: boolean
   write(piece: Uint8Array): Promise<void>
   commit(write: ItemWrite, bytes: number, current?: readonly boolean[]): Promise<WriteOutcome>
   abort(): Promise<void>
@@ -85,11 +87,14 @@ class ObjectStream implements ObjectWriter {
         meta,
         bytes: this.#bytes,
         ...(condition === undefined ? {} : { condition }),
-        send: (write, current) => {
+        send: async (write, current) => {
+          // From here on what happened may be unknown, and the bytes are not ours to throw away.
           this.#ended = true
-          return this.#body.commit(write, this.#bytes, current)
+          const outcome = await this.#body.commit(write, this.#bytes, current)
+          if (outcome.status === 'superseded') this.#ended = !this.#body.canRecommit
+          return outcome
         },
-        repeatable: false,
+        repeatable: this.#body.canRecommit,
       })
     } catch (error) {
       throw asBackendError(error)
@@ -112,6 +117,8 @@ async function openOne(replica: Replica, item: ItemKey): Promise<Body> {
 
 /** The same body to several replicas at the pace of the slowest; one that fails or stalls is left behind. */
 class ReplicatedBody implements Body {
+  // Some replicas may have accepted it under its first stamp.
+  readonly canRecommit = false
   readonly #options: ObjectStreamsOptions
   readonly #primaries: readonly Replica[]
   /** By the primaries' order: the writer, or why there is none. */
@@ -169,7 +176,7 @@ class ReplicatedBody implements Body {
   commit(write: ItemWrite, bytes: number, current?: readonly boolean[]): Promise<WriteOutcome> {
     const sends = this.#writers.map((writer): Send => {
       if ('error' in writer) return () => Promise.reject(writer.error)
-      return (_, each) => writer.commit(each)
+      return (_, each) => commitOnce(writer, each)
     })
     return this.#options.writes.sendBy(write, bytes, { sends, current })
   }

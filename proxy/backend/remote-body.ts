@@ -65,6 +65,7 @@ class Upload extends Readable {
 }
 
 class RemoteBodyWriter implements BodyWriter {
+  readonly canRecommit = false
   readonly #calls: RemoteCalls
   readonly #upload: Upload
   readonly #answer: StreamAnswer

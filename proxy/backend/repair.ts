@@ -3,6 +3,7 @@
  * it is the same accept message that the replica missed, not a new write. Safe at any time: a replica that has
  * promised or accepted anything newer refuses.
  */
+import { commitOnce } from '../../common/commit-once.ts'
 import type { ItemKey } from '../../common/item.ts'
 import { compareStamps } from '../../common/stamp.ts'
 import {
@@ -127,7 +128,7 @@ async function streamBody(
   const writer = await target.node.openBody(target.device, item)
   try {
     for await (const piece of pieces) await writer.write(piece)
-    return await writer.commit(write)
+    return await commitOnce(writer, write)
   } catch (error) {
     await writer.abort()
     throw error

@@ -2,9 +2,11 @@
  * A storage node over HTTP/1.1, for proxies in other processes: one POST for each call of StorageNode, signed with the
  * cluster's key, framed as docs/formats/wire.md draws it. Bodies stream both ways at the pace of the slower side.
  */
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, systemClock } from '../../common/clock.ts'
+import { commitOnce } from '../../common/commit-once.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
@@ -69,6 +71,7 @@ const KEEP_ALIVE_MS = 75_000
 /** A connection in the middle of a request on which nothing moves. */
 const STALLED_MS = 180_000
 const CLOSE_GRACE_MS = 10_000
+const NO_BYTES = Buffer.alloc(0)
 
 /** Serves a node until `close`. Rejects when the port cannot be had. */
 export async function serveStorageNode(
@@ -151,8 +154,15 @@ class NodeHandler {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const operation = operationOf(request)
     if (operation === 'open-body') return this.#receiveBody(request, response)
-    const message = decodeMessage(await collectBody(request, REQUEST_BYTES_MAX))
-    this.#authenticate(request, message.headBytes)
+    if (request.headers.authorization === undefined) {
+      request.resume()
+      this.#authenticate(request, NO_BYTES)
+    }
+    const body = await collectBody(request, {
+      bytesMax: REQUEST_BYTES_MAX,
+      checkHead: (headBytes) => this.#authenticate(request, headBytes),
+    })
+    const message = decodeMessage(body)
     if (operation === 'read-body') return this.#sendBody(response, message.head)
     const { head, data } = await handleUnary<UnaryOperation>(
       this.#context,
@@ -270,7 +280,7 @@ async function receive(
     write = tail
   }
   if (write === null) throw brokenOff()
-  return writer.commit(write)
+  return commitOnce(writer, write)
 }
 
 /** Reads what the client still sends, so that the answer reaches it before the connection ends. */

@@ -279,6 +279,11 @@ const CASES: Readonly<Record<string, Case>> = {
     const writer = await node.openBody(device, item)
     await writer.write(Buffer.alloc(200_000))
     t.match(await writer.commit(late), { status: 'superseded' })
+    if (writer.canRecommit) {
+      t.match(await writer.commit(change(item)), { status: 'done', info: { bytes: 200_000 } })
+      await node.write(device, change(item), Buffer.from('newer'))
+    }
+    await writer.abort()
     t.equal(String((await node.read(device, item))!.body), 'newer')
   },
 
