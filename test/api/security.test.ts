@@ -2,7 +2,14 @@
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { addUser } from '../../auth/user-edit.ts'
+import { systemClock } from '../../common/clock.ts'
+import { silentLog } from '../../common/log.ts'
 import { systemRandom } from '../../common/random.ts'
+import { encodeMessage, messageHead } from '../../common/wire/frames.ts'
+import { operationPath } from '../../common/wire/operations.ts'
+import { signRequest } from '../../common/wire/signature.ts'
+import { openLocalNode } from '../../storage-node/local-node.ts'
+import { serveStorageNode } from '../../storage-node/server/node-server.ts'
 import { httpClient, rawExchange, statusesIn } from './http-client.ts'
 import { openTestStore } from './swift-store.ts'
 
@@ -356,4 +363,45 @@ t.test('an account’s name gives its users no rights', async (t) => {
       status: 400,
     })
   }
+})
+
+t.test('a storage node answers nobody without the cluster’s key', async (t) => {
+  const context = { clock: systemClock, random: systemRandom, log: silentLog }
+  const node = await openLocalNode({ ...context, devices: [{ name: 'd1', path: t.testdir() }] })
+  const clusterKey = 'k'.repeat(32)
+  const server = await serveStorageNode(node, { host: '127.0.0.1', port: 0, clusterKey })
+  t.teardown(async () => {
+    await server.close()
+    await node.close()
+  })
+  const path = operationPath('status')
+  const message = encodeMessage({})
+  const headBytes = messageHead(message)
+  const ask = (authorization: string, body = message) =>
+    rawExchange(
+      server.port,
+      Buffer.concat([
+        Buffer.from(
+          `POST ${path} HTTP/1.1\r\nHost: x\r\nx-swiftlet-wire: 1\r\n${authorization}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n`,
+        ),
+        body,
+      ]),
+    )
+  const signed = (signedPath: string, key: string, offMs: number) =>
+    `Authorization: ${signRequest({ path: signedPath, headBytes }, key, Date.now() + offMs)}\r\n`
+  t.same(statusesIn(await ask(signed(path, clusterKey, 0))), [200])
+  const refused = [
+    ['another key', signed(path, 'x'.repeat(32), 0)],
+    ['another operation', signed(operationPath('read'), clusterKey, 0)],
+    ['long ago', signed(path, clusterKey, -600_000)],
+    ['in the future', signed(path, clusterKey, 600_000)],
+    ['no signature', ''],
+  ] as const
+  for (const [name, authorization] of refused) {
+    t.same(statusesIn(await ask(authorization)), [401], name)
+  }
+  t.same(statusesIn(await ask(signed(path, clusterKey, 0), encodeMessage({ a: 1 }))), [401])
+  // Refused before its body is there, so that the bodies of strangers are not kept.
+  const early = `POST ${path} HTTP/1.1\r\nHost: x\r\nx-swiftlet-wire: 1\r\nContent-Length: 1000000\r\n\r\n`
+  t.same(statusesIn(await rawExchange(server.port, early)), [401])
 })

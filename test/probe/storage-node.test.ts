@@ -133,7 +133,7 @@ t.test('requests that are not signed with the key are refused', async (t) => {
 t.test('what is not understood is refused', async (t) => {
   const { server } = await openRemote(t)
   const send = (path: string, body: Buffer, version = '1') => {
-    const headBytes = body.length > 5 ? body.subarray(5) : body
+    const headBytes = body.length > 5 ? body.subarray(5, 5 + body.readUInt32LE(1)) : body
     const authorization = signRequest({ path, headBytes }, CLUSTER_KEY, Date.now())
     return post(server.port, { path, body, headers: { 'x-swiftlet-wire': version, authorization } })
   }
