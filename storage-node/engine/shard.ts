@@ -28,6 +28,7 @@ import { byteText } from './keys.ts'
 import { listPage } from './listing.ts'
 import { type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
 import { Pending } from './pending.ts'
+import { ReadCache } from './read-cache.ts'
 import {
   type Cut,
   encodeRecord,
@@ -108,12 +109,15 @@ const FLUSH_AFTER_MS = 5_000
 const MEMTABLE_MAX = 400_000
 const QUEUE_MAX = 20_000
 const READ_ATTEMPTS = 3
+/** Of each shard. */
+const READ_CACHE_BYTES = 32 * 1024 * 1024
 
 export class Shard {
   readonly #options: ShardOptions
   readonly #log: SegmentLog
   readonly #index: ShardIndex
   readonly #pending = new Pending()
+  readonly #cache = new ReadCache({ bytesMax: READ_CACHE_BYTES })
   readonly #reader: RecordReader
   readonly #segmentIds: Set<number>
   readonly #cuts: Map<number, Cut>
@@ -310,6 +314,7 @@ export class Shard {
           if (place === null) throw this.#reportFailure(error)
           this.#logged(place)
           const entry = entryOfDraft(draft, record, place)
+          this.#cache.delete(key)
           this.#replaced(this.#index.applyEntry(id, entry), record.body)
           resolve({ status: 'done', info: infoOfNew(item, record), existed })
         } catch (failure) {
@@ -380,16 +385,29 @@ export class Shard {
 
   /** The current record, tombstones included; null if nothing is known. */
   async read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null> {
+    const cached = this.#cache.get(registerKey(item))
+    if (cached !== undefined && cached.info.name === item.name) {
+      return { info: cached.info, data: options.body ? cached.data : null, blobId: NO_BLOB }
+    }
     const record = await this.#readPlace(item, options)
     if (record === null) return null
     const info = infoOfRecord(record.head, record.meta)
     if (info.name !== item.name) throw collision(item, info)
     const isBlob = record.head.type === RECORD_TYPES.putBlob
+    const data = options.body && !isBlob && !info.deleted ? record.data : null
+    if (data !== null && item.kind === 'object') this.#keep(item, info, data)
     return {
       info: item.kind === 'object' ? info : { ...info, stats: this.stats(item) },
-      data: options.body && !isBlob && !info.deleted ? record.data : null,
+      data,
       blobId: isBlob ? blobIdOf(record) : NO_BLOB,
     }
+  }
+
+  /** Unless it was replaced while it was being read. */
+  #keep(item: ItemKey, info: ItemInfo, data: Buffer): void {
+    const entry = this.#index.entry(registerIdOf(item))
+    if (entry === null || compareStamps(entry.ballot, info.ballot) !== 0) return
+    this.#cache.set(registerKey(item), { info, data })
   }
 
   stats(item: ItemKey): NonNullable<ItemInfo['stats']> {
