@@ -13,6 +13,8 @@ export async function runUntilStopped(
   logs: Logs,
   start: () => Promise<{ close(): Promise<void> }>,
 ): Promise<void> {
+  // What is stored is nobody's business on this machine but ours, whoever may enter the folder it lies in.
+  process.umask(0o077)
   // A reader of stdout that goes away (head, a closed terminal) is no reason to stop serving.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   let running: { close(): Promise<void> }
