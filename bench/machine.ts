@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { arch, cpus, release, totalmem } from 'node:os'
+import { arch, cpus, loadavg, release, totalmem } from 'node:os'
 
 /** Where the figures come from; without it they say little. */
 export interface Machine {
@@ -10,6 +10,8 @@ export interface Machine {
   readonly node: string
   /** File system of the data folder. */
   readonly fileSystem: string
+  /** Processes that wanted to run in the minute before: above 1 the machine was not quiet. */
+  readonly loadAverage: number
 }
 
 export function describeMachine(folder: string): Machine {
@@ -20,5 +22,6 @@ export function describeMachine(folder: string): Machine {
     kernel: release(),
     node: process.version,
     fileSystem: execFileSync('stat', ['-f', '-c', '%T', folder]).toString().trim(),
+    loadAverage: loadavg()[0] ?? 0,
   }
 }

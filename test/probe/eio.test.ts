@@ -18,9 +18,9 @@ import { Ledger } from './support/ledger.ts'
 import { bodyOf, runLoad, stateOf } from './support/load.ts'
 import { makeLoopFs, missingForLoop } from './support/loop-fs.ts'
 import { probeFolder } from './support/probe-folder.ts'
-import { LONG, probeSeed, shortOrLong } from './support/scale.ts'
+import { probeSeed, shortOrLong } from './support/scale.ts'
 import { checkProblems, StoreUnderTest } from './support/store-under-test.ts'
-import { countFindings, verifyAll, verifyObjects } from './support/verify.ts'
+import { countFindings, SETTLE_MS_MAX, verifyAll, verifyObjects } from './support/verify.ts'
 
 const CONTAINER = 'eio'
 const CLIENTS = 8
@@ -136,7 +136,7 @@ t.test('calls of a failing disk', { skip: noCompiler, timeout: 600_000 }, async 
   await store.start()
   const findings = await verifyAll(store.client, ledger, {
     container: CONTAINER,
-    ...(LONG && { settleMsMax: 100_000 }),
+    settleMsMax: SETTLE_MS_MAX,
   })
   t.strictSame(findings, [], `seed ${seed}: ${countFindings(findings)}`)
   t.equal(await store.stop(), 0)
@@ -232,7 +232,7 @@ for (const kind of ['blobs', 'small objects'] as const) {
     await store.start()
     const findings = await verifyAll(store.client, ledger, {
       container: CONTAINER,
-      ...(LONG && { settleMsMax: 100_000 }),
+      settleMsMax: SETTLE_MS_MAX,
     })
     t.strictSame(findings, [], countFindings(findings))
     t.equal(await store.stop(), 0)

@@ -17,6 +17,8 @@ import { StoreUnderTest } from './support/store-under-test.ts'
 const CONTAINER = 'abuse'
 const BIG_BYTES = 4 * 2 ** 20
 const ABORTS = shortOrLong(500, 10_000)
+/** After 500 the threads' heaps still grow to their size (288 to 334 MiB seen); after 10,000 they have (292 to 297). */
+const GROWTH_MAX = shortOrLong(1.3, 1.1)
 
 const folder = await probeFolder(t, 'abuse')
 const store = new StoreUnderTest({
@@ -291,7 +293,7 @@ t.test(
     )
     const growth = after.rssBytes / before.rssBytes
     t.ok(
-      growth < 1.1,
+      growth < GROWTH_MAX,
       `RSS ${(before.rssBytes / 2 ** 20).toFixed(0)} → ${(after.rssBytes / 2 ** 20).toFixed(0)} MiB`,
     )
     t.equal(await store.stop(), 0, 'a clean stop afterwards')

@@ -8,15 +8,13 @@ import { seededRandom } from '../support/seeded-random.ts'
 import { type Finding, Ledger } from './support/ledger.ts'
 import { runLoad, untilAcknowledged } from './support/load.ts'
 import { probeFolder } from './support/probe-folder.ts'
-import { LONG, probeSeed, shortOrLong } from './support/scale.ts'
+import { probeSeed, shortOrLong } from './support/scale.ts'
 import { checkProblems, StoreUnderTest } from './support/store-under-test.ts'
-import { countFindings, verifyAll, verifyObjects } from './support/verify.ts'
+import { countFindings, SETTLE_MS_MAX, verifyAll, verifyObjects } from './support/verify.ts'
 
 const CYCLES = shortOrLong(5, 20)
 const CLIENTS = 16
 const CONTAINER = 'storm'
-/** The store settles what has been in doubt for a minute: waited for in the long form only. */
-const SETTLE_MS_MAX = 100_000
 
 t.test(
   `kill -9 under load, ${CYCLES} times: no acknowledged write is lost`,
@@ -63,7 +61,7 @@ t.test(
     const settleStartMs = performance.now()
     const findings = await verifyAll(store.client, ledger, {
       container: CONTAINER,
-      ...(LONG && { settleMsMax: SETTLE_MS_MAX }),
+      settleMsMax: SETTLE_MS_MAX,
     })
     const settleMs = performance.now() - settleStartMs
     all.push(...findings)

@@ -25,9 +25,9 @@ import {
   missingForLoop,
 } from './support/loop-fs.ts'
 import { probeFolder, type Teardown } from './support/probe-folder.ts'
-import { LONG, probeSeed, shortOrLong } from './support/scale.ts'
+import { probeSeed, shortOrLong } from './support/scale.ts'
 import { checkProblems, StoreUnderTest } from './support/store-under-test.ts'
-import { countFindings, verifyAll, verifyObjects } from './support/verify.ts'
+import { countFindings, SETTLE_MS_MAX, verifyAll, verifyObjects } from './support/verify.ts'
 
 const run = promisify(execFile)
 
@@ -63,7 +63,7 @@ for (const kind of LOOP_KINDS) {
     }
     const findings = await verifyAll(rig.store.client, rig.ledger, {
       container: CONTAINER,
-      ...(LONG && { settleMsMax: 100_000 }),
+      settleMsMax: SETTLE_MS_MAX,
     })
     all.push(...findings)
     t.strictSame(findings, [], `objects and listing (seed ${seed}): ${countFindings(findings)}`)

@@ -3,6 +3,9 @@ import type { StoreClient } from './store-client.ts'
 
 const READS_AT_ONCE = 16
 
+/** The store settles at its start what a crash left in doubt, and a minute later what came up since. */
+export const SETTLE_MS_MAX = 100_000
+
 /** Reads the objects (all of the ledger's, unless named) and holds bytes and states against the ledger. */
 export async function verifyObjects(
   client: StoreClient,
@@ -35,7 +38,7 @@ async function observe(
 
 /**
  * All objects, then the container's listing row by row. Rows of operations that had no answer follow when the store
- * settles them, a minute after the crash: with `settleMsMax` the listing is asked again until they agree.
+ * settles them: with `settleMsMax` the listing is asked again until they agree.
  */
 export async function verifyAll(
   client: StoreClient,
