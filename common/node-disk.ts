@@ -103,6 +103,7 @@ class NodeFile implements DiskFile {
     while (rest.length > 0) {
       const { bytesWritten } = await fsWritev(this.#fd, rest, at)
       if (bytesWritten === totalBytes(rest)) return
+      if (bytesWritten === 0) throw new Error(`${this.path}: nothing was written at ${at}`)
       // A short write: the rest again, which then says why (ENOSPC, EIO).
       at += bytesWritten
       rest = skipBytes(rest, bytesWritten)

@@ -37,6 +37,8 @@ export interface OpenedShard {
 /** During a rebuild the index is flushed when so much has been replayed. */
 const REPLAY_FLUSH_ENTRIES = 50_000
 const CONTAINER_KIND = 1
+/** Four times what is logged between two flushes. */
+const LONG_LOG_BYTES = 256 * 1024 * 1024
 
 /** Null if the index does not fit the log and has to be made anew, for all shards of the device. */
 export async function openShard(options: OpenShardOptions): Promise<OpenedShard | null> {
@@ -59,14 +61,17 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
   const newest = Math.max(0, ...segmentIds)
   let lastBatch = checkpoint?.batch ?? 0
   const files = new SegmentFiles({ disk, directory, shard })
+  // In the rebuild of a long log only the newest rows can still lack their object: earlier ones were settled long ago,
+  // and to doubt all of them would need memory for each. A short log may be one that was never flushed.
+  const isLong = position === null && (await totalBytes(disk, files, segmentIds)) > LONG_LOG_BYTES
+  const confirmedBefore = isLong ? newest - 1 : 0
   const recovery = await recoverLog({
     ...options,
     pathOf: (segmentId) => files.pathOf(segmentId),
     segmentIds,
     checkpoint: position,
     cuts,
-    // In a rebuild only the newest rows can still lack their object: earlier ones were settled long ago.
-    apply: replayInto(index, { confirmedBefore: position === null ? newest - 1 : 0 }),
+    apply: replayInto(index, { confirmedBefore }),
     pause: async () => {
       if (index.active.size < REPLAY_FLUSH_ENTRIES || position !== null) return
       lastBatch = await flushReplay(options, index, lastBatch)
@@ -103,6 +108,16 @@ async function flushReplay(
   const batch = await flushIndex({ kv, index, shard, lastBatch, ...none })
   index.endFlush()
   return batch
+}
+
+async function totalBytes(
+  disk: Disk,
+  files: SegmentFiles,
+  segmentIds: readonly number[],
+): Promise<number> {
+  let bytes = 0
+  for (const segmentId of segmentIds) bytes += (await disk.sizeOf(files.pathOf(segmentId))) ?? 0
+  return bytes
 }
 
 /** Ids of the shard's segments, ascending. */
