@@ -133,7 +133,8 @@ t.test(
   { timeout, skip: missing('swift') },
   async (t) => {
     const first = await startSwiftlet(t, up)
-    const env = await swiftletEnv(data)
+    // Unbuffered: the client names each file as soon as it knows, not when a buffer is full.
+    const env = { ...(await swiftletEnv(data)), PYTHONUNBUFFERED: '1' }
     const upload = run('swift', ['--retries', '0', 'upload', 'killed', '.'], {
       cwd: smallTree,
       env,
