@@ -210,7 +210,8 @@ export function reencodeRecord(bytes: Buffer, head: RecordHead): EncodedRecord {
   const inline = inlineBytes(head)
   const split = head.recordBytes - inline
   return {
-    head: bytes.subarray(0, split),
+    // A copy: placing it writes into the head, and what was read may be somebody's still.
+    head: Buffer.from(bytes.subarray(0, split)),
     metaBytes: head.metaBytes,
     data: inline === 0 ? null : bytes.subarray(split, head.recordBytes),
     bytes: head.recordBytes,

@@ -37,6 +37,7 @@ import {
   RECORD_FLAGS,
   RECORD_TYPES,
   type RecordHead,
+  reencodeRecord,
 } from './record.ts'
 import { type ReadRecord, RecordReader } from './record-reader.ts'
 import {
@@ -558,14 +559,7 @@ export class Shard {
     const { head, bytes } = old
     while (options.isCurrent() && this.#isReplacedSoon(head, old.meta)) await this.#log.mark()
     if (!options.isCurrent()) return
-    const inline = head.type === RECORD_TYPES.putInline ? head.dataBytes : 0
-    const split = head.recordBytes - inline
-    const record = {
-      head: Buffer.from(bytes.subarray(0, split)),
-      metaBytes: head.metaBytes,
-      data: inline === 0 ? null : bytes.subarray(split, head.recordBytes),
-      bytes: head.recordBytes,
-    }
+    const record = reencodeRecord(bytes, head)
     await new Promise<void>((resolve, reject) => {
       this.#log.append(record, (error, place) => {
         try {
