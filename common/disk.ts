@@ -19,8 +19,8 @@ export interface Disk {
   readWhole(path: string): Promise<Uint8Array | null>
   /** Bytes of the file, or null if it is not there. */
   sizeOf(path: string): Promise<number | null>
-  /** Bytes of the file system below the folder. */
-  space(path: string): Promise<DiskSpace>
+  /** Bytes of the file system below the folder. Blocking: it is asked before the disk can run full, and cheap. */
+  spaceSync(path: string): DiskSpace
 }
 
 export interface DiskSpace {

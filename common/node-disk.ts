@@ -1,6 +1,6 @@
 import * as fs from 'node:fs'
-import { constants } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
+import { constants, statfsSync } from 'node:fs'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { Disk, DiskFile } from './disk.ts'
 import { systemErrorCode } from './errors.ts'
@@ -46,8 +46,8 @@ export const nodeDisk: Disk = {
   async sizeOf(path) {
     return (await orNull(stat(path)))?.size ?? null
   },
-  async space(path) {
-    const { bsize, blocks, bavail } = await statfs(path)
+  spaceSync(path) {
+    const { bsize, blocks, bavail } = statfsSync(path)
     return { bytesTotal: bsize * blocks, bytesFree: bsize * bavail }
   },
 }

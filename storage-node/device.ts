@@ -10,6 +10,7 @@ import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { DeviceStatus } from '../common/storage-node.ts'
 import { type DeviceFormat, formatDevice, readFormat } from './device-format.ts'
+import { DeviceSpace } from './device-space.ts'
 import { BlobStore } from './engine/blob-store.ts'
 import { decodeListId, loadCheckpoint, readRange } from './engine/index-flush.ts'
 import { SPACES } from './engine/keys.ts'
@@ -34,33 +35,35 @@ export interface DeviceOptions {
   readonly shards?: number | undefined
   /** The other threads that share the device; absent: this thread owns all shards. */
   readonly peers?: Peers | undefined
-  /** Told once when the index turns out to be damaged: the device has to be reopened with `rebuild`. */
-  readonly onIndexDamage?: (() => void) | undefined
+  /** Told once: the device has to be reopened, with `rebuild` if the index is damaged. */
+  readonly onIndexFailure?: ((failure: IndexFailure) => void) | undefined
   /** Throw the index away and make it anew from the logs. */
   readonly rebuild?: boolean | undefined
 }
 
+/** `damaged`: it lost something; `stuck`: it ran out of space once and takes nothing more until it is opened again. */
+export type IndexFailure = 'damaged' | 'stuck'
+
 export const SEGMENT_BYTES_MAX = 256 * 1024 * 1024
 export const DEFAULT_SHARDS = 2
+/** An index that ran out of space looks for room this often. */
+const ROOM_CHECK_MS = 500
 /** So many problems are kept for the status; later ones only go to the log. */
 const PROBLEMS_MAX = 100
-/** Free space is asked for this often. */
-const SPACE_CHECK_MS = 1000
 
 export class Device {
   readonly name: string
   readonly directory: string
   readonly format: DeviceFormat
   readonly blobs: BlobStore
+  readonly space: DeviceSpace
   readonly #options: DeviceOptions
   readonly #kv: KeyValue
   readonly #shards = new Map<number, Shard>()
   readonly #damage: string[] = []
   #failure = ''
-  #isIndexDamaged = false
-  #space = { bytesTotal: 0, bytesFree: Number.MAX_SAFE_INTEGER }
-  #spaceAtMs = Number.NEGATIVE_INFINITY
-  #spaceCheck: Promise<void> | null = null
+  #hasIndexFailed = false
+  #cancelReopen: (() => void) | null = null
 
   private constructor(options: DeviceOptions, format: DeviceFormat, kv: KeyValue) {
     this.name = options.name
@@ -69,6 +72,14 @@ export class Device {
     this.#options = options
     this.#kv = kv
     this.blobs = new BlobStore(options)
+    this.space = new DeviceSpace({
+      ...options,
+      device: options.name,
+      segmentBytesMax: options.segmentBytesMax ?? SEGMENT_BYTES_MAX,
+      writers: options.peers?.count ?? 1,
+      onError: (cause) =>
+        this.#note({ kind: 'device', message: 'free space cannot be read', cause }),
+    })
   }
 
   /**
@@ -153,50 +164,14 @@ export class Device {
     return this.#damage.length > 0
   }
 
-  get isSpaceShort(): boolean {
-    return this.#space.bytesFree < 2 * this.reserveBytes
-  }
-
   get store(): KeyValue {
     return this.#kv
   }
 
-  /** Throws DeviceFull when the reserve is reached: deletes go on, and compaction has room to work. */
-  assertSpace(bytes: number): void {
-    this.#checkSpace()
-    if (this.#space.bytesFree - bytes < this.reserveBytes) {
-      throw new ServiceError('DeviceFull', `device ${this.name} is full`, { status: 507 })
-    }
-  }
-
-  /** Two segments for compaction and some room for the index, but no more than a tenth of a small disk. */
-  get reserveBytes(): number {
-    const segmentBytes = this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX
-    return Math.min(2 * segmentBytes + 64 * 1024 * 1024, Math.floor(this.#space.bytesTotal / 10))
-  }
-
-  #checkSpace(): void {
-    const nowMs = this.#options.clock.monotonicMs()
-    if (nowMs - this.#spaceAtMs < SPACE_CHECK_MS || this.#spaceCheck !== null) return
-    this.#spaceCheck = this.refreshSpace().finally(() => {
-      this.#spaceCheck = null
-    })
-  }
-
-  async refreshSpace(): Promise<void> {
-    try {
-      this.#space = await this.#options.disk.space(this.directory)
-    } catch (error) {
-      this.#note({ kind: 'device', message: 'free space cannot be read', cause: error })
-    }
-    this.#spaceAtMs = this.#options.clock.monotonicMs()
-  }
-
   async status(): Promise<DeviceStatus> {
-    await this.refreshSpace()
-    const { bytesTotal, bytesFree } = this.#space
+    const { bytesTotal, bytesFree } = this.space.measure()
+    const { isFull } = this.space
     const failing = [...this.#shards.values()].some(({ log }) => log.failure !== null)
-    const isFull = bytesFree < this.reserveBytes
     let segments = 0
     for (const shard of this.#shards.values()) {
       segments += shard.segmentIds.size
@@ -213,6 +188,7 @@ export class Device {
   }
 
   async close(options: { readonly withoutFlush?: boolean } = {}): Promise<void> {
+    this.#cancelReopen?.()
     await this.#closeShards(options)
     await this.#kv.close()
   }
@@ -231,7 +207,7 @@ export class Device {
     const { disk, clock, log, name } = this.#options
     const all = Array.from({ length: this.format.shards }, (_, i) => i)
     const numbers = all.filter((number) => this.#options.peers?.isOwn(number) ?? true)
-    await this.refreshSpace()
+    this.space.measure()
     for (const number of numbers) {
       const opened = await openShard({
         disk,
@@ -295,6 +271,26 @@ export class Device {
     for (const shard of this.#shards.values()) await shard.close(options)
   }
 
+  #indexFailed(failure: IndexFailure): void {
+    if (this.#hasIndexFailed) return
+    this.#hasIndexFailed = true
+    this.#options.onIndexFailure?.(failure)
+  }
+
+  /**
+   * LevelDB that ran out of space takes nothing more, or leaves garbage in its log that would cost a rebuild if it were
+   * written on: it is opened anew as soon as there is room.
+   */
+  #reopenWithRoom(): void {
+    if (this.#hasIndexFailed || this.#cancelReopen !== null) return
+    this.#cancelReopen = this.#options.clock.after(ROOM_CHECK_MS, () => {
+      this.#cancelReopen = null
+      const { bytesFree } = this.space.measure()
+      if (bytesFree < this.space.reserveBytes / 2) this.#reopenWithRoom()
+      else this.#indexFailed('stuck')
+    })
+  }
+
   /** Takes note of damage or a failure, for the status and the log. */
   note(problem: ShardProblem): void {
     this.#note(problem)
@@ -314,12 +310,15 @@ export class Device {
     ) {
       this.#damage.push(message)
     }
-    if (kind === 'device') this.#failure = message
-    if (kind === 'index' && !this.#isIndexDamaged) {
-      this.#isIndexDamaged = true
-      this.#options.onIndexDamage?.()
-    }
+    if (kind === 'device' || kind === 'flush') this.#failure = message
+    if (kind === 'index') this.#indexFailed('damaged')
+    if (kind === 'flush' && ranOutOfSpace(cause)) this.#reopenWithRoom()
   }
+}
+
+/** LevelDB says it in words only. */
+function ranOutOfSpace(cause: unknown): boolean {
+  return String(cause).includes('No space left')
 }
 
 function registerIdOfKey(key: Buffer): RegisterId {

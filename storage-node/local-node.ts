@@ -24,7 +24,7 @@ import {
   type WriteOutcome,
 } from '../common/storage-node.ts'
 import { blobMeta } from './blob-meta.ts'
-import { Device } from './device.ts'
+import { Device, type IndexFailure } from './device.ts'
 import type { BlobWriter } from './engine/blob-store.ts'
 import { NO_BLOB } from './engine/entry.ts'
 import { type KeyValueOpener, levelOpener } from './engine/level-store.ts'
@@ -44,8 +44,8 @@ export interface LocalNodeOptions {
   readonly shards?: number
   /** The other threads that share the devices; absent: this thread owns all shards. */
   readonly peers?: Peers
-  /** With peers: told that the index of a device is damaged, so that all threads start over with a new one. */
-  readonly onIndexDamage?: (device: string) => void
+  /** With peers: told that a device needs a fresh start of its index, by all threads. */
+  readonly onIndexFailure?: (device: string, failure: IndexFailure) => void
   readonly disk?: Disk
   readonly opener?: KeyValueOpener
   /** Compaction and scrubbing in the background; on by default. */
@@ -98,7 +98,7 @@ export class LocalNode implements StorageNode {
       shards,
       peers,
       rebuild: options.rebuild,
-      onIndexDamage: () => this.#rebuild(name),
+      onIndexFailure: (failure) => this.#reopen(name, failure),
     })
     this.#devices.set(name, device)
     if (this.#options.maintenance !== false) this.#maintain(device)
@@ -120,17 +120,17 @@ export class LocalNode implements StorageNode {
     maintenance.start()
   }
 
-  /** The device goes offline, gets a new index from its logs, and comes back. */
-  #rebuild(name: string): void {
+  /** The device goes offline, gets a new index from its logs if the old one is damaged, and comes back. */
+  #reopen(name: string, failure: IndexFailure): void {
     if (this.#options.peers !== undefined) {
-      this.#options.onIndexDamage?.(name)
+      this.#options.onIndexFailure?.(name, failure)
       return
     }
     const device = this.#devices.get(name)
     if (device === undefined || this.#rebuilding.has(name)) return
-    this.#options.log?.warn('index-rebuild', { device: name })
+    this.#options.log?.warn('index-reopen', { device: name, failure })
     this.#devices.delete(name)
-    const rebuilt = this.#replace(name, device)
+    const rebuilt = this.#replace(name, device, failure)
       .catch((cause: unknown) => {
         this.#failed.set(name, String(cause))
         this.#options.log?.error('index-rebuild-failed', { device: name, cause: String(cause) })
@@ -139,10 +139,10 @@ export class LocalNode implements StorageNode {
     this.#rebuilding.set(name, rebuilt)
   }
 
-  async #replace(name: string, old: Device): Promise<void> {
+  async #replace(name: string, old: Device, failure: IndexFailure): Promise<void> {
     await this.#maintenance.get(name)?.stop()
     await old.close({ withoutFlush: true })
-    if (this.#closing === null) await this.openDevice(name, { rebuild: true })
+    if (this.#closing === null) await this.openDevice(name, { rebuild: failure === 'damaged' })
   }
 
   get devices(): ReadonlyMap<string, Device> {
@@ -154,7 +154,7 @@ export class LocalNode implements StorageNode {
       const device = this.#device(deviceName)
       const bytes = body?.length ?? 0
       if (bytes > INLINE_BYTES_MAX) throw tooLong(bytes)
-      if (write.action !== 'delete') device.assertSpace(bytes)
+      if (write.action !== 'delete') device.space.assertRoom(bytes)
       const place = body === null ? NO_BODY : { kind: 'inline' as const, data: body }
       return device.shardOf(write.item.hash).write(write, place)
     } catch (error) {
@@ -164,7 +164,7 @@ export class LocalNode implements StorageNode {
 
   async openBody(deviceName: string, item: ItemKey): Promise<BodyWriter> {
     const device = this.#device(deviceName)
-    device.assertSpace(0)
+    device.space.assertRoom(0)
     return new LocalBodyWriter(device, item, await device.blobs.create())
   }
 
@@ -201,7 +201,9 @@ export class LocalNode implements StorageNode {
 
   putRow(deviceName: string, list: ItemKey, row: ListRow): Promise<RowOutcome> {
     try {
-      return this.#device(deviceName).shardOf(list.hash).putRow(list, row)
+      const device = this.#device(deviceName)
+      if (!row.deleted) device.space.assertRoom(0, { isRow: true })
+      return device.shardOf(list.hash).putRow(list, row)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -325,7 +327,6 @@ class LocalBodyWriter implements BodyWriter {
   readonly #item: ItemKey
   readonly #blob: BlobWriter
   readonly canRecommit = true
-  #uncheckedBytes = 0
   /** The body is durable. */
   #isFinished = false
   /** A record refers to it, or may: it is no longer ours to throw away. */
@@ -338,11 +339,7 @@ class LocalBodyWriter implements BodyWriter {
   }
 
   write(piece: Uint8Array): Promise<void> {
-    this.#uncheckedBytes += piece.length
-    if (this.#uncheckedBytes > SPACE_CHECK_BYTES) {
-      this.#uncheckedBytes = 0
-      this.#device.assertSpace(0)
-    }
+    this.#device.space.assertRoom(piece.length)
     return this.#blob.write(piece)
   }
 
@@ -376,8 +373,6 @@ class LocalBodyWriter implements BodyWriter {
 }
 
 const NO_BODY = { kind: 'none' } as const
-/** While a long body arrives, free space is looked at this often. */
-const SPACE_CHECK_BYTES = 16 * 1024 * 1024
 
 function tooLong(bytes: number): ServiceError {
   return new ServiceError('BodyTooLong', `${bytes} bytes are too many for one piece`, {

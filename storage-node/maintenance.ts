@@ -101,7 +101,7 @@ export class Maintenance {
   /** One segment a shard and pass. */
   async #compactShard(number: number, shard: Shard): Promise<void> {
     const { disk, clock, log } = this.#options
-    const { isSpaceShort } = this.#device
+    const isSpaceShort = this.#device.space.isShort
     const bytesPerSecond =
       (this.#options.compactionBytesPerSecond ?? DEFAULTS.compactionBytesPerSecond) *
       (isSpaceShort ? 4 : 1)

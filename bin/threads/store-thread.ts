@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { IndexFailure } from '../../storage-node/device.ts'
 import type { PlainError } from '../../storage-node/threads/messages.ts'
 import type { Peers } from '../../storage-node/threads/peers.ts'
 import type { LogsOptions } from '../logs.ts'
@@ -7,7 +8,7 @@ import type { OpenStoreOptions } from '../open-store.ts'
 /** What a store needs to know that shares its devices with other threads. */
 export interface StoreThread {
   readonly peers: Peers
-  readonly onIndexDamage: (device: string) => void
+  readonly onIndexFailure: (device: string, failure: IndexFailure) => void
 }
 
 /** What a thread is started with. */
@@ -39,6 +40,6 @@ export type FromThread =
   | { readonly kind: 'failed'; readonly error: PlainError }
   | { readonly kind: 'door-closed' }
   | { readonly kind: 'closed' }
-  | { readonly kind: 'index-damaged'; readonly device: string }
+  | { readonly kind: 'index-failed'; readonly device: string; readonly failure: IndexFailure }
   | { readonly kind: 'metrics'; readonly id: number; readonly metrics: unknown }
   | { readonly kind: 'want-metrics'; readonly id: number }

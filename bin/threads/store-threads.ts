@@ -11,7 +11,7 @@ import { ServiceError } from '../../common/errors.ts'
 import type { Log } from '../../common/log.ts'
 import { nodeDisk } from '../../common/node-disk.ts'
 import type { Random } from '../../common/random.ts'
-import { Device } from '../../storage-node/device.ts'
+import { Device, type IndexFailure } from '../../storage-node/device.ts'
 import { levelOpener } from '../../storage-node/engine/level-store.ts'
 import { serviceError } from '../../storage-node/threads/messages.ts'
 import type { Door } from '../assemble.ts'
@@ -178,15 +178,18 @@ export class StoreThreads implements Door {
     this.#context.log.info('thread-restarted', { thread: index })
   }
 
-  /** A damaged index is shared by all threads: end them, throw it away, start them again. */
-  async #rebuild(device: string): Promise<void> {
-    this.#context.log.warn('index-damaged', { device })
+  /** An index is shared by all threads: end them, throw it away if it is damaged, start them again. */
+  async #reopen(device: string, failure: IndexFailure): Promise<void> {
+    this.#context.log.warn('index-reopen', { device, failure })
     const { settings, paths } = this.#options.store
     const disk = settings.disks.find((one) => one.device === device)
     const threads = this.#threads.filter((thread) => thread !== null)
     for (const thread of threads) thread.isEnding = true
     await Promise.all(threads.map(({ worker }) => worker.terminate()))
-    if (disk !== undefined) await levelOpener.destroy(`${diskPath(disk, paths)}/idx`)
+    if (disk !== undefined && failure === 'damaged') {
+      await levelOpener.destroy(`${diskPath(disk, paths)}/idx`)
+    }
+    await this.#prepareDevices()
     await this.#startAll()
     await this.settle()
     await this.#tellAll({ kind: 'listen' }, 'listening')
@@ -202,9 +205,11 @@ export class StoreThreads implements Door {
         for (const { reject } of waiting) reject(error)
         break
       }
-      case 'index-damaged':
+      case 'index-failed':
         if (thread.isEnding) break
-        this.#rebuild(message.device).catch((error: Error) => this.#context.onFatal(error))
+        this.#reopen(message.device, message.failure).catch((error: Error) =>
+          this.#context.onFatal(error),
+        )
         break
       case 'metrics':
         this.#metrics.get(message.id)?.(message.metrics)

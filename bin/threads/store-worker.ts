@@ -29,7 +29,10 @@ openStore(
   // What crossed as a Buffer arrives as a bare Uint8Array.
   { ...options, ...(options.tls !== undefined && { tls: asBuffers(options.tls) }) },
   { clock, random, log: logs.log, metrics },
-  { peers, onIndexDamage: (device) => tell({ kind: 'index-damaged', device }) },
+  {
+    peers,
+    onIndexFailure: (device, failure) => tell({ kind: 'index-failed', device, failure }),
+  },
 ).then(
   (opened) => {
     store = opened

@@ -1,4 +1,5 @@
-import { rm } from 'node:fs/promises'
+import { rm, statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { Level } from 'level'
 import { ServiceError, systemErrorCode } from '../../common/errors.ts'
 import type {
@@ -19,6 +20,9 @@ export interface KeyValueOpener {
 /** What one call of an iterator may hold in memory; a page of 1,000 rows is about 170 KB. */
 const ITERATOR_BYTES_MAX = 512 * 1024
 
+const WRITE_BUFFER_BYTES_MIN = 256 * 1024
+const WRITE_BUFFER_BYTES_MAX = 8 * 1024 * 1024
+
 type Database = Level<Uint8Array, Uint8Array>
 
 /** LevelDB, one handle shared by all threads of the process. */
@@ -31,7 +35,7 @@ export const levelOpener: KeyValueOpener = {
       multithreading: true,
       compression: false,
       cacheSize: 64 * 1024 * 1024,
-      writeBufferSize: 8 * 1024 * 1024,
+      writeBufferSize: await writeBufferBytes(dirname(path)),
     }
     const db: Database = new Level<Uint8Array, Uint8Array>(path, options as object)
     try {
@@ -46,6 +50,13 @@ export const levelOpener: KeyValueOpener = {
     return new LevelStore(db)
   },
   destroy: (path) => rm(path, { recursive: true, force: true }),
+}
+
+/** LevelDB's log and its newest tables take several of these: on a small disk they have to be small. */
+async function writeBufferBytes(folder: string): Promise<number> {
+  const { bsize, blocks } = await statfs(folder)
+  const share = Math.floor((bsize * blocks) / 256)
+  return Math.min(WRITE_BUFFER_BYTES_MAX, Math.max(WRITE_BUFFER_BYTES_MIN, share))
 }
 
 function isLocked(error: unknown): boolean {

@@ -87,8 +87,11 @@ export interface ShardOptions {
 }
 
 export interface ShardProblem {
-  /** `damage`: stored bytes fail their checksum; `index`: the index does; `device`: a call of the disk failed. */
-  readonly kind: 'damage' | 'index' | 'device'
+  /**
+   * `damage`: stored bytes fail their checksum; `index`: the index does; `flush`: the index took no changes, which is
+   * tried again; `device`: another call of the disk failed.
+   */
+  readonly kind: 'damage' | 'index' | 'flush' | 'device'
   readonly message: string
   readonly cause?: unknown
 }
@@ -676,7 +679,7 @@ export class Shard {
       index.endFlush()
     } catch (cause) {
       // The numbers of the batches may have gone on: leave a gap only where one is.
-      this.#options.report({ kind: 'device', message: 'the index cannot be flushed', cause })
+      this.#options.report({ kind: 'flush', message: 'the index cannot be flushed', cause })
       throw cause
     }
   }

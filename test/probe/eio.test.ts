@@ -4,7 +4,7 @@
  * ever carries wrong bytes. Then a small file system that runs full: PUT answers 507, DELETE works, and writing goes on
  * when space is back.
  */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
@@ -238,6 +238,98 @@ for (const kind of ['blobs', 'small objects'] as const) {
     t.equal(await store.stop(), 0)
     t.equal(await checkProblems([disk]), '', 'swiftlet check finds nothing wrong')
   })
+}
+
+t.test('a disk that somebody else fills', { skip: noLoop, timeout: 300_000 }, async (t) => {
+  const folder = await probeFolder(t, 'filled')
+  const fs = await makeLoopFs('ext4', { folder, bytes: 128 * 2 ** 20 })
+  t.teardown(() => fs.dispose())
+  const disk = join(fs.folder, 'disk')
+  await mkdir(disk)
+  const store = new StoreUnderTest({
+    dataFolder: join(folder, 'data'),
+    disks: [disk],
+    extraArguments: ['--segment-size', String(4 * 2 ** 20)],
+  })
+  t.teardown(() => store.kill())
+  await store.start()
+  t.equal(await store.client.send('PUT', `/${CONTAINER}`), 201)
+  const ledger = new Ledger()
+  await putSome(store, ledger, { names: 'before', count: 300 })
+
+  const ballast = join(fs.folder, 'ballast')
+  await fillWith(ballast)
+  // Deletes are not refused, so that log and index both run into the wall.
+  const refused = await deleteUntilRefused(store, ledger, ledger.names())
+  t.ok(refused > 0, `${refused} deletes did not find room`)
+  const reading = ledger.names().at(-1)!
+  t.equal((await store.client.get(`/${CONTAINER}/${reading}`)).status, 200, 'reads go on')
+
+  await untilLogged(store, 'device-flush')
+  await rm(ballast)
+  await untilLogged(store, 'index-reopen')
+  const waitedMs = await untilWritable(store, ledger, 'small objects')
+  t.ok(waitedMs < 60_000, `writable again after ${waitedMs.toFixed(0)} ms, without a restart`)
+  await putSome(store, ledger, { names: 'after', count: 100 })
+  const options = { container: CONTAINER, settleMsMax: SETTLE_MS_MAX }
+  const findings = await verifyAll(store.client, ledger, options)
+  t.strictSame(findings, [], countFindings(findings))
+  t.equal(await store.stop(), 0)
+  t.equal(await checkProblems([disk]), '', 'swiftlet check finds nothing wrong')
+})
+
+async function putSome(
+  store: StoreUnderTest,
+  ledger: Ledger,
+  wanted: { readonly names: string; readonly count: number },
+): Promise<void> {
+  for (let i = 0; i < wanted.count; i++) {
+    const name = `${wanted.names}-${i}`
+    const body = bodyOf(name, 4096)
+    ledger.begin(name, stateOf(body))
+    const status = await store.client.send('PUT', `/${CONTAINER}/${name}`, { body })
+    if (status !== 201) throw new Error(`PUT answered ${status}`)
+    ledger.acknowledge(name, stateOf(body))
+  }
+}
+
+/** Waits until the server's log has the word. */
+async function untilLogged(store: StoreUnderTest, word: string): Promise<void> {
+  const endMs = performance.now() + 60_000
+  while (!store.process.output().includes(word)) {
+    if (performance.now() > endMs) throw new Error(`no ${word} in the log`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+/** Takes every free block of the file system. */
+async function fillWith(path: string): Promise<void> {
+  const file = await open(path, 'w')
+  try {
+    for (let bytes = 2 ** 20; bytes >= 512; ) {
+      const written = await file.write(Buffer.alloc(bytes, 1)).catch(() => null)
+      if (written === null) bytes /= 2
+    }
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** Deletes all but the last name; how many were refused. */
+async function deleteUntilRefused(
+  store: StoreUnderTest,
+  ledger: Ledger,
+  names: readonly string[],
+): Promise<number> {
+  let refused = 0
+  for (const name of names.slice(0, -1)) {
+    ledger.begin(name, null)
+    const status = await store.client.send('DELETE', `/${CONTAINER}/${name}`)
+    if (status === 204) ledger.acknowledge(name, null)
+    else refused++
+  }
+  return refused
 }
 
 async function loadFor(

@@ -541,7 +541,7 @@ function forgetful(disk: Disk, fault: { readonly call: string; readonly path: Re
     remove: (path) => disk.remove(path),
     readWhole: (path) => disk.readWhole(path),
     sizeOf: (path) => disk.sizeOf(path),
-    space: (path) => disk.space(path),
+    spaceSync: (path) => disk.spaceSync(path),
   }
 }
 

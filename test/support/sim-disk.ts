@@ -141,7 +141,7 @@ export class SimDisk implements Disk {
       remove: async (path) => guard('remove', path, () => this.remove(path)),
       readWhole: async (path) => guard('readWhole', path, () => this.readWhole(path)),
       sizeOf: async (path) => guard('sizeOf', path, () => this.sizeOf(path)),
-      space: async (path) => guard('space', path, () => this.space(path)),
+      spaceSync: (path) => guard('space', path, () => this.spaceSync(path)),
     }
   }
 
@@ -299,8 +299,9 @@ export class SimDisk implements Disk {
     return this.#names.get(name)?.bytes ?? null
   }
 
-  async space(path: string): Promise<DiskSpace> {
-    await this.#call('space', normal(path))
+  spaceSync(path: string): DiskSpace {
+    const fault = this.#begin('space', normal(path))
+    if (fault) throw fault
     const bytesFree = Math.max(0, this.capacityBytes - this.bytesUsed())
     return { bytesTotal: this.capacityBytes, bytesFree }
   }
