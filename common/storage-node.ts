@@ -4,7 +4,7 @@
  * contract suite. All values are plain data, so that they cross threads and processes as they are.
  */
 import type { Condition } from './condition.ts'
-import type { ItemKey } from './item.ts'
+import type { ItemKey, ItemKind } from './item.ts'
 import type { Stamp } from './stamp.ts'
 
 /** Bodies up to this size travel and are stored in one piece; longer ones are streamed into a blob. */
@@ -209,6 +209,52 @@ export interface DeviceStatus {
   readonly damage: readonly string[]
 }
 
+/** Partitions of one kind of register; of objects, of one policy. */
+export interface DigestQuery {
+  readonly kind: ItemKind
+  readonly policy: number
+  /** Of the ring: there are 2^partPower partitions. */
+  readonly partPower: number
+  /** Absent: every partition that holds anything. */
+  readonly partitions?: readonly number[]
+}
+
+/** What a device holds of a partition. Replicas with equal digests hold the same records. */
+export interface PartitionDigest {
+  readonly partition: number
+  /** Registers, tombstones included. */
+  readonly items: number
+  /** Of the 16 partitions that it would be with four more bits: 16 hex digits each, zeros if empty. */
+  readonly leaves: readonly string[]
+}
+
+/** A register by what its place follows from. */
+export interface ItemPlace {
+  readonly hash: string
+  readonly placement: number
+}
+
+/** What a device holds of a register, without reading its record. */
+export interface HeldItem {
+  readonly ballot: Stamp
+  readonly writeId: string
+  readonly deleted: boolean
+  /** Of accounts and containers: the digest of their rows, deleted ones included. */
+  readonly rows?: string
+}
+
+/** A stretch of a listing in name order: after `after`, up to and with `upTo` (absent: to its end). */
+export interface RowRange {
+  readonly after: string
+  readonly upTo?: string
+}
+
+export interface RowDigest {
+  readonly rows: number
+  /** 16 hex digits. */
+  readonly digest: string
+}
+
 /**
  * A storage node with its devices. Failures are ServiceErrors: `UnknownDevice` 404, `DeviceOffline` 503, `DeviceFull`
  * 507, `CorruptData` 500, `Busy` 503 with retryAfterSeconds.
@@ -248,6 +294,34 @@ export interface StorageNode {
     device: string,
     options: { readonly limit: number },
   ): Promise<readonly ItemInfo[]>
+  /** What the device holds of partitions, to be compared with a replica. Empty partitions are left out. */
+  digests(device: string, query: DigestQuery): Promise<readonly PartitionDigest[]>
+  /** What the device holds of up to 1,000 registers of one kind and policy, in their order; null: nothing. */
+  held(
+    device: string,
+    query: {
+      readonly kind: ItemKind
+      readonly policy: number
+      readonly items: readonly ItemPlace[]
+    },
+  ): Promise<readonly (HeldItem | null)[]>
+  /** Digests of stretches of a listing, deleted rows included. */
+  rowDigests(
+    device: string,
+    list: ItemKey,
+    ranges: readonly RowRange[],
+  ): Promise<readonly RowDigest[]>
+  /** Ballots of up to 1,000 rows of a listing, deleted ones included; null: there is no such row. */
+  heldRows(
+    device: string,
+    list: ItemKey,
+    names: readonly string[],
+  ): Promise<readonly (Stamp | null)[]>
+  /**
+   * Takes in up to 1,000 rows that a replica has, whatever the state of the list here; older ones than are here are
+   * passed over. Resolves after fdatasync.
+   */
+  putRows(device: string, list: ItemKey, rows: readonly ListRow[]): Promise<void>
   status(): Promise<readonly DeviceStatus[]>
   /** Ends what is in flight, then frees everything; idempotent. */
   close(): Promise<void>

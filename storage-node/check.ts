@@ -294,7 +294,10 @@ class Checker {
     if (totals === null) return
     const [stored, actual] =
       space === SPACES.deletedRow
-        ? [totals.deletedRows, counted.deletedRows]
+        ? [
+            `${totals.deletedRows} ${totals.deletedDigest}`,
+            `${counted.deletedRows} ${counted.deletedDigest}`,
+          ]
         : [canonical(totals), canonical(counted)]
     if (stored !== actual) {
       const list = Buffer.from(hash, 'latin1').toString('hex')
@@ -318,9 +321,10 @@ class Checker {
 
 function canonical(totals: ReturnType<typeof emptyTotals>): string {
   const sorted = [...totals.byPolicy].sort(([a], [b]) => a - b)
-  return JSON.stringify(
-    sorted.map(([policy, { rows, objects, bytes }]) => [policy, rows, objects, bytes]),
-  )
+  return JSON.stringify([
+    ...sorted.map(([policy, { rows, objects, bytes }]) => [policy, rows, objects, bytes]),
+    String(totals.liveDigest),
+  ])
 }
 
 async function storedCuts(kv: KeyValue, shard: number): Promise<Map<number, Cut>> {

@@ -162,10 +162,14 @@ function fateOf(
     case RECORD_TYPES.tombstone:
       if (!isCurrent(shard, head, place)) return 'drop'
       return isReclaimable ? 'forget' : 'move'
+    case RECORD_TYPES.gone:
+      if (!isCurrent(shard, head, place)) return 'drop'
+      return options.isOldest ? 'forget' : 'move'
     case RECORD_TYPES.promise:
       return isPromised(shard, head) ? 'move' : 'drop'
     case RECORD_TYPES.listRow:
       if (!isCurrentRow(shard, item, place)) return 'drop'
+      if ((head.flags & RECORD_FLAGS.gone) !== 0) return options.isOldest ? 'forget' : 'move'
       return (head.flags & RECORD_FLAGS.deleted) !== 0 && isReclaimable ? 'forget' : 'move'
     case RECORD_TYPES.cut: {
       const cut = JSON.parse(item.meta) as Cut
@@ -186,7 +190,7 @@ function isCurrentRow(shard: Shard, item: RecordItem, place: Place): boolean {
   const { row } = rowOfRecord(item.head, item.meta, place.segmentId)
   const current = shard.index.row(item.head.hash, byteText(row.name))
   if (current === null || compareStamps(current.ballot, row.ballot) !== 0) return false
-  return current.segmentId === place.segmentId
+  return current.segmentId === place.segmentId && current.gone === row.gone
 }
 
 /** Whether the record still is what the index has of its register or row. */
@@ -209,7 +213,7 @@ function registerOf(head: RecordHead): RegisterId {
 function forget(shard: Shard, item: RecordItem, place: Place): void {
   const { head, meta } = item
   if (!isStillCurrent(shard, item, place)) return
-  if (head.type === RECORD_TYPES.tombstone) {
+  if (head.type === RECORD_TYPES.tombstone || head.type === RECORD_TYPES.gone) {
     shard.index.forgetEntry(registerOf(head))
     return
   }

@@ -15,7 +15,7 @@ import { BlobStore } from './engine/blob-store.ts'
 import { decodeListId, loadCheckpoint, readRange } from './engine/index-flush.ts'
 import { SPACES } from './engine/keys.ts'
 import type { KeyValueOpener } from './engine/level-store.ts'
-import type { RegisterId } from './engine/memtable.ts'
+import { type DigestSource, PartitionDigests, registerIdOfKey } from './engine/partition-digests.ts'
 import type { Shard, ShardProblem } from './engine/shard.ts'
 import { openShard } from './engine/shard-open.ts'
 import type { ShardFace } from './shard-face.ts'
@@ -59,6 +59,8 @@ export class Device {
   readonly space: DeviceSpace
   readonly #options: DeviceOptions
   readonly #kv: KeyValue
+  /** What this thread's shards hold of each partition. */
+  readonly digests = new PartitionDigests()
   readonly #shards = new Map<number, Shard>()
   readonly #damage: string[] = []
   #failure = ''
@@ -160,6 +162,15 @@ export class Device {
     return this.#shards
   }
 
+  /** Where digests are made from. */
+  get digestSource(): DigestSource {
+    return {
+      kv: this.#kv,
+      indexes: () => Array.from(this.#shards.values(), ({ index }) => index),
+      indexOf: (hash) => this.#shards.get(this.shardNumberOf(hash))?.index,
+    }
+  }
+
   get hasDamage(): boolean {
     return this.#damage.length > 0
   }
@@ -219,6 +230,7 @@ export class Device {
         shard: number,
         segmentBytesMax: this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX,
         report: (problem) => this.#note(problem),
+        digests: this.digests,
       })
       if (opened === null) return false
       const { shard, recovery } = opened
@@ -319,15 +331,6 @@ export class Device {
 /** LevelDB says it in words only. */
 function ranOutOfSpace(cause: unknown): boolean {
   return String(cause).includes('No space left')
-}
-
-function registerIdOfKey(key: Buffer): RegisterId {
-  return {
-    kind: key[1]!,
-    policy: key.readUInt16BE(2),
-    placement: key.readUInt32BE(4),
-    hash: key.toString('latin1', 8, 24),
-  }
 }
 
 async function openStore(options: DeviceOptions, path: string): Promise<KeyValue> {

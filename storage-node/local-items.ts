@@ -2,7 +2,7 @@
 import type { ItemKey } from '../common/item.ts'
 import type { ItemInfo } from '../common/storage-node.ts'
 import type { ListId, RegisterId } from './engine/memtable.ts'
-import { RECORD_TYPES } from './engine/record.ts'
+import { isHeld } from './engine/partition-digests.ts'
 import { infoOfRecord } from './engine/register.ts'
 import type { Shard } from './engine/shard.ts'
 
@@ -19,7 +19,7 @@ export function listItem(list: ListId): ItemKey {
 export async function registerItem(shard: Shard, id: RegisterId): Promise<ItemInfo | null> {
   for (;;) {
     const entry = shard.index.entry(id)
-    if (entry === null || entry.type === RECORD_TYPES.promise) return null
+    if (!isHeld(entry)) return null
     try {
       const { head, meta } = await shard.readAt(entry.place)
       return infoOfRecord(head, meta)

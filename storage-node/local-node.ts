@@ -2,23 +2,30 @@
 import type { Clock } from '../common/clock.ts'
 import type { Disk } from '../common/disk.ts'
 import { ServiceError } from '../common/errors.ts'
-import type { ItemKey } from '../common/item.ts'
+import { ITEM_KINDS, type ItemKey, type ItemKind } from '../common/item.ts'
 import type { Log } from '../common/log.ts'
 import { nodeDisk } from '../common/node-disk.ts'
 import type { Random } from '../common/random.ts'
+import type { Stamp } from '../common/stamp.ts'
 import {
   type BodyWriter,
   type Confirmation,
   type DeviceStatus,
+  type DigestQuery,
   type ExpiredItem,
+  type HeldItem,
   INLINE_BYTES_MAX,
   type ItemInfo,
+  type ItemPlace,
   type ItemRead,
   type ItemWrite,
   type ListPage,
   type ListQuery,
   type ListRow,
+  type PartitionDigest,
+  type RowDigest,
   type RowOutcome,
+  type RowRange,
   type StorageNode,
   type Unconfirmed,
   type WriteOutcome,
@@ -27,10 +34,13 @@ import { blobMeta } from './blob-meta.ts'
 import { Device, type IndexFailure } from './device.ts'
 import type { BlobWriter } from './engine/blob-store.ts'
 import { NO_BLOB } from './engine/entry.ts'
+import { byteText } from './engine/keys.ts'
 import { type KeyValueOpener, levelOpener } from './engine/level-store.ts'
+import type { Shard } from './engine/shard.ts'
 import { findExpired } from './expiry.ts'
 import { listItem, registerItem } from './local-items.ts'
 import { Maintenance } from './maintenance.ts'
+import { heldItems, rowDigest } from './replica-view.ts'
 import type { ShardFace } from './shard-face.ts'
 import type { Peers } from './threads/peers.ts'
 
@@ -279,6 +289,66 @@ export class LocalNode implements StorageNode {
     return infos
   }
 
+  async digests(deviceName: string, query: DigestQuery): Promise<readonly PartitionDigest[]> {
+    const device = this.#device(deviceName)
+    const { policy, partPower, partitions } = query
+    const of = { kind: ITEM_KINDS.indexOf(query.kind), policy, partPower }
+    const found = await device.digests.read(of, device.digestSource, partitions)
+    return found.map(({ partition, items, leaves }) => ({
+      partition,
+      items,
+      leaves: leaves.map(String),
+    }))
+  }
+
+  async held(
+    deviceName: string,
+    query: {
+      readonly kind: ItemKind
+      readonly policy: number
+      readonly items: readonly ItemPlace[]
+    },
+  ): Promise<readonly (HeldItem | null)[]> {
+    const { kind, policy, items } = query
+    return heldItems(this.#device(deviceName), { kind: ITEM_KINDS.indexOf(kind), policy }, items)
+  }
+
+  async rowDigests(
+    deviceName: string,
+    list: ItemKey,
+    ranges: readonly RowRange[],
+  ): Promise<readonly RowDigest[]> {
+    const device = this.#device(deviceName)
+    const shard = this.#ownShardOf(device, list)
+    const digests: RowDigest[] = []
+    for (const range of ranges) digests.push(await rowDigest(shard, device.store, list, range))
+    return digests
+  }
+
+  async heldRows(
+    deviceName: string,
+    list: ItemKey,
+    names: readonly string[],
+  ): Promise<readonly (Stamp | null)[]> {
+    const shard = this.#ownShardOf(this.#device(deviceName), list)
+    return names.map((name) => {
+      const row = shard.index.row(list.hash, byteText(name))
+      return row === null || row.gone ? null : row.ballot
+    })
+  }
+
+  async putRows(deviceName: string, list: ItemKey, rows: readonly ListRow[]): Promise<void> {
+    const device = this.#device(deviceName)
+    device.space.assertRoom(rows.length * ROW_BYTES, { isRow: true })
+    await device.shardOf(list.hash).putRows(list, rows)
+  }
+
+  #ownShardOf(device: Device, item: ItemKey): Shard {
+    const shard = device.shards.get(device.shardNumberOf(item.hash))
+    if (shard !== undefined) return shard
+    throw new ServiceError('WrongThread', `${item.name} belongs to another thread`, { status: 500 })
+  }
+
   async status(): Promise<readonly DeviceStatus[]> {
     const open = await Promise.all([...this.#devices.values()].map((device) => device.status()))
     const offline = [...this.#rebuilding.keys(), ...this.#failed.keys()]
@@ -373,6 +443,8 @@ class LocalBodyWriter implements BodyWriter {
 }
 
 const NO_BODY = { kind: 'none' } as const
+/** About what the record of a row takes. */
+const ROW_BYTES = 300
 
 function tooLong(bytes: number): ServiceError {
   return new ServiceError('BodyTooLong', `${bytes} bytes are too many for one piece`, {

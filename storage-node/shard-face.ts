@@ -18,11 +18,12 @@ export interface ShardFace {
   read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null>
   putRow(list: ItemKey, row: ListRow): Promise<RowOutcome>
   list(list: ItemKey, query: ListQuery): Promise<ListPage | null>
+  putRows(list: ItemKey, rows: readonly ListRow[]): Promise<void>
   confirmRow(list: ItemKey, name: string, ballot: Stamp): void
   confirmItem(item: ItemKey, ballot: Stamp): void
 }
 
 /** The calls of a ShardFace that are answered. */
-export type ShardCall = 'write' | 'read' | 'putRow' | 'list'
+export type ShardCall = 'write' | 'read' | 'putRow' | 'putRows' | 'list'
 /** Those that are not. */
 export type ShardNote = 'confirmRow' | 'confirmItem'

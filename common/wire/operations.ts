@@ -1,16 +1,23 @@
 /** What a proxy may ask of a storage node, as it is on the wire: heads by operation (docs/formats/wire.md). */
 import { ServiceError } from '../errors.ts'
-import { ITEM_KINDS, type ItemKey } from '../item.ts'
+import { ITEM_KINDS, type ItemKey, type ItemKind } from '../item.ts'
+import type { Stamp } from '../stamp.ts'
 import type {
   Confirmation,
   DeviceStatus,
+  DigestQuery,
   ExpiredItem,
+  HeldItem,
   ItemInfo,
+  ItemPlace,
   ItemWrite,
   ListPage,
   ListQuery,
   ListRow,
+  PartitionDigest,
+  RowDigest,
   RowOutcome,
+  RowRange,
   Unconfirmed,
   WriteOutcome,
 } from '../storage-node.ts'
@@ -19,6 +26,9 @@ import type {
 export const WIRE_VERSION = '1'
 export const WIRE_VERSION_HEADER = 'x-swiftlet-wire'
 export const WIRE_CONTENT_TYPE = 'application/vnd.swiftlet.wire'
+
+/** Registers, rows or stretches of a listing that one request of the replicator names at most. */
+export const REPLICA_PAGE_MAX = 1000
 
 /** The path of an operation. */
 export function operationPath(operation: Operation): string {
@@ -37,6 +47,11 @@ export const OPERATIONS = [
   'expired',
   'unconfirmed',
   'changed-containers',
+  'digests',
+  'held',
+  'row-digests',
+  'held-rows',
+  'put-rows',
   'status',
 ] as const
 export type Operation = (typeof OPERATIONS)[number]
@@ -70,6 +85,30 @@ export interface Requests {
     readonly limit: number
     readonly received: string
   }
+  readonly digests: { readonly device: string; readonly query: DigestQuery }
+  readonly held: {
+    readonly device: string
+    readonly query: {
+      readonly kind: ItemKind
+      readonly policy: number
+      readonly items: readonly ItemPlace[]
+    }
+  }
+  readonly 'row-digests': {
+    readonly device: string
+    readonly list: ItemKey
+    readonly ranges: readonly RowRange[]
+  }
+  readonly 'held-rows': {
+    readonly device: string
+    readonly list: ItemKey
+    readonly names: readonly string[]
+  }
+  readonly 'put-rows': {
+    readonly device: string
+    readonly list: ItemKey
+    readonly rows: readonly ListRow[]
+  }
   readonly status: Readonly<Record<string, never>>
 }
 
@@ -95,6 +134,11 @@ export interface Responses {
     readonly batch: string
     readonly containers: readonly ItemInfo[]
   }
+  readonly digests: readonly PartitionDigest[]
+  readonly held: readonly (HeldItem | null)[]
+  readonly 'row-digests': readonly RowDigest[]
+  readonly 'held-rows': readonly (Stamp | null)[]
+  readonly 'put-rows': null
   readonly status: readonly DeviceStatus[]
 }
 
@@ -162,6 +206,8 @@ const isItem: Check = (value) =>
   (value.hash as string).length === 16 &&
   isCount(value.placement) &&
   isCount(value.policy)
+/** Bounds what one request makes a node do. */
+const isPage: Check = (value) => Array.isArray(value) && value.length <= REPLICA_PAGE_MAX
 const isRow: Check = (value) =>
   isRecord(value) && isText(value.name) && isStamp(value.stamp) && isStamp(value.ballot)
 
@@ -188,6 +234,15 @@ const FIELDS: Readonly<Record<Operation, Readonly<Record<string, Check>>>> = {
   expired: { device: isText, beforeSeconds: isNumber, limit: isCount },
   unconfirmed: { device: isText, ageMs: isNumber, limit: isCount },
   'changed-containers': { device: isText, limit: isCount, received: isText },
+  digests: { device: isText, query: isRecord },
+  held: { device: isText, query: (query) => isRecord(query) && isPage(query.items) },
+  'row-digests': { device: isText, list: isItem, ranges: isPage },
+  'held-rows': { device: isText, list: isItem, names: isPage },
+  'put-rows': {
+    device: isText,
+    list: isItem,
+    rows: (rows) => isPage(rows) && (rows as readonly unknown[]).every(isRow),
+  },
   status: {},
 }
 

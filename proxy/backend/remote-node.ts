@@ -1,17 +1,23 @@
 import { type Clock, systemClock } from '../../common/clock.ts'
 import type { ItemKey } from '../../common/item.ts'
+import type { Stamp } from '../../common/stamp.ts'
 import type {
   BodyWriter,
   Confirmation,
   DeviceStatus,
+  DigestQuery,
   ExpiredItem,
+  HeldItem,
   ItemInfo,
   ItemRead,
   ItemWrite,
   ListPage,
   ListQuery,
   ListRow,
+  PartitionDigest,
+  RowDigest,
   RowOutcome,
+  RowRange,
   StorageNode,
   Unconfirmed,
   WriteOutcome,
@@ -114,6 +120,34 @@ class RemoteNode implements StorageNode {
     const answer = await this.#ask('changed-containers', { device, ...options, received })
     this.#received.set(device, answer.batch)
     return answer.containers
+  }
+
+  digests(device: string, query: DigestQuery): Promise<readonly PartitionDigest[]> {
+    return this.#ask('digests', { device, query })
+  }
+
+  held(device: string, query: Requests['held']['query']): Promise<readonly (HeldItem | null)[]> {
+    return this.#ask('held', { device, query })
+  }
+
+  rowDigests(
+    device: string,
+    list: ItemKey,
+    ranges: readonly RowRange[],
+  ): Promise<readonly RowDigest[]> {
+    return this.#ask('row-digests', { device, list, ranges })
+  }
+
+  heldRows(
+    device: string,
+    list: ItemKey,
+    names: readonly string[],
+  ): Promise<readonly (Stamp | null)[]> {
+    return this.#ask('held-rows', { device, list, names })
+  }
+
+  async putRows(device: string, list: ItemKey, rows: readonly ListRow[]): Promise<void> {
+    await this.#ask('put-rows', { device, list, rows })
   }
 
   status(): Promise<readonly DeviceStatus[]> {

@@ -360,6 +360,7 @@ const row: fc.Arbitrary<StoredRow> = plain({
   contentType: text,
   policy: uint(16),
   confirmed: fc.boolean(),
+  gone: fc.boolean(),
   segmentId: u32,
   recordBytes: u32,
 })

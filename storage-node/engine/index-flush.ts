@@ -22,12 +22,15 @@ const BATCH_OPERATIONS_MAX = 512
 /** So many of the last batch numbers are kept, to notice a gap. */
 const CHAIN_LENGTH = 64
 const EMPTY = Buffer.alloc(0)
+/** Of the index's values. One of another layout is made anew from the log; 2: totals hold digests of their rows. */
+const LAYOUT = 2
 
 /** What the store says of a shard's last flush. */
 export interface Checkpoint {
   readonly position: LogPosition
   /** Number of the last batch. */
   readonly batch: number
+  readonly layout: number
 }
 
 export interface FlushOptions {
@@ -178,7 +181,7 @@ function checkpointOperations(
     operations.push({ type: 'put', key, value: encodeListId(list) })
   }
   if (position === null) return operations
-  const checkpoint: Checkpoint = { position, batch }
+  const checkpoint: Checkpoint = { position, batch, layout: LAYOUT }
   const value = encodeCheckedJson(checkpoint)
   operations.push({ type: 'put', key: shardKey(SPACES.checkpoint, shard), value })
   return operations
@@ -240,6 +243,7 @@ export async function loadCheckpoint(
   if (value === undefined) return last === undefined ? null : 'damaged'
   const checkpoint = decodeCheckedJson(value) as Checkpoint | null
   if (checkpoint === null || last === undefined || last < checkpoint.batch) return 'damaged'
+  if (checkpoint.layout !== LAYOUT) return 'damaged'
   const first = Math.max(1, last - CHAIN_LENGTH + 1)
   const isWhole = numbers.every((number, i) => number === first + i)
   return isWhole ? { ...checkpoint, batch: last } : 'damaged'

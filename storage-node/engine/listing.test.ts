@@ -27,6 +27,7 @@ function rowOf(name: string, options: Partial<StoredRow> = {}): StoredRow {
     contentType: 'text/plain',
     policy: 0,
     confirmed: true,
+    gone: false,
     segmentId: 1,
     recordBytes: 300,
     ...options,

@@ -24,6 +24,8 @@ export const RECORD_TYPES = {
   promise: 9,
   /** Says where another segment ends: its later bytes are dead for good. */
   cut: 10,
+  /** The register's record was given to other devices: it is as if it had never been here. */
+  gone: 11,
 } as const
 export type RecordType = (typeof RECORD_TYPES)[keyof typeof RECORD_TYPES]
 
@@ -34,6 +36,8 @@ export const RECORD_FLAGS = {
   confirmed: 2,
   /** Register: the header x-delete-at is set. */
   expires: 4,
+  /** Row: it was given to other devices; also marked as deleted. */
+  gone: 8,
 } as const
 
 export const RECORD_HEAD_BYTES = 128

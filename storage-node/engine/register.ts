@@ -97,6 +97,33 @@ export function entryOfDraft(draft: RecordDraft, record: NewRecord, place: Place
   }
 }
 
+/** The note that a register's record was given away. */
+export function goneDraft(
+  id: RegisterId,
+  of: Pick<RecordDraft, 'ballot' | 'stamp' | 'writeId'>,
+): RecordDraft {
+  const { ballot, stamp, writeId } = of
+  return {
+    ...id,
+    type: RECORD_TYPES.gone,
+    flags: 0,
+    stamp,
+    metaStamp: stamp,
+    ballot,
+    writeId,
+    dataBytes: 0,
+    meta: '{}',
+    data: null,
+  }
+}
+
+/** The entry of that note. */
+export function goneEntry(entry: Entry, place: Place): Entry {
+  const type = RECORD_TYPES.gone
+  const nothing = { flags: 0, dataBytes: 0, deleteAt: 0, blobId: NO_BLOB, confirmed: true }
+  return { ...entry, ...nothing, type, place }
+}
+
 const ZERO = { ticks: 0, proposer: 0 } as const
 
 /** The index entry of a record found in the log. */
@@ -116,7 +143,7 @@ export function entryOfRecord(head: RecordHead, meta: string, place: Place): Ent
     dataBytes: head.dataBytes,
     deleteAt: expires ? deleteAtOf(json.h ?? {}) : 0,
     blobId: json.b ?? NO_BLOB,
-    confirmed: head.kind === 0,
+    confirmed: head.kind === 0 || head.type === RECORD_TYPES.gone,
   }
 }
 

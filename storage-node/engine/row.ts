@@ -11,6 +11,8 @@ import { RECORD_FLAGS, type RecordHead } from './record.ts'
 export interface StoredRow extends ListRow {
   readonly segmentId: number
   readonly recordBytes: number
+  /** Given to other devices: kept as a deleted row that no replica is compared by, to hide older records. */
+  readonly gone: boolean
 }
 
 /** The JSON in the log: short names, defaults left out. */
@@ -57,6 +59,7 @@ export function rowOfRecord(
     policy: head.policy,
     segmentId,
     recordBytes: head.recordBytes,
+    gone: (head.flags & RECORD_FLAGS.gone) !== 0,
   }
   return { list: l, row }
 }
@@ -84,7 +87,7 @@ export function encodeRow(row: StoredRow): Buffer {
   const bytes = Buffer.allocUnsafe(FIXED_BYTES + etag.length + contentType.length)
   bytes.writeUInt32LE(row.segmentId, 4)
   bytes.writeUInt32LE(row.recordBytes, 8)
-  bytes[12] = (row.deleted ? 1 : 0) | (row.confirmed ? 2 : 0)
+  bytes[12] = (row.deleted ? 1 : 0) | (row.confirmed ? 2 : 0) | (row.gone ? 4 : 0)
   bytes[13] = etag.length
   bytes.writeUInt16LE(contentType.length, 14)
   writeStamp(bytes, row.stamp, 16)
@@ -117,6 +120,7 @@ export function decodeRow(name: string, value: Uint8Array): StoredRow | null {
     recordBytes: bytes.readUInt32LE(8),
     deleted: (bytes[12]! & 1) !== 0,
     confirmed: (bytes[12]! & 2) !== 0,
+    gone: (bytes[12]! & 4) !== 0,
     stamp: readStamp(bytes, 16),
     metaStamp: readStamp(bytes, 32),
     ballot: readStamp(bytes, 48),

@@ -10,6 +10,7 @@ import { compareStamps, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import { decodeEntry, type Entry } from './entry.ts'
 import { byteText, entryKey, listKey, SPACES } from './keys.ts'
 import { type EntrySlot, type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
+import type { PartitionDigests } from './partition-digests.ts'
 import { type Place, RECORD_TYPES } from './record.ts'
 import { decodeRow, type StoredRow } from './row.ts'
 import { SegmentUse } from './segment-use.ts'
@@ -51,12 +52,19 @@ export class ShardIndex {
   readonly changedLists = new Map<string, ListId>()
 
   readonly #onDamage: (what: string) => void
+  /** Told of every change. */
+  readonly #digests: PartitionDigests | undefined
 
   constructor(
     kv: KeyValue,
-    options: { readonly nowMs: () => number; readonly onDamage: (what: string) => void },
+    options: {
+      readonly nowMs: () => number
+      readonly onDamage: (what: string) => void
+      readonly digests?: PartitionDigests | undefined
+    },
   ) {
     this.#kv = kv
+    this.#digests = options.digests
     this.#nowMs = options.nowMs
     this.#onDamage = options.onDamage
   }
@@ -133,6 +141,11 @@ export class ShardIndex {
     return totals
   }
 
+  /** The same for a walk over many lists: what is not in memory is not kept there. */
+  totalsNow(listHash: string): Totals {
+    return this.#totals.get(listHash) ?? this.storedTotals(listHash)
+  }
+
   /** The totals in the store below, a fresh copy. */
   storedTotals(listHash: string): Totals {
     const value = this.#kv.getSync(listKey(SPACES.stats, listHash))
@@ -156,6 +169,7 @@ export class ShardIndex {
     const promised = compareStamps(old.promised, next.ballot) > 0 ? old.promised : ZERO_STAMP
     const wasSame = old !== NO_ENTRY && compareStamps(next.ballot, old.ballot) === 0
     slot.entry = { ...next, promised, confirmed: wasSame ? old.confirmed : next.confirmed }
+    this.#digests?.entryChanged(id, old, slot.entry)
     if (slot.entry.confirmed) this.unconfirmedEntries.delete(registerKey(id))
     else this.#doubtEntry(id, next.ballot)
     return old === NO_ENTRY ? null : old
@@ -191,11 +205,14 @@ export class ShardIndex {
     if (before !== null) {
       const order = compareStamps(row.ballot, before.ballot)
       if (order < 0) return false
-      if (order === 0) return this.#moveRow(list, name, before, row)
+      if (order === 0 && before.gone === row.gone) return this.#moveRow(list, name, before, row)
+      // Given away, or taken back: the later record holds.
+      if (order === 0 && row.segmentId < before.segmentId) return true
       this.use.removeBytes(before.segmentId, before.recordBytes)
     }
     this.use.addBytes(row.segmentId, row.recordBytes)
     shiftTotals(this.totals(list.hash), before, row)
+    this.#digests?.rowChanged(list, before, row)
     this.#setRow(list, name, row, before)
     if (row.confirmed) this.unconfirmedRows.delete(list.hash + name)
     else this.#doubtRow(list, name, row.ballot)
@@ -262,6 +279,7 @@ export class ShardIndex {
   forgetEntry(id: RegisterId): void {
     const slot = this.#entrySlot(id)
     if (slot.entry !== NO_ENTRY) this.use.remove(slot.entry.place)
+    this.#digests?.entryChanged(id, slot.entry, null)
     slot.entry = NO_ENTRY
     this.unconfirmedEntries.delete(registerKey(id))
   }
@@ -271,6 +289,7 @@ export class ShardIndex {
     const name = byteText(row.name)
     this.use.removeBytes(row.segmentId, row.recordBytes)
     shiftTotals(this.totals(list.hash), row, null)
+    this.#digests?.rowChanged(list, row, null)
     this.#setRow(list, name, null, row)
     this.unconfirmedRows.delete(list.hash + name)
   }

@@ -6,6 +6,7 @@ import type { KeyValue } from '../../common/key-value.ts'
 import type { BlobStore } from './blob-store.ts'
 import { flushIndex, loadCheckpoint, loadSegmentNotes } from './index-flush.ts'
 import { Memtable } from './memtable.ts'
+import type { PartitionDigests } from './partition-digests.ts'
 import { type Cut, type LogPosition, type Place, RECORD_TYPES, type RecordHead } from './record.ts'
 import { type RecoveryReport, recoverLog, type Stretch, type Tail } from './recovery.ts'
 import { entryOfRecord } from './register.ts'
@@ -27,6 +28,7 @@ export interface OpenShardOptions {
   readonly shard: number
   readonly segmentBytesMax: number
   readonly report: (problem: ShardProblem) => void
+  readonly digests?: PartitionDigests | undefined
 }
 
 export interface OpenedShard {
@@ -51,6 +53,7 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
   const index = new ShardIndex(kv, {
     nowMs: () => clock.monotonicMs(),
     onDamage: (what) => options.report({ kind: 'index', message: `${what} is damaged` }),
+    digests: options.digests,
   })
   const cuts = new Map<number, Cut>()
   for (const [segmentId, note] of notes) {
@@ -142,7 +145,8 @@ function replayInto(
     switch (type) {
       case RECORD_TYPES.putInline:
       case RECORD_TYPES.putBlob:
-      case RECORD_TYPES.tombstone: {
+      case RECORD_TYPES.tombstone:
+      case RECORD_TYPES.gone: {
         const entry = entryOfRecord(head, meta, place)
         const confirmed = entry.confirmed || place.segmentId < options.confirmedBefore
         index.applyEntry(id, { ...entry, confirmed })

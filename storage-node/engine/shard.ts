@@ -27,6 +27,7 @@ import { flushIndex } from './index-flush.ts'
 import { byteText } from './keys.ts'
 import { listPage } from './listing.ts'
 import { type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
+import { isHeld } from './partition-digests.ts'
 import { Pending } from './pending.ts'
 import { ReadCache } from './read-cache.ts'
 import {
@@ -45,6 +46,8 @@ import {
   conditionHolds,
   draftOf,
   entryOfDraft,
+  goneDraft,
+  goneEntry,
   infoOfNew,
   infoOfRecord,
   isLive,
@@ -353,6 +356,8 @@ export class Shard {
     const barrier = maxStamp(newest, entry?.promised ?? ZERO_STAMP)
     const order = compareStamps(write.ballot, barrier)
     if (order > 0) return null
+    // What was given away may come back.
+    if (order === 0 && pending === undefined && entry?.type === RECORD_TYPES.gone) return null
     if (order === 0 && compareStamps(newest, barrier) === 0) {
       if (pending?.writeId === write.writeId) return this.#joinPending(write, id, body)
       if (pending === undefined && entry?.writeId === write.writeId) {
@@ -410,7 +415,7 @@ export class Shard {
   /** Unless it was replaced while it was being read. */
   #keep(item: ItemKey, info: ItemInfo, data: Buffer): void {
     const entry = this.#index.entry(registerIdOf(item))
-    if (entry === null || compareStamps(entry.ballot, info.ballot) !== 0) return
+    if (!isHeld(entry) || compareStamps(entry.ballot, info.ballot) !== 0) return
     this.#cache.set(registerKey(item), { info, data })
   }
 
@@ -423,7 +428,7 @@ export class Shard {
     const id = registerIdOf(item)
     for (let attempt = 1; ; attempt++) {
       const entry = this.#index.entry(id)
-      if (entry === null || entry.type === RECORD_TYPES.promise) return null
+      if (!isHeld(entry)) return null
       try {
         const read = this.#reader.read(entry.place, options)
         const record = read instanceof Promise ? await read : read
@@ -464,6 +469,10 @@ export class Shard {
   #rowOrder(list: ItemKey, name: string, ballot: Stamp): number {
     const pending = this.#pending.row(list.hash + name)
     const stored = this.#index.row(list.hash, name)
+    // What was given away may come back.
+    if (stored?.gone === true && pending === undefined) {
+      return compareStamps(ballot, stored.ballot) < 0 ? -1 : 1
+    }
     const newest = maxStamp(pending ?? ZERO_STAMP, stored?.ballot ?? ZERO_STAMP)
     return compareStamps(ballot, newest)
   }
@@ -477,11 +486,69 @@ export class Shard {
     return this.#commitRow(list, key, row)
   }
 
-  #commitRow(list: ItemKey, key: string, row: ListRow): Promise<RowOutcome> {
+  /**
+   * Takes in rows that another replica has, whatever the state of the list here: its register comes the same way.
+   * Resolves when they are durable.
+   */
+  async putRows(list: ItemKey, rows: readonly ListRow[]): Promise<void> {
+    const refusal = this.#overload()
+    if (refusal !== null) return refusal
+    await Promise.all(
+      rows.map((row) => {
+        const name = byteText(row.name)
+        if (!isStorable(row) || this.#rowOrder(list, name, row.ballot) <= 0) return undefined
+        return this.#commitRow(list, list.hash + name, row)
+      }),
+    )
+  }
+
+  /**
+   * Gives a register away: other devices have the record with this ballot, and this one is not to hold it. False if it
+   * holds another by now. An older record that is still in the log stays hidden.
+   */
+  async release(id: RegisterId, ballot: Stamp): Promise<boolean> {
+    const key = registerKey(id)
+    const entry = this.#index.entry(id)
+    if (this.#pending.entry(key) !== undefined || !isHeld(entry)) return false
+    if (compareStamps(entry.ballot, ballot) !== 0) return false
+    const { writeId, stamp } = entry
+    this.#pending.setEntry(key, { ballot, writeId, live: false })
+    const draft = goneDraft(id, { ballot, stamp, writeId })
+    return new Promise((resolve, reject) => {
+      this.#log.append(encodeRecord(draft), (error, place) => {
+        try {
+          if (place === null) throw this.#reportFailure(error)
+          this.#logged(place)
+          this.#cache.delete(key)
+          const gone = goneEntry(entry, place)
+          this.#replaced(this.#index.applyEntry(id, gone), NO_BODY)
+          resolve(true)
+        } catch (failure) {
+          reject(failure)
+        } finally {
+          this.#pending.clearEntry(key, ballot)
+        }
+      })
+    })
+  }
+
+  /** The same for a row. */
+  async releaseRow(list: ItemKey, name: string, ballot: Stamp): Promise<boolean> {
+    const row = this.#index.row(list.hash, byteText(name))
+    if (row === null || row.gone || compareStamps(row.ballot, ballot) !== 0) return false
+    if (this.#pending.row(list.hash + byteText(name)) !== undefined) return false
+    const gone = { ...row, deleted: true, confirmed: true, bytes: 0, count: 0, etag: '' }
+    await this.#commitRow(list, list.hash + byteText(name), gone, RECORD_FLAGS.gone)
+    return true
+  }
+
+  #commitRow(list: ItemKey, key: string, row: ListRow, flags = 0): Promise<RowOutcome> {
     const record = encodeRecord({
       type: RECORD_TYPES.listRow,
       flags:
-        (row.deleted ? RECORD_FLAGS.deleted : 0) | (row.confirmed ? RECORD_FLAGS.confirmed : 0),
+        (row.deleted ? RECORD_FLAGS.deleted : 0) |
+        (row.confirmed ? RECORD_FLAGS.confirmed : 0) |
+        flags,
       kind: registerIdOf(list).kind,
       policy: row.policy,
       hash: list.hash,
@@ -501,7 +568,7 @@ export class Shard {
         try {
           if (place === null) throw this.#reportFailure(error)
           this.#logged(place)
-          const stored = storedRow(row, place)
+          const stored = storedRow(row, place, flags)
           const isContainer = list.kind === 'container'
           this.#index.applyRow(listIdOf(list), stored, { isContainer })
           resolve({ status: 'done' })
@@ -741,8 +808,9 @@ function newRecord(
   return { stamp, metaStamp, ballot, writeId, deleted: false, meta, body }
 }
 
-function storedRow(row: ListRow, place: Place): StoredRow {
-  return { ...row, segmentId: place.segmentId, recordBytes: place.bytes }
+function storedRow(row: ListRow, place: Place, flags: number): StoredRow {
+  const { segmentId, bytes: recordBytes } = place
+  return { ...row, segmentId, recordBytes, gone: (flags & RECORD_FLAGS.gone) !== 0 }
 }
 
 /** What the index could not hold must not reach the log: it would stop every later flush. */

@@ -1,6 +1,8 @@
 /** What a listing holds, by storage policy: kept with the rows, changed by differences. */
 import type { ListStats, PolicyStats } from '../../common/storage-node.ts'
 import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
+import { DigestSum } from './digest.ts'
+import { byteText } from './keys.ts'
 import type { StoredRow } from './row.ts'
 
 export interface Totals {
@@ -8,14 +10,28 @@ export interface Totals {
   readonly byPolicy: Map<number, PolicyStats>
   /** Rows of deleted items that are still kept. */
   deletedRows: number
+  /** Of the live rows' names and ballots, for comparing replicas. */
+  readonly liveDigest: DigestSum
+  /** The same of the deleted rows. */
+  readonly deletedDigest: DigestSum
 }
 
 export function emptyTotals(): Totals {
-  return { byPolicy: new Map(), deletedRows: 0 }
+  return {
+    byPolicy: new Map(),
+    deletedRows: 0,
+    liveDigest: new DigestSum(),
+    deletedDigest: new DigestSum(),
+  }
 }
 
 export function copyTotals(totals: Totals): Totals {
-  return { byPolicy: new Map(totals.byPolicy), deletedRows: totals.deletedRows }
+  return {
+    byPolicy: new Map(totals.byPolicy),
+    deletedRows: totals.deletedRows,
+    liveDigest: totals.liveDigest.copy(),
+    deletedDigest: totals.deletedDigest.copy(),
+  }
 }
 
 /** Replaces what `before` contributes by what `after` does. */
@@ -29,6 +45,7 @@ export function shiftTotals(
 }
 
 function addRow(totals: Totals, row: StoredRow, sign: 1 | -1): void {
+  toggleRow(row.deleted ? totals.deletedDigest : totals.liveDigest, row)
   if (row.deleted) {
     totals.deletedRows += sign
     return
@@ -41,6 +58,19 @@ function addRow(totals: Totals, row: StoredRow, sign: 1 | -1): void {
   }
   if (next.rows === 0) totals.byPolicy.delete(row.policy)
   else totals.byPolicy.set(row.policy, next)
+}
+
+/** Adds a row to a digest, or takes it out. */
+export function toggleRow(digest: DigestSum, row: StoredRow): void {
+  if (row.gone) return
+  digest.toggle(byteText(row.name), row.ballot, row.deleted ? 'd' : '')
+}
+
+/** The digest of all rows, live and deleted. */
+export function digestOfRows(totals: Totals): DigestSum {
+  const digest = totals.liveDigest.copy()
+  digest.add(totals.deletedDigest)
+  return digest
 }
 
 export function liveRows(totals: Totals): number {
@@ -60,11 +90,26 @@ export function toListStats(totals: Totals): ListStats {
 }
 
 export function encodeTotals(totals: Totals): Buffer {
-  return encodeCheckedJson({ d: totals.deletedRows, p: [...totals.byPolicy] })
+  const { liveDigest, deletedDigest } = totals
+  return encodeCheckedJson({
+    d: totals.deletedRows,
+    p: [...totals.byPolicy],
+    h: [liveDigest.low, liveDigest.high, deletedDigest.low, deletedDigest.high],
+  })
+}
+
+interface StoredTotals {
+  readonly d: number
+  readonly p: [number, PolicyStats][]
+  readonly h: readonly [number, number, number, number]
 }
 
 /** Null if the value is damaged. */
 export function decodeTotals(value: Uint8Array): Totals | null {
-  const stored = decodeCheckedJson(value) as { d: number; p: [number, PolicyStats][] } | null
-  return stored && { byPolicy: new Map(stored.p), deletedRows: stored.d }
+  const stored = decodeCheckedJson(value) as StoredTotals | null
+  if (stored === null || stored.h === undefined) return null
+  const totals = { ...emptyTotals(), byPolicy: new Map(stored.p), deletedRows: stored.d }
+  totals.liveDigest.add({ low: stored.h[0], high: stored.h[1] })
+  totals.deletedDigest.add({ low: stored.h[2], high: stored.h[3] })
+  return totals
 }

@@ -86,6 +86,27 @@ const HANDLERS: Handlers = {
     return { head: await batches.take(request) }
   },
 
+  async digests({ node }, { device, query }) {
+    return { head: await node.digests(device, query) }
+  },
+
+  async held({ node }, { device, query }) {
+    return { head: await node.held(device, query) }
+  },
+
+  async 'row-digests'({ node }, { device, list, ranges }) {
+    return { head: await node.rowDigests(device, list, ranges) }
+  },
+
+  async 'held-rows'({ node }, { device, list, names }) {
+    return { head: await node.heldRows(device, list, names) }
+  },
+
+  async 'put-rows'({ node }, { device, list, rows }) {
+    await node.putRows(device, list, rows)
+    return { head: null }
+  },
+
   async status({ node }) {
     return { head: await node.status() }
   },

@@ -158,6 +158,10 @@ class ForeignShard implements ShardFace {
     return this.#call('putRow', list, row) as Promise<RowOutcome>
   }
 
+  putRows(list: ItemKey, rows: readonly ListRow[]): Promise<void> {
+    return this.#call('putRows', list, rows) as Promise<void>
+  }
+
   list(list: ItemKey, query: ListQuery): Promise<ListPage | null> {
     return this.#call('list', list, query) as Promise<ListPage | null>
   }

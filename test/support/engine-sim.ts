@@ -10,6 +10,7 @@ import { compareStamps, type Stamp, StampClock } from '../../common/stamp.ts'
 import type { BodyReader, ItemWrite, ListRow, WriteOutcome } from '../../common/storage-node.ts'
 import { type CheckReport, checkDevice } from '../../storage-node/check.ts'
 import { chooseSegment, compactable, compactSegment } from '../../storage-node/compaction.ts'
+import { type LeafDigests, PartitionDigests } from '../../storage-node/engine/partition-digests.ts'
 import { type LocalNode, openLocalNode } from '../../storage-node/local-node.ts'
 import { scrubDevice } from '../../storage-node/scrub.ts'
 import { Throttle } from '../../storage-node/throttle.ts'
@@ -439,7 +440,23 @@ export class EngineSim {
       if (verdict !== null) this.violations.push(`${item.name}: ${verdict}`)
       rowModel(this.#models, item.name).prune()
     }
-    if (options.damageAllowed !== true) await this.#verifyRows(node)
+    if (options.damageAllowed === true) return
+    await this.#verifyRows(node)
+    await this.#verifyDigests(node)
+  }
+
+  /** The digests of partitions, which follow every change in memory, are those of a scan of the index. */
+  async #verifyDigests(node: LocalNode): Promise<void> {
+    const device = node.devices.get('d')
+    if (device === undefined) return
+    for (const kind of [1, 2]) {
+      const of = { kind, policy: 0, partPower: 2 }
+      const textOf = (found: readonly LeafDigests[]) =>
+        JSON.stringify([...found].sort((a, b) => a.partition - b.partition))
+      const fresh = textOf(await new PartitionDigests().read(of, device.digestSource))
+      const followed = textOf(await device.digests.read(of, device.digestSource))
+      if (fresh !== followed) this.violations.push(`digests of kind ${kind} differ from a scan`)
+    }
   }
 
   async #readOnce(

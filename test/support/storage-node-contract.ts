@@ -83,6 +83,50 @@ export function storageNodeContract(
 type Case = (t: Test, under: NodeUnderTest) => Promise<void>
 
 const CASES: Readonly<Record<string, Case>> = {
+  async 'digests, registers and rows are told as a replica compares them'(t, { node, device }) {
+    const query = { kind: 'object', policy: 0, partPower: 0 } as const
+    t.strictSame(await node.digests(device, query), [])
+    const write = change(object('o'))
+    await node.write(device, write, Buffer.from('x'))
+    const [first] = await node.digests(device, query)
+    t.match(first, { partition: 0, items: 1 })
+    t.equal(first!.leaves.length, 16)
+    await node.write(device, change(object('o'), { action: 'delete' }), null)
+    t.notSame(await node.digests(device, { ...query, partitions: [0] }), [first])
+    const { hash, placement } = object('o')
+    const items = [
+      { hash, placement },
+      { hash: 'x'.repeat(16), placement: 1 },
+    ]
+    t.match(await node.held(device, { kind: 'object', policy: 0, items }), [
+      { deleted: true },
+      null,
+    ])
+
+    const list = container('c')
+    await node.write(device, change(list), null)
+    const before = await node.held(device, { kind: 'container', policy: 0, items: [list] })
+    const rows = ['a', 'b', 'c'].map((name) => rowOf(name, { confirmed: true }))
+    await node.putRows(device, list, rows)
+    await node.putRows(device, list, rows)
+    t.notSame(await node.held(device, { kind: 'container', policy: 0, items: [list] }), before)
+    t.strictSame(await node.heldRows(device, list, ['b', 'x']), [rows[1]!.ballot, null])
+    const ranges = [{ after: '' }, { after: 'a', upTo: 'b' }, { after: 'c' }]
+    const digests = await node.rowDigests(device, list, ranges)
+    t.strictSame(
+      digests.map((digest) => digest.rows),
+      [3, 1, 0],
+    )
+    await node.putRow(device, list, rowOf('b', { deleted: true }))
+    t.notSame(await node.rowDigests(device, list, ranges), digests)
+    t.strictSame(
+      (await node.list(device, list, { limit: 10 }))!.entries.map(
+        (entry) => 'name' in entry && entry.name,
+      ),
+      ['a', 'c'],
+    )
+  },
+
   async 'an inline object is read as it was written'(t, { node, device }) {
     const item = object('naïve 名前 \u{1f600}')
     const meta = {
