@@ -12,6 +12,8 @@ export interface Stamp {
 }
 
 export const TICKS_PER_SECOND = 100_000
+/** A replica refuses stamps and ballots that are further ahead of its own clock. */
+export const STAMP_AHEAD_MAX_MS = 5 * 60_000
 export const ZERO_STAMP: Stamp = Object.freeze({ ticks: 0, proposer: 0 })
 
 /** Below 0 if a is older, 0 if they are the same, above 0 if a is newer. */

@@ -36,6 +36,8 @@ export interface ItemInfo {
   /** The ballot under which this record was accepted last; the newest record is the one with the highest. */
   readonly ballot: Stamp
   readonly writeId: string
+  /** True if the record was made out of what was there before: by a condition, a POST, a merge. Else absent. */
+  readonly dependent?: true
   /** Length of the body. */
   readonly bytes: number
   readonly meta: ItemMeta
@@ -59,7 +61,7 @@ export interface PolicyStats {
   readonly bytes: number
 }
 
-export const WRITE_ACTIONS = ['put', 'post', 'delete'] as const
+export const WRITE_ACTIONS = ['put', 'post', 'delete', 'accept'] as const
 export type WriteAction = (typeof WRITE_ACTIONS)[number]
 
 /**
@@ -67,6 +69,10 @@ export type WriteAction = (typeof WRITE_ACTIONS)[number]
  * merges `meta.headers` as a POST does. `post` on an object replaces its user metadata (keeping content type unless
  * given, ETag, and sysmeta); on accounts and containers it merges: an empty value removes the header. `delete` of an
  * account or container refuses while its listing has rows.
+ *
+ * `accept` takes a whole record as it is, under `ballot`: a decision of CASPaxos, the completion of a read, a copy for a
+ * replica that missed it. `stamp`, `writeId`, `meta` and `record` are the record's own; nothing is judged or merged.
+ * Without a body, the replica keeps the one that it has under the same stamp.
  */
 export interface ItemWrite {
   readonly item: ItemKey
@@ -79,6 +85,17 @@ export interface ItemWrite {
   readonly writeId: string
   readonly meta: ItemMeta
   readonly condition?: Condition
+  /** Of an accept, and only of that. */
+  readonly record?: AcceptedRecord
+}
+
+/** What an accept says of the record beyond the fields of a write. */
+export interface AcceptedRecord {
+  readonly metaStamp: Stamp
+  readonly deleted: boolean
+  /** Length of the body. */
+  readonly bytes: number
+  readonly dependent: boolean
 }
 
 export type WriteOutcome =
@@ -92,6 +109,17 @@ export type WriteOutcome =
   | { readonly status: 'not-found' }
   /** A delete of an account or container whose listing has rows. */
   | { readonly status: 'not-empty' }
+  /** An accept without a body, at a replica that does not have it. Nothing was written. */
+  | { readonly status: 'body-missing' }
+
+export type PrepareOutcome =
+  /**
+   * The replica will accept nothing below the ballot: durable. `current` is the record that it accepted last, without
+   * stats; null if it knows nothing of the name.
+   */
+  | { readonly status: 'promised'; readonly current: ItemInfo | null }
+  /** It has promised or accepted something newer, `ballot`. */
+  | { readonly status: 'superseded'; readonly ballot: Stamp }
 
 /** A row of an account's or container's listing. */
 export interface ListRow {
@@ -119,7 +147,7 @@ export type RowOutcome =
   | { readonly status: 'done' }
   /** A newer row of the name is there already. */
   | { readonly status: 'superseded' }
-  /** The account or container is not there, or was deleted after the row's stamp. */
+  /** The account or container is not there, or the container was made after the row: it belongs to an earlier one. */
   | { readonly status: 'not-found' }
 
 /** Swift's listing parameters. Names compare as UTF-8 bytes. */
@@ -257,11 +285,13 @@ export interface RowDigest {
 
 /**
  * A storage node with its devices. Failures are ServiceErrors: `UnknownDevice` 404, `DeviceOffline` 503, `DeviceFull`
- * 507, `CorruptData` 500, `Busy` 503 with retryAfterSeconds.
+ * 507, `CorruptData` 500, `Busy` 503 with retryAfterSeconds, `StampAhead` 503 for a ballot too far in the future.
  */
 export interface StorageNode {
   /** Commits a change without a body, or with one of up to INLINE_BYTES_MAX bytes. Resolves after fdatasync. */
   write(device: string, write: ItemWrite, body: Uint8Array | null): Promise<WriteOutcome>
+  /** First phase of CASPaxos: nothing below the ballot will be accepted any more. Resolves after fdatasync. */
+  prepare(device: string, item: ItemKey, ballot: Stamp): Promise<PrepareOutcome>
   /** Opens a body longer than INLINE_BYTES_MAX or of unknown length. */
   openBody(device: string, item: ItemKey): Promise<BodyWriter>
   /** The current record, tombstones included; null if the node knows nothing of the name. */

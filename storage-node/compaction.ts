@@ -161,12 +161,13 @@ function fateOf(
       return isCurrent(shard, head, place) ? 'move' : 'drop'
     case RECORD_TYPES.tombstone:
       if (!isCurrent(shard, head, place)) return 'drop'
-      return isReclaimable ? 'forget' : 'move'
+      return isReclaimable && !isUnderWay(shard, head, options) ? 'forget' : 'move'
     case RECORD_TYPES.gone:
       if (!isCurrent(shard, head, place)) return 'drop'
-      return options.isOldest ? 'forget' : 'move'
+      return options.isOldest && !isUnderWay(shard, head, options) ? 'forget' : 'move'
     case RECORD_TYPES.promise:
-      return isPromised(shard, head) ? 'move' : 'drop'
+      if (!isPromised(shard, head)) return 'drop'
+      return isOld ? 'forget' : 'move'
     case RECORD_TYPES.listRow:
       if (!isCurrentRow(shard, item, place)) return 'drop'
       if ((head.flags & RECORD_FLAGS.gone) !== 0) return options.isOldest ? 'forget' : 'move'
@@ -200,6 +201,13 @@ function isStillCurrent(shard: Shard, item: RecordItem, place: Place): boolean {
   return item.head.type === RECORD_TYPES.cut || isCurrent(shard, item.head, place)
 }
 
+/** Whether a younger promise stands beside the record: it would go with the entry. */
+function isUnderWay(shard: Shard, head: RecordHead, options: CompactionOptions): boolean {
+  const promisedTicks = shard.index.entry(registerOf(head))?.promised.ticks ?? 0
+  const youngTicks = (options.clock.nowMs() - options.reclaimAgeMs) * (TICKS_PER_SECOND / 1000)
+  return promisedTicks > youngTicks
+}
+
 function isPromised(shard: Shard, head: RecordHead): boolean {
   const entry = shard.index.entry(registerOf(head))
   return entry !== null && compareStamps(entry.promised, head.ballot) === 0
@@ -217,6 +225,10 @@ function forget(shard: Shard, item: RecordItem, place: Place): void {
     shard.index.forgetEntry(registerOf(head))
     return
   }
+  if (head.type === RECORD_TYPES.promise) {
+    shard.index.forgetPromise(registerOf(head), head.ballot)
+    return
+  }
   const { list, row } = rowOfRecord(head, meta, place.segmentId)
   shard.index.forgetRow({ hash: head.hash, placement: head.placement, name: list }, row)
 }
@@ -230,6 +242,10 @@ async function moveRecord(shard: Shard, item: RecordItem, place: Place): Promise
       const { list, row } = rowOfRecord(head, meta, to.segmentId)
       const listId = { hash: head.hash, placement: head.placement, name: list }
       shard.index.applyRow(listId, row, { isContainer: false })
+      return
+    }
+    if (head.type === RECORD_TYPES.promise) {
+      shard.index.applyPromise(registerOf(head), head.ballot, to)
       return
     }
     const entry = shard.index.entry(registerOf(head))

@@ -23,6 +23,7 @@ import {
   type ListQuery,
   type ListRow,
   type PartitionDigest,
+  type PrepareOutcome,
   type RowDigest,
   type RowOutcome,
   type RowRange,
@@ -164,12 +165,19 @@ export class LocalNode implements StorageNode {
       const device = this.#device(deviceName)
       const bytes = body?.length ?? 0
       if (bytes > INLINE_BYTES_MAX) throw tooLong(bytes)
-      if (write.action !== 'delete') device.space.assertRoom(bytes)
+      const isDelete = write.action === 'delete' || write.record?.deleted === true
+      if (!isDelete) device.space.assertRoom(bytes)
       const place = body === null ? NO_BODY : { kind: 'inline' as const, data: body }
       return device.shardOf(write.item.hash).write(write, place)
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  async prepare(deviceName: string, item: ItemKey, ballot: Stamp): Promise<PrepareOutcome> {
+    const device = this.#device(deviceName)
+    device.space.assertRoom(0, { isRow: true })
+    return device.shardOf(item.hash).prepare(item, ballot)
   }
 
   async openBody(deviceName: string, item: ItemKey): Promise<BodyWriter> {

@@ -5,6 +5,7 @@ import type {
   ListPage,
   ListQuery,
   ListRow,
+  PrepareOutcome,
   RowOutcome,
   WriteOutcome,
 } from '../common/storage-node.ts'
@@ -14,6 +15,7 @@ import type { ShardRead } from './engine/shard.ts'
 /** What a node asks of a shard, in this thread (engine/shard.ts) or another (threads/foreign-shard.ts). */
 export interface ShardFace {
   write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome>
+  prepare(item: ItemKey, ballot: Stamp): Promise<PrepareOutcome>
   /** The current record, tombstones included; null if nothing is known. */
   read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null>
   putRow(list: ItemKey, row: ListRow): Promise<RowOutcome>
@@ -24,6 +26,6 @@ export interface ShardFace {
 }
 
 /** The calls of a ShardFace that are answered. */
-export type ShardCall = 'write' | 'read' | 'putRow' | 'putRows' | 'list'
+export type ShardCall = 'write' | 'prepare' | 'read' | 'putRow' | 'putRows' | 'list'
 /** Those that are not. */
 export type ShardNote = 'confirmRow' | 'confirmItem'

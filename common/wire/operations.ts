@@ -15,6 +15,7 @@ import type {
   ListQuery,
   ListRow,
   PartitionDigest,
+  PrepareOutcome,
   RowDigest,
   RowOutcome,
   RowRange,
@@ -23,7 +24,7 @@ import type {
 } from '../storage-node.ts'
 
 /** Both sides send it in the header `x-swiftlet-wire`; a different one is refused. */
-export const WIRE_VERSION = '1'
+export const WIRE_VERSION = '2'
 export const WIRE_VERSION_HEADER = 'x-swiftlet-wire'
 export const WIRE_CONTENT_TYPE = 'application/vnd.swiftlet.wire'
 
@@ -37,6 +38,7 @@ export function operationPath(operation: Operation): string {
 
 export const OPERATIONS = [
   'write',
+  'prepare',
   'open-body',
   'read',
   'read-body',
@@ -60,7 +62,11 @@ export type Operation = (typeof OPERATIONS)[number]
 export interface Requests {
   /** The body follows as data, if there is one. */
   readonly write: { readonly device: string; readonly write: ItemWrite }
-  /** Data frames follow, then a tail: the ItemWrite to commit. Without a tail the body is thrown away. */
+  readonly prepare: { readonly device: string; readonly item: ItemKey; readonly ballot: Stamp }
+  /**
+   * Data frames follow, then a tail: the ItemWrite to commit; another one after each that was answered `superseded`.
+   * What was not committed when the request ends is thrown away.
+   */
   readonly 'open-body': { readonly device: string; readonly item: ItemKey }
   readonly read: { readonly device: string; readonly item: ItemKey; readonly head: boolean }
   readonly 'read-body': { readonly reader: string; readonly start: number; readonly end: number }
@@ -115,7 +121,8 @@ export interface Requests {
 /** Response heads. */
 export interface Responses {
   readonly write: WriteOutcome
-  /** At once, when the body was opened; the tail is the WriteOutcome. */
+  readonly prepare: PrepareOutcome
+  /** At once, when the body was opened; then a tail for each of the request's: its WriteOutcome. */
   readonly 'open-body': { readonly opened: true }
   /** Null: nothing is known of the name. An inline body follows as data; a blob is read by its reader. */
   readonly read: {
@@ -211,6 +218,13 @@ const isPage: Check = (value) => Array.isArray(value) && value.length <= REPLICA
 const isRow: Check = (value) =>
   isRecord(value) && isText(value.name) && isStamp(value.stamp) && isStamp(value.ballot)
 
+const isAcceptedRecord: Check = (value) =>
+  isRecord(value) &&
+  isStamp(value.metaStamp) &&
+  isFlag(value.deleted) &&
+  isCount(value.bytes) &&
+  isFlag(value.dependent)
+
 /** Whether the value is a write: of a head, or of the tail that commits a body. */
 export const isWrite: Check = (value) =>
   isRecord(value) &&
@@ -220,10 +234,12 @@ export const isWrite: Check = (value) =>
   isStamp(value.ballot) &&
   isText(value.writeId) &&
   isRecord(value.meta) &&
-  isRecord(value.meta.headers)
+  isRecord(value.meta.headers) &&
+  (value.action === 'accept') === isAcceptedRecord(value.record)
 
 const FIELDS: Readonly<Record<Operation, Readonly<Record<string, Check>>>> = {
   write: { device: isText, write: isWrite },
+  prepare: { device: isText, item: isItem, ballot: isStamp },
   'open-body': { device: isText, item: isItem },
   read: { device: isText, item: isItem, head: isFlag },
   'read-body': { reader: isText, start: isCount, end: isCount },

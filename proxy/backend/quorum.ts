@@ -155,6 +155,7 @@ function tally(replies: Replies<WriteOutcome>, action: WriteAction): WriteTally 
     'precondition-failed': 0,
     'not-found': 0,
     'not-empty': 0,
+    'body-missing': 0,
   }
   const failures: Record<Failure, number> = { refused: 0, full: 0, unknown: 0 }
   let ballot = ZERO_STAMP

@@ -9,6 +9,7 @@ import {
   encodeJsonFrame,
   FRAME_KINDS,
   FrameDecoder,
+  type StreamEvent,
 } from '../../common/wire/frames.ts'
 import { errorOfFailure } from '../../common/wire/operations.ts'
 import { callError, type RemoteCalls } from './remote-call.ts'
@@ -65,24 +66,33 @@ class Upload extends Readable {
 }
 
 class RemoteBodyWriter implements BodyWriter {
-  readonly canRecommit = false
+  readonly canRecommit = true
   readonly #calls: RemoteCalls
   readonly #upload: Upload
   readonly #answer: StreamAnswer
-  /** The tail: an outcome after the commit, a failure at any time. */
-  readonly #tail: Promise<unknown>
+  /** Waits for the outcome of a commit. */
+  #waiting: { resolve(outcome: unknown): void; reject(error: unknown): void } | null = null
   #failure: ServiceError | null = null
+  #committed = false
   #ended = false
 
   constructor(calls: RemoteCalls, upload: Upload, answer: StreamAnswer) {
     this.#calls = calls
     this.#upload = upload
     this.#answer = answer
-    this.#tail = answer.tail()
-    this.#tail.catch((error) => {
+    void this.#listen()
+  }
+
+  /** Outcomes of commits, and a failure at any time. */
+  async #listen(): Promise<void> {
+    try {
+      for await (const tail of this.#answer.tails()) this.#waiting?.resolve(tail)
+      if (!this.#ended) throw new ServiceError('NoAnswer', 'the answer broke off', { status: 503 })
+    } catch (error) {
       this.#failure = callError(error)
-      upload.destroy()
-    })
+      this.#waiting?.reject(this.#failure)
+      this.#upload.destroy()
+    }
   }
 
   async write(piece: Uint8Array): Promise<void> {
@@ -97,13 +107,23 @@ class RemoteBodyWriter implements BodyWriter {
 
   async commit(write: ItemWrite): Promise<WriteOutcome> {
     if (this.#failure !== null) throw this.#failure
-    this.#ended = true
+    this.#committed = true
+    const { clock, answerMs } = this.#calls
+    const answered = new Promise<unknown>((resolve, reject) => {
+      this.#waiting = { resolve, reject }
+    })
     this.#upload.push(encodeJsonFrame(FRAME_KINDS.tail, write))
-    this.#upload.push(null)
     try {
-      const { clock, answerMs } = this.#calls
-      return (await withDeadline(this.#tail, clock, answerMs * COMMIT_FACTOR)) as WriteOutcome
+      const outcome = (await withDeadline(
+        answered,
+        clock,
+        answerMs * COMMIT_FACTOR,
+      )) as WriteOutcome
+      if (outcome.status !== 'superseded') this.#end()
+      return outcome
     } catch (error) {
+      this.#ended = true
+      this.#upload.destroy()
       this.#answer.destroy()
       throw callError(error)
     }
@@ -111,9 +131,16 @@ class RemoteBodyWriter implements BodyWriter {
 
   async abort(): Promise<void> {
     if (this.#ended) return
+    if (this.#committed) return this.#end()
     this.#ended = true
     this.#upload.destroy(new Error('aborted'))
     this.#answer.destroy()
+  }
+
+  /** The node throws away what it has not committed. */
+  #end(): void {
+    this.#ended = true
+    this.#upload.push(null)
   }
 }
 
@@ -153,36 +180,36 @@ export class RemoteBodyReader implements BodyReader {
 /** An answer that is a stream: a head, data, and a tail which may be a failure. */
 class StreamAnswer {
   readonly #body: Dispatcher.ResponseData['body']
-  #tail: unknown
 
   constructor(response: Dispatcher.ResponseData) {
     this.#body = response.body
     this.#body.on('error', () => {})
   }
 
-  /** The data; ends at the tail. Rejects with the failure that the head or the tail carries. */
+  /** The data; ends with the tail. Rejects with the failure that the head or the tail carries. */
   async *data(): AsyncGenerator<Uint8Array, void, undefined> {
-    const decoder = new FrameDecoder()
     let ended = false
-    for await (const chunk of this.#body) {
-      for (const event of decoder.push(chunk as Buffer)) {
-        if (event.kind === 'data') {
-          yield event.bytes
-          continue
-        }
-        const failure = errorOfFailure(event.json)
-        if (failure !== null) throw failure
-        if (event.kind === 'head') continue
-        this.#tail = event.json
-        ended = true
-      }
+    for await (const event of this.#events()) {
+      if (event.kind === 'data') yield event.bytes
+      ended ||= event.kind === 'tail'
     }
     if (!ended) throw new ServiceError('NoAnswer', 'the answer broke off', { status: 503 })
   }
 
-  async tail(): Promise<unknown> {
-    for await (const _ of this.data());
-    return this.#tail
+  /** The content of each tail. */
+  async *tails(): AsyncGenerator<unknown, void, undefined> {
+    for await (const event of this.#events()) if (event.kind === 'tail') yield event.json
+  }
+
+  async *#events(): AsyncGenerator<StreamEvent, void, undefined> {
+    const decoder = new FrameDecoder()
+    for await (const chunk of this.#body) {
+      for (const event of decoder.push(chunk as Buffer)) {
+        const failure = event.kind === 'data' ? null : errorOfFailure(event.json)
+        if (failure !== null) throw failure
+        yield event
+      }
+    }
   }
 
   destroy(): void {

@@ -40,6 +40,11 @@ const KEEP_ALIVE_MS = 60_000
 /** 10,000 rows with the longest names. */
 const RESPONSE_BYTES_MAX = 64 * 1024 * 1024
 
+export interface Answer extends WireMessage {
+  /** Set if the connection ended before an answer, and this is the answer to the second attempt. */
+  readonly isRepeated?: true
+}
+
 /** Signed calls to one storage node over kept-alive connections. */
 export class RemoteCalls {
   readonly #options: Required<RemoteCallOptions>
@@ -81,14 +86,14 @@ export class RemoteCalls {
     operation: O,
     head: Requests[O],
     data: Uint8Array | null = null,
-  ): Promise<WireMessage> {
+  ): Promise<Answer> {
     if (this.#underWay >= this.#options.callsMax) throw tooManyCalls()
     this.#underWay++
     try {
       const request = this.#request(operation, encodeMessage(head, data))
-      return await this.#exchange(request).catch((error) => {
+      return await this.#exchange(request).catch(async (error): Promise<Answer> => {
         if (!isConnectionEnd(error)) throw error
-        return this.#exchange(request)
+        return { ...(await this.#exchange(request)), isRepeated: true }
       })
     } catch (error) {
       throw callError(error)

@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '../../common/clock.ts'
+import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { Stamp } from '../../common/stamp.ts'
 import type {
@@ -15,6 +16,7 @@ import type {
   ListQuery,
   ListRow,
   PartitionDigest,
+  PrepareOutcome,
   RowDigest,
   RowOutcome,
   RowRange,
@@ -59,8 +61,19 @@ class RemoteNode implements StorageNode {
     this.#calls = calls
   }
 
-  write(device: string, write: ItemWrite, body: Uint8Array | null): Promise<WriteOutcome> {
-    return this.#ask('write', { device, write }, body)
+  async write(device: string, write: ItemWrite, body: Uint8Array | null): Promise<WriteOutcome> {
+    const answer = await this.#calls.call('write', { device, write }, body)
+    const outcome = answer.head as WriteOutcome
+    // The attempt whose answer was lost may have been accepted, and outdone before the second.
+    if (answer.isRepeated && outcome.status !== 'done') {
+      const message = `the first attempt had no answer, the second was ${outcome.status}`
+      throw new ServiceError('NoAnswer', message, { status: 503 })
+    }
+    return outcome
+  }
+
+  prepare(device: string, item: ItemKey, ballot: Stamp): Promise<PrepareOutcome> {
+    return this.#ask('prepare', { device, item, ballot })
   }
 
   openBody(device: string, item: ItemKey): Promise<BodyWriter> {

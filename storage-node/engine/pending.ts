@@ -8,10 +8,14 @@ export interface PendingEntry {
   readonly ballot: Stamp
   readonly writeId: string
   readonly live: boolean
+  /** Of the data: when a container was made. */
+  readonly stamp: Stamp
 }
 
 export class Pending {
   readonly #entries = new Map<string, PendingEntry>()
+  /** Promises on their way, the highest of each register. */
+  readonly #promises = new Map<string, Stamp>()
   readonly #rows = new Map<string, Stamp>()
   /** Live rows on their way, by list. */
   readonly #liveRows = new Map<string, number>()
@@ -45,6 +49,20 @@ export class Pending {
         else waiters.push(resolve)
       })
     }
+  }
+
+  promise(key: string): Stamp | undefined {
+    return this.#promises.get(key)
+  }
+
+  /** Promises of a register only rise. */
+  setPromise(key: string, ballot: Stamp): void {
+    this.#promises.set(key, ballot)
+  }
+
+  clearPromise(key: string, ballot: Stamp): void {
+    const pending = this.#promises.get(key)
+    if (pending !== undefined && compareStamps(pending, ballot) === 0) this.#promises.delete(key)
   }
 
   row(key: string): Stamp | undefined {

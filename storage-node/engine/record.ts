@@ -38,6 +38,8 @@ export const RECORD_FLAGS = {
   expires: 4,
   /** Row: it was given to other devices; also marked as deleted. */
   gone: 8,
+  /** Register: made out of what was there before. */
+  dependent: 16,
 } as const
 
 export const RECORD_HEAD_BYTES = 128

@@ -39,6 +39,8 @@ export interface NewRecord {
   readonly ballot: ItemInfo['ballot']
   readonly writeId: string
   readonly deleted: boolean
+  /** Made out of what was there before; false if absent. */
+  readonly dependent?: boolean
   readonly meta: ItemMeta
   readonly body: BodyPlace
 }
@@ -60,7 +62,9 @@ export function draftOf(item: ItemKey, record: NewRecord): RecordDraft {
       : blob !== undefined
         ? RECORD_TYPES.putBlob
         : RECORD_TYPES.putInline,
-    flags: expires ? RECORD_FLAGS.expires : 0,
+    flags:
+      (expires ? RECORD_FLAGS.expires : 0) |
+      (record.dependent === true ? RECORD_FLAGS.dependent : 0),
     kind: ITEM_KINDS.indexOf(item.kind),
     policy: item.policy,
     hash: item.hash,
@@ -163,6 +167,7 @@ export function infoOfRecord(head: RecordHead, meta: string): ItemInfo {
     metaStamp: head.metaStamp,
     ballot: head.ballot,
     writeId: head.writeId,
+    ...((head.flags & RECORD_FLAGS.dependent) !== 0 && { dependent: true }),
     bytes: head.dataBytes,
     meta: {
       ...(e !== undefined && { etag: e }),
@@ -181,6 +186,7 @@ export function infoOfNew(item: ItemKey, record: NewRecord): ItemInfo {
     metaStamp: record.metaStamp,
     ballot: record.ballot,
     writeId: record.writeId,
+    ...(record.dependent === true && { dependent: true }),
     bytes: bodyBytes(record.body),
     meta: record.meta,
   }

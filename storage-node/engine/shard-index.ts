@@ -6,7 +6,7 @@
 
 import { ServiceError } from '../../common/errors.ts'
 import type { KeyValue } from '../../common/key-value.ts'
-import { compareStamps, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
+import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import { decodeEntry, type Entry } from './entry.ts'
 import { byteText, entryKey, listKey, SPACES } from './keys.ts'
 import { type EntrySlot, type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
@@ -167,7 +167,8 @@ export class ShardIndex {
     }
     this.use.add(next.place)
     const promised = compareStamps(old.promised, next.ballot) > 0 ? old.promised : ZERO_STAMP
-    const wasSame = old !== NO_ENTRY && compareStamps(next.ballot, old.ballot) === 0
+    // The same write under a higher ballot says nothing new of its row.
+    const wasSame = old.writeId === next.writeId && compareStamps(old.stamp, next.stamp) === 0
     slot.entry = { ...next, promised, confirmed: wasSame ? old.confirmed : next.confirmed }
     this.#digests?.entryChanged(id, old, slot.entry)
     if (slot.entry.confirmed) this.unconfirmedEntries.delete(registerKey(id))
@@ -175,17 +176,36 @@ export class ShardIndex {
     return old === NO_ENTRY ? null : old
   }
 
-  /** Takes in a promise: it stands beside the record until a higher ballot is accepted. */
+  /**
+   * Takes in a promise: it stands beside the record until a higher ballot is accepted. Where there is no record the
+   * entry is the promise alone, at its place; the same promise at another place is a copy by compaction.
+   */
   applyPromise(id: RegisterId, ballot: Stamp, place: Place): void {
     const slot = this.#entrySlot(id)
-    const { promised } = slot.entry
-    if (compareStamps(ballot, promised) <= 0) return
-    if (slot.entry === NO_ENTRY) {
-      slot.entry = { ...NO_ENTRY, place, promised: ballot }
-      this.use.add(place)
-    } else if (compareStamps(ballot, slot.entry.ballot) > 0) {
-      slot.entry = { ...slot.entry, promised: ballot }
+    const { entry } = slot
+    if (entry.type !== RECORD_TYPES.promise) {
+      const barrier = maxStamp(entry.promised, entry.ballot)
+      if (compareStamps(ballot, barrier) > 0) slot.entry = { ...entry, promised: ballot }
+      return
     }
+    const order = compareStamps(ballot, entry.promised)
+    if (order < 0 || (order === 0 && !isLater(place, entry.place))) return
+    if (entry !== NO_ENTRY) this.use.remove(entry.place)
+    this.use.add(place)
+    slot.entry = { ...NO_ENTRY, place, promised: ballot }
+  }
+
+  /** Drops a promise so old that nothing it was made against can still be on its way. */
+  forgetPromise(id: RegisterId, ballot: Stamp): void {
+    const slot = this.#entrySlot(id)
+    const { entry } = slot
+    if (compareStamps(entry.promised, ballot) !== 0) return
+    if (entry.type !== RECORD_TYPES.promise) {
+      slot.entry = { ...entry, promised: ZERO_STAMP }
+      return
+    }
+    if (entry !== NO_ENTRY) this.use.remove(entry.place)
+    slot.entry = NO_ENTRY
   }
 
   #entrySlot(id: RegisterId): EntrySlot {

@@ -11,13 +11,22 @@ import type { Disk } from '../../common/disk.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { KeyValue } from '../../common/key-value.ts'
-import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
+import {
+  compareStamps,
+  maxStamp,
+  STAMP_AHEAD_MAX_MS,
+  type Stamp,
+  TICKS_PER_SECOND,
+  ZERO_STAMP,
+} from '../../common/stamp.ts'
 import type {
+  AcceptedRecord,
   ItemInfo,
   ItemWrite,
   ListPage,
   ListQuery,
   ListRow,
+  PrepareOutcome,
   RowOutcome,
   WriteOutcome,
 } from '../../common/storage-node.ts'
@@ -37,6 +46,7 @@ import {
   type Place,
   RECORD_FLAGS,
   RECORD_TYPES,
+  type RecordDraft,
   type RecordHead,
   reencodeRecord,
 } from './record.ts'
@@ -206,8 +216,10 @@ export class Shard {
   /** Commits a change of a register; the body, if any, is in hand or in a finished blob. */
   write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> {
     const id = registerIdOf(write.item)
-    const refusal = this.#overload() ?? this.#superseded(id, write, body)
+    const refusal =
+      this.#overload() ?? this.#tooFarAhead(write.ballot) ?? this.#superseded(id, write, body)
     if (refusal !== null) return refusal
+    if (write.record !== undefined) return this.#accept(write, write.record, id, body)
     return this.#isSimple(write, id)
       ? this.#commitSimple(write, id, body)
       : this.#commitAfterRead(write, id, body)
@@ -233,14 +245,15 @@ export class Shard {
   }
 
   #commitDelete(write: ItemWrite, id: RegisterId, existed: boolean): Promise<WriteOutcome> {
-    const { hash, kind } = write.item
-    if (kind !== 'object') {
-      const isEmpty = liveRows(this.#index.totals(hash)) === 0 && !this.#pending.hasLiveRows(hash)
-      if (!isEmpty) return Promise.resolve({ status: 'not-empty' })
-    }
+    if (this.#hasRows(write.item)) return Promise.resolve({ status: 'not-empty' })
     const record = { ...newRecord(write, write.stamp, { headers: {} }, NO_BODY), deleted: true }
     const done = this.#commit(write.item, id, record, existed)
     return existed ? done : done.then(() => ({ status: 'not-found' }))
+  }
+
+  #hasRows({ hash, kind }: ItemKey): boolean {
+    if (kind === 'object') return false
+    return liveRows(this.#index.totals(hash)) > 0 || this.#pending.hasLiveRows(hash)
   }
 
   /** The refusal of a condition, with what is there for the answer. */
@@ -267,9 +280,130 @@ export class Shard {
       const isUnchanged =
         compareStamps(now?.ballot ?? ZERO_STAMP, before?.ballot ?? ZERO_STAMP) === 0
       if (this.#pending.entry(key) === undefined && isUnchanged) {
-        return this.#commitOver(write, id, body, old)
+        // A promise may have been made while the record was read.
+        return this.#superseded(id, write, body) ?? this.#commitOver(write, id, body, old)
       }
     }
+  }
+
+  // --- the two phases of CASPaxos ----------------------------------------------------------------------------------
+
+  /** Promises, durably, to accept nothing below the ballot, and says what was accepted last. */
+  async prepare(item: ItemKey, ballot: Stamp): Promise<PrepareOutcome> {
+    const id = registerIdOf(item)
+    const refusal = this.#overload() ?? this.#tooFarAhead(ballot)
+    if (refusal !== null) return refusal
+    const barrier = this.#barrier(id)
+    if (compareStamps(ballot, barrier) < 0) return { status: 'superseded', ballot: barrier }
+    await this.#commitPromise(item, id, ballot)
+    // Everything that was on its way before the promise is durable and visible by now.
+    const read = await this.read(item, { body: false })
+    if (read === null) return { status: 'promised', current: null }
+    const { stats: _, ...current } = read.info
+    if (compareStamps(current.ballot, ballot) > 0) {
+      return { status: 'superseded', ballot: current.ballot }
+    }
+    return { status: 'promised', current }
+  }
+
+  /** The highest ballot that is accepted or promised, durable or on its way there. */
+  #barrier(id: RegisterId): Stamp {
+    const key = registerKey(id)
+    const entry = this.#index.entry(id)
+    const accepted = maxStamp(
+      this.#pending.entry(key)?.ballot ?? ZERO_STAMP,
+      entry?.ballot ?? ZERO_STAMP,
+    )
+    return maxStamp(accepted, this.#promised(key, entry))
+  }
+
+  #promised(key: string, entry: Entry | null): Stamp {
+    const durable = entry?.promised ?? ZERO_STAMP
+    const pending = this.#pending.promise(key)
+    return pending === undefined ? durable : maxStamp(pending, durable)
+  }
+
+  #commitPromise(item: ItemKey, id: RegisterId, ballot: Stamp): Promise<void> {
+    const key = registerKey(id)
+    const record = encodeRecord(promiseDraft(item, ballot))
+    this.#pending.setPromise(key, ballot)
+    return new Promise((resolve, reject) => {
+      this.#log.append(record, (error, place) => {
+        try {
+          if (place === null) throw this.#reportFailure(error)
+          this.#logged(place)
+          this.#index.applyPromise(id, ballot, place)
+          resolve()
+        } catch (failure) {
+          reject(failure)
+        } finally {
+          this.#pending.clearPromise(key, ballot)
+        }
+      })
+    })
+  }
+
+  /** Takes a whole record as it is. */
+  #accept(
+    write: ItemWrite,
+    record: AcceptedRecord,
+    id: RegisterId,
+    body: BodyPlace,
+  ): Promise<WriteOutcome> {
+    const needsBody = !record.deleted && record.bytes > 0 && body.kind === 'none'
+    return needsBody
+      ? this.#acceptKeepingBody(write, record, id)
+      : this.#commitAccept(write, record, id, record.deleted ? NO_BODY : body)
+  }
+
+  #commitAccept(
+    write: ItemWrite,
+    record: AcceptedRecord,
+    id: RegisterId,
+    body: BodyPlace,
+  ): Promise<WriteOutcome> {
+    const { item, stamp, ballot, writeId, meta } = write
+    const { metaStamp, deleted, dependent } = record
+    if (deleted && this.#hasRows(item)) return Promise.resolve({ status: 'not-empty' })
+    const existed = this.#isLiveNow(id)
+    const accepted = { stamp, metaStamp, ballot, writeId, deleted, dependent, meta, body }
+    return this.#commit(item, id, accepted, existed)
+  }
+
+  /** The body that is here under the same stamp stays; only the record around it is written again. */
+  async #acceptKeepingBody(
+    write: ItemWrite,
+    record: AcceptedRecord,
+    id: RegisterId,
+  ): Promise<WriteOutcome> {
+    const key = registerKey(id)
+    for (;;) {
+      await this.#pending.settled(key)
+      const superseded = this.#superseded(id, write, NO_BODY)
+      if (superseded !== null) return superseded
+      const before = this.#index.entry(id)
+      if (before === null || !hasBodyOf(before, write, record)) return { status: 'body-missing' }
+      const wantsBody = before.type === RECORD_TYPES.putInline
+      const old = await this.#readPlace(write.item, { body: wantsBody })
+      const isUnchanged =
+        this.#pending.entry(key) === undefined &&
+        compareStamps(this.#index.entry(id)?.ballot ?? ZERO_STAMP, before.ballot) === 0
+      if (old !== null && isUnchanged) {
+        const late = this.#superseded(id, write, NO_BODY)
+        return late ?? this.#commitAccept(write, record, id, this.#bodyOf(old))
+      }
+    }
+  }
+
+  /** The furthest ballot that was found to be near enough so far: the clock is asked only beyond it. */
+  #ticksNearEnough = 0
+
+  #tooFarAhead({ ticks }: Stamp): Promise<never> | null {
+    if (ticks <= this.#ticksNearEnough) return null
+    this.#ticksNearEnough = (this.#options.clock.nowMs() + STAMP_AHEAD_MAX_MS) * TICKS_PER_MS
+    if (ticks <= this.#ticksNearEnough) return null
+    const message = 'the stamp is too far ahead of the clock of this node'
+    return Promise.reject(new ServiceError('StampAhead', message, { status: 503 }))
   }
 
   #commitOver(
@@ -314,7 +448,7 @@ export class Shard {
     const encoded = encodeRecord(draft)
     const key = registerKey(id)
     const { ballot, writeId, deleted } = record
-    this.#pending.setEntry(key, { ballot, writeId, live: !deleted })
+    this.#pending.setEntry(key, { ballot, writeId, live: !deleted, stamp: record.stamp })
     return new Promise((resolve, reject) => {
       this.#log.append(encoded, (error, place) => {
         try {
@@ -353,7 +487,7 @@ export class Shard {
     const pending = this.#pending.entry(registerKey(id))
     const entry = this.#index.entry(id)
     const newest = maxStamp(pending?.ballot ?? ZERO_STAMP, entry?.ballot ?? ZERO_STAMP)
-    const barrier = maxStamp(newest, entry?.promised ?? ZERO_STAMP)
+    const barrier = maxStamp(newest, this.#promised(registerKey(id), entry))
     const order = compareStamps(write.ballot, barrier)
     if (order > 0) return null
     // What was given away may come back.
@@ -456,13 +590,25 @@ export class Shard {
   putRow(list: ItemKey, row: ListRow): Promise<RowOutcome> {
     const refusal = this.#overload() ?? refusalOf(row)
     if (refusal !== null) return refusal
-    if (!this.#isLiveNow(registerIdOf(list))) return Promise.resolve({ status: 'not-found' })
+    if (!this.#takesRow(list, row)) return Promise.resolve({ status: 'not-found' })
     const name = byteText(row.name)
     const key = list.hash + name
     const order = this.#rowOrder(list, name, row.ballot)
     if (order < 0) return Promise.resolve({ status: 'superseded' })
     if (order === 0) return this.#rowAgain(list, key, row)
     return this.#commitRow(list, key, row)
+  }
+
+  /**
+   * Whether the list is there and not younger than the row: a row that was on its way while its container was deleted
+   * and made again belongs to the old one. Rows that say "deleted" do no harm.
+   */
+  #takesRow(list: ItemKey, row: ListRow): boolean {
+    const id = registerIdOf(list)
+    if (!this.#isLiveNow(id)) return false
+    if (row.deleted || list.kind !== 'container') return true
+    const made = this.#pending.entry(registerKey(id))?.stamp ?? this.#index.entry(id)?.stamp
+    return made === undefined || compareStamps(row.metaStamp, made) >= 0
   }
 
   /** Below 0 if a newer row is there or on its way, 0 if this very one is. */
@@ -512,7 +658,7 @@ export class Shard {
     if (this.#pending.entry(key) !== undefined || !isHeld(entry)) return false
     if (compareStamps(entry.ballot, ballot) !== 0) return false
     const { writeId, stamp } = entry
-    this.#pending.setEntry(key, { ballot, writeId, live: false })
+    this.#pending.setEntry(key, { ballot, writeId, live: false, stamp })
     const draft = goneDraft(id, { ballot, stamp, writeId })
     return new Promise((resolve, reject) => {
       this.#log.append(encodeRecord(draft), (error, place) => {
@@ -796,6 +942,34 @@ export class Shard {
 }
 
 const NO_BODY: BodyPlace = { kind: 'none' }
+const TICKS_PER_MS = TICKS_PER_SECOND / 1000
+
+function promiseDraft(item: ItemKey, ballot: Stamp): RecordDraft {
+  const { kind, policy, placement, hash } = registerIdOf(item)
+  return {
+    type: RECORD_TYPES.promise,
+    flags: 0,
+    kind,
+    policy,
+    hash,
+    placement,
+    stamp: ZERO_STAMP,
+    metaStamp: ZERO_STAMP,
+    ballot,
+    writeId: '0'.repeat(16),
+    dataBytes: 0,
+    meta: '',
+    data: null,
+  }
+}
+
+/** Stamps are unique: what was put under the same one is the same body. */
+function hasBodyOf(entry: Entry, write: ItemWrite, record: AcceptedRecord): boolean {
+  const hasBody = entry.type === RECORD_TYPES.putInline || entry.type === RECORD_TYPES.putBlob
+  return (
+    hasBody && entry.dataBytes === record.bytes && compareStamps(entry.stamp, write.stamp) === 0
+  )
+}
 
 /** `stamp` is that of the data: a POST keeps it and moves the metaStamp. */
 function newRecord(

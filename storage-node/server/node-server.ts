@@ -6,7 +6,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, systemClock } from '../../common/clock.ts'
-import { commitOnce } from '../../common/commit-once.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
@@ -16,6 +15,7 @@ import {
   INLINE_BYTES_MAX,
   type ItemWrite,
   type StorageNode,
+  type WriteOutcome,
 } from '../../common/storage-node.ts'
 import {
   DATA_BYTES_MAX,
@@ -183,7 +183,7 @@ class NodeHandler {
     throw new ServiceError('Unauthorized', refusal, { status: 401 })
   }
 
-  /** The answer begins when the body is open, and ends, after the commit, with the outcome. */
+  /** The answer begins when the body is open, and has the outcome of each commit. */
   async #receiveBody(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const frames = requestFrames(request)
     const first = await frames.next()
@@ -195,8 +195,10 @@ class NodeHandler {
     response.writeHead(200, STREAM_HEADERS)
     response.write(encodeMessage({ opened: true }))
     try {
-      const outcome = await receive(frames, writer, item)
-      response.end(encodeJsonFrame(FRAME_KINDS.tail, outcome))
+      await receive(frames, writer, item, (outcome) => {
+        response.write(encodeJsonFrame(FRAME_KINDS.tail, outcome))
+      })
+      response.end()
     } catch (error) {
       await writer.abort()
       this.#fail(request, response, error)
@@ -258,29 +260,33 @@ const PATHS: ReadonlyMap<string, Operation> = new Map(
 )
 
 /**
- * Passes the data on to the writer until the tail, which is the write to commit once the request has ended. The frames
- * are asked for one by one, since leaving a `for await` would destroy the connection on which the answer goes back.
+ * Passes the data on to the writer until the tail, which is the write to commit. One that was superseded may be followed
+ * by a newer one; the body waits for it until the request ends. The frames are asked for one by one, since leaving a
+ * `for await` would destroy the connection on which the answer goes back.
  */
 async function receive(
   frames: AsyncGenerator<StreamEvent>,
   writer: BodyWriter,
   item: ItemKey,
-): Promise<unknown> {
-  let write: ItemWrite | null = null
+  answer: (outcome: WriteOutcome) => void,
+): Promise<void> {
+  let outcome: WriteOutcome | null = null
   for (let next = await frames.next(); !next.done; next = await frames.next()) {
     const frame = next.value
-    if (frame.kind === 'data' && write === null) {
+    if (frame.kind === 'data' && outcome === null) {
       await writer.write(frame.bytes)
       continue
     }
     const tail = frame.kind === 'tail' ? (frame.json as ItemWrite) : null
-    if (tail === null || !isWrite(tail) || tail.item.hash !== item.hash) {
+    const mayCommit = outcome === null || (outcome.status === 'superseded' && writer.canRecommit)
+    if (tail === null || !mayCommit || !isWrite(tail) || tail.item.hash !== item.hash) {
       throw new ServiceError('BadRequest', 'a body ends with the write to commit', { status: 400 })
     }
-    write = tail
+    outcome = await writer.commit(tail)
+    answer(outcome)
   }
-  if (write === null) throw brokenOff()
-  return commitOnce(writer, write)
+  if (outcome === null) throw brokenOff()
+  if (outcome.status === 'superseded') await writer.abort()
 }
 
 /** Reads what the client still sends, so that the answer reaches it before the connection ends. */

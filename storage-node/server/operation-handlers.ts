@@ -45,6 +45,10 @@ const HANDLERS: Handlers = {
     return { head: await node.write(device, write, data) }
   },
 
+  async prepare({ node }, { device, item, ballot }) {
+    return { head: await node.prepare(device, item, ballot) }
+  },
+
   async read({ node, readers }, { device, item, head }) {
     const read = await node.read(device, item, { head })
     if (read === null) return { head: null }

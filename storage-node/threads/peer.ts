@@ -8,6 +8,7 @@ import type {
   ListPage,
   ListQuery,
   ListRow,
+  PrepareOutcome,
   RowOutcome,
   WriteOutcome,
 } from '../../common/storage-node.ts'
@@ -144,6 +145,10 @@ class ForeignShard implements ShardFace {
 
   write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> {
     return this.#call('write', write, ownMemory(body)) as Promise<WriteOutcome>
+  }
+
+  prepare(item: ItemKey, ballot: Stamp): Promise<PrepareOutcome> {
+    return this.#call('prepare', item, ballot) as Promise<PrepareOutcome>
   }
 
   async read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null> {

@@ -1,5 +1,6 @@
 import { createServer, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { MessageChannel } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
@@ -11,6 +12,7 @@ import { signRequest } from '../../common/wire/signature.ts'
 import { createRemoteNode } from '../../proxy/backend/remote-node.ts'
 import { openLocalNode } from '../../storage-node/local-node.ts'
 import { type NodeServer, serveStorageNode } from '../../storage-node/server/node-server.ts'
+import { Peers } from '../../storage-node/threads/peers.ts'
 import { storageNodeContract } from '../support/storage-node-contract.ts'
 
 const CLUSTER_KEY = 'a key that all nodes of the test share'
@@ -58,6 +60,45 @@ t.test('a node on the other side of a socket', async (t) => {
   await storageNodeContract(t, async (t) => ({ node: (await openRemote(t)).node, device }))
 })
 
+/** Half of the shards are another node's, reached by messages; what only their owner knows is asked of both. */
+async function openThreads(t: Test): Promise<StorageNode> {
+  const path = t.testdir()
+  const { port1, port2 } = new MessageChannel()
+  const open = (index: number, port: typeof port1) => {
+    const peers = new Peers({ index, count: 2 })
+    peers.connect(1 - index, port)
+    const options = { clock: systemClock, random: systemRandom, shards: 2, peers }
+    return openLocalNode({ ...options, devices: [{ name: device, path }] })
+  }
+  const nodes = [await open(0, port1), await open(1, port2)] as const
+  const close = async () => {
+    for (const node of nodes) await node.close()
+    port1.close()
+  }
+  t.teardown(close)
+  return Object.assign(Object.create(nodes[0]) as StorageNode, {
+    ...forwarded(nodes[0], ['write', 'prepare', 'openBody', 'read', 'putRow', 'confirm', 'list']),
+    expired: async (...asked: Parameters<StorageNode['expired']>) =>
+      (await Promise.all(nodes.map((node) => node.expired(...asked))))
+        .flat()
+        .slice(0, asked[1].limit),
+    unconfirmed: async (...asked: Parameters<StorageNode['unconfirmed']>) =>
+      (await Promise.all(nodes.map((node) => node.unconfirmed(...asked)))).flat(),
+    takeChangedContainers: async (...asked: Parameters<StorageNode['takeChangedContainers']>) =>
+      (await Promise.all(nodes.map((node) => node.takeChangedContainers(...asked)))).flat(),
+    status: () => nodes[0].status(),
+    close,
+  })
+}
+
+function forwarded(node: StorageNode, methods: readonly (keyof StorageNode)[]) {
+  return Object.fromEntries(methods.map((method) => [method, node[method].bind(node)]))
+}
+
+t.test('a node whose shards belong to two threads', async (t) => {
+  await storageNodeContract(t, async (t) => ({ node: await openThreads(t), device }))
+})
+
 const HASHING = { prefix: '', suffix: '', placement: 'xxh64' } as const
 const item = itemKey(HASHING, 'object', '/a/c/o')
 const stamp = { ticks: Math.floor(Date.now() * 100), proposer: 256 }
@@ -83,7 +124,7 @@ function post(
     readonly headers: Readonly<Record<string, string>>
   },
 ): Promise<Posted> {
-  const { path = '/v1/status', headers, body } = options
+  const { path = '/v2/status', headers, body } = options
   return new Promise((resolve, reject) => {
     const sent = request({ port, host: '127.0.0.1', method: 'POST', path, headers }, (response) => {
       let text = ''
@@ -104,16 +145,16 @@ t.test('requests that are not signed with the key are refused', async (t) => {
     signRequest({ path, headBytes: messageHead(body) }, key, nowMs)
   const now = Date.now()
   const cases: readonly (readonly [string, string | undefined, number])[] = [
-    ['signed', signed('/v1/status', CLUSTER_KEY, now), 200],
+    ['signed', signed('/v2/status', CLUSTER_KEY, now), 200],
     ['no signature', undefined, 401],
     ['nonsense', 'Bearer x', 401],
-    ['another key', signed('/v1/status', `${CLUSTER_KEY}!`, now), 401],
-    ['another path', signed('/v1/write', CLUSTER_KEY, now), 401],
-    ['too old', signed('/v1/status', CLUSTER_KEY, now - 10 * 60_000), 401],
-    ['too new', signed('/v1/status', CLUSTER_KEY, now + 10 * 60_000), 401],
+    ['another key', signed('/v2/status', `${CLUSTER_KEY}!`, now), 401],
+    ['another path', signed('/v2/write', CLUSTER_KEY, now), 401],
+    ['too old', signed('/v2/status', CLUSTER_KEY, now - 10 * 60_000), 401],
+    ['too new', signed('/v2/status', CLUSTER_KEY, now + 10 * 60_000), 401],
   ]
   for (const [name, authorization, status] of cases) {
-    const headers = { 'x-swiftlet-wire': '1', ...(authorization && { authorization }) }
+    const headers = { 'x-swiftlet-wire': '2', ...(authorization && { authorization }) }
     t.equal((await post(server.port, { body, headers })).status, status, name)
   }
   const stranger = createRemoteNode({
@@ -132,26 +173,26 @@ t.test('requests that are not signed with the key are refused', async (t) => {
 
 t.test('what is not understood is refused', async (t) => {
   const { server } = await openRemote(t)
-  const send = (path: string, body: Buffer, version = '1') => {
+  const send = (path: string, body: Buffer, version = '2') => {
     const headBytes = body.length > 5 ? body.subarray(5, 5 + body.readUInt32LE(1)) : body
     const authorization = signRequest({ path, headBytes }, CLUSTER_KEY, Date.now())
     return post(server.port, { path, body, headers: { 'x-swiftlet-wire': version, authorization } })
   }
   const good = encodeMessage({})
   const cases: readonly (readonly [string, Promise<Posted>, number, string])[] = [
-    ['version', send('/v1/status', good, '2'), 400, 'WireVersion'],
-    ['path', send('/v1/nothing', good), 404, 'NoSuchOperation'],
-    ['not frames', send('/v1/status', Buffer.from('{}')), 400, 'BadFrame'],
-    ['cut short', send('/v1/status', good.subarray(0, 6)), 400, 'BadFrame'],
-    ['two heads', send('/v1/status', Buffer.concat([good, good])), 400, 'BadFrame'],
-    ['no fields', send('/v1/read', good), 400, 'BadRequest'],
+    ['version', send('/v2/status', good, '1'), 400, 'WireVersion'],
+    ['path', send('/v2/nothing', good), 404, 'NoSuchOperation'],
+    ['not frames', send('/v2/status', Buffer.from('{}')), 400, 'BadFrame'],
+    ['cut short', send('/v2/status', good.subarray(0, 6)), 400, 'BadFrame'],
+    ['two heads', send('/v2/status', Buffer.concat([good, good])), 400, 'BadFrame'],
+    ['no fields', send('/v2/read', good), 400, 'BadRequest'],
     [
       'a bad key',
-      send('/v1/read', encodeMessage({ device, head: false, item: { ...item, hash: '1' } })),
+      send('/v2/read', encodeMessage({ device, head: false, item: { ...item, hash: '1' } })),
       400,
       'BadRequest',
     ],
-    ['too long', send('/v1/write', Buffer.alloc(3_000_000)), 413, 'TooLong'],
+    ['too long', send('/v2/write', Buffer.alloc(3_000_000)), 413, 'TooLong'],
   ]
   for (const [name, answer, status, code] of cases) {
     const { status: got, text } = await answer.catch((error) => ({ status: 0, text: `${error}` }))
@@ -175,13 +216,13 @@ t.test('a body whose connection breaks is thrown away', async (t) => {
   const { server, local } = await openRemote(t)
   const head = encodeMessage({ device, item })
   const authorization = signRequest(
-    { path: '/v1/open-body', headBytes: messageHead(head) },
+    { path: '/v2/open-body', headBytes: messageHead(head) },
     CLUSTER_KEY,
     Date.now(),
   )
   const socket = connect(server.port, '127.0.0.1')
   socket.write(
-    `POST /v1/open-body HTTP/1.1\r\nhost: x\r\nx-swiftlet-wire: 1\r\nauthorization: ${authorization}\r\n` +
+    `POST /v2/open-body HTTP/1.1\r\nhost: x\r\nx-swiftlet-wire: 2\r\nauthorization: ${authorization}\r\n` +
       'transfer-encoding: chunked\r\n\r\n',
   )
   socket.write(`${head.length.toString(16)}\r\n`)

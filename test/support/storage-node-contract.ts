@@ -2,10 +2,11 @@
 import type { Test } from 'tap'
 import { type ItemKey, itemKey } from '../../common/item.ts'
 import { randomWriteId, systemRandom } from '../../common/random.ts'
-import { StampClock } from '../../common/stamp.ts'
+import { type Stamp, StampClock, TICKS_PER_SECOND } from '../../common/stamp.ts'
 import {
   type BodyReader,
   INLINE_BYTES_MAX,
+  type ItemInfo,
   type ItemWrite,
   type ListQuery,
   type ListRow,
@@ -35,6 +36,19 @@ function change(item: ItemKey, extra: Partial<ItemWrite> = {}): ItemWrite {
     meta: { headers: {} },
     ...extra,
   }
+}
+
+/** The record as it is, accepted under the ballot. */
+function acceptOf(
+  item: ItemKey,
+  record: Pick<ItemInfo, 'stamp' | 'writeId' | 'meta' | 'metaStamp' | 'deleted' | 'bytes'> & {
+    readonly dependent?: true
+  },
+  ballot: Stamp,
+): ItemWrite {
+  const { stamp, writeId, meta, metaStamp, deleted, bytes, dependent = false } = record
+  const accepted = { metaStamp, deleted, bytes, dependent }
+  return { item, action: 'accept', stamp, ballot, writeId, meta, record: accepted }
 }
 
 function rowOf(name: string, extra: Partial<ListRow> = {}): ListRow {
@@ -268,6 +282,222 @@ const CASES: Readonly<Record<string, Case>> = {
       writes.map((write) => node.write(device, write, Buffer.from('x'))),
     )
     t.equal(outcomes.filter(({ status }) => status === 'done').length, 1)
+  },
+
+  async 'a promise keeps older ballots out'(t, { node, device }) {
+    const item = object('o')
+    const [early, ballot, late] = [stamps.next(), stamps.next(), stamps.next()]
+    const promised = { status: 'promised', current: null }
+    t.strictSame(await node.prepare(device, item, ballot), promised, 'of what is not there')
+    t.equal(await node.read(device, item), null, 'and still is not there')
+    const refused = { status: 'superseded', ballot }
+    const older = change(item, { stamp: early })
+    t.strictSame(await node.write(device, older, Buffer.from('x')), refused)
+    t.strictSame(await node.write(device, change(item, { action: 'delete', stamp: early }), null), {
+      ...refused,
+    })
+    t.strictSame(await node.prepare(device, item, early), refused)
+    t.strictSame(await node.prepare(device, item, ballot), promised, 'the same once more')
+    t.match(await node.write(device, change(item, { stamp: ballot }), Buffer.from('1')), {
+      status: 'done',
+      existed: false,
+    })
+    t.match(await node.prepare(device, item, ballot), { status: 'promised', current: { ballot } })
+    t.match(await node.write(device, change(item, { stamp: late }), Buffer.from('2')), {
+      status: 'done',
+    })
+    t.strictSame(await node.prepare(device, item, ballot), { status: 'superseded', ballot: late })
+  },
+
+  async 'a promise says what was accepted last'(t, { node, device }) {
+    const item = object('o')
+    const put = change(item, { meta: { etag: 'e', headers: { 'x-object-meta-a': 'b' } } })
+    await node.write(device, put, Buffer.from('body'))
+    const { info } = (await node.read(device, item))!
+    const first = await node.prepare(device, item, stamps.next())
+    t.strictSame(first, { status: 'promised', current: info })
+    const deletion = change(item, { action: 'delete' })
+    t.match(await node.write(device, deletion, null), { status: 'done' })
+    t.match(await node.prepare(device, item, stamps.next()), {
+      current: { deleted: true, ballot: deletion.ballot, writeId: deletion.writeId },
+    })
+    const list = container('c')
+    await node.write(device, change(list), null)
+    await node.putRow(device, list, rowOf('o'))
+    const ofList = await node.prepare(device, list, stamps.next())
+    t.match(ofList, { current: { name: '/a/c', deleted: false } })
+    t.notOk(ofList.status === 'promised' && ofList.current && 'stats' in ofList.current)
+    const [page] = (await node.list(device, list, { limit: 9 }))!.entries
+    t.match(page, { name: 'o' }, 'a promised container keeps its listing')
+  },
+
+  async 'writes on their way count for a promise, and promises for them'(t, { node, device }) {
+    const rounds = Array.from({ length: 30 }, (_, index) => object(`race ${index}`))
+    await Promise.all(
+      rounds.map(async (item) => {
+        const [low, high] = [stamps.next(), stamps.next()]
+        const [write, promise] = await Promise.all([
+          node.write(device, change(item, { stamp: low }), Buffer.from('x')),
+          node.prepare(device, item, high),
+        ])
+        // Whichever came first: what was accepted, the promise has seen.
+        const seen = promise.status === 'promised' && promise.current !== null
+        t.equal(write.status === 'done', seen, `${write.status}, ${promise.status}`)
+      }),
+    )
+  },
+
+  async 'a record is accepted again under a new ballot as it was'(t, { node, device }) {
+    const item = object('o')
+    const meta = {
+      etag: 'e',
+      contentType: 'a/b',
+      headers: { 'x-object-meta-a': 'b', 'x-delete-at': '99999999999' },
+    }
+    const long = Buffer.alloc(200_000, 3)
+    const streamed = object('long')
+    const put = change(item, { meta })
+    await node.write(device, put, Buffer.from('body'))
+    const writer = await node.openBody(device, streamed)
+    await writer.write(long)
+    await writer.commit(change(streamed, { meta }))
+    for (const [key, bytes] of [
+      [item, 4],
+      [streamed, long.length],
+    ] as const) {
+      const before = (await node.read(device, key, { head: true }))!.info
+      const ballot = stamps.next()
+      await node.prepare(device, key, ballot)
+      t.match(await node.write(device, acceptOf(key, before, ballot), null), { status: 'done' })
+      const after = (await node.read(device, key))!
+      t.strictSame(after.info, { ...before, ballot }, 'all but the ballot is as it was')
+      const body = after.body instanceof Uint8Array ? after.body : await bytesOf(after.body!)
+      t.equal(Buffer.from(body).length, bytes)
+      if (after.body !== null && !(after.body instanceof Uint8Array)) await after.body.close()
+      t.match(await node.write(device, acceptOf(key, before, ballot), null), { status: 'done' })
+      t.strictSame(await node.write(device, acceptOf(key, before, before.ballot), null), {
+        status: 'superseded',
+        ballot,
+      })
+    }
+    const posted = { ...(await node.read(device, item, { head: true }))!.info }
+    const newMeta = { etag: 'e', headers: { 'x-object-meta-new': '1' } }
+    const ballot = stamps.next()
+    const changed = { ...posted, metaStamp: ballot, meta: newMeta, dependent: true as const }
+    t.match(await node.write(device, acceptOf(item, changed, ballot), null), { status: 'done' })
+    const { info, body } = (await node.read(device, item))!
+    t.strictSame(info, { ...changed, ballot }, 'nothing is merged')
+    t.equal(Buffer.from(body as Uint8Array).toString(), 'body')
+  },
+
+  async 'an accept without a body needs that very body here'(t, { node, device }) {
+    const item = object('o')
+    const put = change(item)
+    await node.write(device, put, Buffer.from('body'))
+    const { info } = (await node.read(device, item))!
+    const missing = { status: 'body-missing' }
+    const other = { ...info, stamp: stamps.next() }
+    t.strictSame(await node.write(device, acceptOf(item, other, stamps.next()), null), missing)
+    t.strictSame(
+      await node.write(device, acceptOf(object('none'), info, stamps.next()), null),
+      missing,
+    )
+    t.equal(String((await node.read(device, item))!.body), 'body')
+    t.match(await node.write(device, acceptOf(item, other, stamps.next()), Buffer.from('new!')), {
+      status: 'done',
+    })
+    t.match(await node.read(device, item), { info: { stamp: other.stamp, writeId: put.writeId } })
+    const empty = { ...info, bytes: 0 }
+    t.match(await node.write(device, acceptOf(object('empty'), empty, stamps.next()), null), {
+      status: 'done',
+      info: { bytes: 0 },
+    })
+    const dead = { ...info, deleted: true, bytes: 0, meta: { headers: {} } }
+    const ballot = stamps.next()
+    t.match(await node.write(device, acceptOf(item, dead, ballot), null), { existed: true })
+    t.match(await node.read(device, item), {
+      info: { deleted: true, stamp: info.stamp, ballot },
+      body: null,
+    })
+  },
+
+  async 'a body waits for the ballot that wins'(t, { node, device }) {
+    const item = object('o')
+    const writer = await node.openBody(device, item)
+    const body = Buffer.from(systemRandom.bytes(300_000))
+    await writer.write(body)
+    const late = change(item)
+    const ballot = stamps.next()
+    await node.prepare(device, item, ballot)
+    t.strictSame(await writer.commit(late), { status: 'superseded', ballot })
+    t.ok(writer.canRecommit)
+    const record = { ...late, metaStamp: late.stamp, deleted: false, bytes: body.length }
+    t.match(await writer.commit(acceptOf(item, record, stamps.next())), {
+      status: 'done',
+      info: { stamp: late.stamp, writeId: late.writeId },
+    })
+    await writer.abort()
+    const reader = (await node.read(device, item))!.body as BodyReader
+    t.ok(body.equals(await bytesOf(reader)))
+    await reader.close()
+    const second = await node.openBody(device, item)
+    await second.write(body)
+    t.match(await second.commit(late), { status: 'superseded' })
+    await second.abort()
+    t.match(await node.read(device, item, { head: true }), { info: { writeId: late.writeId } })
+  },
+
+  async 'a container is accepted as it is, and not deleted over its rows'(t, { node, device }) {
+    const list = container('c')
+    const put = change(list, { meta: { headers: { 'x-container-meta-a': '1' } } })
+    await node.write(device, put, null)
+    await node.putRow(device, list, rowOf('o'))
+    const { stats: _, ...info } = (await node.read(device, list))!.info
+    const dead = { ...info, deleted: true, meta: { headers: {} } }
+    const tombstone = acceptOf(list, dead, stamps.next())
+    t.strictSame(await node.write(device, tombstone, null), { status: 'not-empty' })
+    const meta = { headers: { 'x-container-meta-b': '2' } }
+    const ballot = stamps.next()
+    t.match(await node.write(device, acceptOf(list, { ...info, meta }, ballot), null), {
+      status: 'done',
+    })
+    t.strictSame((await node.read(device, list))!.info.meta, meta)
+    t.equal((await node.list(device, list, { limit: 9 }))!.entries.length, 1)
+    await node.putRow(device, list, rowOf('o', { deleted: true, bytes: 0, count: 0 }))
+    const again = acceptOf(list, dead, stamps.next())
+    t.match(await node.write(device, again, null), { status: 'done' })
+    t.equal(await node.list(device, list, { limit: 9 }), null)
+  },
+
+  async 'a row of a container that was deleted does not enter the next one'(t, { node, device }) {
+    const list = container('c')
+    await node.write(device, change(list), null)
+    const late = rowOf('late')
+    await node.write(device, change(list, { action: 'delete' }), null)
+    const [again] = await Promise.all([
+      node.write(device, change(list), null),
+      node.putRow(device, list, late),
+    ])
+    t.match(again, { status: 'done' })
+    t.strictSame(await node.putRow(device, list, late), { status: 'not-found' })
+    t.strictSame((await node.list(device, list, { limit: 9 }))!.entries, [])
+    t.strictSame(await node.putRow(device, list, rowOf('new')), { status: 'done' })
+    const meta = { headers: { 'x-container-meta-a': '1' } }
+    const between = rowOf('between')
+    await node.write(device, change(list, { action: 'post', meta }), null)
+    t.strictSame(await node.putRow(device, list, between), { status: 'done' }, 'a POST is no birth')
+  },
+
+  async 'stamps from far in the future are refused'(t, { node, device }) {
+    const now = Math.floor(Date.now() * 100)
+    const far = { ticks: now + 6 * 60 * TICKS_PER_SECOND, proposer: 1 }
+    const near = { ticks: now + 4 * 60 * TICKS_PER_SECOND, proposer: 1 }
+    const refusal = { code: 'StampAhead', status: 503 }
+    await t.rejects(node.write(device, change(object('o'), { stamp: far }), null), refusal)
+    await t.rejects(node.prepare(device, object('o'), far), refusal)
+    t.match(await node.write(device, change(object('o'), { stamp: near }), null), {
+      status: 'done',
+    })
   },
 
   async 'a long body is streamed in and out'(t, { node, device }) {
