@@ -87,6 +87,8 @@ export interface ItemWrite {
   readonly condition?: Condition
   /** Of an accept, and only of that. */
   readonly record?: AcceptedRecord
+  /** Of an accept: the record here has this ballot, is damaged, and is to be written again. */
+  readonly rewrite?: true
 }
 
 /** What an accept says of the record beyond the fields of a write. */
@@ -294,7 +296,10 @@ export interface StorageNode {
   prepare(device: string, item: ItemKey, ballot: Stamp): Promise<PrepareOutcome>
   /** Opens a body longer than INLINE_BYTES_MAX or of unknown length. */
   openBody(device: string, item: ItemKey): Promise<BodyWriter>
-  /** The current record, tombstones included; null if the node knows nothing of the name. */
+  /**
+   * The current record, tombstones included; null if the node knows nothing of the name. With an empty name the register
+   * is found by its hash alone: for a replica whose own record, with the name in it, is damaged.
+   */
   read(
     device: string,
     item: ItemKey,

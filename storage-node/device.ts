@@ -12,9 +12,11 @@ import type { DeviceStatus } from '../common/storage-node.ts'
 import { type DeviceFormat, formatDevice, readFormat } from './device-format.ts'
 import { DeviceSpace } from './device-space.ts'
 import { BlobStore } from './engine/blob-store.ts'
+import { NO_BLOB } from './engine/entry.ts'
 import { decodeListId, loadCheckpoint, readRange } from './engine/index-flush.ts'
 import { SPACES } from './engine/keys.ts'
 import type { KeyValueOpener } from './engine/level-store.ts'
+import { type RegisterId, registerKey } from './engine/memtable.ts'
 import { type DigestSource, PartitionDigests, registerIdOfKey } from './engine/partition-digests.ts'
 import type { Shard, ShardProblem } from './engine/shard.ts'
 import { openShard } from './engine/shard-open.ts'
@@ -50,6 +52,8 @@ export const DEFAULT_SHARDS = 2
 const ROOM_CHECK_MS = 500
 /** So many problems are kept for the status; later ones only go to the log. */
 const PROBLEMS_MAX = 100
+/** Damaged records that wait for their repair; more are found again by the next scrub. */
+const DAMAGED_ITEMS_MAX = 10_000
 
 export class Device {
   readonly name: string
@@ -63,6 +67,7 @@ export class Device {
   readonly digests = new PartitionDigests()
   readonly #shards = new Map<number, Shard>()
   readonly #damage: string[] = []
+  readonly #damagedItems = new Map<string, RegisterId>()
   #failure = ''
   #hasIndexFailed = false
   #cancelReopen: (() => void) | null = null
@@ -168,6 +173,37 @@ export class Device {
       kv: this.#kv,
       indexes: () => Array.from(this.#shards.values(), ({ index }) => index),
       indexOf: (hash) => this.#shards.get(this.shardNumberOf(hash))?.index,
+    }
+  }
+
+  /** Registers whose record cannot be read: to be written again from a replica. */
+  get damagedItems(): Map<string, RegisterId> {
+    return this.#damagedItems
+  }
+
+  noteDamagedItem(id: RegisterId): void {
+    if (this.#damagedItems.size < DAMAGED_ITEMS_MAX) this.#damagedItems.set(registerKey(id), id)
+  }
+
+  /** Reads a register's record and body and verifies them. */
+  async isReadable(id: RegisterId): Promise<boolean> {
+    const shard = this.#shards.get(this.shardNumberOf(id.hash))
+    const entry = shard?.index.entry(id)
+    if (shard === undefined || entry === undefined || entry === null) return true
+    try {
+      await shard.readAt(entry.place)
+      if (entry.blobId === NO_BLOB) return true
+      const reader = await this.blobs.open(entry.blobId, entry.dataBytes)
+      try {
+        for await (const _piece of reader.stream(0, reader.bytes)) {
+          // Reading verifies.
+        }
+      } finally {
+        await reader.close()
+      }
+      return true
+    } catch {
+      return false
     }
   }
 
@@ -322,6 +358,7 @@ export class Device {
     ) {
       this.#damage.push(message)
     }
+    if (problem.item !== undefined) this.noteDamagedItem(problem.item)
     if (kind === 'device' || kind === 'flush') this.#failure = message
     if (kind === 'index') this.#indexFailed('damaged')
     if (kind === 'flush' && ranOutOfSpace(cause)) this.#reopenWithRoom()

@@ -27,7 +27,7 @@ export async function registerItem(shard: Shard, id: RegisterId): Promise<ItemIn
       const now = shard.index.entry(id)?.place
       const isMoved = now?.segmentId !== entry.place.segmentId || now.offset !== entry.place.offset
       if (isMoved) continue
-      shard.noteDamage(error)
+      shard.noteDamage(error, id)
       return null
     }
   }

@@ -8,8 +8,10 @@ import type { Disk } from '../common/disk.ts'
 import { compareStamps } from '../common/stamp.ts'
 import { ownerOf } from './blob-meta.ts'
 import type { Device } from './device.ts'
-import { decodeEntry } from './engine/entry.ts'
+import { decodeEntry, type Entry } from './engine/entry.ts'
 import { afterPrefix, byteText, SPACES } from './engine/keys.ts'
+import type { RegisterId } from './engine/memtable.ts'
+import { registerIdOfKey } from './engine/partition-digests.ts'
 import { RECORD_TYPES } from './engine/record.ts'
 import { rowOfRecord } from './engine/row.ts'
 import { segmentName } from './engine/segment-header.ts'
@@ -86,6 +88,7 @@ async function scrubSegment(
   const cut = shard.cuts.get(segmentId)
   const range = cut === undefined ? {} : { to: cut.offset }
   const scan = { disk: options.disk, path, seed: shard.seedOf(segmentId), ...range }
+  const damagedBefore = report.damaged
   for await (const item of scanSegment(scan)) {
     const isLeaving = !shard.segmentIds.has(segmentId) || shard.retiring.has(segmentId)
     if (options.signal.aborted || isLeaving) return
@@ -101,6 +104,17 @@ async function scrubSegment(
         message: `${path} is damaged, bytes ${item.from} to ${item.to}`,
       })
     }
+  }
+  if (report.damaged > damagedBefore) await findDamagedItems(device, shard, segmentId)
+}
+
+/** Which registers' records were hit: a walk over the index, for the rare segment that is damaged. */
+async function findDamagedItems(device: Device, shard: Shard, segmentId: number): Promise<void> {
+  await shard.flush()
+  for await (const [id, entry] of storedEntries(device)) {
+    if (entry?.place.segmentId !== segmentId) continue
+    if (device.shards.get(device.shardNumberOf(id.hash)) !== shard) continue
+    if (!(await device.isReadable(id))) device.noteDamagedItem(id)
   }
 }
 
@@ -152,29 +166,41 @@ async function scrubBlob(
     }
   } catch (cause) {
     // An upload under way or cut short by a crash has no footer either: damage only if a record refers to it.
-    if (!(await isOwned(device, blobId))) return 'known'
+    const item = await findOwner(device, blobId)
+    if (item === null) return 'known'
     report.damaged++
-    device.note({ kind: 'damage', message: `blob ${blobId} cannot be verified`, cause })
+    device.note({ kind: 'damage', message: `blob ${blobId} cannot be verified`, cause, item })
   }
   return 'known'
 }
 
-/** Whether any record refers to the blob: a walk over the index, for the rare blob that does not say whose it is. */
-async function isOwned(device: Device, blobId: string): Promise<boolean> {
+/** The register whose record refers to the blob: a walk over the index, for the rare blob that does not say whose it is. */
+async function findOwner(device: Device, blobId: string): Promise<RegisterId | null> {
   for (const shard of device.shards.values()) {
     for (const memtable of [shard.index.active, shard.index.flushing]) {
-      for (const { entry } of memtable?.entries.values() ?? []) {
-        if (entry.blobId === blobId) return true
+      for (const { id, entry } of memtable?.entries.values() ?? []) {
+        if (entry.blobId === blobId) return id
       }
     }
   }
+  for await (const [id, entry] of storedEntries(device)) {
+    if (entry?.blobId === blobId) return id
+  }
+  return null
+}
+
+/** Every register in the index's store; null for an entry that is damaged. */
+async function* storedEntries(device: Device): AsyncGenerator<readonly [RegisterId, Entry | null]> {
   const prefix = Buffer.from([SPACES.entry])
   const iterator = device.store.iterate({ gte: prefix, lt: afterPrefix(prefix) })
   try {
     for (;;) {
       const part = await iterator.next(1000)
-      if (part.length === 0) return false
-      if (part.some(([, value]) => decodeEntry(value)?.blobId === blobId)) return true
+      if (part.length === 0) return
+      for (const [key, value] of part) {
+        const bytes = Buffer.from(key.buffer, key.byteOffset, key.length)
+        yield [registerIdOfKey(bytes), decodeEntry(value)]
+      }
     }
   } finally {
     await iterator.close()

@@ -107,6 +107,8 @@ export interface ShardProblem {
   readonly kind: 'damage' | 'index' | 'flush' | 'device'
   readonly message: string
   readonly cause?: unknown
+  /** The register whose record is damaged, if it is known. */
+  readonly item?: RegisterId | undefined
 }
 
 /** What a shard read: the record's info, its body if inline, or the blob that holds it. */
@@ -489,9 +491,7 @@ export class Shard {
     const newest = maxStamp(pending?.ballot ?? ZERO_STAMP, entry?.ballot ?? ZERO_STAMP)
     const barrier = maxStamp(newest, this.#promised(registerKey(id), entry))
     const order = compareStamps(write.ballot, barrier)
-    if (order > 0) return null
-    // What was given away may come back.
-    if (order === 0 && pending === undefined && entry?.type === RECORD_TYPES.gone) return null
+    if (order > 0 || (pending === undefined && mayRepeat(write, entry))) return null
     if (order === 0 && compareStamps(newest, barrier) === 0) {
       if (pending?.writeId === write.writeId) return this.#joinPending(write, id, body)
       if (pending === undefined && entry?.writeId === write.writeId) {
@@ -535,7 +535,7 @@ export class Shard {
     const record = await this.#readPlace(item, options)
     if (record === null) return null
     const info = infoOfRecord(record.head, record.meta)
-    if (info.name !== item.name) throw collision(item, info)
+    if (item.name !== '' && info.name !== item.name) throw collision(item, info)
     const isBlob = record.head.type === RECORD_TYPES.putBlob
     const data = options.body && !isBlob && !info.deleted ? record.data : null
     if (data !== null && item.kind === 'object') this.#keep(item, info, data)
@@ -572,15 +572,15 @@ export class Shard {
         const now = this.#index.entry(id)?.place
         const isMoved =
           now?.segmentId !== entry.place.segmentId || now.offset !== entry.place.offset
-        if (!isMoved || attempt === READ_ATTEMPTS) throw this.noteDamage(error)
+        if (!isMoved || attempt === READ_ATTEMPTS) throw this.noteDamage(error, id)
       }
     }
   }
 
   /** Reports what could not be read; returns the error. */
-  noteDamage(error: unknown): unknown {
+  noteDamage(error: unknown, item?: RegisterId): unknown {
     const message = error instanceof Error ? error.message : String(error)
-    this.#options.report({ kind: 'damage', message, cause: error })
+    this.#options.report({ kind: 'damage', message, cause: error, item })
     return error
   }
 
@@ -969,6 +969,12 @@ function hasBodyOf(entry: Entry, write: ItemWrite, record: AcceptedRecord): bool
   return (
     hasBody && entry.dataBytes === record.bytes && compareStamps(entry.stamp, write.stamp) === 0
   )
+}
+
+/** What was given away may come back under its ballot, and what is damaged is written again: neither is news. */
+function mayRepeat(write: ItemWrite, entry: Entry | null): boolean {
+  if (entry === null || compareStamps(write.ballot, entry.ballot) !== 0) return false
+  return entry.type === RECORD_TYPES.gone || write.rewrite === true
 }
 
 /** `stamp` is that of the data: a POST keeps it and moves the metaStamp. */

@@ -1,0 +1,332 @@
+/**
+ * Brings one device up to what another holds of a range of a partition: what is held is compared register by register,
+ * and rows of listings by digests of stretches, then by name; what lacks is sent. One way: the other device does the
+ * same in its turn.
+ */
+import assert from 'node:assert'
+import { ITEM_KINDS, type ItemKey } from '../../common/item.ts'
+import { compareStamps, type Stamp, TICKS_PER_SECOND } from '../../common/stamp.ts'
+import type { HeldItem, RowRange } from '../../common/storage-node.ts'
+import type { Device } from '../device.ts'
+import { DigestSum } from '../engine/digest.ts'
+import type { RegisterId } from '../engine/memtable.ts'
+import type { StoredRow } from '../engine/row.ts'
+import type { Shard } from '../engine/shard.ts'
+import { toggleRow } from '../engine/totals.ts'
+import { registerItem } from '../local-items.ts'
+import {
+  type FoundItem,
+  isBehind,
+  itemsOf,
+  listRowOf,
+  type PlacementRange,
+  rowsOf,
+} from '../replica-view.ts'
+import { inParallel } from './bounded-parallel.ts'
+import { type DeviceAddress, itemKeyOf, sendRecord } from './record-transfer.ts'
+
+export interface SyncContext {
+  /** Resolves when so many bytes may be sent. */
+  readonly take: (bytes: number) => Promise<void>
+  /** Records younger than this are somebody's write in progress. */
+  readonly graceMs: number
+  readonly nowMs: () => number
+  readonly signal: AbortSignal
+  readonly counters: SyncCounters
+  /** A record that cannot be read here. */
+  readonly onDamage: (id: RegisterId) => void
+}
+
+/** What was done, since the start. */
+export class SyncCounters {
+  recordsSent = 0
+  rowsSent = 0
+  bytesSent = 0
+  /** Records that a device refused, because it has promised a higher ballot. */
+  refused = 0
+  /** The same ballot with another write: what must not be. */
+  conflicts = 0
+  /** Records and rows given away after all their devices had them. */
+  released = 0
+  /** Damaged records that were written again from a replica. */
+  repaired = 0
+}
+
+/** A device of this node. */
+export interface OwnDevice {
+  readonly device: Device
+  readonly address: DeviceAddress
+}
+
+const SENDS_MAX = 4
+/** Stretches of a listing whose digests are asked for at once; each has up to 500 rows. */
+const STRETCHES_MAX = 64
+
+/** Sends what the peer lacks; true if, beyond what is too young, it now has everything that was found here. */
+export async function syncRange(
+  own: OwnDevice,
+  peer: DeviceAddress,
+  range: PlacementRange,
+  context: SyncContext,
+): Promise<boolean> {
+  let isWhole = true
+  for await (const page of itemsOf(own.device, range)) {
+    if (context.signal.aborted) return false
+    if (!(await syncItems(own, peer, page, context))) isWhole = false
+  }
+  return isWhole
+}
+
+/** The same for registers that were found already. */
+async function syncItems(
+  own: OwnDevice,
+  peer: DeviceAddress,
+  page: readonly FoundItem[],
+  context: SyncContext,
+): Promise<boolean> {
+  if (page.length === 0) return true
+  const held = await askHeld(peer, page)
+  let isWhole = true
+  await inParallel(page.entries(), SENDS_MAX, async ([index, found]) => {
+    if (context.signal.aborted || isYoung(found.held.ballot, context)) {
+      isWhole = false
+      return
+    }
+    const theirs = held[index] ?? null
+    if (isBehind(theirs, found.held) && !(await send(own, peer, found, context))) isWhole = false
+    else if (isConflict(theirs, found.held)) {
+      context.counters.conflicts++
+      isWhole = false
+    }
+    const rows = found.held.rows
+    if (rows === undefined || rows === theirs?.rows || rows === NO_ROWS) return
+    if (!(await syncRows(own, peer, found.id, context))) isWhole = false
+  })
+  return isWhole
+}
+
+const NO_ROWS = '0'.repeat(16)
+
+async function askHeld(
+  peer: DeviceAddress,
+  page: readonly FoundItem[],
+): Promise<readonly (HeldItem | null)[]> {
+  if (page.length === 0) return []
+  const { kind, policy } = page[0]!.id
+  const items = page.map(({ id: { hash, placement } }) => ({ hash, placement }))
+  return peer.node.held(peer.device, { kind: ITEM_KINDS[kind]!, policy, items })
+}
+
+function isConflict(theirs: HeldItem | null, mine: HeldItem): boolean {
+  if (theirs === null || compareStamps(theirs.ballot, mine.ballot) !== 0) return false
+  return theirs.writeId !== mine.writeId
+}
+
+function isYoung(ballot: Stamp, { nowMs, graceMs }: SyncContext): boolean {
+  return nowMs() - ballot.ticks / (TICKS_PER_SECOND / 1000) < graceMs
+}
+
+/** True if the peer has it, or something newer. */
+async function send(
+  own: OwnDevice,
+  peer: DeviceAddress,
+  { id, held }: FoundItem,
+  context: SyncContext,
+): Promise<boolean> {
+  const shard = shardOf(own.device, id.hash)
+  const info = await registerItem(shard, id)
+  if (info === null) {
+    context.onDamage(id)
+    return false
+  }
+  const item = itemKeyOf(id, info.name)
+  const { counters } = context
+  const sent = await sendRecord(own.address, peer, item, { beforeBytes: context.take })
+  counters.bytesSent += sent.bytes
+  if (sent.outcome === 'refused') counters.refused++
+  if (sent.outcome !== 'sent') return sent.outcome === 'has-newer'
+  counters.recordsSent++
+  if (shard.index.entry(id)?.confirmed === true) {
+    peer.node.confirm(peer.device, { kind: 'item', item, ballot: held.ballot })
+  }
+  return true
+}
+
+/** Sends the rows that the peer lacks of a list. */
+async function syncRows(
+  own: OwnDevice,
+  peer: DeviceAddress,
+  id: RegisterId,
+  context: SyncContext,
+): Promise<boolean> {
+  const shard = shardOf(own.device, id.hash)
+  const info = await registerItem(shard, id)
+  if (info === null) return false
+  const list = itemKeyOf(id, info.name)
+  let isWhole = true
+  let pages: (readonly StoredRow[])[] = []
+  let after = ''
+  const compare = async (isEnd: boolean) => {
+    if (!(await syncStretches(peer, list, { after, pages, isEnd }, context))) isWhole = false
+    after = pages.at(-1)?.at(-1)?.name ?? after
+    pages = []
+  }
+  for await (const page of rowsOf(shard, own.device.store, id.hash)) {
+    if (context.signal.aborted) return false
+    pages.push(page)
+    if (pages.length === STRETCHES_MAX) await compare(false)
+  }
+  await compare(true)
+  return isWhole
+}
+
+async function syncStretches(
+  peer: DeviceAddress,
+  list: ItemKey,
+  stretches: {
+    readonly after: string
+    readonly pages: readonly (readonly StoredRow[])[]
+    readonly isEnd: boolean
+  },
+  context: SyncContext,
+): Promise<boolean> {
+  const { pages } = stretches
+  if (pages.length === 0) return true
+  let { after } = stretches
+  const ranges: RowRange[] = pages.map((page) => {
+    const upTo = page.at(-1)!.name
+    const range = { after, upTo }
+    after = upTo
+    return range
+  })
+  const theirs = await peer.node.rowDigests(peer.device, list, ranges)
+  let isWhole = true
+  for (const [index, page] of pages.entries()) {
+    const sum = new DigestSum()
+    for (const row of page) toggleRow(sum, row)
+    if (theirs[index]?.digest === String(sum)) continue
+    if (!(await sendRows(peer, list, page, context))) isWhole = false
+  }
+  return isWhole
+}
+
+async function sendRows(
+  peer: DeviceAddress,
+  list: ItemKey,
+  page: readonly StoredRow[],
+  context: SyncContext,
+): Promise<boolean> {
+  const names = page.map(({ name }) => name)
+  const held = await peer.node.heldRows(peer.device, list, names)
+  const lacking = page.filter((row, index) => {
+    const theirs = held[index] ?? null
+    return theirs === null || compareStamps(theirs, row.ballot) < 0
+  })
+  const due = lacking.filter((row) => !isYoung(row.ballot, context))
+  if (due.length > 0) {
+    const bytes = due.length * ROW_BYTES
+    await context.take(bytes)
+    await peer.node.putRows(peer.device, list, due.map(listRowOf))
+    context.counters.rowsSent += due.length
+    context.counters.bytesSent += bytes
+  }
+  return due.length === lacking.length
+}
+
+const ROW_BYTES = 300
+
+/**
+ * Gives away what a device holds of a partition that is not its own: everything is sent to the partition's devices,
+ * and what all of them have is released here. True if nothing is left.
+ */
+export async function handOver(
+  own: OwnDevice,
+  peers: readonly DeviceAddress[],
+  range: PlacementRange,
+  options: SyncContext & { readonly reclaimAgeMs: number },
+): Promise<boolean> {
+  assert(peers.length > 0, 'a partition has devices')
+  let isEmpty = true
+  for await (const page of itemsOf(own.device, range)) {
+    if (options.signal.aborted) return false
+    const due = await withoutForgotten(page, peers, options)
+    for (const peer of peers) await syncItems(own, peer, due, options)
+    const answers = await Promise.all(peers.map((peer) => askHeld(peer, due)))
+    for (const [index, found] of due.entries()) {
+      const isEverywhere = answers.every((held) => !isBehind(held[index] ?? null, found.held))
+      const isReleased = isEverywhere && (await releaseItem(own, peers, found, options))
+      if (!isReleased) isEmpty = false
+    }
+    if (due.length < page.length) isEmpty = false
+  }
+  return isEmpty
+}
+
+/**
+ * Leaves out what is older than the memory of deletions and unknown to all of the partition's devices: it was deleted,
+ * and its tombstone reclaimed, while this device was away.
+ */
+async function withoutForgotten(
+  page: readonly FoundItem[],
+  peers: readonly DeviceAddress[],
+  { nowMs, reclaimAgeMs }: SyncContext & { readonly reclaimAgeMs: number },
+): Promise<readonly FoundItem[]> {
+  const isOld = ({ held }: FoundItem) =>
+    nowMs() - held.ballot.ticks / (TICKS_PER_SECOND / 1000) > reclaimAgeMs
+  if (!page.some(isOld)) return page
+  const answers = await Promise.all(peers.map((peer) => askHeld(peer, page)))
+  return page.filter(
+    (found, index) => !isOld(found) || answers.some((held) => (held[index] ?? null) !== null),
+  )
+}
+
+/** Rows first: without its register a list does not show them, and what comes meanwhile goes to the others. */
+async function releaseItem(
+  own: OwnDevice,
+  peers: readonly DeviceAddress[],
+  { id, held }: FoundItem,
+  context: SyncContext,
+): Promise<boolean> {
+  const shard = shardOf(own.device, id.hash)
+  if (held.rows !== undefined && held.rows !== NO_ROWS) {
+    if (!(await releaseRows(own, peers, id, context))) return false
+  }
+  if (!(await shard.release(id, held.ballot))) return false
+  context.counters.released++
+  return true
+}
+
+async function releaseRows(
+  own: OwnDevice,
+  peers: readonly DeviceAddress[],
+  id: RegisterId,
+  context: SyncContext,
+): Promise<boolean> {
+  const shard = shardOf(own.device, id.hash)
+  const info = await registerItem(shard, id)
+  if (info === null) return false
+  const list = itemKeyOf(id, info.name)
+  let isWhole = true
+  for await (const page of rowsOf(shard, own.device.store, id.hash)) {
+    const names = page.map(({ name }) => name)
+    const held = await Promise.all(
+      peers.map((peer) => peer.node.heldRows(peer.device, list, names)),
+    )
+    await inParallel(page.entries(), SENDS_MAX * 8, async ([index, row]) => {
+      const isEverywhere = held.every((ballots) => {
+        const theirs = ballots[index] ?? null
+        return theirs !== null && compareStamps(theirs, row.ballot) >= 0
+      })
+      if (isEverywhere && (await shard.releaseRow(list, row.name, row.ballot))) {
+        context.counters.released++
+      } else isWhole = false
+    })
+  }
+  return isWhole
+}
+
+function shardOf(device: Device, hash: string): Shard {
+  const shard = device.shards.get(device.shardNumberOf(hash))
+  assert(shard !== undefined, 'the shard of what was found here is here')
+  return shard
+}

@@ -1,0 +1,86 @@
+/**
+ * One record on its way to another device: it travels with its own stamps, ballot and write id, so that the receiver
+ * accepts what it missed, not a new write. The receiver verifies and decides by the ballot; sending twice does no harm.
+ */
+import { commitOnce } from '../../common/commit-once.ts'
+import { ITEM_KINDS, type ItemKey } from '../../common/item.ts'
+import type { BodyReader, ItemInfo, ItemWrite, StorageNode } from '../../common/storage-node.ts'
+import type { RegisterId } from '../engine/memtable.ts'
+
+/** A device, wherever it is. */
+export interface DeviceAddress {
+  readonly node: StorageNode
+  readonly device: string
+  /** `ip:port/device`, for logs. */
+  readonly label: string
+}
+
+export function itemKeyOf(id: RegisterId, name: string): ItemKey {
+  const { policy, placement, hash } = id
+  return { kind: ITEM_KINDS[id.kind]!, name, hash, placement, policy }
+}
+
+/** What became of a record: `refused` means that the receiver has promised not to take anything so old. */
+export type SendOutcome = 'sent' | 'has-newer' | 'refused' | 'gone'
+
+/** Copies the current record of a register from one device to another. */
+export async function sendRecord(
+  from: DeviceAddress,
+  to: DeviceAddress,
+  item: ItemKey,
+  options: { readonly beforeBytes: (bytes: number) => Promise<void>; readonly rewrite?: true },
+): Promise<{ readonly outcome: SendOutcome; readonly bytes: number }> {
+  const read = await from.node.read(from.device, item)
+  if (read === null) return { outcome: 'gone', bytes: 0 }
+  const { info, body } = read
+  const target = { ...item, name: info.name }
+  try {
+    const accept = acceptOf(target, info)
+    const write = options.rewrite === true ? { ...accept, rewrite: true as const } : accept
+    await options.beforeBytes(RECORD_BYTES + (body instanceof Uint8Array ? body.length : 0))
+    const outcome =
+      body === null || body instanceof Uint8Array
+        ? await to.node.write(to.device, write, body)
+        : await sendBlob(body, to, write, options.beforeBytes)
+    if (outcome.status === 'done') return { outcome: 'sent', bytes: info.bytes + RECORD_BYTES }
+    return { outcome: outcome.status === 'superseded' ? 'has-newer' : 'refused', bytes: 0 }
+  } finally {
+    if (body !== null && !(body instanceof Uint8Array)) await body.close()
+  }
+}
+
+/** About what a record takes beside its body. */
+const RECORD_BYTES = 500
+
+/** The record as a write that takes it as it is. */
+export function acceptOf(item: ItemKey, info: ItemInfo): ItemWrite {
+  const { stamp, metaStamp, ballot, writeId, deleted, bytes, meta } = info
+  return {
+    item,
+    action: 'accept',
+    stamp,
+    ballot,
+    writeId,
+    meta,
+    record: { metaStamp, deleted, bytes, dependent: info.dependent === true },
+  }
+}
+
+async function sendBlob(
+  body: BodyReader,
+  to: DeviceAddress,
+  write: ItemWrite,
+  beforeBytes: (bytes: number) => Promise<void>,
+) {
+  const writer = await to.node.openBody(to.device, write.item)
+  try {
+    for await (const piece of body.stream(0, body.bytes)) {
+      await beforeBytes(piece.length)
+      await writer.write(piece)
+    }
+    return await commitOnce(writer, write)
+  } catch (error) {
+    await writer.abort()
+    throw error
+  }
+}

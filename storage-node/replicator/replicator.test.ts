@@ -1,0 +1,321 @@
+/** Nodes on simulated disks with a ring over them: what replication brings together, gives away and mends. */
+import t from 'tap'
+import type { Placement } from '../../common/ring/placement.ts'
+import { Ring, type RingDevice } from '../../common/ring/ring.ts'
+import { compareStamps } from '../../common/stamp.ts'
+import type { ItemWrite, StorageNode } from '../../common/storage-node.ts'
+import { EngineRig, wholeBody } from '../../test/support/engine-rig.ts'
+import { Replicator } from './replicator.ts'
+
+const PART_POWER = 2
+
+/** Nodes 0, 1, …, each with the device `d`; partition p has its replicas on the nodes p, p + 1, … of the first `nodes`. */
+class Cluster {
+  readonly rigs: EngineRig[] = []
+  readonly replicators: Replicator[] = []
+  placements: readonly Placement[] = []
+  readonly away = new Set<number>()
+
+  static async open(count: number): Promise<Cluster> {
+    const cluster = new Cluster()
+    for (let index = 0; index < count; index++) {
+      const rig = new EngineRig({ seed: index + 1 })
+      await rig.open()
+      cluster.rigs.push(rig)
+      cluster.replicators.push(cluster.#replicator(index))
+    }
+    cluster.use(ringOver(count, { replicas: 3 }))
+    return cluster
+  }
+
+  use(ring: Ring, previous: Ring | null = null): void {
+    this.placements = (['account', 'container', 'object'] as const).map((kind) => ({
+      kind,
+      policy: 0,
+      ring,
+      previous,
+    }))
+  }
+
+  #replicator(index: number): Replicator {
+    const rig = this.rigs[index]!
+    return new Replicator({
+      // A node that is opened again is another one.
+      get node() {
+        return rig.node
+      },
+      placements: () => this.placements,
+      ownName: (device) => (device.id === index ? 'd' : null),
+      nodeOf: (device) => this.nodeOf(device.id),
+      clock: rig.clock,
+    })
+  }
+
+  nodeOf(index: number): StorageNode {
+    if (this.away.has(index)) throw new Error(`node ${index} is away`)
+    return this.rigs[index]!.node
+  }
+
+  replicator(index: number): Replicator {
+    return this.#replicator(index)
+  }
+
+  /** Passes of all nodes until nobody has anything to do. */
+  async converge(passesMax = 8): Promise<number> {
+    // Beyond the age of writes in progress.
+    for (const rig of this.rigs) rig.clock.advance(10_000)
+    for (let pass = 1; pass <= passesMax; pass++) {
+      let isBusy = false
+      for (const index of this.rigs.keys()) {
+        if (this.away.has(index)) continue
+        if (await this.replicator(index).pass()) isBusy = true
+      }
+      if (!isBusy) return pass
+    }
+    return Number.POSITIVE_INFINITY
+  }
+
+  /** Writes to the nodes that are not away, as a proxy would. */
+  async write(write: ItemWrite, body: string | null, indexes: readonly number[]): Promise<void> {
+    for (const index of indexes) {
+      if (this.away.has(index)) continue
+      await this.nodeOf(index).write('d', write, body === null ? null : Buffer.from(body))
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const rig of this.rigs) {
+      await rig.close()
+      const { problems } = await rig.check()
+      if (problems.length > 0) throw new Error(problems[0])
+    }
+  }
+}
+
+function ringOver(
+  count: number,
+  of: { readonly replicas: number; readonly rotate?: number },
+): Ring {
+  const devices = Array.from(
+    { length: count },
+    (_, id): RingDevice => ({
+      id,
+      region: 1,
+      zone: id + 1,
+      ip: '127.0.0.1',
+      port: 6200 + id,
+      replicationIp: '127.0.0.1',
+      replicationPort: 6200 + id,
+      device: 'd',
+      weight: 1,
+      meta: '',
+    }),
+  )
+  const { replicas, rotate = 0 } = of
+  return new Ring({
+    version: 1,
+    partPower: PART_POWER,
+    replicaCount: replicas,
+    devices,
+    replicaToPartToDevice: Array.from({ length: replicas }, (_, replica) =>
+      Uint32Array.from(
+        { length: 2 ** PART_POWER },
+        (__, part) => (part + replica + rotate) % count,
+      ),
+    ),
+    placement: 'xxh64',
+  })
+}
+
+function primaries(cluster: Cluster, placement: number): readonly number[] {
+  const { ring } = cluster.placements[0]!
+  return ring.primaries(ring.partitionOf(placement)).map(({ id }) => id)
+}
+
+/** Objects o0, o1, … with rows in the container, on their primaries; some deleted, one in a blob. */
+async function fill(cluster: Cluster, count: number, prefix = 'o'): Promise<void> {
+  const rig = cluster.rigs[0]!
+  const container = rig.draft(rig.container, 'put')
+  await cluster.write(container, null, primaries(cluster, rig.container.placement))
+  for (let index = 0; index < count; index++) {
+    const item = rig.object(`${prefix}${index}`)
+    const stamp = rig.stamp()
+    const action = index % 7 === 3 ? 'delete' : 'put'
+    await cluster.write(
+      rig.draft(item, action, stamp),
+      action === 'put' ? `body ${index}` : null,
+      primaries(cluster, item.placement),
+    )
+    const row = { ...rig.row(`${prefix}${index}`, { deleted: action === 'delete' }), ballot: stamp }
+    for (const id of primaries(cluster, rig.container.placement)) {
+      if (!cluster.away.has(id)) await cluster.nodeOf(id).putRow('d', rig.container, row)
+    }
+  }
+  const big = rig.object(`${prefix}-big`)
+  const write = rig.draft(big, 'put')
+  for (const id of primaries(cluster, big.placement)) {
+    if (cluster.away.has(id)) continue
+    const writer = await cluster.nodeOf(id).openBody('d', big)
+    await writer.write(Buffer.alloc(200_000, 5))
+    await writer.commit(write)
+  }
+}
+
+/** For each partition, whether its devices have the same digests, and nobody else anything. */
+async function differences(cluster: Cluster): Promise<readonly string[]> {
+  const wrong: string[] = []
+  for (const { kind, policy, ring } of cluster.placements) {
+    for (let partition = 0; partition < ring.partitionCount; partition++) {
+      const texts = await Promise.all(
+        cluster.rigs.map(async (rig) =>
+          JSON.stringify(
+            await rig.node.digests('d', {
+              kind,
+              policy,
+              partPower: PART_POWER,
+              partitions: [partition],
+            }),
+          ),
+        ),
+      )
+      const ids = ring.primaries(partition).map(({ id }) => id)
+      if (new Set(ids.map((id) => texts[id])).size > 1) wrong.push(`${kind} ${partition} differs`)
+      for (const [id, text] of texts.entries()) {
+        if (!ids.includes(id) && text !== '[]') wrong.push(`${kind} ${partition} also on ${id}`)
+      }
+    }
+  }
+  return wrong
+}
+
+t.test('a node that was away catches up: objects, deletions, blobs, rows', async (t) => {
+  const cluster = await Cluster.open(4)
+  await fill(cluster, 20)
+  t.strictSame(await differences(cluster), [])
+  t.equal(await cluster.converge(), 1, 'nothing to do')
+  cluster.away.add(1)
+  await fill(cluster, 60)
+  t.ok((await differences(cluster)).length > 0)
+  t.equal(await cluster.converge(2), Number.POSITIVE_INFINITY, 'it cannot be reached')
+  cluster.away.clear()
+  t.ok((await cluster.converge()) <= 3)
+  t.strictSame(await differences(cluster), [])
+  const [rig] = cluster.rigs
+  const read = await cluster.rigs[1]!.node.read('d', rig!.object('o-big'))
+  if (read?.body != null) t.equal((await wholeBody(read.body)).length, 200_000)
+  await cluster.close()
+})
+
+t.test('negative control: without passes of the others it does not catch up', async (t) => {
+  const cluster = await Cluster.open(4)
+  cluster.away.add(1)
+  await fill(cluster, 20)
+  cluster.away.clear()
+  for (let pass = 0; pass < 5; pass++) await cluster.replicator(1).pass()
+  t.ok((await differences(cluster)).length > 0)
+  await cluster.close()
+})
+
+t.test('a lost disk is filled again', async (t) => {
+  const cluster = await Cluster.open(3)
+  await fill(cluster, 40)
+  await cluster.rigs[2]!.close()
+  const empty = new EngineRig({ seed: 99 })
+  await empty.open()
+  cluster.rigs[2] = empty
+  t.ok((await differences(cluster)).length > 0)
+  t.ok((await cluster.converge()) <= 3)
+  t.strictSame(await differences(cluster), [])
+  t.equal((await empty.list()).length, (await cluster.rigs[0]!.list()).length)
+  await cluster.close()
+})
+
+t.test('what a device holds for others goes to them, and then away', async (t) => {
+  const cluster = await Cluster.open(5)
+  await fill(cluster, 40)
+  // A handoff copy of something the primaries do not have yet, and one of something older than they have.
+  const rig = cluster.rigs[0]!
+  const item = rig.object('handed')
+  const outsider = cluster.rigs.findIndex(
+    (_, id) => !primaries(cluster, item.placement).includes(id),
+  )
+  await cluster.rigs[outsider]!.node.write('d', rig.draft(item, 'put'), Buffer.from('x'))
+  t.ok((await cluster.converge()) <= 3)
+  t.strictSame(await differences(cluster), [])
+  for (const id of primaries(cluster, item.placement)) {
+    t.match(await cluster.nodeOf(id).read('d', item), { info: { bytes: 1 } })
+  }
+  // One of its devices is away: it keeps its copy.
+  const late = rig.draft(item, 'put')
+  await cluster.rigs[outsider]!.node.write('d', late, Buffer.from('xy'))
+  cluster.away.add(primaries(cluster, item.placement)[1]!)
+  await cluster.converge(2)
+  t.match(await cluster.rigs[outsider]!.node.read('d', item), { info: { bytes: 2 } })
+  cluster.away.clear()
+  await cluster.converge()
+  t.strictSame(await differences(cluster), [])
+  await cluster.close()
+})
+
+t.test('another ring: everything moves to where it belongs, rows too', async (t) => {
+  const cluster = await Cluster.open(5)
+  await fill(cluster, 60)
+  const old = cluster.placements[0]!.ring
+  const next = ringOver(5, { replicas: 3, rotate: 1 })
+  const before = await Promise.all(cluster.rigs.map((rig) => rig.list().catch(() => [])))
+  cluster.use(next, old)
+  t.ok((await cluster.converge()) <= 3)
+  // Both placements hold it now; the old one gives it away when the ring before is gone.
+  cluster.use(next)
+  t.ok((await cluster.converge()) <= 3)
+  t.strictSame(await differences(cluster), [])
+  const rig = cluster.rigs[0]!
+  for (const id of primaries(cluster, rig.container.placement)) {
+    t.equal(
+      (await cluster.rigs[id]!.list()).length,
+      before.reduce((most, { length }) => Math.max(most, length), 0),
+    )
+  }
+  await cluster.close()
+})
+
+t.test('a damaged record is written again from a replica, with its own stamps', async (t) => {
+  const cluster = await Cluster.open(3)
+  await fill(cluster, 10)
+  const rig = cluster.rigs[1]!
+  const item = rig.object('o1')
+  const { info } = (await rig.node.read('d', item))!
+  await rig.reopen()
+  const [place] = rig.find('body 1')
+  rig.disk.flip(place!.path, place!.offset)
+  await t.rejects(rig.node.read('d', item), { code: 'CorruptData' })
+  t.equal(rig.device.damagedItems.size, 1)
+  cluster.away.add(0).add(2)
+  t.equal(await cluster.replicator(1).pass(), true)
+  await t.rejects(rig.node.read('d', item), 'nobody to have it from')
+  cluster.away.clear()
+  await cluster.replicator(1).pass()
+  const mended = (await rig.node.read('d', item))!
+  t.equal(Buffer.from(mended.body as Uint8Array).toString(), 'body 1')
+  t.equal(compareStamps(mended.info.ballot, info.ballot), 0)
+  t.strictSame(mended.info, info)
+  t.equal(rig.device.damagedItems.size, 0)
+  await rig.rebuild()
+  t.strictSame((await rig.node.read('d', item))!.info, info)
+})
+
+t.test('what was deleted and forgotten everywhere is not brought back by a handoff', async (t) => {
+  const cluster = await Cluster.open(5)
+  const rig = cluster.rigs[0]!
+  const item = rig.object('dead')
+  const outsider = cluster.rigs.findIndex(
+    (_, id) => !primaries(cluster, item.placement).includes(id),
+  )
+  await cluster.rigs[outsider]!.node.write('d', rig.draft(item, 'put'), Buffer.from('x'))
+  for (const each of cluster.rigs) each.clock.advance(8 * 24 * 3600 * 1000)
+  await cluster.converge(3)
+  for (const id of primaries(cluster, item.placement)) {
+    t.equal(await cluster.nodeOf(id).read('d', item), null)
+  }
+  await cluster.close()
+})

@@ -1,0 +1,306 @@
+/**
+ * Keeps the devices of a node in step with their replicas: compares digests of partitions, sends what the others lack,
+ * gives away what belongs elsewhere, and fetches what is damaged here. It only sends: a device that was away is brought
+ * up to date by those that were not, and sends what only it has.
+ *
+ * A pass that found nothing is followed by ever longer pauses; one that sent something, or could not reach a device, by
+ * a short one. Sending is throttled, and stops between two pages when it is to stop.
+ */
+import type { Clock } from '../../common/clock.ts'
+import { ITEM_KINDS } from '../../common/item.ts'
+import { type Log, silentLog } from '../../common/log.ts'
+import { deviceLabel, type Placement } from '../../common/ring/placement.ts'
+import type { RingDevice } from '../../common/ring/ring.ts'
+import type { PartitionDigest, StorageNode } from '../../common/storage-node.ts'
+import type { RegisterId } from '../engine/memtable.ts'
+import type { LocalNode } from '../local-node.ts'
+import { Throttle } from '../throttle.ts'
+import {
+  handOver,
+  type OwnDevice,
+  type SyncContext,
+  SyncCounters,
+  syncRange,
+} from './partition-sync.ts'
+import { repairRecord } from './record-repair.ts'
+import type { DeviceAddress } from './record-transfer.ts'
+import {
+  differingLeaves,
+  type PeerPlan,
+  placementsOf,
+  planReplication,
+} from './replication-plan.ts'
+
+export interface ReplicatorOptions {
+  readonly node: LocalNode
+  /** The rings as they are now; empty as long as none are known. */
+  readonly placements: () => readonly Placement[]
+  /** The name here of a device of the rings; null if it is another node's. */
+  readonly ownName: (device: RingDevice) => string | null
+  /** The storage node of a device of the rings. */
+  readonly nodeOf: (device: RingDevice) => StorageNode
+  readonly clock: Clock
+  readonly log?: Log | undefined
+  /** Of all devices together. */
+  readonly bytesPerSecond?: number
+  /** Pause after a pass that had something to do. */
+  readonly busyMs?: number
+  /** Longest pause while there is nothing to do. */
+  readonly idleMs?: number
+  /** Records younger than this are left to the proxy that is writing them. */
+  readonly graceMs?: number
+  /** How long deleted names are remembered. */
+  readonly reclaimAgeMs?: number
+}
+
+const DEFAULTS = {
+  bytesPerSecond: 50 * 1024 * 1024,
+  busyMs: 1_000,
+  idleMs: 20_000,
+  graceMs: 3_000,
+  reclaimAgeMs: 7 * 24 * 3600 * 1000,
+}
+
+/** Partitions whose digests are asked for at once: about 80 KB of answer. */
+const DIGESTS_MAX = 256
+/** Damaged records repaired in one pass. */
+const REPAIRS_MAX = 500
+
+/** How far a device is in step with the others, as of its last pass. */
+export interface ReplicationStatus {
+  readonly device: string
+  /** Partitions that it is to hold and does, counted once for each peer that they are compared with. */
+  readonly compared: number
+  /** Of these, those in which the peer lacked something, or has something else. */
+  readonly differing: number
+  /** Of these, those whose peer could not be asked. */
+  readonly unreachable: number
+  /** Partitions that it holds for others. */
+  readonly handoffs: number
+  /** Damaged records that wait for their repair. */
+  readonly damaged: number
+  /** When the last pass ended, in milliseconds since 1970; 0 before the first. */
+  readonly passedAtMs: number
+  readonly passMs: number
+}
+
+export class Replicator {
+  readonly counters = new SyncCounters()
+  readonly #options: Required<Omit<ReplicatorOptions, 'log'>> & { readonly log: Log }
+  readonly #throttle: Throttle
+  readonly #abort = new AbortController()
+  readonly #status = new Map<string, ReplicationStatus>()
+  #pauseMs: number
+  #cancel: (() => void) | null = null
+  #running: Promise<unknown> = Promise.resolve()
+
+  constructor(options: ReplicatorOptions) {
+    this.#options = { ...DEFAULTS, ...options, log: options.log ?? silentLog }
+    this.#throttle = new Throttle(options.clock, {
+      bytesPerSecond: this.#options.bytesPerSecond,
+    })
+    this.#pauseMs = this.#options.busyMs
+  }
+
+  /** Runs passes until `stop`. */
+  start(): void {
+    this.#schedule(this.#options.busyMs)
+  }
+
+  /** A pass soon, whatever the pause: the rings have changed, or damage was found. */
+  wake(): void {
+    if (this.#cancel === null || this.#abort.signal.aborted) return
+    this.#cancel()
+    this.#pauseMs = this.#options.busyMs
+    this.#schedule(0)
+  }
+
+  /** Ends what is under way at its next step; idempotent. */
+  async stop(): Promise<void> {
+    this.#abort.abort()
+    this.#cancel?.()
+    await this.#running
+  }
+
+  status(): readonly ReplicationStatus[] {
+    return [...this.#status.values()]
+  }
+
+  /** One pass over all devices, now; true if there was anything to do, or somebody could not be reached. */
+  async pass(): Promise<boolean> {
+    let isBusy = false
+    for (const name of this.#options.node.devices.keys()) {
+      if (this.#abort.signal.aborted) break
+      try {
+        if (await this.#passDevice(name)) isBusy = true
+      } catch (error) {
+        isBusy = true
+        this.#options.log.warn('replication-failed', { device: name, error: String(error) })
+      }
+    }
+    return isBusy
+  }
+
+  #schedule(delayMs: number): void {
+    this.#cancel = this.#options.clock.after(delayMs, () => {
+      this.#cancel = null
+      this.#running = this.pass().then((isBusy) => {
+        const { busyMs, idleMs } = this.#options
+        this.#pauseMs = isBusy ? busyMs : Math.min(idleMs, this.#pauseMs * 2)
+        if (!this.#abort.signal.aborted) this.#schedule(this.#pauseMs)
+      })
+    })
+  }
+
+  async #passDevice(name: string): Promise<boolean> {
+    const { clock, placements, node } = this.#options
+    const own = this.#own(name)
+    const device = node.devices.get(name)
+    if (own === null || device === undefined) return false
+    const startMs = clock.monotonicMs()
+    const count = { compared: 0, differing: 0, unreachable: 0, handoffs: 0 }
+    for (const placement of placements()) {
+      if (this.#abort.signal.aborted) break
+      const held = await node.digests(name, queryOf(placement))
+      const plan = planReplication(placement, own.address.label, held)
+      for (const peerPlan of plan.byPeer.values()) {
+        count.compared += peerPlan.partitions.length
+        try {
+          count.differing += await this.#syncPeer(own, placement, peerPlan)
+        } catch (error) {
+          count.unreachable += peerPlan.partitions.length
+          const { peer } = peerPlan
+          this.#options.log.info('peer-behind', { peer: deviceLabel(peer), error: String(error) })
+        }
+      }
+      count.handoffs += await this.#handOver(own, placement, plan.handoffs)
+    }
+    const damaged = await this.#repair(own)
+    const passMs = clock.monotonicMs() - startMs
+    this.#status.set(name, { device: name, ...count, damaged, passedAtMs: clock.nowMs(), passMs })
+    return count.differing + count.unreachable + count.handoffs + damaged > 0
+  }
+
+  /** The number of partitions that differed. */
+  async #syncPeer(own: OwnDevice, placement: Placement, plan: PeerPlan): Promise<number> {
+    const peer = this.#addressOf(plan.peer)
+    let differing = 0
+    for (let at = 0; at < plan.partitions.length; at += DIGESTS_MAX) {
+      const mine = plan.partitions.slice(at, at + DIGESTS_MAX)
+      const partitions = mine.map(({ partition }) => partition)
+      const theirs = await peer.node.digests(peer.device, { ...queryOf(placement), partitions })
+      const byPartition = new Map(theirs.map((digest) => [digest.partition, digest]))
+      for (const digest of mine) {
+        const leaves = differingLeaves(digest, byPartition.get(digest.partition))
+        if (leaves.length === 0) continue
+        differing++
+        await this.#syncLeaves(own, peer, placement, digest.partition, leaves)
+        if (this.#abort.signal.aborted) return differing
+      }
+    }
+    return differing
+  }
+
+  async #syncLeaves(
+    own: OwnDevice,
+    peer: DeviceAddress,
+    placement: Placement,
+    partition: number,
+    leaves: readonly number[],
+  ): Promise<void> {
+    const { partPower } = placement.ring
+    for (const leaf of leaves) {
+      const range = { ...rangeOf(placement), ...placementsOf(partPower, partition, leaf) }
+      await syncRange(own, peer, range, this.#context(own))
+    }
+  }
+
+  /** The number of partitions that are still not given away. */
+  async #handOver(
+    own: OwnDevice,
+    placement: Placement,
+    handoffs: readonly PartitionDigest[],
+  ): Promise<number> {
+    let left = 0
+    const { ring } = placement
+    for (const { partition } of handoffs) {
+      if (this.#abort.signal.aborted) return left + 1
+      const range = { ...rangeOf(placement), ...placementsOf(ring.partPower, partition) }
+      const { reclaimAgeMs, log } = this.#options
+      try {
+        const peers = ring.primaries(partition).map((device) => this.#addressOf(device))
+        if (!(await handOver(own, peers, range, { ...this.#context(own), reclaimAgeMs }))) left++
+      } catch (error) {
+        left++
+        log.info('handoff-kept', { partition, error: String(error) })
+      }
+    }
+    return left
+  }
+
+  /** Fetches damaged records from replicas; the number of those that are left. */
+  async #repair(own: OwnDevice): Promise<number> {
+    const { damagedItems } = own.device
+    let left = REPAIRS_MAX
+    for (const [key, id] of damagedItems) {
+      if (left-- === 0 || this.#abort.signal.aborted) break
+      const placement = this.#placementOf(id)
+      if (placement === undefined) continue
+      const peers = placement.ring
+        .primaries(placement.ring.partitionOf(id.placement))
+        .map((device) => this.#addressOf(device))
+        .filter(({ label }) => label !== own.address.label)
+      if (!(await repairRecord(own, peers, id, this.#context(own)))) continue
+      damagedItems.delete(key)
+    }
+    return damagedItems.size
+  }
+
+  #placementOf(id: RegisterId): Placement | undefined {
+    return this.#options
+      .placements()
+      .find(({ kind, policy }) => kind === ITEM_KINDS[id.kind] && policy === id.policy)
+  }
+
+  /** A device of this node that the rings know; null for one that is in none. */
+  #own(name: string): OwnDevice | null {
+    const { node, placements, ownName } = this.#options
+    const device = node.devices.get(name)
+    if (device === undefined) return null
+    for (const { ring, previous } of placements()) {
+      for (const found of [...ring.devices, ...(previous?.devices ?? [])]) {
+        if (found === null || ownName(found) !== name) continue
+        return { device, address: { node, device: name, label: deviceLabel(found) } }
+      }
+    }
+    return null
+  }
+
+  #addressOf(device: RingDevice): DeviceAddress {
+    const { node, nodeOf, ownName } = this.#options
+    const name = ownName(device)
+    const label = deviceLabel(device)
+    if (name !== null) return { node, device: name, label }
+    return { node: nodeOf(device), device: device.device, label }
+  }
+
+  #context(own: OwnDevice): SyncContext {
+    const { clock, graceMs } = this.#options
+    return {
+      take: (bytes) => this.#throttle.take(bytes),
+      graceMs,
+      nowMs: () => clock.nowMs(),
+      signal: this.#abort.signal,
+      counters: this.counters,
+      onDamage: (id) => own.device.noteDamagedItem(id),
+    }
+  }
+}
+
+function queryOf({ kind, policy, ring }: Placement) {
+  return { kind, policy, partPower: ring.partPower }
+}
+
+function rangeOf({ kind, policy }: Placement): { readonly kind: number; readonly policy: number } {
+  return { kind: ITEM_KINDS.indexOf(kind), policy }
+}
