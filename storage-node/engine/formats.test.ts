@@ -35,6 +35,7 @@ import {
   lengthsAgree,
   placeRecord,
   RECORD_BYTES_MAX,
+  RECORD_FLAGS,
   RECORD_HEAD_BYTES,
   RECORD_TYPES,
   type RecordDraft,
@@ -387,7 +388,10 @@ t.test('a row of the index is read as written; a flipped bit or a cut is noticed
 t.test('a row survives the log', async (t) => {
   await fc.assert(
     fc.property(row, (drawn) => {
-      const flags = (drawn.deleted ? 1 : 0) | (drawn.confirmed ? 2 : 0)
+      const flags =
+        (drawn.deleted ? RECORD_FLAGS.deleted : 0) |
+        (drawn.confirmed ? RECORD_FLAGS.confirmed : 0) |
+        (drawn.gone ? RECORD_FLAGS.gone : 0)
       const { stamp, metaStamp, ballot, policy, segmentId } = drawn
       const written = { ...SAMPLE, stamp, metaStamp, ballot, policy, flags }
       const meta = rowMeta('/a/c', drawn)

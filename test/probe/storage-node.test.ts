@@ -78,6 +78,17 @@ async function openThreads(t: Test): Promise<StorageNode> {
   t.teardown(close)
   return Object.assign(Object.create(nodes[0]) as StorageNode, {
     ...forwarded(nodes[0], ['write', 'prepare', 'openBody', 'read', 'putRow', 'confirm', 'list']),
+    ...forwarded(nodes[0], ['putRows']),
+    digests: async (...asked: Parameters<StorageNode['digests']>) =>
+      (await Promise.all(nodes.map((node) => node.digests(...asked)))).flat(),
+    held: async (...asked: Parameters<StorageNode['held']>) => {
+      const [one, other] = [await nodes[0].held(...asked), await nodes[1].held(...asked)]
+      return one.map((item, i) => item ?? other[i]!)
+    },
+    rowDigests: (...asked: Parameters<StorageNode['rowDigests']>) =>
+      nodes[0].rowDigests(...asked).catch(() => nodes[1].rowDigests(...asked)),
+    heldRows: (...asked: Parameters<StorageNode['heldRows']>) =>
+      nodes[0].heldRows(...asked).catch(() => nodes[1].heldRows(...asked)),
     expired: async (...asked: Parameters<StorageNode['expired']>) =>
       (await Promise.all(nodes.map((node) => node.expired(...asked))))
         .flat()
@@ -91,7 +102,7 @@ async function openThreads(t: Test): Promise<StorageNode> {
   })
 }
 
-function forwarded(node: StorageNode, methods: readonly (keyof StorageNode)[]) {
+function forwarded(node: StorageNode, methods: readonly Exclude<keyof StorageNode, 'readNow'>[]) {
   return Object.fromEntries(methods.map((method) => [method, node[method].bind(node)]))
 }
 
