@@ -23,6 +23,11 @@ export interface HttpBenchOptions {
   /** Measured runs of each scenario and side. */
   readonly rounds: number
   readonly secondsPerRun: number
+  /**
+   * Each side works so long before it is measured: V8 compiles what a request takes only after some ten thousand of
+   * them, and a server runs for months.
+   */
+  readonly warmSeconds: number
   /** Threads of Swiftlet, processes of the limit program. */
   readonly threads: number
   /** More arguments of `swiftlet up`. */
@@ -131,9 +136,8 @@ async function measureRow(
   bench: Bench,
   scenario: Scenario,
 ): Promise<BenchRow> {
-  // A short run of each first: compiled code, warm pools, opened files.
   for (const side of bench.sides)
-    await measure(side, bench.load, { scenario, label: 'warm', seconds: options.secondsPerRun / 4 })
+    await measure(side, bench.load, { scenario, label: 'warm', seconds: options.warmSeconds })
   const runs: Record<SideName, Measurement[]> = { limit: [], swiftlet: [], 'debian-swift': [] }
   for (let round = 0; round < options.rounds; round++) {
     const order = round % 2 === 0 ? bench.sides : bench.sides.toReversed()

@@ -13,6 +13,7 @@ interface HttpFlags {
   readonly replicas: string
   readonly rounds: string
   readonly seconds: string
+  readonly warm: string
   readonly only?: string
   readonly quick?: boolean
   readonly threads: string
@@ -37,6 +38,7 @@ function httpCommand(): Command {
     .option('--replicas <list>', 'replica counts, each with as many disks', '1,3')
     .option('--rounds <n>', 'measured runs of each scenario and side', '5')
     .option('--seconds <n>', 'length of a run', '2')
+    .option('--warm <n>', 'seconds of work before a scenario is measured', '8')
     .option('--only <text>', 'scenarios whose id matches, such as 4k-c64')
     .option('--quick', 'one round of 0.5 s, 1 replica: to see that it works, not to quote')
     .option(
@@ -103,6 +105,7 @@ async function benchHttp(flags: HttpFlags): Promise<void> {
       threads: Number(flags.threads),
       rounds,
       secondsPerRun,
+      warmSeconds: flags.quick ? 0.2 : Number(flags.warm),
       peers: flags.peer && !missingPeer ? ['debian-swift'] : [],
       extraArguments: flags.up?.split(' ') ?? [],
       onRow: (row) => console.log(rowText(row)),

@@ -20,6 +20,7 @@ t.test('a short run on both sides', { timeout: 120_000 }, async (t) => {
     threads: 2,
     rounds,
     secondsPerRun,
+    warmSeconds: 0.1,
   })
   t.equal(rows.length, 6)
   for (const { scenario, sides } of rows) {
