@@ -10,7 +10,7 @@ export interface Clock {
 
 /** The machine's clock: one of the few places that read it. */
 export const systemClock: Clock = {
-  nowMs: () => performance.timeOrigin + performance.now() + wallDriftMs(),
+  nowMs,
   monotonicMs: () => performance.now(),
   after(delayMs, action) {
     const timer = setTimeout(action, delayMs)
@@ -19,8 +19,20 @@ export const systemClock: Clock = {
   },
 }
 
-/** performance.now() has the fraction but does not follow the wall clock when it is set: add the whole-millisecond drift. */
-function wallDriftMs(): number {
-  const drift = Date.now() - (performance.timeOrigin + performance.now())
-  return Math.abs(drift) > 2 ? drift : 0
+const ORIGIN_MS = performance.timeOrigin
+/** A wall clock that was set is followed within this time: looking at it each time would cost twice the rest. */
+const DRIFT_CHECK_MS = 10
+let driftMs = 0
+let driftAtMs = Number.NEGATIVE_INFINITY
+
+/** performance.now() has the fraction but does not follow the wall clock when it is set: add the drift. */
+function nowMs(): number {
+  const sinceOriginMs = performance.now()
+  if (sinceOriginMs - driftAtMs >= DRIFT_CHECK_MS) {
+    driftAtMs = sinceOriginMs
+    const drift = Date.now() - (ORIGIN_MS + sinceOriginMs)
+    // Date.now() has whole milliseconds only.
+    driftMs = Math.abs(drift) > 2 ? drift : 0
+  }
+  return ORIGIN_MS + sinceOriginMs + driftMs
 }

@@ -3,6 +3,8 @@ export type LogFields = Readonly<Record<string, unknown>>
 
 /** One JSON line per event. `event` is a short fixed text that can be searched for; what varies goes into fields. */
 export interface Log {
+  /** False if `info` lines go nowhere: who would make their fields for nothing may ask. */
+  readonly wantsInfo?: boolean
   info(event: string, fields?: LogFields): void
   warn(event: string, fields?: LogFields): void
   error(event: string, fields?: LogFields): void
@@ -32,7 +34,7 @@ export interface BufferedLog extends Log {
 }
 
 /** A log that says nothing. */
-export const silentLog: Log = { info() {}, warn() {}, error() {} }
+export const silentLog: Log = { wantsInfo: false, info() {}, warn() {}, error() {} }
 
 /**
  * A log whose lines of one event-loop turn are written together: one write for the hundred requests that a group
@@ -65,7 +67,13 @@ export function createLog(options: LogOptions): BufferedLog {
       setImmediate(flush)
     }
   }
-  return { info: lineWriter('info'), warn: lineWriter('warn'), error: lineWriter('error'), flush }
+  return {
+    wantsInfo: LOG_LEVELS.indexOf('info') >= lowest,
+    info: lineWriter('info'),
+    warn: lineWriter('warn'),
+    error: lineWriter('error'),
+    flush,
+  }
 }
 
 function encodeFields(fields: LogFields | undefined, level: LogLevel): string {

@@ -72,8 +72,10 @@ class NodeFile implements DiskFile {
         target.length - filled,
         position + filled,
       )
-      if (bytesRead === 0) break
       filled += bytesRead
+      // Nearly always the end of the file: asking for it blocking spares a way through the thread pool.
+      if (filled < target.length)
+        return filled + this.readSync(target.subarray(filled), position + filled)
     }
     return filled
   }

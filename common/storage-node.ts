@@ -189,6 +189,8 @@ export interface BodyReader {
    * iteration with a ServiceError `CorruptData`.
    */
   stream(start: number, end: number): AsyncIterable<Uint8Array>
+  /** Takes a piece back that nobody looks at any more, to be filled again: making new ones is dear. Nobody has to. */
+  recycle?(piece: Uint8Array): void
   /** Frees the file; idempotent. Ending or leaving a stream does not close it. */
   close(): Promise<void>
 }
@@ -305,6 +307,12 @@ export interface StorageNode {
     item: ItemKey,
     options?: { readonly head?: boolean },
   ): Promise<ItemRead | null>
+  /** The same without a wait, where the node has the answer in memory; undefined: ask `read`. */
+  readNow?(
+    device: string,
+    item: ItemKey,
+    options?: { readonly head?: boolean },
+  ): ItemRead | undefined
   /** Inserts or deletes a row of an account's or container's listing. Resolves after fdatasync. */
   putRow(device: string, list: ItemKey, row: ListRow): Promise<RowOutcome>
   /**

@@ -17,7 +17,8 @@ export async function answer(exchange: Exchange, handler: Handler): Promise<void
   proxy.requestMetrics.inFlight++
   let reply: Reply
   try {
-    reply = await handler(exchange)
+    const made = handler(exchange)
+    reply = made instanceof Promise ? await made : made
   } catch (error) {
     reply = errorReply(exchange, error)
   }

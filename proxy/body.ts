@@ -163,6 +163,10 @@ export class BodySource {
 /** Bytes of an unwanted body that are read and thrown away so that the connection can be used again. */
 const DRAIN_BYTES_MAX = 16 * 1024 * 1024
 
+function announcesBody({ headers }: Exchange): boolean {
+  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
+}
+
 /**
  * Deals with a body that nobody wants, after an early refusal: the next request must not be read out of it. It is
  * thrown away as it comes; beyond 16 MiB the connection is closed.
@@ -170,7 +174,7 @@ const DRAIN_BYTES_MAX = 16 * 1024 * 1024
 export function discardBody(exchange: Exchange): void {
   const { req } = exchange
   exchange.body?.detach()
-  if (req.complete || req.destroyed) return
+  if (req.complete || req.destroyed || !announcesBody(exchange)) return
   let discarded = 0
   req.on('data', (chunk: Buffer) => {
     discarded += chunk.length

@@ -5,6 +5,8 @@ export interface ReplyStream {
   /** Exactly so many bytes will come; fewer or more is a bug that ends the connection. */
   readonly bytes: number
   pieces(): AsyncIterable<Uint8Array>
+  /** Told when a piece has been handed over and may be filled again. */
+  recycle?(piece: Uint8Array): void
   /** Frees what is behind it; called once, whatever happened. */
   close(): Promise<void>
 }

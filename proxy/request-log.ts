@@ -13,6 +13,7 @@ export function finishRequest(exchange: Exchange, status: number): void {
   const { proxy, method, kind, bytesIn, bytesOut } = exchange
   const durationMs = proxy.clock.monotonicMs() - exchange.startedMs
   proxy.requestMetrics.count({ method, kind, status, durationMs, bytesIn, bytesOut })
+  if (proxy.log.wantsInfo === false) return
   proxy.log.info('request', {
     transId: exchange.transId,
     method,

@@ -85,7 +85,7 @@ async function writePieces(
       next.catch(ignore)
       exchange.bytesOut += piece.byteLength
       if (exchange.bytesOut > body.bytes) throw new Error('the body is longer than announced')
-      if (!res.write(piece)) await drained(exchange, res, gone)
+      if (!writePiece(res, piece, body)) await drained(exchange, res, gone)
     }
     if (!gone.aborted && !res.destroyed && exchange.bytesOut !== body.bytes) {
       throw new Error(`the body ended after ${exchange.bytesOut} of ${body.bytes} bytes`)
@@ -93,6 +93,13 @@ async function writePieces(
   } finally {
     await pieces.return?.(undefined)
   }
+}
+
+function writePiece(res: ServerResponse, piece: Uint8Array, body: ReplyStream): boolean {
+  // Gone means written or given up: then nobody reads from it any more.
+  return body.recycle === undefined
+    ? res.write(piece)
+    : res.write(piece, () => body.recycle?.(piece))
 }
 
 async function drained(exchange: Exchange, res: ServerResponse, gone: AbortSignal): Promise<void> {

@@ -159,6 +159,11 @@ export class Device {
     throw new ServiceError('UnknownDevice', `device ${this.name} has no shard ${number}`)
   }
 
+  /** The same, if it is this thread's. */
+  ownShardOf(hash: string): Shard | undefined {
+    return this.#shards.get(this.shardNumberOf(hash))
+  }
+
   shardNumberOf(hash: string): number {
     return (hash.charCodeAt(0) * this.format.shards) >> 8
   }

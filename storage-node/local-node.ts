@@ -200,6 +200,17 @@ export class LocalNode implements StorageNode {
     return this.#openBlob(device, item, read.info, read.blobId)
   }
 
+  readNow(
+    deviceName: string,
+    item: ItemKey,
+    options: { readonly head?: boolean } = {},
+  ): ItemRead | undefined {
+    const device = this.#closing === null ? this.#devices.get(deviceName) : undefined
+    const cached = device?.ownShardOf(item.hash)?.cached(item)
+    if (cached === undefined) return undefined
+    return { info: cached.info, body: options.head === true ? null : cached.data }
+  }
+
   /** The blob may be replaced between the look-up and the opening: then look again. */
   async #openBlob(
     device: Device,

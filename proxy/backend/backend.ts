@@ -66,6 +66,8 @@ export interface Backend {
 
   /** The current record; null if there is none or it is deleted. The caller closes a BodyReader. */
   readObject(path: ObjectPath, options?: ReadOptions): Promise<ItemRead | null>
+  /** The same without a wait, where one replica is all and has it in memory; undefined: ask `readObject`. */
+  readObjectNow(path: ObjectPath, options?: ReadOptions): ItemRead | undefined
   /** A body of up to INLINE_BYTES_MAX in one piece. */
   putObject(
     path: ObjectPath,

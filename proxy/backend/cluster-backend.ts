@@ -211,6 +211,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   return {
     ...asked,
     counters,
+    readObjectNow: (path, options) => reads.readNow(keys.object(path), options),
     cachedContainer: (account, container) => cache.get(account, container),
     start() {
       for (const pass of passes) pass.start(options.totalsMs)

@@ -61,6 +61,14 @@ export class RegisterReads {
     return this.#readQuorum(item, primaries, options)
   }
 
+  /** The record without a wait, where one replica is all and has it in memory. */
+  readNow(item: ItemKey, options?: RegisterReadOptions): ItemRead | undefined {
+    const primaries = this.#replicas.primaries(item)
+    if (primaries.length > 1) return undefined
+    const { node, device } = primaries[0]!
+    return node.readNow?.(device, item, options)
+  }
+
   /** What a HEAD knows of the current record. */
   async info(item: ItemKey): Promise<ItemInfo | null> {
     const read = await this.read(item, { head: true })

@@ -1,3 +1,4 @@
+import type { Clock } from '../../common/clock.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import { badRequest, type Exchange } from '../exchange.ts'
 
@@ -26,9 +27,9 @@ export function deleteAtOf(exchange: Exchange): string | undefined {
 }
 
 /** Whether the object's time has come: it is gone for clients at once, whenever the expirer gets to it. */
-export function isExpired(info: ItemInfo, nowMs: number): boolean {
+export function isExpired(info: ItemInfo, clock: Pick<Clock, 'nowMs'>): boolean {
   const deleteAt = info.meta.headers['x-delete-at']
-  return deleteAt !== undefined && Number(deleteAt) * 1000 <= nowMs
+  return deleteAt !== undefined && Number(deleteAt) * 1000 <= clock.nowMs()
 }
 
 function clamp(seconds: number): number {

@@ -17,19 +17,29 @@ import {
   rangesOf,
 } from './range.ts'
 
-/** GET and HEAD of an object: conditions first, then ranges. */
-export async function readObject(exchange: Exchange): Promise<Reply> {
+/** GET and HEAD of an object: conditions first, then ranges. Answers at once where the object is in memory. */
+export function readObject(exchange: Exchange): Reply | Promise<Reply> {
   const access = accessObject(exchange, { acl: 'read' })
-  const place = access instanceof Promise ? await access : access
+  if (access instanceof Promise) return access.then((place) => readAt(exchange, place))
+  const options = { head: exchange.method === 'HEAD' }
+  const read = exchange.proxy.backend.readObjectNow(access, options)
+  if (read === undefined || isGone(exchange, read)) return readAt(exchange, access)
+  return readReply(exchange, read)
+}
+
+async function readAt(exchange: Exchange, place: ObjectPath): Promise<Reply> {
   const read = await findObject(exchange, place, { head: exchange.method === 'HEAD' })
-  if (read === null) return notFoundReply(exchange)
+  return read === null ? notFoundReply(exchange) : readReply(exchange, read)
+}
+
+function readReply(exchange: Exchange, read: ItemRead): Reply | Promise<Reply> {
   const { info } = read
   const condition = conditionOf(exchange)
   if (condition !== undefined) {
     const outcome = judgeForRead(condition, conditionSubject(info))
     if (outcome !== 'holds') {
-      await closeBody(read)
-      return conditionReply(outcome === 'not-modified' ? 304 : 412, info)
+      const reply = conditionReply(outcome === 'not-modified' ? 304 : 412, info)
+      return closeBody(read).then(() => reply)
     }
   }
   if (exchange.method === 'HEAD') {
@@ -56,14 +66,20 @@ export async function findObject(
   place: ObjectPath,
   options: { readonly head?: boolean; readonly newest?: boolean },
 ): Promise<ItemRead | null> {
-  const { backend, clock, settings } = exchange.proxy
+  const { backend } = exchange.proxy
   const newest = options.newest ?? isTrue(exchange.header('x-newest'))
   const read = await backend.readObject(place, { head: options.head ?? false, newest })
   if (read === null) return null
-  const openExpired = settings.allowOpenExpired && isTrue(exchange.header('x-open-expired'))
-  if (openExpired || !isExpired(read.info, clock.nowMs())) return read
+  if (!isGone(exchange, read)) return read
   await closeBody(read)
   return null
+}
+
+/** Whether the object's time has come, for this client. */
+function isGone(exchange: Exchange, read: ItemRead): boolean {
+  const { clock, settings } = exchange.proxy
+  if (!isExpired(read.info, clock)) return false
+  return !(settings.allowOpenExpired && isTrue(exchange.header('x-open-expired')))
 }
 
 /** Frees what a read holds, when its body is not wanted after all. */
@@ -99,6 +115,7 @@ export function pieceOf(read: ItemRead, range: ByteRange): ReplyBody {
   return {
     bytes: range.end - range.start,
     pieces: () => body.stream(range.start, range.end),
+    recycle: (piece) => body.recycle?.(piece),
     close: () => body.close(),
   }
 }

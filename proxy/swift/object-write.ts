@@ -59,7 +59,7 @@ export async function checkCondition(exchange: Exchange, draft: ObjectDraft): Pr
   const { backend, clock } = exchange.proxy
   const read = await backend.readObject(place, { head: true })
   const info = read?.info ?? null
-  if (info !== null && isExpired(info, clock.nowMs())) {
+  if (info !== null && isExpired(info, clock)) {
     const ifDeleteAt = Number(info.meta.headers['x-delete-at'])
     await backend.deleteObject(place, { condition: { ifDeleteAt } })
     return

@@ -14,6 +14,7 @@ import {
   blobSeed,
   blobTailBytes,
   chunkChecksum,
+  chunkCount,
   decodeBlobFooter,
   decodeBlobTable,
   encodeBlobTail,
@@ -25,6 +26,12 @@ const PIECE_BYTES = 1024 * 1024
 /** Synced on the way at this distance, so that the last sync is short and dirty memory bounded. */
 const SYNC_EVERY_BYTES = 64 * 1024 * 1024
 const FOLDER_COUNT = 256
+/** Buffers kept for the next pieces to be read. */
+const PIECES_KEPT_MAX = 32
+/** Bodies up to this size are read together with their tail. */
+const READ_WITH_TAIL_BYTES_MAX = 256 * 1024
+/** Footers hold some hundred bytes of metadata, seldom more. */
+const USUAL_META_BYTES = 4096
 
 export interface BlobStoreOptions {
   readonly disk: Disk
@@ -38,6 +45,7 @@ export class BlobStore {
   readonly #random: Random
   readonly #directory: string
   readonly #syncs = new Map<string, { running: Promise<void>; next: Promise<void> | null }>()
+  readonly #pieces = new PiecePool()
   #folder = 0
 
   constructor(options: BlobStoreOptions) {
@@ -85,8 +93,9 @@ export class BlobStore {
       throw corrupt(`blob ${path} cannot be opened`, cause)
     }
     try {
-      const checksums = await readTable(file, this.#disk, blobSeed(blobId), dataBytes)
-      return new BlobReader({ file, dataBytes, checksums, seed: blobSeed(blobId) })
+      const seed = blobSeed(blobId)
+      const { checksums, data } = await readTable(file, { disk: this.#disk, seed, dataBytes })
+      return new BlobReader({ file, dataBytes, checksums, data, seed, pieces: this.#pieces })
     } catch (error) {
       await file.close()
       throw error
@@ -241,24 +250,47 @@ export class BlobWriter {
   }
 }
 
+/** Buffers of PIECE_BYTES that wait to be filled again; more than a few are not kept. */
+class PiecePool {
+  readonly #free: Buffer[] = []
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(PIECE_BYTES)
+  }
+
+  give(piece: Uint8Array): void {
+    if (piece.buffer.byteLength !== PIECE_BYTES || this.#free.length >= PIECES_KEPT_MAX) return
+    this.#free.push(Buffer.from(piece.buffer as ArrayBuffer))
+  }
+}
+
+interface BlobReaderOptions {
+  readonly file: DiskFile
+  readonly dataBytes: number
+  readonly checksums: readonly bigint[]
+  /** The whole body, not verified yet, if it came with the tail. */
+  readonly data: Buffer | null
+  readonly seed: bigint
+  readonly pieces: PiecePool
+}
+
 class BlobReader implements BodyReader {
   readonly bytes: number
   readonly #file: DiskFile
   readonly #checksums: readonly bigint[]
   readonly #seed: bigint
+  readonly #pieces: PiecePool
+  #data: Buffer | null
   #users = 0
   #isClosed = false
 
-  constructor(options: {
-    readonly file: DiskFile
-    readonly dataBytes: number
-    readonly checksums: readonly bigint[]
-    readonly seed: bigint
-  }) {
+  constructor(options: BlobReaderOptions) {
     this.bytes = options.dataBytes
     this.#file = options.file
     this.#checksums = options.checksums
+    this.#data = options.data
     this.#seed = options.seed
+    this.#pieces = options.pieces
   }
 
   async *stream(start: number, end: number): AsyncGenerator<Uint8Array> {
@@ -268,7 +300,9 @@ class BlobReader implements BodyReader {
       let at = start
       while (at < end) {
         const from = at - (at % BLOB_CHUNK_BYTES)
-        const piece = await this.#readPiece(from, Math.min(from + PIECE_BYTES, this.bytes))
+        const wanted = Math.ceil(end / BLOB_CHUNK_BYTES) * BLOB_CHUNK_BYTES
+        const to = Math.min(from + PIECE_BYTES, wanted, this.bytes)
+        const piece = this.#takeData(from, to) ?? (await this.#readPiece(from, to))
         const last = Math.min(end - from, piece.length)
         yield piece.subarray(at - from, last)
         at = from + last
@@ -285,13 +319,28 @@ class BlobReader implements BodyReader {
     if (this.#users === 0) await this.#file.close()
   }
 
+  recycle(piece: Uint8Array): void {
+    this.#pieces.give(piece)
+  }
+
+  /** Whole chunks of what came with the tail; once, for each piece belongs to who got it. */
+  #takeData(from: number, to: number): Buffer | null {
+    const data = this.#data
+    this.#data = null
+    return data === null ? null : this.#verified(data.subarray(from, to), from)
+  }
+
   /** Whole chunks, verified. */
   async #readPiece(from: number, to: number): Promise<Buffer> {
-    const piece = Buffer.allocUnsafeSlow(to - from)
+    const piece = this.#pieces.take().subarray(0, to - from)
     const count = await this.#file.read(piece, from).catch((cause: unknown) => {
       throw corrupt(`blob ${this.#file.path} cannot be read at ${from}`, cause)
     })
     if (count !== piece.length) throw corrupt(`blob ${this.#file.path} is too short`)
+    return this.#verified(piece, from)
+  }
+
+  #verified(piece: Buffer, from: number): Buffer {
     for (let at = 0; at < piece.length; at += BLOB_CHUNK_BYTES) {
       const index = (from + at) / BLOB_CHUNK_BYTES
       const chunk = piece.subarray(at, at + BLOB_CHUNK_BYTES)
@@ -309,15 +358,36 @@ interface BlobTail {
   readonly meta: string
 }
 
+interface BlobTable {
+  readonly checksums: readonly bigint[]
+  readonly data: Buffer | null
+}
+
+/**
+ * The checksums behind a body of known length, in one read; a short body comes along. Metadata that is longer than
+ * what is usual costs two more.
+ */
 async function readTable(
   file: DiskFile,
-  disk: Disk,
-  seed: bigint,
-  dataBytes: number,
-): Promise<bigint[]> {
-  const tail = await readTail(file, disk, seed)
-  if (tail.dataBytes !== dataBytes) throw corrupt(`blob ${file.path} has another length`)
-  return tail.checksums
+  options: { readonly disk: Disk; readonly seed: bigint; readonly dataBytes: number },
+): Promise<BlobTable> {
+  const { disk, seed, dataBytes } = options
+  const withData = dataBytes <= READ_WITH_TAIL_BYTES_MAX
+  const from = withData ? 0 : dataBytes
+  const room = dataBytes - from + chunkCount(dataBytes) * 8 + BLOB_FOOTER_BYTES + USUAL_META_BYTES
+  const bytes = Buffer.allocUnsafeSlow(room)
+  const count = await file.read(bytes, from)
+  const data = withData ? bytes.subarray(0, dataBytes) : null
+  const footer =
+    count < room ? decodeBlobFooter(bytes.subarray(count - BLOB_FOOTER_BYTES, count), seed) : null
+  if (footer?.dataBytes !== dataBytes) {
+    const tail = await readTail(file, disk, seed)
+    if (tail.dataBytes !== dataBytes) throw corrupt(`blob ${file.path} has another length`)
+    return { checksums: tail.checksums, data: null }
+  }
+  const checksums = decodeBlobTable(bytes.subarray(dataBytes - from, count), footer, seed)
+  if (checksums === null) throw corrupt(`blob ${file.path} has a damaged checksum table`)
+  return { checksums, data }
 }
 
 async function readTail(file: DiskFile, disk: Disk, seed: bigint): Promise<BlobTail> {

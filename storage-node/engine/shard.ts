@@ -38,7 +38,7 @@ import { listPage } from './listing.ts'
 import { type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
 import { isHeld } from './partition-digests.ts'
 import { Pending } from './pending.ts'
-import { ReadCache } from './read-cache.ts'
+import { type CachedRead, ReadCache } from './read-cache.ts'
 import {
   type Cut,
   encodeRecord,
@@ -528,8 +528,8 @@ export class Shard {
 
   /** The current record, tombstones included; null if nothing is known. */
   async read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null> {
-    const cached = this.#cache.get(registerKey(item))
-    if (cached !== undefined && cached.info.name === item.name) {
+    const cached = this.cached(item)
+    if (cached !== undefined) {
       return { info: cached.info, data: options.body ? cached.data : null, blobId: NO_BLOB }
     }
     const record = await this.#readPlace(item, options)
@@ -544,6 +544,12 @@ export class Shard {
       data,
       blobId: isBlob ? blobIdOf(record) : NO_BLOB,
     }
+  }
+
+  /** The object, if it is small and was read lately. */
+  cached(item: ItemKey): CachedRead | undefined {
+    const cached = this.#cache.get(registerKey(item))
+    return cached?.info.name === item.name ? cached : undefined
   }
 
   /** Unless it was replaced while it was being read. */
