@@ -11,6 +11,8 @@ export interface Condition {
   readonly ifUnmodifiedSince?: number
   /** The X-Delete-At that the object must still have (the expirer's condition). */
   readonly ifDeleteAt?: number
+  /** Compare-and-set: the write id that the current record must have; null: there must be none that is alive. */
+  readonly ifWriteId?: string | null
 }
 
 export const CONDITION_OUTCOMES = ['holds', 'precondition-failed', 'not-modified'] as const
@@ -22,6 +24,7 @@ export interface ConditionSubject {
   /** Ticks of the last change. */
   readonly ticks: number
   readonly deleteAt?: number
+  readonly writeId?: string
 }
 
 /**
@@ -44,6 +47,10 @@ export function evaluateCondition(
     if (current !== null && seconds <= condition.ifModifiedSince) return 'not-modified'
   }
   if (condition.ifDeleteAt !== undefined && current?.deleteAt !== condition.ifDeleteAt) {
+    return 'precondition-failed'
+  }
+  const { ifWriteId } = condition
+  if (ifWriteId !== undefined && (current?.writeId ?? null) !== ifWriteId) {
     return 'precondition-failed'
   }
   return 'holds'

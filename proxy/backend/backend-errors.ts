@@ -34,6 +34,7 @@ const DEVICE_CODES = new Set([
   'Unreachable',
   'NoAnswer',
   'Unauthorized',
+  'StampAhead',
   'Busy',
 ])
 

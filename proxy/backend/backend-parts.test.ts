@@ -192,6 +192,8 @@ t.test('a settlement outdoes the row it replaces and nothing else', async (t) =>
   t.match(replacementOf(ghost, info), { stamp, bytes: 3, ballot: { ticks: 9, proposer: 513 } })
   const again = replacementOf({ ...ghost, ballot: { ticks: 9, proposer: 513 } }, info)
   t.match(again, { ballot: { proposer: 515 } }, 'replacements are odd')
-  const newer = { ...info, ballot: { ticks: 10, proposer: 256 } }
-  t.match(replacementOf(ghost, newer), { ballot: newer.ballot })
+  const newer = { ...info, metaStamp: { ticks: 10, proposer: 256 } }
+  t.match(replacementOf(ghost, newer), { ballot: newer.metaStamp })
+  const completed = { ...info, ballot: { ticks: 10, proposer: 256 } }
+  t.match(replacementOf(ghost, completed), { ballot: { proposer: 513 } }, 'as old as its record')
 })

@@ -30,7 +30,10 @@ export interface ReadOptions {
 }
 
 /** How a write ended; `superseded` has been dealt with (a fresh stamp, a recovery) or became a 503. */
-export type BackendOutcome = Exclude<WriteOutcome, { readonly status: 'superseded' }>
+export type BackendOutcome = Exclude<
+  WriteOutcome,
+  { readonly status: 'superseded' | 'body-missing' }
+>
 
 /** An object on its way in, of any length, to all primaries at once. */
 export interface ObjectWriter {

@@ -2,7 +2,8 @@
  * The backend over a cluster of storage nodes, local or remote: placement, quorum, rows and totals. Its parts:
  *
  *   replica-map       name -> ring -> devices        quorum           what N answers add up to (pure)
- *   register-reads    strict reads, read repair      register-writes  majority writes, handoff copies
+ *   register-reads    strict reads, completion       register-writes  plain and dependent writes, recovery
+ *   proposals         prepare and accept             register-decisions, register-change  what to propose (pure)
  *   object-writes     object and row together        object-stream    bodies that are not inline
  *   rows, listings    container listings             containers       accounts, containers, account rows
  *   settler, updater  what a failure left half done  expirer          X-Delete-At
@@ -29,6 +30,7 @@ import { NameKeys } from './name-keys.ts'
 import { openObjectStream } from './object-stream.ts'
 import { ObjectWrites } from './object-writes.ts'
 import { PeriodicPass } from './periodic-pass.ts'
+import { Proposals } from './proposals.ts'
 import { RegisterReads } from './register-reads.ts'
 import { RegisterWrites } from './register-writes.ts'
 import { type ClusterRings, ReplicaMap } from './replica-map.ts'
@@ -101,8 +103,9 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   const writeIds = new WriteIds(options.random)
   const parts = { keys, replicas, timing, jobs, counters, stamps, writeIds, clock }
 
-  const reads = new RegisterReads(parts)
-  const writes = new RegisterWrites(parts)
+  const proposals = new Proposals({ ...parts, random: options.random })
+  const reads = new RegisterReads({ ...parts, proposals })
+  const writes = new RegisterWrites({ ...parts, reads, proposals })
   const rows = new Rows({ ...parts, repairList: (list) => reads.info(list) })
   const listings = new Listings({ ...parts, reads, rows })
   const containers = new Containers({
@@ -135,7 +138,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     devices,
     expire: (path, deleteAt) => objects.expire(path, deleteAt),
   })
-  const streams = { ...parts, reads, writes, objects }
+  const streams = { ...parts, objects }
   const passes = [
     daemon('totals', () => updater.updateTotals(), options.totalsMs),
     daemon('settle', () => updater.settleUnconfirmed(), options.totalsMs),

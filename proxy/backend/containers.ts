@@ -25,6 +25,8 @@ export interface ContainersOptions {
   readonly hasRows: (list: ItemKey) => Promise<boolean>
 }
 
+type ListAction = Exclude<WriteAction, 'accept'>
+
 const RESTAMPS_MAX = 4
 const SYNC_ROUNDS_MAX = 6
 const NO_META: ItemMeta = Object.freeze({ headers: Object.freeze({}) })
@@ -41,14 +43,17 @@ export class Containers {
     return live(await this.#options.reads.info(this.#options.keys.account(account)))
   }
 
-  changeAccount(account: string, action: WriteAction, meta = NO_META): Promise<BackendOutcome> {
+  changeAccount(account: string, action: ListAction, meta = NO_META): Promise<BackendOutcome> {
     return this.#change(this.#options.keys.account(account), action, meta)
   }
 
   async readContainer(account: string, container: string): Promise<ItemInfo | null> {
     const { reads, keys } = this.#options
     const info = live(await reads.info(keys.container(account, container)))
-    return info === null ? null : containerInfo(info)
+    if (info === null) return null
+    // Rows older than their container are refused: what this proxy writes there must be younger, whatever its clock.
+    this.#options.stamps.observe(info.stamp)
+    return containerInfo(info)
   }
 
   async putContainer(
@@ -76,10 +81,7 @@ export class Containers {
 
   async deleteContainer(account: string, container: string): Promise<BackendOutcome> {
     const item = this.#options.keys.container(account, container)
-    const outcome =
-      this.#options.replicas.primaries(item).length === 1
-        ? await this.#change(item, 'delete', NO_META)
-        : await this.#deleteReplicated(item)
+    const outcome = await this.#change(item, 'delete', NO_META)
     if (outcome.status === 'done') await this.syncAccountRow(account, container)
     return withPolicy(outcome)
   }
@@ -151,31 +153,32 @@ export class Containers {
     return newest
   }
 
-  /** A replica that lags may hold no rows and let itself be deleted where the others refuse; that is taken back. */
-  async #deleteReplicated(item: ItemKey): Promise<BackendOutcome> {
-    const { reads, hasRows, writes } = this.#options
-    const info = live(await reads.info(item))
-    if (info === null) return { status: 'not-found' }
-    if (await hasRows(item)) return { status: 'not-empty' }
-    try {
-      return await this.#change(item, 'delete', NO_META)
-    } catch (error) {
-      const again = writes.draw(item, 'put', info.meta)
-      await writes.send({ ...again, stamp: info.stamp }, null).catch(() => {})
-      throw error
-    }
+  #change(item: ItemKey, action: ListAction, meta: ItemMeta): Promise<BackendOutcome> {
+    const { writes } = this.#options
+    if (!writes.isReplicated(item)) return this.#changeOne(item, action, meta)
+    return writes.inTurn(item, () => this.#changeReplicated(item, action, meta))
   }
 
-  async #change(item: ItemKey, action: WriteAction, meta: ItemMeta): Promise<BackendOutcome> {
-    const { writes, stamps, counters, reads, replicas } = this.#options
-    // Every replica merges into its own record: those that lag must not, or an old record would become the newest.
-    const isMerge = action !== 'delete' && replicas.primaries(item).length > 1
+  /** A replica that lags may hold no rows and let itself be deleted where the others refuse: all are asked before. */
+  async #changeReplicated(
+    item: ItemKey,
+    action: ListAction,
+    meta: ItemMeta,
+  ): Promise<BackendOutcome> {
+    const { reads, writes, hasRows } = this.#options
+    if (action === 'delete') {
+      if (live(await reads.info(item)) === null) return { status: 'not-found' }
+      if (await hasRows(item)) return { status: 'not-empty' }
+    }
+    const writeId = writes.nextWriteId()
+    return (await writes.change({ item, action, writeId, meta, bytes: 0 })).outcome
+  }
+
+  async #changeOne(item: ItemKey, action: ListAction, meta: ItemMeta): Promise<BackendOutcome> {
+    const { writes, stamps, counters } = this.#options
     for (let round = 0; round <= RESTAMPS_MAX; round++) {
-      const look = isMerge ? await reads.look(item) : null
-      if (look !== null && action === 'post' && live(look.info) === null) {
-        return { status: 'not-found' }
-      }
-      const outcome = await writes.send(writes.draw(item, action, meta), null, look?.current)
+      const outcome = await writes.sendToOne(writes.draw(item, action, meta), null)
+      if (outcome.status === 'body-missing') throw new TypeError('a list has no body')
       if (outcome.status !== 'superseded') return outcome
       stamps.observe(outcome.ballot)
       counters.restamps++

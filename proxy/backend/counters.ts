@@ -6,6 +6,12 @@ export class BackendCounters {
   readRepairs = 0
   /** Writes answered with a fresh stamp because something newer was there. */
   restamps = 0
+  /** Ballots that were prepared: conditional writes, recoveries, completions. */
+  prepares = 0
+  /** Records of others that were made to hold at a majority before they were shown or built upon. */
+  completions = 0
+  /** Plain writes that some replicas refused and others may have accepted. */
+  contested = 0
   /** Rows that a listing had to compare with their object. */
   rowsProbed = 0
   /** Unconfirmed rows and items that the updater settled. */

@@ -1,26 +1,20 @@
-import { commitOnce } from '../../common/commit-once.ts'
 import type { Condition } from '../../common/condition.ts'
 import type { ItemKey } from '../../common/item.ts'
-import type { StampClock } from '../../common/stamp.ts'
 import type { BodyWriter, ItemMeta, ItemWrite, WriteOutcome } from '../../common/storage-node.ts'
 import type { BackendOutcome, ObjectPath, ObjectWriter } from './backend.ts'
 import { asBackendError, devicesFull, noQuorum } from './backend-errors.ts'
 import type { NameKeys } from './name-keys.ts'
-import type { ObjectWrites } from './object-writes.ts'
+import type { ObjectChange, ObjectWrites } from './object-writes.ts'
+import type { Send } from './proposals.ts'
 import { majorityOf, type Reply } from './quorum.ts'
-import type { RegisterReads } from './register-reads.ts'
-import type { RegisterWrites, Send } from './register-writes.ts'
 import { askAll, askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
 
 export interface ObjectStreamsOptions {
   readonly keys: NameKeys
   readonly replicas: ReplicaMap
-  readonly writes: RegisterWrites
   readonly objects: ObjectWrites
   readonly timing: CallTiming
-  readonly reads: RegisterReads
-  readonly stamps: StampClock
 }
 
 /** Opens a body on all primaries of the object. 503 when fewer than a majority open it, 507 when they are full. */
@@ -30,42 +24,30 @@ export async function openObjectStream(
 ): Promise<ObjectWriter> {
   const item = options.keys.object(path)
   const primaries = options.replicas.primaries(item)
-  const looked = lookAtBallot(options, item)
   const body =
     primaries.length === 1
-      ? await openOne(primaries[0]!, item)
+      ? await SingleBody.open(primaries[0]!, item)
       : await ReplicatedBody.open(options, item, primaries)
-  await looked
-  return new ObjectStream(options, path, body)
-}
-
-/** A body is sent once and cannot be stamped anew: so its stamp, drawn at the end, must be above what is there. */
-async function lookAtBallot(options: ObjectStreamsOptions, item: ItemKey): Promise<void> {
-  try {
-    const info = await options.reads.info(item)
-    if (info !== null) options.stamps.observe(info.ballot)
-  } catch {
-    // Without a quorum the body will tell.
-  }
+  return new ObjectStream(options.objects, path, body)
 }
 
 /** A body on its way to one replica or to several. */
 interface Body {
-  readonly canRecommit: boolean
+  /** How the object's change commits it. */
+  readonly sending: Pick<ObjectChange, 'sendToOne' | 'repeatable' | 'send' | 'asksFirst'>
   write(piece: Uint8Array): Promise<void>
-  commit(write: ItemWrite, bytes: number, current?: readonly boolean[]): Promise<WriteOutcome>
-  abort(): Promise<void>
+  /** Throws away what is not committed; idempotent. */
+  release(): Promise<void>
 }
 
 class ObjectStream implements ObjectWriter {
-  readonly #options: ObjectStreamsOptions
+  readonly #objects: ObjectWrites
   readonly #path: ObjectPath
   readonly #body: Body
   #bytes = 0
-  #ended = false
 
-  constructor(options: ObjectStreamsOptions, path: ObjectPath, body: Body) {
-    this.#options = options
+  constructor(objects: ObjectWrites, path: ObjectPath, body: Body) {
+    this.#objects = objects
     this.#path = path
     this.#body = body
   }
@@ -81,51 +63,137 @@ class ObjectStream implements ObjectWriter {
 
   async commit(meta: ItemMeta, condition?: Condition): Promise<BackendOutcome> {
     try {
-      return await this.#options.objects.change({
+      return await this.#objects.change({
         path: this.#path,
         action: 'put',
         meta,
         bytes: this.#bytes,
         ...(condition === undefined ? {} : { condition }),
-        send: async (write, current) => {
-          // From here on what happened may be unknown, and the bytes are not ours to throw away.
-          this.#ended = true
-          const outcome = await this.#body.commit(write, this.#bytes, current)
-          if (outcome.status === 'superseded') this.#ended = !this.#body.canRecommit
-          return outcome
-        },
-        repeatable: this.#body.canRecommit,
+        ...this.#body.sending,
       })
     } catch (error) {
       throw asBackendError(error)
     } finally {
-      // Refused before it was sent: the bytes are still there.
-      await this.abort()
+      await this.#body.release()
     }
   }
 
-  async abort(): Promise<void> {
-    if (this.#ended) return
-    this.#ended = true
-    await this.#body.abort()
+  abort(): Promise<void> {
+    return this.#body.release()
   }
 }
 
-async function openOne(replica: Replica, item: ItemKey): Promise<Body> {
-  return replica.node.openBody(replica.device, item)
+class SingleBody implements Body {
+  readonly sending: Body['sending']
+  readonly #writer: BodyWriter
+  /** From the commit on what happened may be unknown, and the bytes are not ours to throw away. */
+  #ended = false
+
+  static async open(replica: Replica, item: ItemKey): Promise<Body> {
+    return new SingleBody(await replica.node.openBody(replica.device, item))
+  }
+
+  private constructor(writer: BodyWriter) {
+    this.#writer = writer
+    const repeatable = writer.canRecommit
+    const sendToOne = async (write: ItemWrite) => {
+      this.#ended = true
+      const outcome = await writer.commit(write)
+      if (outcome.status === 'superseded') this.#ended = !repeatable
+      return outcome
+    }
+    this.sending = { sendToOne, repeatable }
+  }
+
+  write(piece: Uint8Array): Promise<void> {
+    return this.#writer.write(piece)
+  }
+
+  async release(): Promise<void> {
+    if (this.#ended) return
+    this.#ended = true
+    await this.#writer.abort()
+  }
+}
+
+/** The body at one of several replicas. */
+class Part {
+  readonly #writer: BodyWriter | null
+  /** Why it will not be written there any more. */
+  #error: unknown
+  /** `open`: it can still be committed. */
+  #isOpen: boolean
+  /** Commits of one body go one after the other, also when nobody waits for the first any more. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(reply: Reply<BodyWriter>) {
+    this.#writer = 'outcome' in reply ? reply.outcome : null
+    this.#error = 'outcome' in reply ? null : reply.error
+    this.#isOpen = this.#writer !== null
+  }
+
+  get isLive(): boolean {
+    return this.#isOpen
+  }
+
+  get error(): unknown {
+    return this.#error
+  }
+
+  async write(piece: Uint8Array, replica: Replica, timing: CallTiming): Promise<void> {
+    const writer = this.#writer
+    if (writer === null || !this.#isOpen) return
+    const reply = await askOne(replica, () => writer.write(piece), timing)
+    if ('outcome' in reply) return
+    this.#fail(reply.error)
+    writer.abort().catch(() => {})
+  }
+
+  /** Commits the body; an accept after that finds it there, or where it failed gets it as a copy. */
+  commit(replica: Replica, write: ItemWrite): Promise<WriteOutcome> {
+    const next = this.#last.then(() => this.#commitNow(replica, write))
+    this.#last = next.catch(() => {})
+    return next
+  }
+
+  async #commitNow(replica: Replica, write: ItemWrite): Promise<WriteOutcome> {
+    if (!this.#isOpen || this.#writer === null) {
+      if (write.action !== 'accept') throw this.#error
+      return replica.node.write(replica.device, write, null)
+    }
+    try {
+      const outcome = await this.#writer.commit(write)
+      this.#isOpen = outcome.status === 'superseded' && this.#writer.canRecommit
+      return outcome
+    } catch (error) {
+      this.#fail(error)
+      throw error
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#error = error
+    this.#isOpen = false
+  }
+
+  async release(): Promise<void> {
+    await this.#last
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    await this.#writer?.abort()
+  }
 }
 
 /** The same body to several replicas at the pace of the slowest; one that fails or stalls is left behind. */
 class ReplicatedBody implements Body {
-  // Some replicas may have accepted it under its first stamp.
-  readonly canRecommit = false
-  readonly #options: ObjectStreamsOptions
+  readonly sending: Body['sending']
+  readonly #timing: CallTiming
   readonly #primaries: readonly Replica[]
-  /** By the primaries' order: the writer, or why there is none. */
-  readonly #writers: (BodyWriter | { readonly error: unknown })[]
+  /** By the primaries' order. */
+  readonly #parts: readonly Part[]
 
   static async open(
-    options: ObjectStreamsOptions,
+    { timing }: ObjectStreamsOptions,
     item: ItemKey,
     primaries: readonly Replica[],
   ): Promise<ReplicatedBody> {
@@ -135,64 +203,48 @@ class ReplicatedBody implements Body {
       if (late) await writer.abort()
       return writer
     }
-    const { replies } = await askAll(primaries, open, () => false, options.timing)
+    const { replies } = await askAll(primaries, open, () => false, timing)
     late = true
-    const body = new ReplicatedBody(options, primaries, replies as readonly Reply<BodyWriter>[])
+    const body = new ReplicatedBody(timing, primaries, replies as readonly Reply<BodyWriter>[])
     if (body.#live() >= majorityOf(primaries.length)) return body
-    await body.abort()
+    await body.release()
     const full = replies.filter((reply) => reply && 'failure' in reply && reply.failure === 'full')
     if (full.length >= majorityOf(primaries.length)) throw devicesFull()
     throw noQuorum('too few replicas take the body', body.#firstError())
   }
 
   private constructor(
-    options: ObjectStreamsOptions,
+    timing: CallTiming,
     primaries: readonly Replica[],
     replies: readonly Reply<BodyWriter>[],
   ) {
-    this.#options = options
+    this.#timing = timing
     this.#primaries = primaries
-    this.#writers = replies.map((reply) =>
-      'outcome' in reply ? reply.outcome : { error: reply.error },
-    )
+    this.#parts = replies.map((reply) => new Part(reply))
+    const send: Send = (replica, write, index) => this.#parts[index]!.commit(replica, write)
+    const sendToOne = () => Promise.reject(new TypeError('a replicated body has several replicas'))
+    this.sending = { sendToOne, repeatable: false, send, asksFirst: true }
   }
 
   async write(piece: Uint8Array): Promise<void> {
     await Promise.all(
-      this.#writers.map(async (writer, index) => {
-        if ('error' in writer) return
-        const replica = this.#primaries[index]!
-        const reply = await askOne(replica, () => writer.write(piece), this.#options.timing)
-        if ('outcome' in reply) return
-        this.#writers[index] = { error: reply.error }
-        writer.abort().catch(() => {})
-      }),
+      this.#parts.map((part, index) => part.write(piece, this.#primaries[index]!, this.#timing)),
     )
-    if (this.#live() < majorityOf(this.#writers.length)) {
+    if (this.#live() < majorityOf(this.#parts.length)) {
       throw noQuorum('too few replicas are left to take the body', this.#firstError())
     }
   }
 
-  commit(write: ItemWrite, bytes: number, current?: readonly boolean[]): Promise<WriteOutcome> {
-    const sends = this.#writers.map((writer): Send => {
-      if ('error' in writer) return () => Promise.reject(writer.error)
-      return (_, each) => commitOnce(writer, each)
-    })
-    return this.#options.writes.sendBy(write, bytes, { sends, current })
-  }
-
-  async abort(): Promise<void> {
-    await Promise.all(
-      this.#writers.map((writer) => ('error' in writer ? undefined : writer.abort())),
-    )
+  /** A replica that is still at it is not waited for. */
+  async release(): Promise<void> {
+    for (const part of this.#parts) part.release().catch(() => {})
   }
 
   #live(): number {
-    return this.#writers.filter((writer) => !('error' in writer)).length
+    return this.#parts.filter((part) => part.isLive).length
   }
 
   #firstError(): unknown {
-    for (const writer of this.#writers) if ('error' in writer) return writer.error
-    return undefined
+    return this.#parts.find((part) => !part.isLive)?.error
   }
 }

@@ -9,15 +9,13 @@
  * them when they are old enough that nobody can be at work on them any more.
  */
 import type { Clock } from '../../common/clock.ts'
-import { type Condition, evaluateCondition } from '../../common/condition.ts'
+import type { Condition } from '../../common/condition.ts'
 import type { ItemKey } from '../../common/item.ts'
-import type { StampClock } from '../../common/stamp.ts'
+import type { Stamp, StampClock } from '../../common/stamp.ts'
 import {
   INLINE_BYTES_MAX,
-  type ItemInfo,
   type ItemMeta,
   type ItemWrite,
-  type ListRow,
   type RowOutcome,
   type WriteAction,
   type WriteOutcome,
@@ -27,15 +25,14 @@ import { noQuorum, noSuchContainer } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
 import type { NameKeys } from './name-keys.ts'
+import type { Send } from './proposals.ts'
 import type { RegisterReads } from './register-reads.ts'
 import type { RegisterWrites } from './register-writes.ts'
-import type { ReplicaMap } from './replica-map.ts'
-import { justAbove, type Rows, rowOfObject, rowOfWrite } from './rows.ts'
+import { type Rows, rowOfObject, rowOfWrite } from './rows.ts'
 import type { Settler } from './settler.ts'
 
 export interface ObjectWritesOptions {
   readonly keys: NameKeys
-  readonly replicas: ReplicaMap
   readonly reads: RegisterReads
   readonly writes: RegisterWrites
   readonly rows: Rows
@@ -51,13 +48,17 @@ export interface ObjectWritesOptions {
 /** One change of an object, ready to be stamped. */
 export interface ObjectChange {
   readonly path: ObjectPath
-  readonly action: WriteAction
+  readonly action: Exclude<WriteAction, 'accept'>
   readonly meta: ItemMeta
   readonly bytes: number
   readonly condition?: Condition
-  readonly send: (write: ItemWrite, current?: readonly boolean[]) => Promise<WriteOutcome>
-  /** Whether `send` may be called again with another write: a stream is sent only once. */
+  /** With one replica: sends the write with its body; `repeatable` if it may be called again after `superseded`. */
+  readonly sendToOne: (write: ItemWrite) => Promise<WriteOutcome>
   readonly repeatable: boolean
+  /** With several: sends it to one of them. Absent if there is no body to be sent. */
+  readonly send?: Send
+  /** A body that streams comes with time to ask what is there before its stamp is drawn. */
+  readonly asksFirst?: boolean
 }
 
 /** Fresh stamps that one write may draw when newer ones were there before it. */
@@ -83,8 +84,8 @@ export class ObjectWrites {
       meta,
       bytes: body.length,
       ...(condition === undefined ? {} : { condition }),
-      send: (write, current) => this.#options.writes.send(write, body, current),
-      repeatable: true,
+      ...this.#sending(body),
+      send: (replica, write) => replica.node.write(replica.device, write, body),
     })
   }
 
@@ -92,14 +93,7 @@ export class ObjectWrites {
     path: ObjectPath,
     post: { readonly meta: ItemMeta; readonly condition?: Condition },
   ): Promise<BackendOutcome> {
-    return this.change({
-      path,
-      action: 'post',
-      bytes: 0,
-      ...post,
-      send: (write, current) => this.#options.writes.send(write, null, current),
-      repeatable: true,
-    })
+    return this.change({ path, action: 'post', bytes: 0, ...post, ...this.#sending(null) })
   }
 
   delete(path: ObjectPath, condition?: Condition): Promise<BackendOutcome> {
@@ -109,15 +103,19 @@ export class ObjectWrites {
       meta: NO_META,
       bytes: 0,
       ...(condition === undefined ? {} : { condition }),
-      send: (write, current) => this.#options.writes.send(write, null, current),
-      repeatable: true,
+      ...this.#sending(null),
     })
   }
 
+  #sending(body: Uint8Array | null): Pick<ObjectChange, 'sendToOne' | 'repeatable'> {
+    const { writes } = this.#options
+    return { sendToOne: (write) => writes.sendToOne(write, body), repeatable: true }
+  }
+
   /**
-   * Deletes the object if its X-Delete-At is still the given one: with the smallest ballot above the record that was
-   * looked at, so that this very record goes and anything written since stays. (A condition would not do: to
-   * conditions, an object that has expired is not there.) False if there was nothing to delete.
+   * Deletes the object if its X-Delete-At is still the given one: the very record that was looked at goes, and anything
+   * written since stays. (A condition would not do: to conditions, an object that has expired is not there.) False if
+   * there was nothing to delete.
    */
   async expire(path: ObjectPath, deleteAt: number): Promise<boolean> {
     const { keys, reads, writes, rows } = this.#options
@@ -126,38 +124,44 @@ export class ObjectWrites {
     const info = await reads.info(item)
     if (info === null || info.deleted) return false
     if (Number(info.meta.headers['x-delete-at']) !== deleteAt) return false
-    const ballot = justAbove(info.ballot)
-    const write = { ...writes.draw(item, 'delete', NO_META), stamp: ballot, ballot }
-    const outcome = await writes.send(write, null)
-    if (outcome.status === 'superseded') return false
-    const row = await rows.put(list, rowOfWrite(write, path.object, 0))
+    const record = await writes.deleteOnly(item, info.writeId)
+    if (record === null) return false
+    const row = rowOfObject(record, path.object)
+    const { status } = await rows.put(list, row)
     // A row that was settled before may lie above the object's own ballot.
-    if (row.status === 'superseded') await this.#options.settler.settleObject(path)
-    else rows.confirm(list, path.object, item, ballot)
+    if (status === 'superseded') await this.#options.settler.settleObject(path)
+    else rows.confirm(list, path.object, row.ballot, { item, ballot: record.ballot })
     return true
   }
 
   /** Object and row, with a fresh stamp as often as that is safe and needed. */
   async change(change: ObjectChange): Promise<BackendOutcome> {
-    const { keys, writes, stamps, counters, clock } = this.#options
+    const { keys, writes, clock } = this.#options
     const item = keys.object(change.path)
     const list = keys.container(change.path.account, change.path.container)
     const startedMs = clock.monotonicMs()
+    const outcome = writes.isReplicated(item)
+      ? await writes.inTurn(item, () =>
+          isDependent(change)
+            ? this.#changeDependent(item, list, change)
+            : this.#changePlain(item, list, change),
+        )
+      : await this.#changeOne(item, list, change)
+    const isSlow = clock.monotonicMs() - startedMs > this.#options.slowWriteMs
+    if (isSlow && outcome.status === 'done') await this.#options.settler.settleObject(change.path)
+    return outcome
+  }
+
+  /** One replica decides. */
+  async #changeOne(item: ItemKey, list: ItemKey, change: ObjectChange): Promise<BackendOutcome> {
+    const { writes, stamps, counters } = this.#options
     for (let round = 0; round <= RESTAMPS_MAX; round++) {
-      const isDependent = change.condition !== undefined || change.action === 'post'
-      const base = isDependent ? await this.#lookFirst(item, change) : INDEPENDENT
-      if ('refused' in base) return base.refused
-      const write = writes.draw(item, change.action, change.meta, base.condition)
-      const outcome = isDependent
-        ? await this.#writeInTurn(list, write, change, base.current)
+      const write = writes.draw(item, change.action, change.meta, change.condition)
+      const outcome = isDependent(change)
+        ? await this.#writeInTurn(list, write, change)
         : await this.#writeTogether(list, write, change)
-      if (isOvertaken(outcome, change)) continue
-      if (outcome.status !== 'superseded') {
-        const isSlow = clock.monotonicMs() - startedMs > this.#options.slowWriteMs
-        if (isSlow && outcome.status === 'done')
-          await this.#options.settler.settleObject(change.path)
-        return outcome
-      }
+      if (outcome.status === 'body-missing') throw new TypeError('a write brings its body')
+      if (outcome.status !== 'superseded') return outcome
       stamps.observe(outcome.ballot)
       if (!change.repeatable) break
       counters.restamps++
@@ -174,101 +178,97 @@ export class ObjectWrites {
     const rowing = this.#options.rows.put(list, rowOfWrite(write, name, change.bytes))
     // If the object fails first, nobody else would look at the row's failure.
     rowing.catch(ignore)
-    const outcome = await change.send(write)
+    const outcome = await change.sendToOne(write)
     if (outcome.status === 'superseded') return outcome
-    return this.#finish(list, write, change, outcome, await rowing)
-  }
-
-  async #writeInTurn(
-    list: ItemKey,
-    write: ItemWrite,
-    change: ObjectChange,
-    current: readonly boolean[] | undefined,
-  ): Promise<WriteOutcome> {
-    const outcome = await change.send(write, current)
-    const row = rowAfter(write, change, outcome)
-    if (row === null) return outcome
-    return this.#finish(list, write, change, outcome, await this.#options.rows.put(list, row))
-  }
-
-  #finish(
-    list: ItemKey,
-    write: ItemWrite,
-    change: ObjectChange,
-    outcome: WriteOutcome,
-    row: RowOutcome,
-  ): WriteOutcome {
-    if (row.status === 'not-found') {
-      // The container went away under the write. Nobody may find the object when a container of that name returns.
-      this.#options.jobs.add('orphan', () => this.#options.settler.removeOrphan(write))
-      throw noSuchContainer()
-    }
-    this.#options.rows.confirm(list, change.path.object, write.item, write.ballot)
+    this.#finish(list, name, ofWrite(write), await rowing)
     return outcome
   }
 
-  /**
-   * With several replicas, writes that depend on the old value first look at all of them and bring those up to date
-   * that lag; then one replica judges (RegisterWrites.send). This orders such writes among themselves. What it cannot
-   * do is order them with plain writes of the same name at the same moment: that takes prepare and accept, which come
-   * with the recovery protocol.
-   */
-  async #lookFirst(item: ItemKey, change: ObjectChange): Promise<Base> {
-    if (this.#options.replicas.primaries(item).length === 1) return baseOf(change.condition)
-    const { info, current } = await this.#options.reads.look(item)
-    const live = info === null || info.deleted ? null : info
-    if (change.action === 'post' && live === null) return { refused: { status: 'not-found' } }
-    const { condition } = change
-    if (condition !== undefined && evaluateCondition(condition, subjectOf(live)) !== 'holds') {
-      return { refused: { status: 'precondition-failed', current: live } }
+  async #writeInTurn(list: ItemKey, write: ItemWrite, change: ObjectChange): Promise<WriteOutcome> {
+    const name = change.path.object
+    const outcome = await change.sendToOne(write)
+    const isRecorded = outcome.status === 'not-found' && change.action === 'delete'
+    if (outcome.status !== 'done' && !isRecorded) return outcome
+    const row =
+      outcome.status === 'done' ? rowOfObject(outcome.info, name) : rowOfWrite(write, name, 0)
+    this.#finish(list, name, ofWrite(write), await this.#options.rows.put(list, row))
+    return outcome
+  }
+
+  /** Several replicas, whatever is there: both at once. */
+  async #changePlain(item: ItemKey, list: ItemKey, change: ObjectChange): Promise<BackendOutcome> {
+    const { writes, rows, counters } = this.#options
+    const { action, meta, bytes, path, asksFirst = false } = change
+    const send: Send = change.send ?? ((to, write) => to.node.write(to.device, write, null))
+    let isAboveCompleted = await writes.riseAbove(item, { always: asksFirst })
+    for (let round = 0; round <= RESTAMPS_MAX; round++) {
+      const write = writes.draw(item, action, meta)
+      const rowing = rows.put(list, rowOfWrite(write, path.object, bytes))
+      rowing.catch(ignore)
+      const sent = await writes.sendPlain(write, { bytes, send, isAboveCompleted })
+      if (sent.status === 'superseded') {
+        isAboveCompleted = sent.isMajority
+        counters.restamps++
+        continue
+      }
+      const row = await rowing
+      if (sent.status === 'overtaken') {
+        // Ours is listed no more than it can be read; the other is both, though its own writer may be dead.
+        await rows.put(list, rowOfObject(sent.by, path.object))
+        if (row.status === 'not-found') throw noSuchContainer()
+        return sent.outcome
+      }
+      const written = { item, action, writeId: write.writeId, ballot: sent.ballot }
+      this.#finish(list, path.object, { ...written, rowBallot: write.ballot }, row)
+      return sent.outcome
     }
-    if (change.action !== 'post') return baseOf(condition, current)
-    // Every replica merges into its own record, so it must be the one that was looked at.
-    const etag = live?.meta.etag
-    return baseOf(etag === undefined ? condition : { ifMatch: [etag] }, current)
+    throw noQuorum('newer writes are in the way')
   }
-}
 
-/** What a write starts from: the condition that replicas judge, and which of them are up to date. */
-type Base =
-  | { readonly refused: BackendOutcome }
-  | {
-      readonly condition: Condition | undefined
-      readonly current: readonly boolean[] | undefined
+  /** Several replicas, depending on what is there: the row follows what was decided. */
+  async #changeDependent(
+    item: ItemKey,
+    list: ItemKey,
+    change: ObjectChange,
+  ): Promise<BackendOutcome> {
+    const { writes, rows } = this.#options
+    const { action, meta, bytes, path, condition } = change
+    const writeId = writes.nextWriteId()
+    const register = { item, action, writeId, meta, bytes, ...(condition && { condition }) }
+    const { outcome, record } = await writes.change(register, change.send)
+    if (record === null) return outcome
+    const row = rowOfObject(record, path.object)
+    const written = { item, action, writeId, ballot: record.ballot, rowBallot: row.ballot }
+    this.#finish(list, path.object, written, await rows.put(list, row))
+    return outcome
+  }
+
+  #finish(list: ItemKey, name: string, written: Written, row: RowOutcome): void {
+    const { jobs, settler, rows } = this.#options
+    if (row.status === 'not-found') {
+      // The container went away under the write. Nobody may find the object when a container of that name returns.
+      jobs.add('orphan', () => settler.removeOrphan(written))
+      throw noSuchContainer()
     }
-
-const INDEPENDENT: Base = { condition: undefined, current: undefined }
-
-function baseOf(condition: Condition | undefined, current?: readonly boolean[]): Base {
-  return { condition, current }
-}
-
-/** A post without a condition of the client's whose object was replaced while it was on its way. */
-function isOvertaken(outcome: WriteOutcome, change: ObjectChange): boolean {
-  return (
-    outcome.status === 'precondition-failed' &&
-    change.action === 'post' &&
-    change.condition === undefined
-  )
-}
-
-/** The row of an accepted write; null if nothing was written. */
-function rowAfter(write: ItemWrite, change: ObjectChange, outcome: WriteOutcome): ListRow | null {
-  if (outcome.status === 'done') return rowOfObject(outcome.info, change.path.object)
-  if (outcome.status === 'not-found' && change.action === 'delete') {
-    return rowOfWrite(write, change.path.object, 0)
+    rows.confirm(list, name, written.rowBallot, written)
   }
-  return null
 }
 
-function subjectOf(info: ItemInfo | null): Parameters<typeof evaluateCondition>[1] {
-  if (info === null) return null
-  const deleteAt = Number(info.meta.headers['x-delete-at'] ?? 0)
-  return {
-    etag: info.meta.etag ?? '',
-    ticks: Math.max(info.stamp.ticks, info.metaStamp.ticks),
-    ...(deleteAt > 0 ? { deleteAt } : {}),
-  }
+/** What was written: the ballot of the object's record, and that of its row. */
+interface Written {
+  readonly item: ItemKey
+  readonly action: WriteAction
+  readonly writeId: string
+  readonly ballot: Stamp
+  readonly rowBallot: Stamp
+}
+
+function ofWrite({ item, action, writeId, ballot }: ItemWrite): Written {
+  return { item, action, writeId, ballot, rowBallot: ballot }
+}
+
+function isDependent(change: ObjectChange): boolean {
+  return change.condition !== undefined || change.action === 'post'
 }
 
 function ignore(): void {}

@@ -65,7 +65,13 @@ t.test('what the replicas say about a write adds up', async (t) => {
     ['ddrr', 'put', 'indeterminate'],
     // Accepted by a minority: nobody can know.
     ['drr', 'put', 'indeterminate'],
-    ['dss', 'put', 'indeterminate'],
+    // Accepted by some or perhaps by some, refused by others: the recovery finds out.
+    ['dss', 'put', 'contested'],
+    ['ds.', 'put', null],
+    ['dss..', 'put', null],
+    ['dsss.', 'put', 'contested'],
+    ['dsu', 'put', 'contested'],
+    ['dsr', 'put', 'contested'],
     ['dpp', 'put', 'indeterminate'],
     ['dee', 'delete', 'indeterminate'],
     // Accepted by none.
@@ -75,7 +81,7 @@ t.test('what the replicas say about a write adds up', async (t) => {
     ['frr', 'put', 'refused'],
     ['sss', 'put', 'superseded'],
     ['ssr', 'put', 'superseded'],
-    ['ssu', 'put', 'indeterminate'],
+    ['ssu', 'put', 'contested'],
     ['ss.', 'put', null],
     ['ppp', 'put', 'precondition-failed'],
     ['ppr', 'put', 'precondition-failed'],
@@ -99,7 +105,12 @@ t.test('what the replicas say about a write adds up', async (t) => {
 
 t.test('the highest refusing ballot is the one to rise above', async (t) => {
   const replies = [...'sSs'].map((letter) => WRITE_REPLIES[letter])
-  t.strictSame(judgeWrite(replies, 'put'), { verdict: 'superseded', ballot: stamp(9) })
+  const superseded = { verdict: 'superseded', ballot: stamp(9) }
+  t.strictSame(judgeWrite(replies, 'put'), { ...superseded, isMajority: true })
+  const few = [...'Srr'].map((letter) => WRITE_REPLIES[letter])
+  t.strictSame(judgeWrite(few, 'put'), { ...superseded, isMajority: false })
+  const some = [...'dSs'].map((letter) => WRITE_REPLIES[letter])
+  t.strictSame(judgeWrite(some, 'put'), { verdict: 'contested', ballot: stamp(9) })
 })
 
 t.test('what the replicas say about a row adds up', async (t) => {

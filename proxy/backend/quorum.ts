@@ -36,8 +36,13 @@ export type WriteVerdict =
   /** What was to be changed is not there; a deletion is recorded by W all the same. */
   | { readonly verdict: 'not-found' }
   | { readonly verdict: 'precondition-failed' | 'not-empty' }
-  /** Refused by promises or newer records and accepted nowhere: safe to try again above `ballot`. */
-  | { readonly verdict: 'superseded'; readonly ballot: Stamp }
+  /**
+   * Refused by promises or newer records and accepted nowhere: safe to try again above `ballot`. `isMajority`: so many
+   * said so that a stamp above it is above everything that has completed.
+   */
+  | { readonly verdict: 'superseded'; readonly ballot: Stamp; readonly isMajority: boolean }
+  /** Refused by newer ballots at some, accepted or perhaps accepted by others: to be recovered. */
+  | { readonly verdict: 'contested'; readonly ballot: Stamp }
   /** No quorum, and nobody has it. */
   | { readonly verdict: 'refused' }
   | { readonly verdict: 'full' }
@@ -54,15 +59,22 @@ export function judgeWrite(
   if (count.accepted >= majority) {
     return { verdict: count.done > 0 ? 'done' : 'not-found' }
   }
-  // No early verdict on failure: whether somebody accepted decides between a retry and "nobody can know".
+  const contested = { verdict: 'contested', ballot: count.ballot } as const
+  const mayReach = count.accepted + count.pending >= majority
+  if (count.accepted > 0 && count.superseded > 0 && !mayReach) return contested
+  // No early verdict on other failures: whether somebody accepted decides between a retry and a recovery.
   if (count.pending > 0) return null
+  if (count.superseded > 0 && count.accepted + count.unknown > 0) return contested
   if (count.accepted > 0) return { verdict: 'indeterminate' }
   // One replica with rows is enough: an empty one beside it only lags.
   if (count.notEmpty > 0) return { verdict: 'not-empty' }
   if (count.preconditionFailed >= majority) return { verdict: 'precondition-failed' }
   if (count.notFound >= majority) return { verdict: 'not-found' }
   if (count.unknown > 0) return { verdict: 'indeterminate' }
-  if (count.superseded > 0) return { verdict: 'superseded', ballot: count.ballot }
+  if (count.superseded > 0) {
+    const isMajority = count.superseded >= majority
+    return { verdict: 'superseded', ballot: count.ballot, isMajority }
+  }
   if (count.full >= majority) return { verdict: 'full' }
   return { verdict: 'refused' }
 }

@@ -1,11 +1,11 @@
 import type { ItemKey } from '../../common/item.ts'
-import { ZERO_STAMP } from '../../common/stamp.ts'
+import { maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import type { ItemInfo, ItemRead } from '../../common/storage-node.ts'
 import { noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
-import type { BackendCounters } from './counters.ts'
+import type { Proposals } from './proposals.ts'
 import { judgeRead, majorityOf, type ReadVerdict } from './quorum.ts'
-import { bringUpToDate, releaseBody, repairTiming } from './repair.ts'
+import { releaseBody } from './repair.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
 
@@ -13,21 +13,13 @@ export interface RegisterReadsOptions {
   readonly replicas: ReplicaMap
   readonly timing: CallTiming
   readonly jobs: BackgroundJobs
-  readonly counters: BackendCounters
+  readonly proposals: Proposals
 }
 
 export interface RegisterReadOptions {
   readonly head?: boolean
   /** Ask every primary, not only a majority. */
   readonly newest?: boolean
-}
-
-/** What is there before a write that depends on it. */
-export interface Look {
-  /** The current record, tombstones included; null if there never was one. */
-  readonly info: ItemInfo | null
-  /** By the primaries' order: whether the replica holds it. */
-  readonly current: readonly boolean[]
 }
 
 /** What one replica said; undefined if it did not. */
@@ -43,13 +35,13 @@ export class RegisterReads {
   readonly #replicas: ReplicaMap
   readonly #timing: CallTiming
   readonly #jobs: BackgroundJobs
-  readonly #counters: BackendCounters
+  readonly #proposals: Proposals
 
   constructor(options: RegisterReadsOptions) {
     this.#replicas = options.replicas
     this.#timing = options.timing
     this.#jobs = options.jobs
-    this.#counters = options.counters
+    this.#proposals = options.proposals
   }
 
   /** The current record, tombstones included; null if there never was one. 503 without a quorum. */
@@ -76,24 +68,14 @@ export class RegisterReads {
   }
 
   /**
-   * Before a write that depends on the old value: every primary is asked and brought up to date. `current` says by the
-   * primaries' order which now hold the newest record; at least a majority, else 503.
+   * The highest ballot that a majority has accepted: a stamp above it is above every write that has completed by now.
+   * Null without a majority.
    */
-  async look(item: ItemKey): Promise<Look> {
+  async newestBallot(item: ItemKey): Promise<Stamp | null> {
     const primaries = this.#replicas.primaries(item)
     const round = new ReadRound(item, primaries, this.#timing, true)
-    await round.ask(primaries.length)
-    const sides = round.judge()
-    const current = primaries.map((_, index) => sides.holders.includes(index))
-    await Promise.all(
-      sides.lagging.map(async (index) => {
-        current[index] = await this.#repair(round, sides, index)
-      }),
-    )
-    if (current.filter(Boolean).length < majorityOf(primaries.length)) {
-      throw noQuorum('the newest record is not held by a majority and cannot be completed')
-    }
-    return { info: round.infoOf(sides.holders[0]!), current }
+    await round.ask(majorityOf(primaries.length))
+    return round.highest()
   }
 
   async #readQuorum(
@@ -101,49 +83,53 @@ export class RegisterReads {
     primaries: readonly Replica[],
     options: RegisterReadOptions = {},
   ): Promise<ItemRead | null> {
-    const round = new ReadRound(item, primaries, this.#timing, options.head ?? false)
-    try {
-      await round.ask(options.newest ? primaries.length : majorityOf(primaries.length))
-      let sides = round.judge()
-      if (sides.lagging.length > 0 || sides.verdict === 'incomplete') {
-        await round.askRest()
-        sides = round.judge()
-        await this.#complete(round, sides)
+    const reading = this.#proposals.attempts('the newest record keeps changing while it is read')
+    for await (const _ of reading) {
+      const round = new ReadRound(item, primaries, this.#timing, options.head ?? false)
+      try {
+        await round.ask(options.newest ? primaries.length : majorityOf(primaries.length))
+        let sides = round.judge()
+        if (sides.lagging.length > 0 || sides.verdict === 'incomplete') {
+          await round.askRest()
+          sides = round.judge()
+          if (!(await this.#complete(round, sides))) continue
+        }
+        const taken = await round.take(sides)
+        if (taken !== undefined) return taken
+      } finally {
+        await round.release()
       }
-      return await round.take(sides)
-    } finally {
-      await round.release()
     }
+    return null
   }
 
-  /** Makes W replicas hold the newest record; more than W are seen to in the background. */
-  async #complete(round: ReadRound, sides: Sides): Promise<void> {
+  /**
+   * Makes W replicas hold the newest record; more than W are seen to in the background. The lagging ones are first sent
+   * the accept that they missed; where they have promised a newer ballot, what is newest is proposed under one newer
+   * still, and the read has to begin again: false.
+   */
+  async #complete(round: ReadRound, sides: Sides): Promise<boolean> {
     const repairs = sides.lagging.map((index) => () => this.#repair(round, sides, index))
     if (sides.verdict === 'agreed') {
       for (const repair of repairs) this.#jobs.add('read repair', repair)
-      return
+      return true
     }
     const repaired = await Promise.all(repairs.map((repair) => repair()))
     const holders = sides.holders.length + repaired.filter(Boolean).length
-    if (holders >= majorityOf(round.primaries.length)) return
-    throw noQuorum('the newest record is not held by a majority and cannot be completed')
+    if (holders >= majorityOf(round.primaries.length)) return true
+    await this.#proposals.complete(round.item)
+    return false
   }
 
-  async #repair(round: ReadRound, sides: Sides, index: number): Promise<boolean> {
+  #repair(round: ReadRound, sides: Sides, index: number): Promise<boolean> {
     const holder = sides.holders[0]!
-    const target = round.primaries[index]!
-    const order = {
+    return this.#proposals.repair({
       item: round.item,
       record: round.infoOf(holder)!,
       source: round.primaries[holder]!,
-      target,
+      target: round.primaries[index]!,
       stale: round.infoOf(index),
-    }
-    const timing = repairTiming(this.#timing, order.record)
-    const reply = await askOne(target, () => bringUpToDate(order), timing)
-    const done = 'outcome' in reply && reply.outcome
-    if (done) this.#counters.readRepairs++
-    return done
+    })
   }
 }
 
@@ -197,12 +183,19 @@ class ReadRound {
     throw noQuorum('too few replicas answered the read', this.#errors[0])
   }
 
+  /** The highest ballot of those who answered; null if they are no majority. */
+  highest(): Stamp | null {
+    if (this.#answered() < majorityOf(this.primaries.length)) return null
+    const ballots = this.#answers.map((answer) => answer?.read?.info.ballot ?? ZERO_STAMP)
+    return ballots.reduce(maxStamp, ZERO_STAMP)
+  }
+
   infoOf(index: number): ItemInfo | null {
     return this.#answers[index]?.read?.info ?? null
   }
 
-  /** The newest record, with its body unless only the head was wanted. */
-  async take(sides: Sides): Promise<ItemRead | null> {
+  /** The newest record, with its body unless only the head was wanted; undefined if it was replaced meanwhile. */
+  async take(sides: Sides): Promise<ItemRead | null | undefined> {
     const full = sides.holders.find((index) => this.#answers[index]!.full)
     const head = this.infoOf(sides.holders[0]!)
     if (head === null) return null
@@ -221,19 +214,21 @@ class ReadRound {
     }
   }
 
-  async #fetch(sides: Sides): Promise<ItemRead> {
+  async #fetch(sides: Sides): Promise<ItemRead | undefined> {
+    const { writeId } = this.infoOf(sides.holders[0]!)!
+    const failedBefore = this.#errors.length
     for (const index of sides.holders) {
       await this.#askReplica(index, true)
       const read = this.#answers[index]?.read
       // What replaced it meanwhile is newer, and its own writer sees to its quorum: not ours to show.
-      if (read && read.info.ballot.ticks === sides.newest.ticks) {
-        if (read.info.ballot.proposer === sides.newest.proposer) {
-          this.#taken = read
-          return read
-        }
+      if (read?.info.writeId === writeId && this.#answers[index]!.full) {
+        this.#taken = read
+        return read
       }
     }
-    throw noQuorum('the newest record changed while it was read', this.#errors[0])
+    const errors = this.#errors.slice(failedBefore)
+    if (errors.length < sides.holders.length) return undefined
+    throw noQuorum('no replica that has the newest record can read it', errors[0])
   }
 
   #answered(): number {

@@ -1,14 +1,37 @@
+/**
+ * Writes of registers.
+ *
+ *   plain      put, delete without a condition: accept(ballot = stamp) at all primaries at once, no first phase. Refused
+ *              and nowhere accepted -> `superseded`, a fresh stamp is safe; refused by some, perhaps accepted by
+ *              others -> recovered by prepare and the four cases of register-decisions.ts
+ *   dependent  conditions, POST, lists that merge: read, prepare, judge what was found, accept (CASPaxos)
+ *
+ * With one replica both are a single message to it: it judges conditions and merges by itself.
+ */
 import type { Condition } from '../../common/condition.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
-import type { StampClock } from '../../common/stamp.ts'
-import type { ItemMeta, ItemWrite, WriteAction, WriteOutcome } from '../../common/storage-node.ts'
+import { type Stamp, type StampClock, ZERO_STAMP } from '../../common/stamp.ts'
+import type {
+  ItemInfo,
+  ItemMeta,
+  ItemWrite,
+  WriteAction,
+  WriteOutcome,
+} from '../../common/storage-node.ts'
+import type { BackendOutcome } from './backend.ts'
 import { devicesFull, noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
+import { ContestedNames } from './contested-names.ts'
 import type { BackendCounters } from './counters.ts'
+import { NameTurns } from './name-turns.ts'
+import type { Accepted, Proposals, Send } from './proposals.ts'
 import { judgeWrite, type Replies, type WriteVerdict } from './quorum.ts'
+import { type Evaluation, evaluateChange, type RegisterChange } from './register-change.ts'
+import { recoverPlain, resumeDependent } from './register-decisions.ts'
+import type { RegisterReads } from './register-reads.ts'
 import { bringUpToDate, type RecordHead, recordOfWrite, repairTiming } from './repair.ts'
-import { askAll, askOne, type CallTiming, failureOf, type Round } from './replica-calls.ts'
+import { askAll, askOne, type CallTiming, type Round } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
 import type { WriteIds } from './write-ids.ts'
 
@@ -19,160 +42,244 @@ export interface RegisterWritesOptions {
   readonly timing: CallTiming
   readonly jobs: BackgroundJobs
   readonly counters: BackendCounters
+  readonly reads: RegisterReads
+  readonly proposals: Proposals
 }
 
-/** How a write is sent to one replica. */
-export type Send = (replica: Replica, write: ItemWrite) => Promise<WriteOutcome>
+/** How a plain write ended. */
+export type Sent =
+  /** `ballot`: under which the record was accepted last. */
+  | { readonly status: 'written'; readonly outcome: BackendOutcome; readonly ballot: Stamp }
+  /** Done, and outdone at once by a write of somebody else: there is nothing of ours to be listed. */
+  | { readonly status: 'overtaken'; readonly outcome: BackendOutcome; readonly by: ItemInfo }
+  /** Accepted nowhere: to be sent again with a stamp above `ballot`, if `isMajority` above all that has completed. */
+  | { readonly status: 'superseded'; readonly ballot: Stamp; readonly isMajority: boolean }
+
+/** How a dependent write ended: `record` is what was written, null if nothing was. */
+export interface Changed {
+  readonly outcome: BackendOutcome
+  readonly record: ItemInfo | null
+}
+
+/** Where the body of a plain write is, and what is known of its stamp. */
+export interface PlainSend {
+  readonly bytes: number
+  readonly send: Send
+  /** A majority was asked before the stamp was drawn. */
+  readonly isAboveCompleted: boolean
+}
 
 /** Handoffs tried for one absent primary. */
 const HANDOFFS_TRIED_MAX = 4
 /** Rounds that were answered while replicas were still outstanding; beyond it answers wait for all replicas. */
 const UNSETTLED_ROUNDS_MAX = 1_000
 
-/** Sends writes of registers to all primaries and waits for a majority of them. */
 export class RegisterWrites {
-  readonly #replicas: ReplicaMap
-  readonly #stamps: StampClock
-  readonly #writeIds: WriteIds
-  readonly #timing: CallTiming
-  readonly #jobs: BackgroundJobs
-  readonly #counters: BackendCounters
+  readonly #options: RegisterWritesOptions
+  readonly #turns = new NameTurns()
+  readonly #contested: ContestedNames
   #unsettledRounds = 0
 
   constructor(options: RegisterWritesOptions) {
-    this.#replicas = options.replicas
-    this.#stamps = options.stamps
-    this.#writeIds = options.writeIds
-    this.#timing = options.timing
-    this.#jobs = options.jobs
-    this.#counters = options.counters
+    this.#options = options
+    this.#contested = new ContestedNames(options.timing.clock)
   }
 
   /** A plain write with a stamp newer than all that this proxy has drawn or seen; its ballot is its stamp. */
   draw(item: ItemKey, action: WriteAction, meta: ItemMeta, condition?: Condition): ItemWrite {
-    const stamp = this.#stamps.next()
-    const writeId = this.#writeIds.next()
+    const stamp = this.#options.stamps.next()
+    const writeId = this.#options.writeIds.next()
     return condition === undefined
       ? { item, action, stamp, ballot: stamp, writeId, meta }
       : { item, action, stamp, ballot: stamp, writeId, meta, condition }
   }
 
-  /**
-   * Writes to all primaries; resolves when a majority has it. `superseded` means that no replica accepted it and a
-   * fresh stamp may be tried; what nobody can know the end of is a 503, and full devices a 507.
-   *
-   * With `current` (what RegisterReads.look found) the write depends on the old value: one replica, the first in ring
-   * order that can be reached and is up to date, judges it before the others get it, so that of several such writes
-   * none is left on a minority by the way.
-   */
-  send(
-    write: ItemWrite,
-    body: Uint8Array | null,
-    current?: readonly boolean[],
-  ): Promise<WriteOutcome> {
-    const primaries = this.#replicas.primaries(write.item)
-    const first = primaries[0]!
-    if (primaries.length === 1) return first.node.write(first.device, write, body)
-    const send: Send = (replica, each) => replica.node.write(replica.device, each, body)
-    const bytes = body === null ? 0 : body.length
-    return this.sendBy(write, bytes, { sends: primaries.map(() => send), current })
+  nextWriteId(): string {
+    return this.#options.writeIds.next()
   }
 
-  /** The same for several replicas with a way of sending to each (streams that are open at them already). */
-  async sendBy(
-    write: ItemWrite,
-    bytes: number,
-    how: { readonly sends: readonly Send[]; readonly current?: readonly boolean[] | undefined },
-  ): Promise<WriteOutcome> {
-    const { sends, current } = how
-    const primaries = this.#replicas.primaries(write.item)
-    const call =
-      current === undefined
-        ? (replica: Replica, index: number) => sends[index]!(replica, write)
-        : await this.#judgedFirst(write, primaries, sends, current)
-    if (typeof call !== 'function') return call
+  isReplicated(item: ItemKey): boolean {
+    return this.#options.replicas.primaries(item).length > 1
+  }
+
+  /** With one replica: its word. */
+  sendToOne(write: ItemWrite, body: Uint8Array | null): Promise<WriteOutcome> {
+    const [first] = this.#options.replicas.primaries(write.item)
+    return first!.node.write(first!.device, write, body)
+  }
+
+  /** Writes of one name go one after the other. Rejects with `Busy` when too many wait. */
+  inTurn<T>(item: ItemKey, work: () => Promise<T>): Promise<T> {
+    return this.#turns.run(item.name, work)
+  }
+
+  /** Before a plain write of a name that is contested: true if the next stamp will be above all that has completed. */
+  async riseAbove(item: ItemKey, options: { readonly always?: boolean } = {}): Promise<boolean> {
+    if (options.always !== true && !this.#contested.has(item.name)) return false
+    const ballot = await this.#options.reads.newestBallot(item)
+    if (ballot === null) return false
+    this.#options.stamps.observe(ballot)
+    return true
+  }
+
+  /**
+   * A plain write to several replicas; resolves when a majority has it. What nobody can know the end of is a 503, and
+   * full devices a 507.
+   */
+  async sendPlain(write: ItemWrite, how: PlainSend): Promise<Sent> {
+    const { replicas, timing } = this.#options
+    const primaries = replicas.primaries(write.item)
     const round = await askAll(
       primaries,
-      call,
+      (replica, index) => how.send(replica, write, index),
       (replies) => judgeWrite(replies, write.action) !== null,
-      this.#timing,
+      timing,
     )
     // The verdict is taken now: replies that come later belong to the repair alone.
-    const outcome = outcomeOf(judgeWrite(round.replies, write.action)!, round.replies)
-    await this.#follow(write, bytes, primaries, round)
-    return outcome
+    const verdict = judgeWrite(round.replies, write.action)!
+    if (verdict.verdict === 'contested' || verdict.verdict === 'superseded') {
+      this.#options.stamps.observe(verdict.ballot)
+      this.#contested.add(write.item.name)
+    }
+    if (verdict.verdict === 'superseded') return { status: 'superseded', ...ofRefusal(verdict) }
+    if (verdict.verdict === 'contested') return this.#recover(write, how, round.replies)
+    const outcome = outcomeOf(verdict, round.replies)
+    await this.#follow(recordOfWrite(write, how.bytes, write.ballot), write.item, primaries, round)
+    return { status: 'written', outcome, ballot: write.ballot }
   }
 
-  /** The refusal of the replica that judges, or how to send to all after it has accepted. */
-  async #judgedFirst(
-    write: ItemWrite,
-    primaries: readonly Replica[],
-    sends: readonly Send[],
-    current: readonly boolean[],
-  ): Promise<WriteOutcome | ((replica: Replica, index: number) => Promise<WriteOutcome>)> {
-    const missed = new Map<number, unknown>()
-    for (const [judge, replica] of primaries.entries()) {
-      if (!current[judge]) continue
-      const reply = await askOne(replica, () => sends[judge]!(replica, write), this.#timing)
-      if ('failure' in reply) {
-        if (reply.failure === 'unknown') {
-          throw noQuorum('the write may have happened or not', reply.error)
+  /** What was refused by some and accepted, perhaps, by others: never stamped anew, but brought to its end. */
+  async #recover(write: ItemWrite, how: PlainSend, replies: Replies<WriteOutcome>): Promise<Sent> {
+    const { proposals, counters } = this.#options
+    const { item, writeId, stamp } = write
+    const { isAboveCompleted, send } = how
+    counters.contested++
+    let existed = replies.some(
+      (reply) =>
+        reply !== undefined &&
+        'outcome' in reply &&
+        reply.outcome.status === 'done' &&
+        reply.outcome.existed,
+    )
+    for await (const _ of proposals.attempts('the write may have happened or not')) {
+      const prepared = await proposals.prepare(item)
+      if (prepared === null) continue
+      const { ballot, newest: found } = prepared
+      const recovery = recoverPlain(found, { writeId, stamp, isAboveCompleted })
+      if (recovery === 'unknown') throw noQuorum('the write may have happened or not')
+      if (recovery === 'complete') {
+        const accepted = await proposals.accept(item, found!, ballot)
+        if (!accepted.isChosen) continue
+        const outcome = plainOutcome(write, how.bytes, ballot, true)
+        return { status: 'overtaken', outcome, by: { ...found!, ballot } }
+      }
+      if (recovery === 'propose') existed ||= found !== null && !found.deleted
+      const record = recordOfWrite(write, how.bytes, ballot)
+      const accepted = await proposals.accept(item, record, ballot, send)
+      if (!accepted.isChosen) continue
+      this.#fillIn(item, record, accepted)
+      return { status: 'written', outcome: plainOutcome(write, how.bytes, ballot, existed), ballot }
+    }
+    throw noQuorum('the write may have happened or not')
+  }
+
+  /**
+   * A write that depends on the old value, on several replicas. 503 without a quorum, and `WriteConflict` (503) if others
+   * have built on what may have been ours: nobody can know.
+   */
+  async change(change: RegisterChange, send?: Send): Promise<Changed> {
+    const { reads, proposals, stamps, timing } = this.#options
+    const { item, writeId } = change
+    const nowMs = timing.clock.nowMs()
+    const seen = await reads.info(item)
+    if (seen !== null) stamps.observe(seen.ballot)
+    // What a read refuses needs no promises.
+    const first = evaluateChange(change, seen, { ballot: ZERO_STAMP, nowMs })
+    if ('refused' in first) return { outcome: first.refused, record: null }
+
+    let proposedAt: Stamp | null = null
+    let existed = first.existed
+    for await (const _ of proposals.attempts('the write may have happened or not')) {
+      const prepared = await proposals.prepare(item)
+      if (prepared === null) continue
+      const { ballot, newest: found } = prepared
+      const step = resumeDependent(found, { writeId, proposedAt })
+      if (step === 'conflict') throw writeConflict()
+      const evaluation: Evaluation =
+        step === 'finish'
+          ? { record: found!, existed }
+          : evaluateChange(change, found, { ballot, nowMs })
+      if ('refused' in evaluation) {
+        if (found === null || (prepared.isChosen && proposedAt === null)) {
+          return { outcome: evaluation.refused, record: null }
         }
-        missed.set(judge, reply.error)
+        // Only what is chosen can refuse, and nothing of ours may be left that is newer.
+        const accepted = await proposals.accept(item, found, ballot)
+        if (accepted.isChosen) return { outcome: evaluation.refused, record: null }
         continue
       }
-      if (!isAccepted(reply, write.action)) return reply.outcome
-      // Posts, and puts of accounts and containers, merge into what each replica has: they go only where that is the
-      // same; others get the result later.
-      const isMerge = write.action === 'post' || write.item.kind !== 'object'
-      const { condition: _, ...plain } = write
-      return async (other, index) => {
-        if (index === judge) return reply.outcome
-        if (missed.has(index)) throw missed.get(index)
-        if (isMerge && !current[index]) {
-          throw new ServiceError('Unreachable', `${other.label} is behind`, { status: 503 })
-        }
-        return sends[index]!(other, isMerge ? write : plain)
+      existed = evaluation.existed
+      const accepted = await proposals.accept(item, evaluation.record, ballot, send)
+      if (accepted.isChosen) {
+        this.#fillIn(item, { ...evaluation.record, ballot }, accepted)
+        const info = infoOf(item, evaluation.record, ballot)
+        return { outcome: { status: 'done', info, existed }, record: info }
       }
+      if (accepted.isNotEmpty) {
+        await proposals.complete(item, { over: true })
+        return { outcome: { status: 'not-empty' }, record: null }
+      }
+      if (accepted.isAnywhere) proposedAt ??= ballot
     }
-    const errors = [...missed.values()]
-    if (errors.length > 0 && errors.every((error) => failureOf(error) === 'full')) {
-      throw devicesFull(errors[0])
-    }
-    throw noQuorum('no replica that is up to date can be reached', errors[0])
+    throw noQuorum('the write may have happened or not')
+  }
+
+  /** Deletes the very record, whatever else is true of it. The tombstone; null if something else is there by now. */
+  async deleteOnly(item: ItemKey, only: string): Promise<ItemInfo | null> {
+    const writeId = this.nextWriteId()
+    const change = {
+      item,
+      action: 'delete',
+      writeId,
+      meta: { headers: {} },
+      bytes: 0,
+      only,
+    } as const
+    return (await this.change(change)).record
   }
 
   /** Sees to the replicas that have not answered yet or failed, in the background unless too much is there already. */
   async #follow(
-    write: ItemWrite,
-    bytes: number,
+    record: RecordHead,
+    item: ItemKey,
     primaries: readonly Replica[],
     round: Round<WriteOutcome>,
   ): Promise<void> {
     this.#unsettledRounds++
     const followed = round.settled.then(() => {
       this.#unsettledRounds--
-      if (write.item.kind === 'object') this.#copyToHandoffs(write, bytes, primaries, round.replies)
+      this.#copyToHandoffs(record, item, primaries, round.replies)
     })
     if (this.#unsettledRounds > UNSETTLED_ROUNDS_MAX) await followed
   }
 
-  /** For each primary that failed, one handoff is given the record for the repair to find. It never counts. */
+  #fillIn(item: ItemKey, record: RecordHead, { replies }: Accepted): void {
+    this.#copyToHandoffs(record, item, this.#options.replicas.primaries(item), replies)
+  }
+
+  /** For each primary that failed, one handoff is given the object for the repair to find. It never counts. */
   #copyToHandoffs(
-    write: ItemWrite,
-    bytes: number,
+    record: RecordHead,
+    item: ItemKey,
     primaries: readonly Replica[],
     replies: Replies<WriteOutcome>,
   ): void {
+    if (item.kind !== 'object') return
     const failedCount = replies.filter((reply) => reply !== undefined && 'failure' in reply).length
-    if (failedCount === 0) return
-    const holder = replies.findIndex((reply) => isAccepted(reply, write.action))
-    if (holder < 0) return
-    const reply = replies[holder]!
-    const done = 'outcome' in reply && reply.outcome.status === 'done' ? reply.outcome.info : null
-    const record = done ?? recordOfWrite(write, bytes)
-    this.#jobs.add('handoff copy', () =>
-      this.#fillHandoffs(write.item, record, primaries[holder]!, failedCount),
+    const holder = replies.findIndex((reply) => isAccepted(reply, record.deleted))
+    if (failedCount === 0 || holder < 0) return
+    this.#options.jobs.add('handoff copy', () =>
+      this.#fillHandoffs(item, record, primaries[holder]!, failedCount),
     )
   }
 
@@ -182,40 +289,62 @@ export class RegisterWrites {
     source: Replica,
     copies: number,
   ): Promise<void> {
+    const { replicas, timing, counters } = this.#options
     let missing = copies
     let tries = copies * HANDOFFS_TRIED_MAX
-    for (const target of this.#replicas.handoffs(item)) {
+    for (const target of replicas.handoffs(item)) {
       if (missing === 0 || tries === 0) return
       tries--
       if (!target.health.available()) continue
       const order = { item, record, source, target, stale: null }
-      const reply = await askOne(
-        target,
-        () => bringUpToDate(order),
-        repairTiming(this.#timing, record),
-      )
+      const reply = await askOne(target, () => bringUpToDate(order), repairTiming(timing, record))
       if ('failure' in reply || !reply.outcome) continue
       missing--
-      this.#counters.handoffCopies++
+      counters.handoffCopies++
     }
   }
 }
 
-function isAccepted(reply: Replies<WriteOutcome>[number], action: WriteAction): boolean {
+function isAccepted(reply: Replies<WriteOutcome>[number], isDelete: boolean): boolean {
   if (reply === undefined || 'failure' in reply) return false
   const { status } = reply.outcome
-  return status === 'done' || (action === 'delete' && status === 'not-found')
+  return status === 'done' || (isDelete && status === 'not-found')
 }
 
-function outcomeOf(verdict: WriteVerdict, replies: Replies<WriteOutcome>): WriteOutcome {
+function ofRefusal({ ballot, isMajority }: Extract<WriteVerdict, { verdict: 'superseded' }>) {
+  return { ballot, isMajority }
+}
+
+/** Of a recovered write, as a replica would have answered it. */
+function plainOutcome(
+  write: ItemWrite,
+  bytes: number,
+  ballot: Stamp,
+  existed: boolean,
+): BackendOutcome {
+  if (write.action === 'delete' && !existed) return { status: 'not-found' }
+  return {
+    status: 'done',
+    info: infoOf(write.item, recordOfWrite(write, bytes, ballot), ballot),
+    existed,
+  }
+}
+
+function infoOf({ name, policy }: ItemKey, record: RecordHead, ballot: Stamp): ItemInfo {
+  const { stamp, metaStamp, writeId, deleted, bytes, meta, dependent } = record
+  const flag = dependent === true ? ({ dependent } as const) : {}
+  return { name, policy, deleted, stamp, metaStamp, ballot, writeId, ...flag, bytes, meta }
+}
+
+type SimpleVerdict = Exclude<WriteVerdict, { readonly verdict: 'superseded' | 'contested' }>
+
+function outcomeOf(verdict: SimpleVerdict, replies: Replies<WriteOutcome>): BackendOutcome {
   switch (verdict.verdict) {
     case 'done':
     case 'precondition-failed':
     case 'not-found':
     case 'not-empty':
       return bestOutcome(replies, verdict.verdict)
-    case 'superseded':
-      return { status: 'superseded', ballot: verdict.ballot }
     case 'full':
       throw devicesFull(firstError(replies))
     case 'refused':
@@ -228,14 +357,20 @@ function outcomeOf(verdict: WriteVerdict, replies: Replies<WriteOutcome>): Write
 /** Of the outcomes of that status, the one that knows of a record before, if there is one. */
 function bestOutcome(
   replies: Replies<WriteOutcome>,
-  status: Exclude<WriteOutcome['status'], 'superseded'>,
-): WriteOutcome {
-  let best: WriteOutcome = { status: 'not-found' }
+  status: Exclude<BackendOutcome['status'], 'superseded'>,
+): BackendOutcome {
+  let best: BackendOutcome = { status: 'not-found' }
   for (const reply of replies) {
-    if (reply === undefined || 'failure' in reply || reply.outcome.status !== status) continue
-    if (best.status !== status || knowsBefore(reply.outcome)) best = reply.outcome
+    if (reply === undefined || 'failure' in reply) continue
+    const { outcome } = reply
+    if (outcome.status !== status || !isFinal(outcome)) continue
+    if (best.status !== status || knowsBefore(outcome)) best = outcome
   }
   return best
+}
+
+function isFinal(outcome: WriteOutcome): outcome is BackendOutcome {
+  return outcome.status !== 'superseded' && outcome.status !== 'body-missing'
 }
 
 function knowsBefore(outcome: WriteOutcome): boolean {
@@ -246,4 +381,10 @@ function knowsBefore(outcome: WriteOutcome): boolean {
 function firstError(replies: Replies<WriteOutcome>): unknown {
   for (const reply of replies) if (reply !== undefined && 'failure' in reply) return reply.error
   return undefined
+}
+
+/** Others have built on what may have been ours. S3 answers 409 ConditionalRequestConflict. */
+function writeConflict(): ServiceError {
+  const message = 'other writes came between: this one may have happened or not'
+  return new ServiceError('WriteConflict', message, { status: 503, retryAfterSeconds: 1 })
 }

@@ -5,7 +5,7 @@
  */
 import { commitOnce } from '../../common/commit-once.ts'
 import type { ItemKey } from '../../common/item.ts'
-import { compareStamps } from '../../common/stamp.ts'
+import { compareStamps, type Stamp } from '../../common/stamp.ts'
 import {
   type BodyReader,
   INLINE_BYTES_MAX,
@@ -18,7 +18,7 @@ import type { Replica } from './replica-map.ts'
 
 /** What is known of the record to be copied; a tombstone needs no more than this. */
 export type RecordHead = Pick<ItemInfo, 'stamp' | 'metaStamp' | 'ballot' | 'writeId' | 'deleted'> &
-  Pick<ItemInfo, 'bytes' | 'meta'>
+  Pick<ItemInfo, 'bytes' | 'meta'> & { readonly dependent?: boolean }
 
 export interface RepairOrder {
   readonly item: ItemKey
@@ -33,99 +33,71 @@ export interface RepairOrder {
 
 /** True if the target now has the record. Rejects when a device fails. */
 export async function bringUpToDate(order: RepairOrder): Promise<boolean> {
-  const { item, record, target } = order
-  if (record.deleted) {
-    const outcome = await target.node.write(target.device, repairWrite(order, 'delete'), null)
-    return outcome.status === 'done' || outcome.status === 'not-found'
+  const { item, record, source, target, stale } = order
+  const write = acceptOf(item, record)
+  const needsBody = item.kind === 'object' && !record.deleted && record.bytes > 0
+  const hasBody = stale !== null && compareStamps(stale.stamp, record.stamp) === 0
+  if (!needsBody || hasBody) {
+    const outcome = await target.node.write(target.device, write, null)
+    if (outcome.status !== 'body-missing') return outcome.status === 'done'
   }
-  if (item.kind !== 'object') {
-    return accepted(await target.node.write(target.device, registerWrite(order), null))
+  return (await copyBody(write, source, target))?.status === 'done'
+}
+
+/** The message that has the record accepted as it is; without a ballot, under the one that it has. */
+export function acceptOf(item: ItemKey, record: RecordHead, ballot = record.ballot): ItemWrite {
+  const { stamp, metaStamp, writeId, deleted, bytes, meta, dependent = false } = record
+  return {
+    item,
+    action: 'accept',
+    stamp,
+    ballot,
+    writeId,
+    meta,
+    record: { metaStamp, deleted, bytes, dependent },
   }
-  if (lacksOnlyPost(order)) return sendPost(order)
-  return copyObject(order)
+}
+
+/** The accept with the body of another replica; null if that one has another body by now. */
+export async function copyBody(
+  write: ItemWrite,
+  source: Replica,
+  target: Replica,
+): Promise<WriteOutcome | null> {
+  const read = await source.node.read(source.device, write.item)
+  if (read === null || read.body === null) return null
+  try {
+    if (compareStamps(read.info.stamp, write.stamp) !== 0) return null
+    return await putBody(write, read.body, target)
+  } finally {
+    await releaseBody(read.body)
+  }
 }
 
 /** Slowest pace of a copy that is waited for: a megabyte a second. */
 const COPY_BYTES_PER_MS = 1_000
 
 /** A large body takes its time; its pieces have deadlines of their own on the wire. */
-export function repairTiming(timing: CallTiming, record: RecordHead): CallTiming {
+export function repairTiming(timing: CallTiming, record: { readonly bytes: number }): CallTiming {
   return { ...timing, deadlineMs: timing.deadlineMs + record.bytes / COPY_BYTES_PER_MS }
 }
 
-function repairWrite(order: RepairOrder, action: ItemWrite['action']): ItemWrite {
-  const { stamp, ballot, writeId, meta, deleted } = order.record
-  return {
-    item: order.item,
-    action,
-    stamp,
-    ballot,
-    writeId,
-    meta: deleted ? { headers: {} } : meta,
-  }
-}
-
-/** Accounts and containers merge headers, so those that are gone must be named to be removed. */
-function registerWrite(order: RepairOrder): ItemWrite {
-  const headers: Record<string, string> = {}
-  for (const name of Object.keys(order.stale?.meta.headers ?? {})) headers[name] = ''
-  Object.assign(headers, order.record.meta.headers)
-  return { ...repairWrite(order, 'put'), meta: { ...order.record.meta, headers } }
-}
-
-function lacksOnlyPost({ record, stale }: RepairOrder): boolean {
-  return (
-    stale !== null &&
-    !stale.deleted &&
-    compareStamps(stale.stamp, record.stamp) === 0 &&
-    compareStamps(record.metaStamp, record.stamp) > 0
-  )
-}
-
-async function sendPost(order: RepairOrder): Promise<boolean> {
-  const post = { ...repairWrite(order, 'post'), stamp: order.record.metaStamp }
-  return accepted(await order.target.node.write(order.target.device, post, null))
-}
-
-async function copyObject(order: RepairOrder): Promise<boolean> {
-  const { source, item, record } = order
-  const read = await source.node.read(source.device, item)
-  if (read === null || read.body === null || compareStamps(read.info.ballot, record.ballot) !== 0) {
-    if (read !== null) await releaseBody(read.body)
-    return false
-  }
-  try {
-    const isPosted = compareStamps(record.metaStamp, record.stamp) > 0
-    if (!isPosted) return accepted(await putBody(order, read.body, repairWrite(order, 'put')))
-    // Data and metadata keep their own stamps: first the data as it was accepted, then the post on top of it.
-    const data: ItemWrite = { ...repairWrite(order, 'put'), ballot: record.stamp }
-    if (accepted(await putBody(order, read.body, data))) return await sendPost(order)
-    // Something between the two is there: all under the post's ballot.
-    return accepted(await putBody(order, read.body, repairWrite(order, 'put')))
-  } finally {
-    await releaseBody(read.body)
-  }
-}
-
 async function putBody(
-  { item, target }: RepairOrder,
-  body: Uint8Array | BodyReader,
   write: ItemWrite,
+  body: Uint8Array | BodyReader,
+  target: Replica,
 ): Promise<WriteOutcome> {
-  if (body instanceof Uint8Array) {
-    if (body.length <= INLINE_BYTES_MAX) return target.node.write(target.device, write, body)
-    return streamBody(target, item, write, [body])
-  }
-  return streamBody(target, item, write, body.stream(0, body.bytes))
+  if (!(body instanceof Uint8Array)) return streamBody(write, body.stream(0, body.bytes), target)
+  if (body.length <= INLINE_BYTES_MAX) return target.node.write(target.device, write, body)
+  return streamBody(write, [body], target)
 }
 
 async function streamBody(
-  target: Replica,
-  item: ItemKey,
   write: ItemWrite,
   pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  target: Replica,
 ): Promise<WriteOutcome> {
-  const writer = await target.node.openBody(target.device, item)
+  const writer = await target.node.openBody(target.device, write.item)
   try {
     for await (const piece of pieces) await writer.write(piece)
     return await commitOnce(writer, write)
@@ -140,19 +112,16 @@ export async function releaseBody(body: Uint8Array | BodyReader | null): Promise
   if (body !== null && !(body instanceof Uint8Array)) await body.close()
 }
 
-function accepted(outcome: WriteOutcome): boolean {
-  return outcome.status === 'done'
-}
-
-/** The head of the record that a write makes, for replicas that missed it. */
-export function recordOfWrite(write: ItemWrite, bytes: number): RecordHead {
+/** The head of the record that a plain write makes, accepted under the ballot. */
+export function recordOfWrite(write: ItemWrite, bytes: number, ballot: Stamp): RecordHead {
+  const deleted = write.action === 'delete'
   return {
     stamp: write.stamp,
     metaStamp: write.stamp,
-    ballot: write.ballot,
+    ballot,
     writeId: write.writeId,
-    deleted: write.action === 'delete',
-    bytes,
-    meta: write.meta,
+    deleted,
+    bytes: deleted ? 0 : bytes,
+    meta: deleted ? { headers: {} } : write.meta,
   }
 }

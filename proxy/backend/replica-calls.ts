@@ -61,7 +61,7 @@ export async function askOne<T>(
     return { outcome }
   } catch (error) {
     const failure = failureOf(error)
-    if (failure !== 'full') replica.health.noteFailure()
+    if (!isSound(error)) replica.health.noteFailure()
     return { failure, error }
   }
 }
@@ -93,6 +93,7 @@ const REFUSALS = new Set([
   'Busy',
   'Unauthorized',
   'WireVersion',
+  'StampAhead',
 ])
 
 /** Whether a failed call may have written. */
@@ -100,6 +101,13 @@ export function failureOf(error: unknown): Failure {
   if (!(error instanceof ServiceError)) return 'unknown'
   if (error.code === 'DeviceFull') return 'full'
   return REFUSALS.has(error.code) ? 'refused' : 'unknown'
+}
+
+/** Answers of a device that is well: its space, a clock, or one damaged record are no reason to leave it alone. */
+const SOUND = new Set(['DeviceFull', 'StampAhead', 'CorruptData', 'NameCollision', 'Busy'])
+
+function isSound(error: unknown): boolean {
+  return error instanceof ServiceError && SOUND.has(error.code)
 }
 
 /** Devices left alone are asked nevertheless when the others are no majority. */

@@ -13,7 +13,8 @@ export function rowOfObject(info: ItemInfo, name: string): ListRow {
     name,
     stamp: info.stamp,
     metaStamp: info.metaStamp,
-    ballot: info.ballot,
+    // Rows follow each other as their records were made, whatever ballot a record was accepted under again.
+    ballot: info.metaStamp,
     deleted: info.deleted,
     bytes: info.bytes,
     count: info.deleted ? 0 : 1,
@@ -115,8 +116,13 @@ export class Rows {
   }
 
   /** Notes on both sides that the row and the item behind it have their quorums. Lazy; never fails. */
-  confirm(list: ItemKey, name: string, item: ItemKey, ballot: Stamp): void {
-    this.confirmRow(list, name, ballot)
+  confirm(
+    list: ItemKey,
+    name: string,
+    rowBallot: Stamp,
+    { item, ballot }: { readonly item: ItemKey; readonly ballot: Stamp },
+  ): void {
+    this.confirmRow(list, name, rowBallot)
     for (const replica of this.#replicas.primaries(item)) {
       replica.node.confirm(replica.device, { kind: 'item', item, ballot })
     }

@@ -11,7 +11,7 @@
  */
 import { type ItemKey, splitName } from '../../common/item.ts'
 import { compareStamps, maxStamp, type Stamp } from '../../common/stamp.ts'
-import type { ItemInfo, ItemWrite, ListRow, Unconfirmed } from '../../common/storage-node.ts'
+import type { ItemInfo, ListRow, Unconfirmed, WriteAction } from '../../common/storage-node.ts'
 import type { ObjectPath } from './backend.ts'
 import type { BackendCounters } from './counters.ts'
 import type { NameKeys } from './name-keys.ts'
@@ -69,17 +69,22 @@ export class Settler {
 
   /** Makes the object's row say what the object's record says, then confirms both. */
   async settleObject(path: ObjectPath): Promise<void> {
-    const { keys, reads, rows, writes } = this.#options
+    const { keys, reads, rows } = this.#options
     const item = keys.object(path)
     const list = keys.container(path.account, path.container)
     const info = await reads.info(item)
     if (info === null) return
-    let ballot = info.ballot
+    let ballot = info.metaStamp
     for (let attempt = 0; attempt < SETTLEMENTS_MAX; attempt++) {
       const outcome = await rows.put(list, { ...rowOfObject(info, path.object), ballot })
       if (outcome.status === 'not-found') {
-        const orphan = writes.draw(item, info.deleted ? 'delete' : 'put', info.meta)
-        return this.removeOrphan({ ...orphan, ballot: info.ballot })
+        const { writeId } = info
+        return this.removeOrphan({
+          item,
+          writeId,
+          ballot: info.ballot,
+          action: info.deleted ? 'delete' : 'put',
+        })
       }
       if (outcome.status === 'done') {
         rows.confirmRow(list, path.object, ballot)
@@ -95,18 +100,13 @@ export class Settler {
    * The container of a written object is gone: removes the object, and nothing newer than it, so that it does not come
    * to light when a container of the name is made again.
    */
-  async removeOrphan(write: ItemWrite): Promise<void> {
+  async removeOrphan(orphan: Orphan): Promise<void> {
     const { writes, counters } = this.#options
-    if (write.action !== 'delete') {
-      const ballot = justAbove(write.ballot)
-      const tombstone = writes.draw(write.item, 'delete', { headers: {} })
-      const outcome = await writes.send({ ...tombstone, stamp: ballot, ballot }, null)
-      if (outcome.status === 'superseded') return
-      counters.orphansRemoved++
-      this.#confirmItem(write.item, ballot)
-      return
-    }
-    this.#confirmItem(write.item, write.ballot)
+    if (orphan.action === 'delete') return this.#confirmItem(orphan.item, orphan.ballot)
+    const tombstone = await writes.deleteOnly(orphan.item, orphan.writeId)
+    if (tombstone === null) return
+    counters.orphansRemoved++
+    this.#confirmItem(orphan.item, tombstone.ballot)
   }
 
   async #settleRow(account: string, container: string, row: ListRow): Promise<void> {
@@ -133,11 +133,19 @@ export class Settler {
   }
 }
 
+/** A record of an object whose container is gone. */
+export interface Orphan {
+  readonly item: ItemKey
+  readonly action: WriteAction
+  readonly writeId: string
+  readonly ballot: Stamp
+}
+
 /** The row that takes the place of one whose object is another version, or is not there. */
 export function replacementOf(row: ListRow, info: ItemInfo | null): ListRow {
   const above = justAbove(row.ballot, row.ballot.proposer % 2 === 0 ? 1 : 2)
   if (info === null) return { ...row, deleted: true, bytes: 0, count: 0, ballot: above }
-  const isNewer = compareStamps(info.ballot, row.ballot) > 0
-  const ballot = isNewer ? info.ballot : maxStamp(above, info.ballot)
-  return { ...rowOfObject(info, row.name), ballot }
+  const own = rowOfObject(info, row.name)
+  const isNewer = compareStamps(own.ballot, row.ballot) > 0
+  return isNewer ? own : { ...own, ballot: maxStamp(above, own.ballot) }
 }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Condition } from '../../common/condition.ts'
 import { type ItemKind, itemKey } from '../../common/item.ts'
+import { mergeMeta, subjectOf } from '../../common/item-meta.ts'
 import type { ItemMeta, ItemWrite } from '../../common/storage-node.ts'
 import { type Entry, NO_BLOB } from './entry.ts'
 import {
@@ -21,11 +22,9 @@ import {
   infoOfNew,
   infoOfRecord,
   isLive,
-  mergeMeta,
   type NewRecord,
   needsOnlyExistence,
   registerIdOf,
-  subjectOf,
 } from './register.ts'
 
 const HASHING = { prefix: '', suffix: 'salt', placement: 'md5' } as const
@@ -64,6 +63,8 @@ t.test('conditions that existence decides need no read of the record', async (t)
     [{ ifUnmodifiedSince: 1 }, false],
     [{ ifModifiedSince: 1 }, false],
     [{ ifDeleteAt: 1 }, false],
+    [{ ifWriteId: null }, false],
+    [{ ifWriteId: 'w' }, false],
     // The first second of 1970 is a time like any other.
     [{ ifUnmodifiedSince: 0 }, false],
     [{ ifModifiedSince: 0 }, false],
@@ -78,7 +79,8 @@ t.test('conditions that existence decides need no read of the record', async (t)
 t.test('a write goes on only if its condition holds of what is there', async (t) => {
   const info = infoOfNew(object, recordOf())
   const current = subjectOf(info)
-  t.strictSame(current, { etag: 'e1', ticks: newer.ticks }, 'changed last by the POST')
+  const { writeId } = info
+  t.strictSame(current, { etag: 'e1', ticks: newer.ticks, writeId }, 'changed last by the POST')
   const cases: readonly (readonly [Condition, typeof current | null, boolean])[] = [
     [{ ifNoneMatch: ['*'] }, null, true],
     [{ ifNoneMatch: ['*'] }, current, false],
@@ -87,6 +89,11 @@ t.test('a write goes on only if its condition holds of what is there', async (t)
     [{ ifMatch: ['e1'] }, null, false],
     [{ ifUnmodifiedSince: 0 }, current, false],
     [{ ifUnmodifiedSince: 0 }, null, true],
+    [{ ifWriteId: writeId }, current, true],
+    [{ ifWriteId: writeId }, null, false],
+    [{ ifWriteId: 'another' }, current, false],
+    [{ ifWriteId: null }, current, false],
+    [{ ifWriteId: null }, null, true],
     [{ ifDeleteAt: 7 }, current, false],
     [{ ifDeleteAt: 7 }, { ...current, deleteAt: 7 }, true],
   ]
@@ -95,7 +102,12 @@ t.test('a write goes on only if its condition holds of what is there', async (t)
     t.equal(conditionHolds(condition, subject), wanted, what)
   }
   const due = infoOfNew(object, recordOf({ meta: { headers: { 'x-delete-at': '77' } } }))
-  t.strictSame(subjectOf(due), { etag: '', ticks: newer.ticks, deleteAt: 77 })
+  t.strictSame(subjectOf(due), {
+    etag: '',
+    ticks: newer.ticks,
+    deleteAt: 77,
+    writeId,
+  })
 })
 
 function postOn(kind: ItemKind, meta: ItemMeta): ItemWrite {

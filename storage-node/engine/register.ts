@@ -1,7 +1,8 @@
 /** Pure rules of a register: what a write makes of the record that is there, and how a record becomes an ItemInfo. */
 import { type Condition, type ConditionSubject, evaluateCondition } from '../../common/condition.ts'
 import { ITEM_KINDS, type ItemKey } from '../../common/item.ts'
-import type { ItemInfo, ItemMeta, ItemWrite } from '../../common/storage-node.ts'
+import { deleteAtOf } from '../../common/item-meta.ts'
+import type { ItemInfo, ItemMeta } from '../../common/storage-node.ts'
 import { type Entry, NO_BLOB } from './entry.ts'
 import type { RegisterId } from './memtable.ts'
 import {
@@ -151,11 +152,6 @@ export function entryOfRecord(head: RecordHead, meta: string, place: Place): Ent
   }
 }
 
-function deleteAtOf(headers: Readonly<Record<string, string>>): number {
-  const seconds = Number(headers['x-delete-at'])
-  return Number.isSafeInteger(seconds) && seconds > 0 ? Math.min(seconds, 2 ** 47) : 0
-}
-
 /** The record as the interface shows it. */
 export function infoOfRecord(head: RecordHead, meta: string): ItemInfo {
   const { n, t, e, h } = JSON.parse(meta) as RegisterMeta
@@ -202,6 +198,7 @@ export function isLive(entry: Entry | null, nowSeconds: number): boolean {
 /** Whether the condition can be judged by whether an item exists, without reading it. */
 export function needsOnlyExistence(condition: Condition): boolean {
   const { ifMatch, ifNoneMatch, ifModifiedSince, ifUnmodifiedSince, ifDeleteAt } = condition
+  if (condition.ifWriteId !== undefined) return false
   // Compared with undefined: second 0 is a condition too.
   if ((ifModifiedSince ?? ifUnmodifiedSince ?? ifDeleteAt) !== undefined) return false
   return isStar(ifMatch) && isStar(ifNoneMatch)
@@ -214,34 +211,4 @@ function isStar(etags: readonly string[] | undefined): boolean {
 /** Whether the write may go on, the current live item being `current` (null: none). */
 export function conditionHolds(condition: Condition, current: ConditionSubject | null): boolean {
   return evaluateCondition(condition, current) === 'holds'
-}
-
-export function subjectOf(info: ItemInfo): ConditionSubject {
-  const deleteAt = deleteAtOf(info.meta.headers)
-  const ticks = Math.max(info.stamp.ticks, info.metaStamp.ticks)
-  return { etag: info.meta.etag ?? '', ticks, ...(deleteAt > 0 && { deleteAt }) }
-}
-
-/** Headers that a POST on an object leaves as they are: what the system keeps there, not the user. */
-const KEPT_BY_POST = /^x-(object|container|account)-sysmeta-|^x-static-large-object$/
-
-/** The metadata after a POST (or a PUT on an existing account or container). */
-export function mergeMeta(write: ItemWrite, old: ItemMeta): ItemMeta {
-  return write.item.kind === 'object' ? replaceMeta(write.meta, old) : addMeta(write.meta, old)
-}
-
-function replaceMeta(update: ItemMeta, old: ItemMeta): ItemMeta {
-  const kept = Object.entries(old.headers).filter(([name]) => KEPT_BY_POST.test(name))
-  const contentType = update.contentType ?? old.contentType
-  return {
-    ...(old.etag !== undefined && { etag: old.etag }),
-    ...(contentType !== undefined && { contentType }),
-    headers: { ...Object.fromEntries(kept), ...update.headers },
-  }
-}
-
-function addMeta(update: ItemMeta, old: ItemMeta): ItemMeta {
-  const merged = { ...old.headers, ...update.headers }
-  const headers = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== ''))
-  return { ...old, headers }
 }

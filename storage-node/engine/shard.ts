@@ -10,6 +10,7 @@ import type { Clock } from '../../common/clock.ts'
 import type { Disk } from '../../common/disk.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
+import { mergeMeta, subjectOf } from '../../common/item-meta.ts'
 import type { KeyValue } from '../../common/key-value.ts'
 import {
   compareStamps,
@@ -61,11 +62,9 @@ import {
   infoOfNew,
   infoOfRecord,
   isLive,
-  mergeMeta,
   type NewRecord,
   needsOnlyExistence,
   registerIdOf,
-  subjectOf,
 } from './register.ts'
 import { isStorable, rowMeta, rowOfRecord, type StoredRow } from './row.ts'
 import type { SegmentFiles } from './segment-files.ts'

@@ -78,7 +78,7 @@ export class Peer {
     if (this.#isGone) return
     this.#isGone = true
     this.#port.close()
-    for (const { reject } of this.#waiting.values()) reject(gone())
+    for (const { reject } of this.#waiting.values()) reject(noAnswer())
     this.#waiting.clear()
   }
 
@@ -193,6 +193,11 @@ function ownMemory(body: BodyPlace): BodyPlace {
 function gone(): ServiceError {
   const message = 'the thread of this shard has ended and is being started again'
   return new ServiceError('DeviceOffline', message, { status: 503, retryAfterSeconds: 1 })
+}
+
+function noAnswer(): ServiceError {
+  const message = 'the thread of this shard ended before it answered'
+  return new ServiceError('NoAnswer', message, { status: 503, retryAfterSeconds: 1 })
 }
 
 function busy(): ServiceError {

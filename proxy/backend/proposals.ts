@@ -1,0 +1,264 @@
+/**
+ * The two phases of CASPaxos towards the primaries of a name: prepare at a majority, accept at a majority. What is
+ * proposed is decided by the caller (register-decisions.ts); here are the messages, the copying of bodies to replicas
+ * that lack them, and the pauses between attempts.
+ */
+import type { ItemKey } from '../../common/item.ts'
+import type { Random } from '../../common/random.ts'
+import { maxStamp, type Stamp, type StampClock, ZERO_STAMP } from '../../common/stamp.ts'
+import type {
+  ItemInfo,
+  ItemWrite,
+  PrepareOutcome,
+  WriteOutcome,
+} from '../../common/storage-node.ts'
+import { noQuorum } from './backend-errors.ts'
+import type { BackgroundJobs } from './background-jobs.ts'
+import type { BackendCounters } from './counters.ts'
+import { majorityOf, type Replies } from './quorum.ts'
+import { isChosen, newestOf, type Promised, withoutTombstone } from './register-decisions.ts'
+import { acceptOf, bringUpToDate, copyBody, type RecordHead, repairTiming } from './repair.ts'
+import { askAll, askOne, type CallTiming } from './replica-calls.ts'
+import type { Replica, ReplicaMap } from './replica-map.ts'
+
+export interface ProposalsOptions {
+  readonly replicas: ReplicaMap
+  readonly stamps: StampClock
+  readonly timing: CallTiming
+  readonly jobs: BackgroundJobs
+  readonly counters: BackendCounters
+  readonly random: Random
+}
+
+/** How an accept is sent to one replica. */
+export type Send = (replica: Replica, write: ItemWrite, index: number) => Promise<WriteOutcome>
+
+/** A majority has promised; `promises` may be more. */
+export interface Promises {
+  readonly ballot: Stamp
+  readonly promises: readonly Promised[]
+  readonly newest: ItemInfo | null
+  /** A majority holds the newest record under one ballot. */
+  readonly isChosen: boolean
+}
+
+export interface Accepted {
+  /** A majority has the record, durably. */
+  readonly isChosen: boolean
+  /** Some replica has it, or may have it. */
+  readonly isAnywhere: boolean
+  /** A list was not deleted because it has rows. */
+  readonly isNotEmpty: boolean
+  readonly replies: Replies<WriteOutcome>
+}
+
+/** Attempts of one operation, and the time after which no further one is begun. */
+const ATTEMPTS_MAX = 12
+const ATTEMPTS_MS_MAX = 30_000
+/** Pauses between attempts are random up to this, doubled each time up to the limit. */
+const PAUSE_MS = 4
+const PAUSE_MS_MAX = 250
+
+export class Proposals {
+  readonly #options: ProposalsOptions
+
+  constructor(options: ProposalsOptions) {
+    this.#options = options
+  }
+
+  /** Numbers the attempts of one operation, with pauses between them; throws a 503 after the last. */
+  async *attempts(ended: string): AsyncGenerator<number, never, undefined> {
+    const { timing, random } = this.#options
+    const startedMs = timing.clock.monotonicMs()
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      if (attempt > 1) {
+        if (timing.clock.monotonicMs() - startedMs > ATTEMPTS_MS_MAX) break
+        const limitMs = Math.min(PAUSE_MS_MAX, PAUSE_MS * 2 ** attempt)
+        await this.#pause(1 + random.below(limitMs))
+      }
+      yield attempt
+    }
+    throw noQuorum(ended)
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.timing.clock.after(ms, resolve)
+    })
+  }
+
+  /**
+   * Asks all primaries to promise a fresh ballot, above everything seen. Null if they have promised or accepted newer
+   * ones (they are above the next ballot's now); throws a 503 if no majority can be reached. `all`: every primary is
+   * waited for.
+   */
+  async prepare(item: ItemKey, options: { readonly all?: boolean } = {}): Promise<Promises | null> {
+    const { replicas, stamps, timing, counters } = this.#options
+    const primaries = replicas.primaries(item)
+    const majority = majorityOf(primaries.length)
+    const ballot = stamps.next()
+    counters.prepares++
+    const round = await askAll<PrepareOutcome>(
+      primaries,
+      (replica) => replica.node.prepare(replica.device, item, ballot),
+      (replies) => options.all !== true && isPrepareDecided(replies, majority),
+      timing,
+    )
+    const promises: Promised[] = []
+    let isSuperseded = false
+    for (const [replica, reply] of round.replies.entries()) {
+      if (reply === undefined || 'failure' in reply) continue
+      const { outcome } = reply
+      if (outcome.status === 'promised') promises.push({ replica, current: outcome.current })
+      else {
+        isSuperseded = true
+        stamps.observe(outcome.ballot)
+      }
+    }
+    if (promises.length < majority) {
+      if (isSuperseded) return null
+      throw noQuorum('too few replicas answered the proposal', firstError(round.replies))
+    }
+    const newest = newestOf(promises)
+    const chosen = isChosen(promises, newest, primaries.length)
+    return { ballot, promises, newest, isChosen: chosen }
+  }
+
+  /**
+   * Has the record accepted under the ballot by a majority. `send` gives replicas a body that we have ourselves; without
+   * it they take the one that they have, and those that have none get a copy from one that has.
+   */
+  async accept(
+    item: ItemKey,
+    record: RecordHead,
+    ballot: Stamp,
+    send: Send = keepBody,
+  ): Promise<Accepted> {
+    const { replicas, stamps, timing } = this.#options
+    const primaries = replicas.primaries(item)
+    const majority = majorityOf(primaries.length)
+    const write = acceptOf(item, record, ballot)
+    const round = await askAll(
+      primaries,
+      (replica, index) => send(replica, write, index),
+      (replies) => replies.filter((reply) => statusOf(reply) === 'done').length >= majority,
+      timing,
+    )
+    const replies = [...round.replies]
+    await this.#copyToMissing(write, record, primaries, replies)
+    let done = 0
+    let unknown = 0
+    let isNotEmpty = false
+    for (const reply of replies) {
+      if (reply === undefined || ('failure' in reply && reply.failure === 'unknown')) unknown++
+      if (statusOf(reply) === 'done') done++
+      if (statusOf(reply) === 'not-empty') isNotEmpty = true
+      const outcome = reply !== undefined && 'outcome' in reply ? reply.outcome : null
+      if (outcome?.status === 'superseded') stamps.observe(outcome.ballot)
+    }
+    return { isChosen: done >= majority, isAnywhere: done + unknown > 0, isNotEmpty, replies }
+  }
+
+  /** Copies the body to replicas that lack it: at once while there is no majority, else in the background. */
+  async #copyToMissing(
+    write: ItemWrite,
+    record: RecordHead,
+    primaries: readonly Replica[],
+    replies: Replies<WriteOutcome>[number][],
+  ): Promise<void> {
+    const indexes = [...replies.keys()]
+    const missing = indexes.filter((index) => statusOf(replies[index]) === 'body-missing')
+    const holders = indexes.filter((index) => statusOf(replies[index]) === 'done')
+    const source = primaries[holders[0] ?? -1]
+    if (missing.length === 0 || source === undefined) return
+    const { timing, jobs } = this.#options
+    const copy = async (index: number) => {
+      const target = primaries[index]!
+      const call = async () => (await copyBody(write, source, target)) ?? MISSING
+      replies[index] = await askOne(target, call, repairTiming(timing, record))
+    }
+    if (holders.length < majorityOf(primaries.length)) await Promise.all(missing.map(copy))
+    else for (const index of missing) jobs.add('read repair', () => copy(index))
+  }
+
+  /**
+   * Makes sure that what is current is chosen, so that no later read goes back behind it. A tombstone that a list's
+   * replicas refuse because of its rows, and that was not chosen, is taken back. `over`: accepted anew even if it is
+   * chosen already, so that nothing that was left on a minority meanwhile is newer.
+   */
+  async complete(item: ItemKey, options: { readonly over?: boolean } = {}): Promise<void> {
+    const replicaCount = this.#options.replicas.primaries(item).length
+    let refused: ItemInfo | null = null
+    for await (const _ of this.attempts('the newest record cannot be completed')) {
+      const prepared = await this.prepare(item, { all: refused !== null })
+      if (prepared === null) continue
+      let { newest } = prepared
+      if (newest === null || (prepared.isChosen && options.over !== true)) return
+      if (refused !== null && newest.writeId === refused.writeId) {
+        const before = withoutTombstone(prepared.promises, newest, replicaCount)
+        if (before === null) return
+        newest = before ?? newest
+      }
+      const accepted = await this.accept(item, newest, prepared.ballot)
+      if (accepted.isChosen) {
+        this.#options.counters.completions++
+        return
+      }
+      if (accepted.isNotEmpty) refused = newest
+    }
+  }
+
+  /** Sends a replica the very accept that it missed. True if it has the record now. */
+  async repair(order: {
+    readonly item: ItemKey
+    readonly record: ItemInfo
+    readonly source: Replica
+    readonly target: Replica
+    readonly stale: ItemInfo | null
+  }): Promise<boolean> {
+    const { timing, counters } = this.#options
+    const reply = await askOne(
+      order.target,
+      () => bringUpToDate(order),
+      repairTiming(timing, order.record),
+    )
+    const done = 'outcome' in reply && reply.outcome
+    if (done) counters.readRepairs++
+    return done
+  }
+}
+
+const MISSING: WriteOutcome = { status: 'body-missing' }
+
+const keepBody: Send = (replica, write) => replica.node.write(replica.device, write, null)
+
+function isPrepareDecided(replies: Replies<PrepareOutcome>, majority: number): boolean {
+  let promised = 0
+  let pending = 0
+  let superseded = 0
+  for (const reply of replies) {
+    if (reply === undefined) pending++
+    else if ('outcome' in reply && reply.outcome.status === 'promised') promised++
+    else if ('outcome' in reply) superseded++
+  }
+  return promised >= majority || (superseded > 0 && promised + pending < majority)
+}
+
+function statusOf(reply: Replies<WriteOutcome>[number]): WriteOutcome['status'] | null {
+  return reply !== undefined && 'outcome' in reply ? reply.outcome.status : null
+}
+
+function firstError(replies: Replies<unknown>): unknown {
+  for (const reply of replies) if (reply !== undefined && 'failure' in reply) return reply.error
+  return undefined
+}
+
+/** The highest ballot among refusals. */
+export function refusedAbove(replies: Replies<WriteOutcome>): Stamp {
+  let above = ZERO_STAMP
+  for (const reply of replies) {
+    if (reply === undefined || 'failure' in reply || reply.outcome.status !== 'superseded') continue
+    above = maxStamp(above, reply.outcome.ballot)
+  }
+  return above
+}
