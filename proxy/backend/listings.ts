@@ -201,7 +201,7 @@ export class Listings {
     return shown.filter((entry) => entry !== null)
   }
 
-  async #decide(source: RowSource, { entry }: MergedEntry): Promise<ListEntry | null> {
+  async #decide(source: RowSource, { entry, uneven }: MergedEntry): Promise<ListEntry | null> {
     const { reads, rows, counters } = this.#options
     if (!isRow(entry)) {
       const below = await this.page(source, { limit: 1, prefix: entry.subdir })
@@ -211,7 +211,8 @@ export class Listings {
     const info = await reads.info(source.itemOf(entry))
     if (info === null || info.deleted) return null
     if (!rowMatches(entry, info)) return source.rowOf(info, entry)
-    rows.confirmRow(source.list, entry.name, entry.ballot)
+    // What some replicas lack is confirmed by the settler, when they have it.
+    if (!uneven) rows.confirmRow(source.list, entry.name, entry.ballot)
     return { ...entry, confirmed: true }
   }
 }

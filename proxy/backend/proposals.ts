@@ -52,6 +52,9 @@ export interface Accepted {
   readonly replies: Replies<WriteOutcome>
 }
 
+/** `refused`: the replica has promised or accepted something newer, or its source changed meanwhile. */
+export type RepairResult = 'done' | 'refused' | 'failed'
+
 /** Attempts of one operation, and the time after which no further one is begun. */
 const ATTEMPTS_MAX = 12
 const ATTEMPTS_MS_MAX = 30_000
@@ -208,23 +211,24 @@ export class Proposals {
     }
   }
 
-  /** Sends a replica the very accept that it missed. True if it has the record now. */
+  /** Sends a replica the very accept that it missed. */
   async repair(order: {
     readonly item: ItemKey
     readonly record: ItemInfo
     readonly source: Replica
     readonly target: Replica
     readonly stale: ItemInfo | null
-  }): Promise<boolean> {
+  }): Promise<RepairResult> {
     const { timing, counters } = this.#options
     const reply = await askOne(
       order.target,
       () => bringUpToDate(order),
       repairTiming(timing, order.record),
     )
-    const done = 'outcome' in reply && reply.outcome
-    if (done) counters.readRepairs++
-    return done
+    if ('failure' in reply) return 'failed'
+    if (!reply.outcome) return 'refused'
+    counters.readRepairs++
+    return 'done'
   }
 }
 

@@ -3,7 +3,7 @@ import { maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import type { ItemInfo, ItemRead } from '../../common/storage-node.ts'
 import { noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
-import type { Proposals } from './proposals.ts'
+import type { Proposals, RepairResult } from './proposals.ts'
 import { judgeRead, majorityOf, type ReadVerdict } from './quorum.ts'
 import { releaseBody } from './repair.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
@@ -111,17 +111,23 @@ export class RegisterReads {
   async #complete(round: ReadRound, sides: Sides): Promise<boolean> {
     const repairs = sides.lagging.map((index) => () => this.#repair(round, sides, index))
     if (sides.verdict === 'agreed') {
-      for (const repair of repairs) this.#jobs.add('read repair', repair)
+      for (const repair of repairs) {
+        this.#jobs.add('read repair', async () => {
+          // Who has promised to somebody who is gone takes the record only under a newer ballot.
+          const isRefused = (await repair()) === 'refused'
+          if (isRefused) await this.#proposals.complete(round.item, { over: true })
+        })
+      }
       return true
     }
     const repaired = await Promise.all(repairs.map((repair) => repair()))
-    const holders = sides.holders.length + repaired.filter(Boolean).length
+    const holders = sides.holders.length + repaired.filter((result) => result === 'done').length
     if (holders >= majorityOf(round.primaries.length)) return true
     await this.#proposals.complete(round.item)
     return false
   }
 
-  #repair(round: ReadRound, sides: Sides, index: number): Promise<boolean> {
+  #repair(round: ReadRound, sides: Sides, index: number): Promise<RepairResult> {
     const holder = sides.holders[0]!
     return this.#proposals.repair({
       item: round.item,

@@ -2,8 +2,8 @@
  * Puts rows and objects in step after a failure: each name's object register is the truth, its row an index entry.
  *
  *   unconfirmed item  -> its row is written again (a live one, or a deleted one for a tombstone)
- *   unconfirmed row   -> confirmed if the object agrees; replaced by the object's row if it is another version;
- *                        replaced by a deleted row if there is no such object
+ *   unconfirmed row   -> given to all replicas and confirmed if the object agrees; replaced by the object's row if it
+ *                        is another version; replaced by a deleted row if there is no such object
  *
  * A replacement's ballot is close above the row that it replaces: it outdoes exactly that row, and every write that is
  * still on its way outdoes the replacement. Only what has been unconfirmed for longer than any write may
@@ -69,10 +69,10 @@ export class Settler {
 
   /** Makes the object's row say what the object's record says, then confirms both. */
   async settleObject(path: ObjectPath): Promise<void> {
-    const { keys, reads, rows } = this.#options
+    const { keys, rows } = this.#options
     const item = keys.object(path)
     const list = keys.container(path.account, path.container)
-    const info = await reads.info(item)
+    const info = await this.#newest(item)
     if (info === null) return
     let ballot = info.metaStamp
     for (let attempt = 0; attempt < SETTLEMENTS_MAX; attempt++) {
@@ -110,20 +110,33 @@ export class Settler {
   }
 
   async #settleRow(account: string, container: string, row: ListRow): Promise<void> {
-    const { keys, reads, rows } = this.#options
+    const { keys, rows } = this.#options
     const path = { account, container, object: row.name, policy: row.policy }
     const item = keys.object(path)
     const list = keys.container(account, container)
-    const info = await reads.info(item)
+    const info = await this.#newest(item)
     if (info !== null && rowMatches(row, info)) {
+      // Known to one replica alone it would be forgotten as settled, and not be listed.
+      const outcome = await rows.put(list, row)
+      if (outcome.status === 'not-found') return
       rows.confirmRow(list, row.name, row.ballot)
-      this.#confirmItem(item, info.ballot)
+      // Who has a newer row doubts that one.
+      if (outcome.status === 'done') this.#confirmItem(item, info.ballot)
       return
     }
     const replacement = replacementOf(row, info)
     const outcome = await rows.put(list, replacement)
     if (outcome.status === 'not-found') return
     rows.confirmRow(list, row.name, replacement.ballot)
+  }
+
+  /**
+   * What is in doubt may be held by a replica that a read would not ask; left alone it would come to light with the
+   * first read that does, long after everybody has forgotten the write.
+   */
+  async #newest(item: ItemKey): Promise<ItemInfo | null> {
+    const read = await this.#options.reads.read(item, { head: true, newest: true })
+    return read === null ? null : read.info
   }
 
   #confirmItem(item: ItemKey, ballot: Stamp): void {
