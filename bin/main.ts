@@ -8,6 +8,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   env: async () => (await import('./commands/env.ts')).envCommand(),
   user: async () => (await import('./commands/user.ts')).userCommand(),
   check: async () => (await import('./commands/check.ts')).checkCommand(),
+  backup: async () => (await import('./commands/backup.ts')).backupCommand(),
+  restore: async () => (await import('./commands/backup.ts')).restoreCommand(),
   ring: async () => (await import('../ring-builder/cli.ts')).ringCommand(),
   cluster: async () => (await import('./commands/cluster.ts')).clusterCommand(),
   'storage-node': async () => (await import('./commands/storage-node.ts')).storageNodeCommand(),

@@ -66,13 +66,15 @@ t.test('a data folder of the first version', async (t) => {
   t.equal(await first.end('SIGTERM'), 0)
   const check = await runSwiftlet(['check', data])
   t.equal(check.code, 0, check.stdout + check.stderr)
-  await startSwiftlet(t, up)
+  const second = await startSwiftlet(t, up)
   await hasEverything(t, data)
+  t.equal(await second.end('SIGTERM'), 0)
 })
 
 t.test('an index of the first version that is lost does no harm either', async (t) => {
   const data = unpack(t)
   rmSync(join(data, 'disks/disk1/idx'), { recursive: true })
-  await startSwiftlet(t, ['--data', data, ...(await freePortOffset())])
+  const store = await startSwiftlet(t, ['--data', data, ...(await freePortOffset())])
   await hasEverything(t, data)
+  t.equal(await store.end('SIGTERM'), 0)
 })
