@@ -176,6 +176,11 @@ export class SimDisk implements Disk {
     }
   }
 
+  /** No call is made to fail any more. */
+  heal(): void {
+    this.#faults.clear()
+  }
+
   /** Flips one bit of the file, on the medium and in the cache: rot. */
   flip(path: string, offset: number, bit = this.#random.below(8)): void {
     const file = this.#existing('read', path)

@@ -1,0 +1,71 @@
+/**
+ * After the peace: every proxy can read and list, all of them give the same answers, listings and objects agree, and
+ * all replicas hold the same.
+ */
+import { itemKey, objectName } from '../../../common/item.ts'
+import type { ItemRead } from '../../../common/storage-node.ts'
+import { ABSENT, versionOf } from '../checker/history.ts'
+import { HASHING, type SimCluster } from './sim-cluster.ts'
+import { DEVICE } from './sim-host.ts'
+import { pathOf, type Workload } from './workload.ts'
+
+export interface Divergence {
+  readonly key: string
+  readonly what: string
+}
+
+/** Reads that repair end before this. */
+const REPAIR_MS = 30_000
+
+export async function checkConvergence(
+  cluster: SimCluster,
+  workload: Workload,
+): Promise<Divergence[]> {
+  const found: Divergence[] = []
+  const seen = new Map<string, string>()
+  for (const proxy of cluster.proxies) {
+    const who = `last@${proxy.running!.process.name}`
+    const { states, rows } = await workload.readEverything(who, proxy.running!)
+    for (const [key, state] of states) {
+      const before = seen.get(key) ?? state
+      if (state !== before) {
+        found.push({ key, what: `${who} reads ${state}, others read ${before}` })
+      }
+      seen.set(key, state)
+      const row = rows.get(key)
+      if (row !== versionOf(state)) {
+        found.push({ key, what: `${who} lists ${row ?? ABSENT} and reads ${state}` })
+      }
+    }
+  }
+  await cluster.time.sleep(REPAIR_MS)
+  for (const key of workload.keys) found.push(...(await compareReplicas(cluster, key)))
+  return found
+}
+
+/** Every primary must hold the same record of the object. */
+async function compareReplicas(cluster: SimCluster, key: string): Promise<Divergence[]> {
+  const { account, container, object } = pathOf(key)
+  const item = itemKey(HASHING, 'object', objectName(account, container, object))
+  const partition = cluster.ring.partitionOf(item.placement)
+  const texts = new Map<string, string[]>()
+  for (const { id } of cluster.ring.primaries(partition)) {
+    const node = cluster.nodeOf(id)
+    if (node === null) continue
+    const read = await node.read(DEVICE, item, { head: true }).catch((error: unknown) => error)
+    const text = describe(read)
+    texts.set(text, [...(texts.get(text) ?? []), `node${id}`])
+  }
+  if (texts.size <= 1) return []
+  const what = [...texts].map(([text, nodes]) => `${nodes.join(' and ')}: ${text}`).join('; ')
+  return [{ key, what: `replicas differ: ${what}` }]
+}
+
+function describe(read: unknown): string {
+  if (read instanceof Error) return String(read)
+  if (read === null) return 'nothing'
+  const { info } = read as ItemRead
+  const { ballot, writeId, deleted, bytes, meta } = info
+  const what = deleted ? 'tombstone' : `${bytes} bytes ${meta.etag}`
+  return `${what} ${ballot.ticks}.${ballot.proposer} ${writeId}`
+}

@@ -1,0 +1,230 @@
+/**
+ * What goes wrong in a run. Each seed draws which kinds of trouble it has and how much (a run with everything at once
+ * hides as much as it shows), and then lets them come and go while clients are at work.
+ */
+import type { SeededRandom } from '../../support/seeded-random.ts'
+import type { SimCluster } from './sim-cluster.ts'
+import { CALM, type NetworkWeather } from './sim-network.ts'
+
+export const TROUBLES = [
+  'node-crash',
+  'proxy-crash',
+  'partition',
+  'slow-node',
+  'disk-error',
+  'clock-jump',
+  'network',
+] as const
+export type Trouble = (typeof TROUBLES)[number]
+
+/** Wall clocks stay within the five minutes that stamps may be ahead. */
+const SKEW_MS_MAX = 120_000
+const DISK_ERRORS = ['EIO', 'ENOSPC', 'short'] as const
+
+export interface NemesisOptions {
+  readonly cluster: SimCluster
+  readonly random: SeededRandom
+  /** How long clients are at work if nothing stands in their way. */
+  readonly workMs: number
+  readonly tell: (what: string) => void
+}
+
+export class Nemesis {
+  readonly #cluster: SimCluster
+  readonly #random: SeededRandom
+  readonly #tell: (what: string) => void
+  readonly #troubles: readonly Trouble[]
+  /** Mean time between the end of a trouble and the next one of its kind. */
+  readonly #pauseMs: number
+  #isOver = false
+
+  constructor({ cluster, random, workMs, tell }: NemesisOptions) {
+    this.#cluster = cluster
+    this.#random = random
+    this.#tell = tell
+    const density = 0.2 + random.fraction() * 0.6
+    this.#troubles = TROUBLES.filter(() => random.chance(density))
+    this.#pauseMs = workMs * (0.05 + random.fraction() * 0.4)
+  }
+
+  /** Clocks are wrong from the start. */
+  start(): void {
+    const { hosts, proxies } = this.#cluster
+    const drawn = [0, 1, 500, 10_000, SKEW_MS_MAX][this.#random.below(5)]!
+    // Clocks that have to agree do.
+    const spanMs = this.#cluster.planted?.clockStepMs === undefined ? drawn : 0
+    for (const { wall } of [...hosts, ...proxies]) wall.offsetMs = this.#spread(spanMs)
+    this.#tell(`troubles: ${this.#troubles.join(', ')}; clocks within ${spanMs} ms`)
+    for (const trouble of this.#troubles) this.#next(trouble)
+  }
+
+  /** Everything works again, and stays so. Nodes and proxies that are down are started. */
+  async heal(): Promise<void> {
+    const { network, hosts, proxies } = this.#cluster
+    this.#isOver = true
+    network.heal()
+    network.weather = { ...CALM }
+    for (const proxy of proxies) if (proxy.running === null) proxy.start()
+    for (const host of hosts) {
+      host.slowness = 1
+      host.disk.heal()
+      while (host.running === null && !(await host.start())) await this.#cluster.time.sleep(1_000)
+    }
+    this.#tell('healed')
+  }
+
+  /** One trouble of a kind after the other. */
+  #next(trouble: Trouble): void {
+    this.#cluster.time.after(this.#random.fraction() * 2 * this.#pauseMs, () => {
+      if (this.#isOver) return
+      const endsMs = this.#duration()
+      this.#strike(trouble, endsMs)
+      this.#cluster.time.after(endsMs, () => this.#next(trouble))
+    })
+  }
+
+  #strike(trouble: Trouble, endsMs: number): void {
+    const strikes: Readonly<Record<Trouble, () => void>> = {
+      'node-crash': () => this.#crashNodes(endsMs),
+      'proxy-crash': () => this.#crashProxy(endsMs),
+      partition: () => this.#partition(endsMs),
+      'slow-node': () => this.#slowNode(endsMs),
+      'disk-error': () => this.#diskError(endsMs),
+      'clock-jump': () => this.#jumpClock(),
+      network: () => this.#badWeather(endsMs),
+    }
+    strikes[trouble]()
+  }
+
+  /** One node, or all that stand on one power line. */
+  #crashNodes(endsMs: number): void {
+    const random = this.#random
+    const power = random.chance(0.7)
+    const isBlackout = power && random.chance(0.1)
+    const hosts = isBlackout ? this.#cluster.hosts : [random.pick(this.#cluster.hosts)!]
+    for (const host of hosts) {
+      const loseIndex = random.chance(0.08)
+      this.#tell(`node${host.index} ${power ? 'loses its power' : 'is killed'}`)
+      this.#cluster.planted?.harm?.(host)
+      host.crash({ power, loseIndex })
+      this.#restart(host.index, endsMs)
+    }
+  }
+
+  #restart(index: number, afterMs: number): void {
+    const { time, hosts } = this.#cluster
+    const host = hosts[index]!
+    time.after(afterMs, () => {
+      if (this.#isOver || !host.isDown) return
+      void host.start().then((isUp) => {
+        this.#tell(`node${index} ${isUp ? 'is back' : 'did not come up'}`)
+        if (!isUp && host.isDown) this.#restart(index, this.#duration())
+      })
+    })
+  }
+
+  #crashProxy(endsMs: number): void {
+    const { time } = this.#cluster
+    const proxy = this.#random.pick(this.#cluster.proxies)!
+    if (proxy.running === null) return
+    this.#tell(`${proxy.machine} dies`)
+    proxy.crash()
+    time.after(endsMs / 2, () => {
+      if (proxy.running !== null) return
+      proxy.start()
+      this.#tell(`${proxy.machine} is back`)
+    })
+  }
+
+  /** Cuts some machines off from some others, in one direction or in both. */
+  #partition(endsMs: number): void {
+    const { hosts, proxies, network, time } = this.#cluster
+    const random = this.#random
+    const isBothWays = random.chance(0.6)
+    const density = 0.2 + random.fraction() * 0.6
+    const lonely = random.chance(0.5) ? random.pick(hosts)! : null
+    const told: string[] = []
+    for (const proxy of proxies) {
+      for (const host of hosts) {
+        const isHit = lonely === null ? random.chance(density) : host === lonely
+        if (!isHit) continue
+        const remote = `node${host.index}`
+        const toNode = isBothWays || random.chance(0.5)
+        if (toNode) network.cut(proxy.machine, remote)
+        if (isBothWays || !toNode) network.cut(remote, proxy.machine)
+        told.push(`${proxy.machine}${isBothWays ? '=' : toNode ? '>' : '<'}${remote}`)
+      }
+    }
+    this.#tell(`cut: ${told.join(' ')}`)
+    time.after(endsMs, () => {
+      network.heal()
+      this.#tell('cuts healed')
+    })
+  }
+
+  #slowNode(endsMs: number): void {
+    const host = this.#random.pick(this.#cluster.hosts)!
+    host.slowness = [5, 50, 1_000][this.#random.below(3)]!
+    this.#tell(`node${host.index} is ${host.slowness} times slower`)
+    this.#cluster.time.after(endsMs, () => {
+      host.slowness = 1
+    })
+  }
+
+  /** A call fails once, or for a while; or a batch of the index does. */
+  #diskError(endsMs: number): void {
+    const random = this.#random
+    const host = random.pick(this.#cluster.hosts)!
+    if (random.chance(0.2)) {
+      host.store.failBatch(1 + random.below(3))
+      return
+    }
+    const error = random.pick(DISK_ERRORS)!
+    const call = random.pick(['write', 'sync', 'read', 'open', 'syncDirectory'] as const)!
+    const sticky = random.chance(0.2)
+    const fault = host.disk.fail({ call, error, atCall: 1 + random.below(4), sticky })
+    this.#tell(`node${host.index}: ${call} fails with ${error}${sticky ? ' for a while' : ''}`)
+    this.#cluster.time.after(endsMs, () => fault.cancel())
+  }
+
+  #jumpClock(): void {
+    if (this.#cluster.planted?.clockStepMs !== undefined) return
+    const { hosts, proxies } = this.#cluster
+    const machine = this.#random.pick<SimCluster['hosts'][number] | SimCluster['proxies'][number]>([
+      ...hosts,
+      ...proxies,
+    ])!
+    const jumpMs = this.#spread([2, 1_000, 30_000][this.#random.below(3)]!)
+    const { wall } = machine
+    wall.offsetMs = Math.max(-SKEW_MS_MAX, Math.min(SKEW_MS_MAX, wall.offsetMs + jumpMs))
+    this.#tell(`a clock jumps to ${wall.offsetMs.toFixed(0)} ms`)
+  }
+
+  #badWeather(endsMs: number): void {
+    const random = this.#random
+    const weather: NetworkWeather = {
+      delayMs: [1, 5, 40][random.below(3)]!,
+      lateChance: [0, 0.05, 0.2][random.below(3)]!,
+      lateMs: [100, 3_000, 25_000][random.below(3)]!,
+      breakChance: [0, 0.02, 0.15][random.below(3)]!,
+      repeatChance: [0, 0.05, 0.3][random.below(3)]!,
+    }
+    this.#cluster.network.weather = weather
+    this.#tell(`weather: ${JSON.stringify(weather)}`)
+    this.#cluster.time.after(endsMs, () => {
+      this.#cluster.network.weather = { ...CALM }
+    })
+  }
+
+  /** How long a trouble lasts: often shorter than a deadline, sometimes longer. */
+  #duration(): number {
+    return (
+      [this.#pauseMs, 1_000, 12_000, 30_000][this.#random.below(4)]! *
+      (0.3 + this.#random.fraction())
+    )
+  }
+
+  #spread(spanMs: number): number {
+    return Math.round((this.#random.fraction() * 2 - 1) * spanMs * 100) / 100
+  }
+}

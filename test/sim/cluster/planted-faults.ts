@@ -1,0 +1,140 @@
+/**
+ * Faults that are planted to see whether they are caught: a simulation that finds nothing proves nothing before it was
+ * seen to find something. None of them is a switch in production code; they sit in the simulated machines or in wrappers
+ * around what clients and proxies talk to.
+ */
+import { ServiceError } from '../../../common/errors.ts'
+import { itemKey, objectName } from '../../../common/item.ts'
+import type {
+  ItemInfo,
+  ItemRead,
+  ItemWrite,
+  StorageNode,
+  WriteOutcome,
+} from '../../../common/storage-node.ts'
+import type { Backend, ObjectPath, ReadOptions } from '../../../proxy/backend/backend.ts'
+import { DEVICE, type SimHost } from './sim-host.ts'
+import type { ProxyParts } from './sim-proxy.ts'
+import { rotUnseen } from './unseen-rot.ts'
+
+export interface PlantedFault {
+  readonly name: string
+  /** What is wrong, in a line. */
+  readonly what: string
+  /** Disks say that they have synced and have not. */
+  readonly syncIsANoOp?: boolean
+  /** All proxies use this one, and wall clocks all show the same time, which moves in steps of so many milliseconds. */
+  readonly proposer?: number
+  readonly clockStepMs?: number
+  readonly wrapLink?: (link: StorageNode) => StorageNode
+  readonly wrapBackend?: (backend: Backend, proxy: ProxyParts) => Backend
+  /** Done to a host whose process is about to die. */
+  readonly harm?: (host: SimHost) => void
+}
+
+export const PLANTED_FAULTS: readonly PlantedFault[] = [
+  {
+    name: 'restamp',
+    what: 'a write that ended in conflict is stamped anew and sent again, although it may have happened',
+    wrapBackend: restamping,
+  },
+  {
+    name: 'newer-is-success',
+    what: 'a replica that holds something newer counts as success for a plain write',
+    wrapLink: newerIsSuccess,
+  },
+  {
+    name: 'no-sync',
+    what: 'fdatasync is left out: disks forget what was acknowledged when the power goes',
+    syncIsANoOp: true,
+  },
+  {
+    name: 'no-checksum',
+    what: 'bodies are not verified: a flipped bit on the disk is served',
+    harm: rotUnseen,
+  },
+  {
+    name: 'one-replica-reads',
+    what: 'R = 1: a read asks one replica and believes it',
+    wrapBackend: oneReplicaReads,
+  },
+  {
+    name: 'equal-stamps',
+    what: 'two proxies have the same proposer id, and clocks that show the same time',
+    proposer: 7,
+    clockStepMs: 60_000,
+  },
+]
+
+export function plantedFault(name: string): PlantedFault | undefined {
+  return PLANTED_FAULTS.find((fault) => fault.name === name)
+}
+
+const RESENDS_MAX = 3
+
+function restamping(backend: Backend): Backend {
+  const again = async <T>(write: () => Promise<T>): Promise<T> => {
+    for (let sent = 1; ; sent++) {
+      try {
+        return await write()
+      } catch (error) {
+        const isConflict = error instanceof ServiceError && error.code === 'NoQuorum'
+        if (!isConflict || sent === RESENDS_MAX) throw error
+      }
+    }
+  }
+  return {
+    ...backend,
+    putObject: (path, put) => again(() => backend.putObject(path, put)),
+    deleteObject: (path, options) => again(() => backend.deleteObject(path, options)),
+  }
+}
+
+function newerIsSuccess(link: StorageNode): StorageNode {
+  return replaceMethods(link, {
+    async write(device: string, write: ItemWrite, body: Uint8Array | null) {
+      const outcome = await link.write(device, write, body)
+      const isPlain = write.condition === undefined && /^(put|delete)$/.test(write.action)
+      if (outcome.status !== 'superseded' || !isPlain) return outcome
+      return { status: 'done', info: infoOf(write, body), existed: true } satisfies WriteOutcome
+    },
+  })
+}
+
+function infoOf(write: ItemWrite, body: Uint8Array | null): ItemInfo {
+  const { item, action, stamp, ballot, writeId, meta } = write
+  return {
+    name: item.name,
+    policy: item.policy,
+    deleted: action === 'delete',
+    stamp,
+    metaStamp: stamp,
+    ballot,
+    writeId,
+    bytes: body?.length ?? 0,
+    meta,
+  }
+}
+
+function oneReplicaReads(backend: Backend, proxy: ProxyParts): Backend {
+  return {
+    ...backend,
+    async readObject(path: ObjectPath, options: ReadOptions = {}): Promise<ItemRead | null> {
+      const name = objectName(path.account, path.container, path.object)
+      const item = itemKey(proxy.hashing, 'object', name, path.policy)
+      const ring = proxy.rings.object(path.policy)
+      const primaries = ring.primaries(ring.partitionOf(item.placement))
+      const node = proxy.nodeOf(proxy.random.pick(primaries)!.id)
+      const read = await node.read(DEVICE, item, { head: options.head ?? false })
+      return read === null || read.info.deleted ? null : read
+    },
+  }
+}
+
+/** The same node with some methods of its own. */
+export function replaceMethods(node: StorageNode, methods: object): StorageNode {
+  return new Proxy(node, {
+    get: (target, name) =>
+      Reflect.has(methods, name) ? Reflect.get(methods, name) : Reflect.get(target, name),
+  })
+}

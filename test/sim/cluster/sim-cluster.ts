@@ -1,0 +1,119 @@
+/** A whole cluster in one process: hosts with storage nodes, proxies, the rings and the network between them. */
+import { type ItemHashing, itemKey, splitName } from '../../../common/item.ts'
+import { type Log, silentLog } from '../../../common/log.ts'
+import { Ring, type RingDevice } from '../../../common/ring/ring.ts'
+import type { StorageNode } from '../../../common/storage-node.ts'
+import type { ClusterRings } from '../../../proxy/backend/replica-map.ts'
+import type { SeededRandom } from '../../support/seeded-random.ts'
+import { seededRandom } from '../../support/seeded-random.ts'
+import type { PlantedFault } from './planted-faults.ts'
+import { DEVICE, SimHost } from './sim-host.ts'
+import { SimNetwork } from './sim-network.ts'
+import { SimProxy } from './sim-proxy.ts'
+import { SimProcess, SimTime } from './sim-time.ts'
+
+export const HASHING: ItemHashing = { prefix: 'p', suffix: 's', placement: 'xxh64' }
+const PART_POWER = 3
+
+export interface SimClusterOptions {
+  readonly seed: number
+  readonly hosts: number
+  readonly replicas: number
+  readonly proxies: number
+  readonly shards: number
+  readonly planted: PlantedFault | null
+  readonly log?: Log
+}
+
+export class SimCluster {
+  readonly time: SimTime
+  readonly random: SeededRandom
+  readonly hosts: readonly SimHost[]
+  readonly proxies: readonly SimProxy[]
+  readonly network: SimNetwork
+  readonly ring: Ring
+  readonly rings: ClusterRings
+  readonly planted: PlantedFault | null
+  readonly #observer: SimProcess
+
+  constructor(options: SimClusterOptions) {
+    const { seed, planted, shards } = options
+    const log = options.log ?? silentLog
+    this.planted = planted
+    this.random = seededRandom(seed)
+    const draw = () => this.random.below(2 ** 31)
+    this.time = new SimTime(draw())
+    const { time } = this
+    this.network = new SimNetwork({ seed: draw(), time, connectMs: 1_000, answerMs: 15_000 })
+    this.ring = ringOver(options.hosts, options.replicas)
+    this.rings = { account: this.ring, container: this.ring, object: () => this.ring }
+    const { rings } = this
+    this.hosts = Array.from({ length: options.hosts }, (_, index) => {
+      const syncIsANoOp = planted?.syncIsANoOp ?? false
+      return new SimHost({ index, seed: draw(), time, log, shards, syncIsANoOp })
+    })
+    this.proxies = Array.from({ length: options.proxies }, (_, index) => {
+      const own = { index, seed: draw(), time, hashing: HASHING, rings, log }
+      return new SimProxy({
+        ...own,
+        proposer: planted?.proposer,
+        clockStepMs: planted?.clockStepMs,
+        wrap: planted?.wrapBackend,
+        nodeOf: (process, machine, id) => this.#link(process, machine, id),
+      })
+    })
+    this.#observer = new SimProcess('observer', time, { offsetMs: 0, stepMs: 0 })
+  }
+
+  /** The node of a ring device without network and faults; null while it is down. */
+  nodeOf(deviceId: number): StorageNode | null {
+    return this.hosts[deviceId]!.running?.node ?? null
+  }
+
+  /** Whether the device is to hold the account, container or object of this full name. */
+  isPrimary(deviceId: number, name: string): boolean {
+    const { container, object } = splitName(name)
+    const kind = object !== undefined ? 'object' : container !== undefined ? 'container' : 'account'
+    const { placement } = itemKey(HASHING, kind, name)
+    const primaries = this.ring.primaries(this.ring.partitionOf(placement))
+    return primaries.some(({ id }) => id === deviceId)
+  }
+
+  /** A process that sees everything and is seen by nobody. */
+  get observer(): SimProcess {
+    return this.#observer
+  }
+
+  #link(process: SimProcess, machine: string, id: number): StorageNode {
+    const link = this.network.link(process, machine, this.hosts[id]!)
+    return this.planted?.wrapLink?.(link) ?? link
+  }
+}
+
+/** Partition p has its replicas on the devices p, p + 1, … (round). */
+function ringOver(hosts: number, replicas: number): Ring {
+  const devices = Array.from({ length: hosts }, (_, id): RingDevice => {
+    const address = { ip: `10.0.0.${id + 1}`, port: 6200 }
+    return {
+      id,
+      region: 1,
+      zone: id + 1,
+      ...address,
+      replicationIp: address.ip,
+      replicationPort: address.port,
+      device: DEVICE,
+      weight: 1,
+      meta: '',
+    }
+  })
+  return new Ring({
+    version: 1,
+    partPower: PART_POWER,
+    replicaCount: replicas,
+    devices,
+    replicaToPartToDevice: Array.from({ length: replicas }, (_, replica) =>
+      Uint32Array.from({ length: 2 ** PART_POWER }, (_, part) => (part + replica) % hosts),
+    ),
+    placement: 'xxh64',
+  })
+}

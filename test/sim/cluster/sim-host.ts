@@ -1,0 +1,174 @@
+/**
+ * A machine with one storage node: production's LocalNode on a disk and an index that forget what was not synced. The
+ * process dies and comes back; the disk stays.
+ */
+import type { Disk, DiskFile } from '../../../common/disk.ts'
+import { ServiceError } from '../../../common/errors.ts'
+import type { Log } from '../../../common/log.ts'
+import { type LocalNode, openLocalNode } from '../../../storage-node/local-node.ts'
+import { ChangedBatches } from '../../../storage-node/server/changed-batches.ts'
+import { type SeededRandom, seededRandom } from '../../support/seeded-random.ts'
+import { SimDisk } from '../../support/sim-disk.ts'
+import { SimKeyValueStore } from '../../support/sim-kv.ts'
+import { never, SimProcess, type SimTime, type WallClock } from './sim-time.ts'
+
+export const DEVICE = 'd'
+const DIRECTORY = '/d'
+const SEGMENT_BYTES = 16 * 1024
+
+export interface SimHostOptions {
+  readonly index: number
+  readonly seed: number
+  readonly time: SimTime
+  readonly log: Log
+  readonly shards: number
+  /** Planted fault: sync says yes and does nothing. */
+  readonly syncIsANoOp: boolean
+}
+
+/** What the network reaches of a host: a process that serves. */
+export interface RunningNode {
+  readonly process: SimProcess
+  readonly node: LocalNode
+  readonly batches: ChangedBatches
+}
+
+export class SimHost {
+  readonly index: number
+  readonly wall: WallClock = { offsetMs: 0, stepMs: 0 }
+  readonly disk: SimDisk
+  readonly store: SimKeyValueStore
+  /** Everything the machine does takes so many times as long. */
+  slowness = 1
+  readonly #options: SimHostOptions
+  readonly #random: SeededRandom
+  #running: RunningNode | null = null
+  #starting: SimProcess | null = null
+  starts = 0
+
+  constructor(options: SimHostOptions) {
+    const { seed, syncIsANoOp } = options
+    this.index = options.index
+    this.#options = options
+    this.#random = seededRandom(seed)
+    this.disk = new SimDisk({ seed, syncIsANoOp, turnsMax: 2 })
+    this.store = new SimKeyValueStore({ seed, syncCoversEarlier: false, turnsMax: 2 })
+  }
+
+  /** The process that serves, or null while it is dead or recovers. */
+  get running(): RunningNode | null {
+    return this.#running
+  }
+
+  get isDown(): boolean {
+    return this.#running === null && this.#starting === null
+  }
+
+  /** Starts the node; resolves when it serves, or to false when it died on the way or cannot start. */
+  async start(): Promise<boolean> {
+    const { time, log, shards } = this.#options
+    this.starts++
+    const process = new SimProcess(`node${this.index}.${this.starts}`, time, this.wall)
+    this.#starting = process
+    const opened = openLocalNode({
+      devices: [{ name: DEVICE, path: DIRECTORY }],
+      clock: process,
+      random: this.#random,
+      log,
+      segmentBytes: SEGMENT_BYTES,
+      shards,
+      disk: this.#diskOf(process),
+      opener: {
+        open: async () => this.store.open(),
+        destroy: async () => this.store.wipe(),
+      },
+    })
+    const died = new Promise<null>((resolve) => process.onDeath(() => resolve(null)))
+    try {
+      const node = await Promise.race([opened, died])
+      if (node === null) return false
+      const batches = new ChangedBatches({ node, random: this.#random })
+      this.#running = { process, node, batches }
+      return true
+    } catch (error) {
+      // Only a disk that fails may keep a node from starting.
+      if (!(error instanceof ServiceError) && !isDiskError(error)) throw error
+      return false
+    } finally {
+      if (this.#starting === process) this.#starting = null
+    }
+  }
+
+  /** The power goes (what was not synced is lost in part), or only the process dies. */
+  crash(options: { readonly power: boolean; readonly loseIndex: boolean }): void {
+    const process = this.#running?.process ?? this.#starting
+    this.#running = null
+    this.#starting = null
+    process?.die()
+    if (options.power) {
+      this.disk.crash(this.#random.below(2 ** 31))
+      this.store.crash(this.#random.below(2 ** 31))
+    } else {
+      this.disk.kill()
+      this.store.kill()
+    }
+    if (options.loseIndex) this.store.wipe()
+  }
+
+  /** The disk as the process sees it: calls take time, and those of a dead process never end. */
+  #diskOf(process: SimProcess): Disk {
+    const disk = this.disk.attach()
+    const wait = (meanMs: number) =>
+      process.sleep(meanMs * this.slowness * (0.2 + this.#random.fraction() * 1.6))
+    return slowDisk(disk, process, wait)
+  }
+}
+
+function isDiskError(error: unknown): boolean {
+  return error instanceof Error && error.name.startsWith('Sim')
+}
+
+/** Milliseconds before and after; what is in the cache takes nothing. */
+const SYNC_MS = 0.5
+
+/**
+ * Syncs take time before and after the moment at which they happen, so that a crash, another request or an answer can
+ * come between a write, its sync, and what follows.
+ */
+function slowDisk(disk: Disk, process: SimProcess, wait: (meanMs: number) => Promise<void>): Disk {
+  const alive = async <T>(call: Promise<T>): Promise<T> => {
+    try {
+      const result = await call
+      return process.isAlive ? result : await never<T>()
+    } catch (error) {
+      if (!process.isAlive) return never<T>()
+      throw error
+    }
+  }
+  const slowly = async <T>(meanMs: number, call: () => Promise<T>): Promise<T> => {
+    await wait(meanMs)
+    return alive(call())
+  }
+  const fileOf = (file: DiskFile): DiskFile => ({
+    path: file.path,
+    read: (target, position) => alive(file.read(target, position)),
+    readSync: (target, position) => file.readSync(target, position),
+    write: (buffers, position) => alive(file.write(buffers, position)),
+    sync: async () => {
+      await slowly(SYNC_MS, () => file.sync())
+      await wait(SYNC_MS)
+    },
+    close: () => alive(file.close()),
+  })
+  return {
+    open: async (path, mode) => fileOf(await alive(disk.open(path, mode))),
+    makeDirectory: (path) => alive(disk.makeDirectory(path)),
+    list: (path) => alive(disk.list(path)),
+    syncDirectory: (path) => slowly(SYNC_MS, () => disk.syncDirectory(path)),
+    rename: (from, to) => alive(disk.rename(from, to)),
+    remove: (path) => alive(disk.remove(path)),
+    readWhole: (path) => alive(disk.readWhole(path)),
+    sizeOf: (path) => alive(disk.sizeOf(path)),
+    spaceSync: (path) => disk.spaceSync(path),
+  }
+}

@@ -1,0 +1,213 @@
+/** One run of a cluster from a seed: trouble while clients are at work, then peace, then the judgement. */
+import { createHash } from 'node:crypto'
+import type { Log } from '../../../common/log.ts'
+import { seededRandom } from '../../support/seeded-random.ts'
+import { type Operation, type OperationKind, showOperation } from '../checker/history.ts'
+import { checkLinearizability } from '../checker/linearizability.ts'
+import { checkListings } from '../checker/listing.ts'
+import { autopsy } from './autopsy.ts'
+import { checkConvergence } from './convergence.ts'
+import { Nemesis } from './nemesis.ts'
+import type { PlantedFault } from './planted-faults.ts'
+import { SimCluster } from './sim-cluster.ts'
+import { DEVICE } from './sim-host.ts'
+import { ACCOUNT, type OperationMix, Workload } from './workload.ts'
+
+export interface SimulateOptions {
+  readonly seed: number
+  readonly planted?: PlantedFault | null
+  /** Only these kinds of operations; absent: all. */
+  readonly kinds?: readonly OperationKind[]
+  /** Collects what happened besides the operations, with the time in seconds. */
+  readonly tell?: (line: string) => void
+  readonly log?: Log
+}
+
+export interface Violation {
+  readonly kind: 'linearizability' | 'listing' | 'bytes' | 'convergence' | 'error' | 'undecided'
+  readonly key: string
+  readonly what: string
+}
+
+export interface SimulationResult {
+  readonly seed: number
+  readonly operations: readonly Operation[]
+  readonly violations: readonly Violation[]
+  /** Of everything that clients did and saw, with times: the same for the same seed. */
+  readonly hash: string
+  readonly virtualMs: number
+  readonly events: number
+}
+
+/** After the peace everything must be settled within this time; a daemon may rest long after a pass that took long. */
+const SETTLE_MS_MAX = 3_000_000
+const SETTLE_LOOK_MS = 50_000
+/** Of all clients together. */
+const OPERATIONS = 100
+/** What one takes in calm weather. */
+const OPERATION_MS = 12
+const RUN_MS_MAX = 7_200_000
+
+export async function simulate(options: SimulateOptions): Promise<SimulationResult> {
+  const random = seededRandom(options.seed * 7919 + 13)
+  const draw = () => random.below(2 ** 31)
+  const hosts = 3 + random.below(3)
+  const cluster = new SimCluster({
+    seed: draw(),
+    hosts,
+    replicas: random.chance(0.85) ? 3 : Math.min(hosts, 4 + random.below(2)),
+    proxies: 2 + random.below(2),
+    shards: 1 + random.below(2),
+    planted: options.planted ?? null,
+    ...(options.log === undefined ? {} : { log: options.log }),
+  })
+  const tell = (line: string) => options.tell?.(`${(cluster.time.nowMs / 1000).toFixed(4)} ${line}`)
+  const containers = random.chance(0.7) ? ['c'] : ['c', 'd']
+  const names = ['x', 'y', 'z', 'u'].slice(0, 1 + random.below(4))
+  const thinkMs = [3, 30, 300, 2_000][random.below(4)]!
+  const workload = new Workload(cluster, seededRandom(draw()), {
+    containers,
+    names,
+    mix: mixOf(random.below(3), options.kinds),
+    thinkMs,
+  })
+  const clients = 2 + random.below(5)
+  const operationsEach = Math.ceil(OPERATIONS / clients)
+  const nemesis = new Nemesis({
+    cluster,
+    random: seededRandom(draw()),
+    workMs: operationsEach * (thinkMs + OPERATION_MS),
+    tell,
+  })
+  const errors: Violation[] = []
+  const run = async () => {
+    for (const host of cluster.hosts) await host.start()
+    await createContainers(cluster, containers)
+    nemesis.start()
+    await Promise.all(
+      Array.from({ length: clients }, (_, index) =>
+        workload.runClient(`c${index}`, operationsEach),
+      ),
+    )
+    await nemesis.heal()
+    const inDoubt = await settle(cluster)
+    if (inDoubt !== '') errors.push({ kind: 'convergence', key: '', what: inDoubt })
+    if (options.tell !== undefined) {
+      for (const key of workload.keys)
+        for (const line of await autopsy(cluster, key)) tell(`${key}: ${line}`)
+    }
+    for (const what of await checkConvergence(cluster, workload)) {
+      errors.push({ kind: 'convergence', key: what.key, what: what.what })
+    }
+    for (const key of new Set(errors.map((error) => error.key))) {
+      for (const line of await autopsy(cluster, key)) tell(`${key}: ${line}`)
+    }
+  }
+  const broke = (error: unknown) => {
+    const what = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    errors.push({ kind: 'error', key: '', what })
+  }
+  // A failure that nobody handles ends a real process.
+  process.on('unhandledRejection', broke)
+  try {
+    await cluster.time.until(run(), { withinMs: RUN_MS_MAX })
+  } catch (error) {
+    broke(error)
+  } finally {
+    process.off('unhandledRejection', broke)
+  }
+  const { operations } = workload
+  return {
+    seed: options.seed,
+    operations,
+    violations: [
+      ...workload.violations.map((what): Violation => ({ kind: 'bytes', key: '', what })),
+      ...judge(operations, { containers, names, keys: workload.keys }),
+      ...errors,
+    ],
+    hash: hashOf(operations),
+    virtualMs: cluster.time.nowMs,
+    events: cluster.time.events,
+  }
+}
+
+/** Waits until no primary doubts what it holds any more; what is left in doubt, or an empty text. */
+async function settle(cluster: SimCluster): Promise<string> {
+  const endMs = cluster.time.nowMs + SETTLE_MS_MAX
+  for (;;) {
+    await cluster.time.sleep(SETTLE_LOOK_MS)
+    const left: string[] = []
+    for (const { index, running } of cluster.hosts) {
+      const found = await running!.node.unconfirmed(DEVICE, { ageMs: 0, limit: 10 })
+      for (const one of found) {
+        // A copy on a handoff is doubted until it has been handed back.
+        const item = one.kind === 'item' ? one.info.name : one.list
+        if (!cluster.isPrimary(index, item)) continue
+        left.push(
+          `node${index} doubts ${one.kind === 'row' ? `row ${one.row.name}` : one.info.name}`,
+        )
+      }
+    }
+    if (left.length === 0) return ''
+    if (cluster.time.nowMs > endMs) return `not settled: ${left.slice(0, 5).join(', ')}`
+  }
+}
+
+const MIXES: readonly OperationMix[] = [
+  { put: 8, delete: 3, post: 2, create: 3, replace: 3, remove: 1, get: 12, list: 3 },
+  { put: 10, delete: 6, post: 0, create: 0, replace: 0, remove: 0, get: 10, list: 8 },
+  { put: 2, delete: 3, post: 1, create: 6, replace: 6, remove: 2, get: 6, list: 1 },
+]
+
+function mixOf(index: number, kinds: readonly OperationKind[] | undefined): OperationMix {
+  const mix = MIXES[index]!
+  if (kinds === undefined) return mix
+  const chosen = Object.entries(mix).map(([kind, weight]) => [
+    kind,
+    kinds.includes(kind as OperationKind) ? weight : 0,
+  ])
+  return Object.fromEntries(chosen) as OperationMix
+}
+
+async function createContainers(cluster: SimCluster, containers: readonly string[]): Promise<void> {
+  const { backend } = cluster.proxies[0]!.running!
+  await backend.putAccount(ACCOUNT, { headers: {} })
+  for (const container of containers) {
+    await backend.putContainer(ACCOUNT, container, { meta: { headers: {} }, policy: 0 })
+  }
+}
+
+function judge(
+  operations: readonly Operation[],
+  of: {
+    readonly containers: readonly string[]
+    readonly names: readonly string[]
+    readonly keys: readonly string[]
+  },
+): Violation[] {
+  const violations: Violation[] = []
+  for (const key of of.keys) {
+    const own = operations.filter((operation) => operation.key === key)
+    const { isLinearizable, culprit, steps } = checkLinearizability(own)
+    if (isLinearizable === null) {
+      violations.push({ kind: 'undecided', key, what: `given up after ${steps} steps` })
+    } else if (!isLinearizable) {
+      const what = `cannot be explained: ${showOperation(culprit!)}`
+      violations.push({ kind: 'linearizability', key, what })
+    }
+  }
+  for (const container of of.containers) {
+    const keyOf = (name: string) => `${container}/${name}`
+    for (const wrong of checkListings(operations, { container, keyOf, names: of.names })) {
+      const what = `${wrong.kind}: ${wrong.shown ?? 'nothing'} shown by ${showOperation(wrong.listing)}`
+      violations.push({ kind: 'listing', key: wrong.key, what })
+    }
+  }
+  return violations
+}
+
+function hashOf(operations: readonly Operation[]): string {
+  const hash = createHash('md5')
+  for (const operation of operations) hash.update(`${showOperation(operation)}\n`)
+  return hash.digest('hex')
+}
