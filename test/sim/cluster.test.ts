@@ -3,7 +3,7 @@ import type { OperationKind } from './checker/history.ts'
 import { PLANTED_FAULTS } from './cluster/planted-faults.ts'
 import { replayCommand, runSeed } from './cluster/run-seed.ts'
 
-const SEEDS = Number(process.env['SWIFTLET_SIM_SEEDS'] ?? 500)
+const SEEDS = Number(process.env['SWIFTLET_SIM_SEEDS'] ?? 200)
 const FIRST_SEED = Number(process.env['SWIFTLET_SIM_SEED'] ?? 1)
 /** A planted fault must be caught by one of so many seeds. */
 const PLANTED_SEEDS_MAX = 200
