@@ -5,9 +5,10 @@
  *
  * A write that nobody knows about (`maybe`) has no end: it may be put anywhere after its begin, or left out. The search
  * takes one only where it makes a difference: right before an operation that depends on it. Nothing is lost by that: a
- * write that is overwritten unseen may as well be left out.
+ * write that is overwritten unseen may as well be left out. Versions that nobody saw or asked for need no names, and of
+ * maybes that then do the same only the first has to be tried: they are there for good.
  */
-import { ABSENT, type Operation, versionOf } from './history.ts'
+import { ABSENT, type Operation } from './history.ts'
 
 export interface Verdict {
   /** Null if the search was given up. */
@@ -59,8 +60,15 @@ function until(operations: readonly Operation[], moment: number): Operation[] {
   return known
 }
 
+/** The name of a version that nobody saw or asked for. */
+const UNSEEN = '?'
+
 class Search {
   readonly #operations: readonly Operation[]
+  /** What the operation's own version is called in states. */
+  readonly #labels: readonly string[]
+  /** Of maybes: those with the same one are the same; a number is one of a kind. */
+  readonly #classes: readonly (string | number)[]
   readonly #done: Uint8Array
   readonly #failed = new Set<string>()
   steps = 0
@@ -68,6 +76,12 @@ class Search {
   constructor(operations: readonly Operation[]) {
     this.#operations = operations
     this.#done = new Uint8Array(operations.length)
+    const known = knownVersions(operations)
+    this.#labels = operations.map(({ id }) => (known.has(id) ? String(id) : UNSEEN))
+    this.#classes = operations.map(({ id, kind, expected }, index) => {
+      const isAlone = known.has(id) && kind !== 'delete' && kind !== 'remove'
+      return isAlone ? index : `${kind} ${expected ?? ''}`
+    })
   }
 
   /** Null if it takes too long. */
@@ -90,13 +104,18 @@ class Search {
     const key = this.#key(from, state, isOwed)
     if (this.#failed.has(key)) return false
     // What has an answer goes first; maybes only where nothing else will do.
+    const tried = new Set<string | number>()
     for (const wantsMaybe of [false, true]) {
       for (let index = from; index < operations.length; index++) {
         const operation = operations[index]!
         if (operation.begin > horizon) break
         if (this.#done[index] === 1 || (operation.outcome === 'maybe') !== wantsMaybe) continue
         if (isOwed && isBlind(operation)) continue
-        const next = apply(operation, state)
+        if (wantsMaybe) {
+          if (tried.has(this.#classes[index]!)) continue
+          tried.add(this.#classes[index]!)
+        }
+        const next = apply(operation, state, this.#labels[index]!)
         if (next === null || (wantsMaybe && next === state)) continue
         this.#done[index] = 1
         if (this.#from(next, from, wantsMaybe)) return true
@@ -140,31 +159,47 @@ function isBlind({ kind }: Operation): boolean {
   return kind === 'put' || kind === 'delete'
 }
 
+/** Versions that somebody saw, or made a condition of. */
+function knownVersions(operations: readonly Operation[]): ReadonlySet<number> {
+  const known = new Set<number>()
+  for (const { seen, expected } of operations) {
+    if (expected !== undefined) known.add(expected)
+    for (const digits of seen?.match(/\d+/g) ?? []) known.add(Number(digits))
+  }
+  return known
+}
+
 /** The state after the operation with its answer, or null if the answer would be wrong. */
-function apply(operation: Operation, state: string): string | null {
-  const { id, kind, outcome } = operation
+function apply(operation: Operation, state: string, label: string): string | null {
+  const { kind, outcome, expected } = operation
   const wasRefused = outcome === 'refused'
   switch (kind) {
     case 'put':
-      return `v${id}`
+      return `v${label}`
     case 'delete':
       return ABSENT
     case 'get':
       return operation.seen === state ? state : null
     case 'post':
       if (state === ABSENT) return wasRefused ? state : null
-      return wasRefused ? null : `v${versionOf(state)}+m${id}`
+      return wasRefused ? null : `${dataOf(state)}+m${label}`
     case 'create':
-      if (state === ABSENT) return wasRefused ? null : `v${id}`
+      if (state === ABSENT) return wasRefused ? null : `v${label}`
       return wasRefused ? state : null
     case 'replace':
     case 'remove': {
-      const holds = state !== ABSENT && versionOf(state) === operation.expected
+      const holds = dataOf(state) === `v${expected}`
       if (holds === wasRefused) return null
       if (wasRefused) return state
-      return kind === 'replace' ? `v${id}` : ABSENT
+      return kind === 'replace' ? `v${label}` : ABSENT
     }
     case 'list':
       return null
   }
+}
+
+/** The part of the state that names the version of the data. */
+function dataOf(state: string): string {
+  const plus = state.indexOf('+')
+  return plus < 0 ? state : state.slice(0, plus)
 }
