@@ -8,7 +8,6 @@
  * Calls are forwarded by their name, so that what is added to StorageNode goes the same way; only what is more than one
  * message has a way of its own: bodies, and the batches of changed containers.
  */
-import { commitOnce } from '../../../common/commit-once.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { ItemKey } from '../../../common/item.ts'
 import type {
@@ -130,11 +129,15 @@ export class SimNetwork {
         fail: (error) => end(() => reject(error)),
         isExpected: true,
       }
+      const again: Answer<T> = {
+        ...answer,
+        ok: (value) => end(() => (isDoubtful(value) ? reject(noAnswer()) : resolve(value))),
+      }
       this.#send(way, work, answer)
       if (this.#random.chance(this.weather.repeatChance)) {
         // The connection broke, the request was sent again; the first one may still be on its way.
         this.#options.time.after(this.#delayMs(way.host) * 4, () => {
-          if (process.isAlive) this.#send(way, work, answer)
+          if (process.isAlive) this.#send(way, work, again)
         })
       }
     })
@@ -268,6 +271,20 @@ export class SimNetwork {
   }
 }
 
+/** As remote-node.ts: a write that is refused at the second attempt may have been accepted at the first. */
+function isDoubtful(value: unknown): boolean {
+  const status = (value as WriteOutcome | null | undefined)?.status
+  return typeof status === 'string' && status !== 'done' && REFUSALS.has(status)
+}
+
+const REFUSALS: ReadonlySet<string> = new Set<WriteOutcome['status']>([
+  'superseded',
+  'precondition-failed',
+  'not-found',
+  'not-empty',
+  'body-missing',
+])
+
 interface Way {
   readonly process: SimProcess
   readonly machine: string
@@ -309,7 +326,7 @@ interface BodyConnection {
 }
 
 class RemoteWriter implements BodyWriter {
-  readonly canRecommit = false
+  readonly canRecommit = true
   readonly #writer: BodyWriter
   readonly #connection: BodyConnection
   #failure: unknown = null
@@ -328,8 +345,9 @@ class RemoteWriter implements BodyWriter {
 
   async commit(write: ItemWrite): Promise<WriteOutcome> {
     if (this.#failure !== null) throw this.#failure
-    this.#ended = true
-    return this.#attempt(() => commitOnce(this.#writer, write))
+    const outcome = await this.#attempt(() => this.#writer.commit(write))
+    this.#ended = outcome.status !== 'superseded'
+    return outcome
   }
 
   async abort(): Promise<void> {
