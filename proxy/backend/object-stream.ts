@@ -1,4 +1,5 @@
 import type { Condition } from '../../common/condition.ts'
+import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { BodyWriter, ItemMeta, ItemWrite, WriteOutcome } from '../../common/storage-node.ts'
 import type { BackendOutcome, ObjectPath, ObjectWriter } from './backend.ts'
@@ -184,6 +185,13 @@ class Part {
   }
 }
 
+/** A replica that was not sent the body can only accept a record whose body it has. */
+function keepBody(replica: Replica, write: ItemWrite): Promise<WriteOutcome> {
+  if (write.action === 'accept') return replica.node.write(replica.device, write, null)
+  const message = `${replica.label} was not sent the body`
+  return Promise.reject(new ServiceError('Unreachable', message, { status: 503 }))
+}
+
 /** The same body to several replicas at the pace of the slowest; one that fails or stalls is left behind. */
 class ReplicatedBody implements Body {
   readonly sending: Body['sending']
@@ -221,7 +229,11 @@ class ReplicatedBody implements Body {
     this.#timing = timing
     this.#primaries = primaries
     this.#parts = replies.map((reply) => new Part(reply))
-    const send: Send = (replica, write, index) => this.#parts[index]!.commit(replica, write)
+    const send: Send = (replica, write) => {
+      // The rings may have changed since the body was opened: who has none of it may get a copy.
+      const part = this.#parts[primaries.findIndex(({ label }) => label === replica.label)]
+      return part === undefined ? keepBody(replica, write) : part.commit(replica, write)
+    }
     const sendToOne = () => Promise.reject(new TypeError('a replicated body has several replicas'))
     this.sending = { sendToOne, repeatable: false, send, asksFirst: true }
   }

@@ -12,7 +12,7 @@ import type {
   PrepareOutcome,
   WriteOutcome,
 } from '../../common/storage-node.ts'
-import { noQuorum } from './backend-errors.ts'
+import { devicesFull, noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
 import { majorityOf, type Replies } from './quorum.ts'
@@ -31,7 +31,7 @@ export interface ProposalsOptions {
 }
 
 /** How an accept is sent to one replica. */
-export type Send = (replica: Replica, write: ItemWrite, index: number) => Promise<WriteOutcome>
+export type Send = (replica: Replica, write: ItemWrite) => Promise<WriteOutcome>
 
 /** A majority has promised; `promises` may be more. */
 export interface Promises {
@@ -49,6 +49,8 @@ export interface Accepted {
   readonly isAnywhere: boolean
   /** A list was not deleted because it has rows. */
   readonly isNotEmpty: boolean
+  /** A majority has no space. */
+  readonly isFull: boolean
   readonly replies: Replies<WriteOutcome>
 }
 
@@ -120,6 +122,7 @@ export class Proposals {
     }
     if (promises.length < majority) {
       if (isSuperseded) return null
+      if (isFull(round.replies)) throw devicesFull(firstError(round.replies))
       throw noQuorum('too few replicas answered the proposal', firstError(round.replies))
     }
     const newest = newestOf(promises)
@@ -143,7 +146,7 @@ export class Proposals {
     const write = acceptOf(item, record, ballot)
     const round = await askAll(
       primaries,
-      (replica, index) => send(replica, write, index),
+      (replica) => send(replica, write),
       (replies) => replies.filter((reply) => statusOf(reply) === 'done').length >= majority,
       timing,
     )
@@ -159,7 +162,13 @@ export class Proposals {
       const outcome = reply !== undefined && 'outcome' in reply ? reply.outcome : null
       if (outcome?.status === 'superseded') stamps.observe(outcome.ballot)
     }
-    return { isChosen: done >= majority, isAnywhere: done + unknown > 0, isNotEmpty, replies }
+    return {
+      isChosen: done >= majority,
+      isAnywhere: done + unknown > 0,
+      isNotEmpty,
+      isFull: isFull(replies),
+      replies,
+    }
   }
 
   /** Copies the body to replicas that lack it: at once while there is no majority, else in the background. */
@@ -250,6 +259,11 @@ function isPrepareDecided(replies: Replies<PrepareOutcome>, majority: number): b
 
 function statusOf(reply: Replies<WriteOutcome>[number]): WriteOutcome['status'] | null {
   return reply !== undefined && 'outcome' in reply ? reply.outcome.status : null
+}
+
+function isFull(replies: Replies<unknown>): boolean {
+  const full = replies.filter((reply) => reply && 'failure' in reply && reply.failure === 'full')
+  return full.length >= majorityOf(replies.length)
 }
 
 function firstError(replies: Replies<unknown>): unknown {

@@ -131,7 +131,7 @@ export class RegisterWrites {
     const primaries = replicas.primaries(write.item)
     const round = await askAll(
       primaries,
-      (replica, index) => how.send(replica, write, index),
+      (replica) => how.send(replica, write),
       (replies) => judgeWrite(replies, write.action) !== null,
       timing,
     )
@@ -230,6 +230,7 @@ export class RegisterWrites {
         return { outcome: { status: 'not-empty' }, record: null }
       }
       if (accepted.isAnywhere) proposedAt ??= ballot
+      else if (accepted.isFull && proposedAt === null) throw devicesFull()
     }
     throw noQuorum('the write may have happened or not')
   }

@@ -398,3 +398,26 @@ t.test('a container is not deleted under an object that is being written', async
     t.equal(page!.entries.length, written === 'done' ? 1 : 0)
   }
 })
+
+t.test('full devices are a 507 for conditional writes too', async (t) => {
+  const { cluster, reader, name } = await open(t)
+  await put(reader, name, 'old')
+  const full = (method: string, [, write]: readonly unknown[]) => {
+    const isDelete = (write as ItemWrite | undefined)?.record?.deleted === true
+    if (method === 'write' && !isDelete) throw new ServiceError('DeviceFull', '', { status: 507 })
+  }
+  for (const node of [0, 1, 2]) cluster.setFault(node, full)
+  t.equal(await settled(put(reader, name, 'new', { ifMatch: ['*'] })), 'DeviceFull')
+  const condition = { ifMatch: ['etag of old'] }
+  t.equal(await settled(reader.deleteObject(pathOf(name), { condition })), 'done', 'deletes work')
+})
+
+t.test('what an upload staged is thrown away when nobody takes it', async (t) => {
+  const { a, b, name } = await open(t)
+  await put(b, name, 'there')
+  const writer = await a.openObject(pathOf(name))
+  await writer.write(Buffer.alloc(200_000, 'x'))
+  t.equal(await settled(writer.commit({ headers: {} }, ABSENT)), 'precondition-failed')
+  await writer.abort()
+  t.equal(await text(b, name), 'there')
+})
