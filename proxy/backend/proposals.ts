@@ -196,28 +196,32 @@ export class Proposals {
   /**
    * Makes sure that what is current is chosen, so that no later read goes back behind it. A tombstone that a list's
    * replicas refuse because of its rows, and that was not chosen, is taken back. `over`: accepted anew even if it is
-   * chosen already, so that nothing that was left on a minority meanwhile is newer.
+   * chosen already, so that nothing that was left on a minority meanwhile is newer. Resolves with what is chosen.
    */
-  async complete(item: ItemKey, options: { readonly over?: boolean } = {}): Promise<void> {
+  async complete(
+    item: ItemKey,
+    options: { readonly over?: boolean } = {},
+  ): Promise<ItemInfo | null> {
     const replicaCount = this.#options.replicas.primaries(item).length
     let refused: ItemInfo | null = null
     for await (const _ of this.attempts('the newest record cannot be completed')) {
       const prepared = await this.prepare(item, { all: refused !== null })
       if (prepared === null) continue
       let { newest } = prepared
-      if (newest === null || (prepared.isChosen && options.over !== true)) return
+      if (newest === null || (prepared.isChosen && options.over !== true)) return newest
       if (refused !== null && newest.writeId === refused.writeId) {
         const before = withoutTombstone(prepared.promises, newest, replicaCount)
-        if (before === null) return
+        if (before === null) return null
         newest = before ?? newest
       }
       const accepted = await this.accept(item, newest, prepared.ballot)
       if (accepted.isChosen) {
         this.#options.counters.completions++
-        return
+        return newest
       }
       if (accepted.isNotEmpty) refused = newest
     }
+    return null
   }
 
   /** Sends a replica the very accept that it missed. */

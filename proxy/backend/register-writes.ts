@@ -226,8 +226,12 @@ export class RegisterWrites {
         return { outcome: { status: 'done', info, existed }, record: info }
       }
       if (accepted.isNotEmpty) {
-        await proposals.complete(item, { over: true })
-        return { outcome: { status: 'not-empty' }, record: null }
+        // The rows may have gone meanwhile: then the tombstone that one replica took is completed all the same.
+        const chosen = await proposals.complete(item, { over: true })
+        const end = resumeDependent(chosen, { writeId, proposedAt: proposedAt ?? ballot })
+        if (end === 'conflict') throw writeConflict()
+        if (end === 'evaluate') return { outcome: { status: 'not-empty' }, record: null }
+        return { outcome: { status: 'done', info: chosen!, existed }, record: chosen }
       }
       if (accepted.isAnywhere) proposedAt ??= ballot
       else if (accepted.isFull && proposedAt === null) throw devicesFull()
