@@ -6,7 +6,7 @@ import { systemClock } from '../../common/clock.ts'
 import { silentLog } from '../../common/log.ts'
 import { systemRandom } from '../../common/random.ts'
 import { encodeMessage, messageHead } from '../../common/wire/frames.ts'
-import { operationPath } from '../../common/wire/operations.ts'
+import { operationPath, WIRE_VERSION } from '../../common/wire/operations.ts'
 import { signRequest } from '../../common/wire/signature.ts'
 import { openLocalNode } from '../../storage-node/local-node.ts'
 import { serveStorageNode } from '../../storage-node/server/node-server.ts'
@@ -382,7 +382,7 @@ t.test('a storage node answers nobody without the cluster’s key', async (t) =>
       server.port,
       Buffer.concat([
         Buffer.from(
-          `POST ${path} HTTP/1.1\r\nHost: x\r\nx-swiftlet-wire: 1\r\n${authorization}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n`,
+          `POST ${path} HTTP/1.1\r\nHost: x\r\nx-swiftlet-wire: ${WIRE_VERSION}\r\n${authorization}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n`,
         ),
         body,
       ]),
@@ -402,6 +402,6 @@ t.test('a storage node answers nobody without the cluster’s key', async (t) =>
   }
   t.same(statusesIn(await ask(signed(path, clusterKey, 0), encodeMessage({ a: 1 }))), [401])
   // Refused before its body is there, so that the bodies of strangers are not kept.
-  const early = `POST ${path} HTTP/1.1\r\nHost: x\r\nx-swiftlet-wire: 1\r\nContent-Length: 1000000\r\n\r\n`
+  const early = `POST ${path} HTTP/1.1\r\nHost: x\r\nx-swiftlet-wire: ${WIRE_VERSION}\r\nContent-Length: 1000000\r\n\r\n`
   t.same(statusesIn(await rawExchange(server.port, early)), [401])
 })
