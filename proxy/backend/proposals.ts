@@ -5,7 +5,7 @@
  */
 import type { ItemKey } from '../../common/item.ts'
 import type { Random } from '../../common/random.ts'
-import { maxStamp, type Stamp, type StampClock, ZERO_STAMP } from '../../common/stamp.ts'
+import type { Stamp, StampClock } from '../../common/stamp.ts'
 import type {
   ItemInfo,
   ItemWrite,
@@ -273,14 +273,4 @@ function isFull(replies: Replies<unknown>): boolean {
 function firstError(replies: Replies<unknown>): unknown {
   for (const reply of replies) if (reply !== undefined && 'failure' in reply) return reply.error
   return undefined
-}
-
-/** The highest ballot among refusals. */
-export function refusedAbove(replies: Replies<WriteOutcome>): Stamp {
-  let above = ZERO_STAMP
-  for (const reply of replies) {
-    if (reply === undefined || 'failure' in reply || reply.outcome.status !== 'superseded') continue
-    above = maxStamp(above, reply.outcome.ballot)
-  }
-  return above
 }

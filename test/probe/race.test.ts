@@ -20,7 +20,7 @@ const NODES = 4
 const PROGRAM = fileURLToPath(new URL('./support/race-member.ts', import.meta.url))
 
 class Member {
-  readonly #role: Role
+  #role: Role
   #process: ChildProcess | null = null
   readonly #waiting = new Map<number, (answer: Answer) => void>()
   #orders = 0
@@ -29,8 +29,14 @@ class Member {
     this.#role = role
   }
 
-  /** Resolves with the port when it is up. */
+  /** Resolves with the port when it is up; a node that is started again keeps its port. */
   async start(): Promise<number> {
+    const port = await this.#launch()
+    if (this.#role.role === 'node') this.#role = { ...this.#role, port }
+    return port
+  }
+
+  #launch(): Promise<number> {
     const child = fork(PROGRAM, { execArgv: ['--import', 'tsx'], stdio: ['ignore', 2, 2, 'ipc'] })
     this.#process = child
     child.on('exit', () => {
@@ -67,6 +73,10 @@ class Member {
     })
   }
 
+  get isDying(): boolean {
+    return this.#process?.killed ?? false
+  }
+
   kill(): void {
     this.#process?.kill('SIGKILL')
   }
@@ -78,6 +88,7 @@ class Race {
   readonly nodes: Member[] = []
   readonly proxies: Member[] = []
   readonly #random: SeededRandom
+  nodesKilled = 0
   #proposers = 0
   #ports: number[] = []
 
@@ -91,8 +102,7 @@ class Race {
       mkdirSync(path)
       const node = new Member({ role: 'node', path, port: 0 })
       this.#ports.push(await node.start())
-      this.nodes.push(new Member({ role: 'node', path, port: this.#ports[index]! }))
-      this.nodes[index] = node
+      this.nodes.push(node)
     }
     for (const _ of SKEWS_MS) this.proxies.push(await this.#startProxy(this.proxies.length))
     await this.proxies[0]!.ask({ what: 'setup' })
@@ -106,8 +116,18 @@ class Race {
     return proxy
   }
 
-  /** Proxies that died come back, each as a new proposer. */
+  /** Now and then, one node in the middle of a round. */
+  async killNode(): Promise<void> {
+    if (!this.#random.chance(0.1)) return
+    const node = this.#random.pick(this.nodes)!
+    await new Promise((resolve) => setTimeout(resolve, this.#random.below(60)))
+    node.kill()
+    this.nodesKilled++
+  }
+
+  /** Nodes that died recover; proxies come back, each as a new proposer. */
   async revive(): Promise<void> {
+    for (const node of this.nodes) if (!node.isAlive) await node.start()
     for (const [index, proxy] of this.proxies.entries()) {
       if (!proxy.isAlive) this.proxies[index] = await this.#startProxy(index)
     }
@@ -139,6 +159,14 @@ class Race {
     }
   }
 
+  /** Whoever was killed is known to be dead. */
+  async died(): Promise<void> {
+    const members = [...this.nodes, ...this.proxies]
+    while (members.some((member) => member.isDying)) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+
   stop(): void {
     for (const member of [...this.nodes, ...this.proxies]) member.kill()
   }
@@ -159,7 +187,8 @@ t.test(
       const name = `o${Math.floor(round / 4)}`
       const before = await race.read(race.proxies[0]!, name)
       const over = round % 4 === 0 ? null : (before.writeId ?? null)
-      const answers = await race.round(name, round, over)
+      const [answers] = await Promise.all([race.round(name, round, over), race.killNode()])
+      await race.died()
       for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1
       await race.revive()
       const winners = answers.filter(({ status }) => status === 'done').length
@@ -175,7 +204,9 @@ t.test(
       if (isRefusedByAll) t.fail(`somebody has to win: ${story}`)
       if (winner >= 0) decided++
     }
-    t.comment(JSON.stringify({ seed, rounds: ROUNDS, decided, ...counts }))
+    t.comment(
+      JSON.stringify({ seed, rounds: ROUNDS, decided, nodesKilled: race.nodesKilled, ...counts }),
+    )
     t.ok(decided > ROUNDS / 2, `${decided} of ${ROUNDS} rounds had a winner who knew it`)
   },
 )
