@@ -4,7 +4,7 @@
  * against their loss there are replicas.
  */
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, type Stats } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { create, extract, list } from 'tar'
@@ -54,10 +54,11 @@ export async function backUp(folder: string, archive: string): Promise<readonly 
   return names
 }
 
-/** Disks lie in `nodes/<name>/disks`; logs and locks are nobody's past. */
-function isBackedUp(path: string): boolean {
-  const parts = path.split('/')
-  return !(parts[0] === 'nodes' && parts[2] === 'disks') && !/\.(lock|tmp|log)$|^lock$/.test(path)
+/** Disks are the folders in `nodes/<name>/`; logs and locks are nobody's past. */
+function isBackedUp(path: string, entry: object): boolean {
+  const isFolder = 'isDirectory' in entry && (entry as Stats).isDirectory()
+  const isDisk = isFolder && /^nodes\/[^/]+\/./.test(path)
+  return !isDisk && !/\.(lock|tmp|log)$/.test(path)
 }
 
 /**
