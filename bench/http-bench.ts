@@ -30,9 +30,13 @@ export interface HttpBenchOptions {
   readonly warmSeconds: number
   /** Threads of Swiftlet, processes of the limit program. */
   readonly threads: number
+  /** Storage nodes, each a process; absent: one process. */
+  readonly nodes?: number
   /** More arguments of `swiftlet up`. */
   readonly extraArguments?: readonly string[]
   readonly peers?: readonly PeerName[]
+  /** Called with the store's process id when all is measured, before it ends. */
+  readonly afterwards?: (pid: number) => Promise<void>
   /** Called as each scenario is done. */
   readonly onRow?: (row: BenchRow) => void
 }
@@ -66,7 +70,7 @@ export async function runHttpBench(options: HttpBenchOptions): Promise<BenchRow[
     const limit = await startLimit({
       ...options,
       folder: join(folder, 'limit'),
-      logs: await shardCount(join(folder, 'swiftlet')),
+      logs: await shardCount({ ...options, folder: join(folder, 'swiftlet') }),
       headers: store.headers,
       pathLike: store.pathPrefix,
     })
@@ -79,7 +83,9 @@ export async function runHttpBench(options: HttpBenchOptions): Promise<BenchRow[
     }
     const load = await LoadProcess.start()
     closing.push(() => load.close())
-    return await measureAll(options, { sides, load })
+    const rows = await measureAll(options, { sides, load })
+    await options.afterwards?.(store.pid)
+    return rows
   } finally {
     process.off('SIGINT', interrupted)
     await closeAll()

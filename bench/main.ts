@@ -1,5 +1,6 @@
 import { availableParallelism, tmpdir } from 'node:os'
 import { Command } from 'commander'
+import { runClusterBench } from './cluster-bench.ts'
 import { runEngineBench } from './engine/engine-bench.ts'
 import { type BenchRow, runHttpBench } from './http-bench.ts'
 import { describeMachine } from './machine.ts'
@@ -27,6 +28,7 @@ export function benchCommand(): Command {
     .description('measure the store on this machine')
     .addCommand(httpCommand(), { isDefault: true })
     .addCommand(engineCommand())
+    .addCommand(clusterCommand())
 }
 
 /** The store beside the limit program. */
@@ -60,6 +62,50 @@ function engineCommand(): Command {
     .option('--objects <n>', 'objects in one container', '1000000')
     .option('--body-bytes <n>', 'length of each', '100')
     .action((flags: EngineFlags) => benchEngine(flags))
+}
+
+/** Storage nodes as processes, and what they cost when idle. */
+function clusterCommand(): Command {
+  return new Command('cluster')
+    .description('measure storage nodes in processes of their own, busy and idle')
+    .option('--folder <dir>', 'where data goes: a folder on a real disk', tmpdir())
+    .option('--out <dir>', 'where cluster.json goes', 'bench/results')
+    .option('--nodes <n>', 'storage nodes', '3')
+    .option('--replicas <n>', 'copies of everything', '3')
+    .option('--rounds <n>', 'measured runs of each scenario and side', '3')
+    .option('--seconds <n>', 'length of a run', '3')
+    .option('--warm <n>', 'seconds of work before a scenario is measured', '8')
+    .option('--only <text>', 'scenarios whose id matches', '4k-c(1|64)$')
+    .option('--idle <n>', 'seconds of idleness that are measured', '20')
+    .action((flags: ClusterFlags) => benchCluster(flags))
+}
+
+type ClusterFlags = Pick<
+  HttpFlags,
+  'folder' | 'out' | 'replicas' | 'rounds' | 'seconds' | 'warm'
+> & { readonly nodes: string; readonly only: string; readonly idle: string }
+
+async function benchCluster(flags: ClusterFlags): Promise<void> {
+  const machine = describeMachine(flags.folder)
+  const startedAt = new Date().toISOString()
+  const only = new RegExp(flags.only)
+  const figures = {
+    nodes: Number(flags.nodes),
+    replicas: Number(flags.replicas),
+    rounds: Number(flags.rounds),
+    secondsPerRun: Number(flags.seconds),
+    warmSeconds: Number(flags.warm),
+    idleSeconds: Number(flags.idle),
+  }
+  const result = await runClusterBench({
+    ...figures,
+    folder: flags.folder,
+    scenarios: allScenarios().filter(({ id }) => only.test(id)),
+    onRow: (row) => console.log(rowText(row)),
+  })
+  console.log(stepText('idle', { ...result.idle }))
+  await writeJson(flags.out, 'cluster.json', { startedAt, machine, ...figures, ...result })
+  console.log(`written to ${flags.out}`)
 }
 
 interface EngineFlags {

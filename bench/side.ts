@@ -29,6 +29,8 @@ export interface SideOptions {
   readonly replicas: number
   /** Threads of Swiftlet, processes of the limit program. */
   readonly threads: number
+  /** Storage nodes, each a process with one disk; absent: one process with a disk for each replica. */
+  readonly nodes?: number
   /** More arguments of `swiftlet up`. */
   readonly extraArguments?: readonly string[]
 }
@@ -38,10 +40,21 @@ const CONTAINER = 'bench'
 /** Swiftlet as a user runs it, one disk folder a replica. */
 export async function startSwiftlet(options: SideOptions): Promise<Side> {
   const port = await freePort()
-  const disks = await diskFolders(options)
   const dataFolder = join(options.folder, 'data')
-  const extraArguments = ['--threads', String(options.threads), ...(options.extraArguments ?? [])]
-  const store = await startStore({ dataFolder, disks, port, extraArguments })
+  const { nodes, extraArguments = [] } = options
+  const store = await startStore({
+    dataFolder,
+    port,
+    ...(nodes === undefined
+      ? {
+          disks: await diskFolders(options),
+          extraArguments: ['--threads', String(options.threads), ...extraArguments],
+        }
+      : {
+          nodes,
+          extraArguments: ['--replicas', String(options.replicas), ...extraArguments],
+        }),
+  })
   const { user, key } = await storeCredentials(dataFolder)
   const signIn = await fetch(`${store.origin}/auth/v1.0`, {
     headers: { 'x-auth-user': user, 'x-auth-key': key },
@@ -62,9 +75,10 @@ export async function startSwiftlet(options: SideOptions): Promise<Side> {
   }
 }
 
-/** Log shards of a device that Swiftlet has formatted. */
-export async function shardCount(folder: string): Promise<number> {
-  const format = JSON.parse(await readFile(join(folder, 'disk1', 'FORMAT'), 'utf8')) as {
+/** Log shards of a device that Swiftlet has formatted in the folder of its side. */
+export async function shardCount(options: Pick<SideOptions, 'folder' | 'nodes'>): Promise<number> {
+  const device = options.nodes === undefined ? 'disk1' : 'data/nodes/node1/disk1'
+  const format = JSON.parse(await readFile(join(options.folder, device, 'FORMAT'), 'utf8')) as {
     readonly shards: number
   }
   return format.shards

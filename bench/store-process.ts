@@ -16,7 +16,9 @@ export interface StoreOptions {
   /** Device folders; absent: one below the data folder. */
   readonly disks?: readonly string[]
   readonly port: number
-  /** More arguments of `swiftlet up`. */
+  /** So many storage nodes, each a process (`swiftlet cluster`); absent: all in one (`swiftlet up`). */
+  readonly nodes?: number | undefined
+  /** More arguments of the command. */
   readonly extraArguments?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
@@ -37,10 +39,10 @@ export interface StoreProcess {
   stop(): Promise<number | null>
 }
 
-/** Starts `swiftlet up` and waits until it is ready; throws with its output if it ends before. */
+/** Starts `swiftlet up` or `cluster` and waits until it is ready; throws with its output if it ends before. */
 export async function startStore(options: StoreOptions): Promise<StoreProcess> {
   const startMs = performance.now()
-  const child = spawn(process.execPath, upArguments(options), {
+  const child = spawn(process.execPath, startArguments(options), {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...cleanEnvironment(), UV_THREADPOOL_SIZE: '16', ...options.env },
   })
@@ -116,12 +118,13 @@ export async function freePort(): Promise<number> {
   }
 }
 
-function upArguments(options: StoreOptions): string[] {
+function startArguments(options: StoreOptions): string[] {
+  const start = options.nodes === undefined ? ['up'] : ['cluster', '--nodes', String(options.nodes)]
   const disks = (options.disks ?? []).flatMap((disk) => ['--disk', disk])
   const offset = String(options.port - DEFAULT_PORT)
   return [
     ...command(),
-    ...['up', '--data', options.dataFolder, '--port-offset', offset],
+    ...[...start, '--data', options.dataFolder, '--port-offset', offset],
     ...disks,
     ...(options.extraArguments ?? []),
   ]
