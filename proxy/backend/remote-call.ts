@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import { type Dispatcher, Pool } from 'undici'
 import type { Clock } from '../../common/clock.ts'
 import { ServiceError, systemErrorCode } from '../../common/errors.ts'
+import type { Random } from '../../common/random.ts'
 import {
   decodeMessage,
   encodeMessage,
@@ -18,6 +19,7 @@ import {
   WIRE_VERSION_HEADER,
 } from '../../common/wire/operations.ts'
 import { signRequest } from '../../common/wire/signature.ts'
+import { CHANNEL_ENDED, RemoteChannel } from './remote-channel.ts'
 
 export interface RemoteCallOptions {
   /** IPv4, IPv6 (without brackets) or host name. */
@@ -25,9 +27,10 @@ export interface RemoteCallOptions {
   readonly port: number
   readonly clusterKey: string
   readonly clock: Clock
-  /** Connections for calls, and as many again for bodies. */
+  readonly random: Random
+  /** Connections for bodies. */
   readonly connectionsMax?: number
-  /** Calls under way or waiting for a connection; one more is refused with `Busy`. */
+  /** Calls under way; one more is refused with `Busy`. */
   readonly callsMax?: number
   readonly connectMs?: number
   /** Longest silence of the node before its answer, and in the middle of it. */
@@ -37,18 +40,16 @@ export interface RemoteCallOptions {
 const DEFAULTS = { connectionsMax: 64, callsMax: 8_192, connectMs: 1_000, answerMs: 15_000 }
 /** Shorter than the server's 75 s, so that a connection is not used at the moment it is closed. */
 const KEEP_ALIVE_MS = 60_000
-/** 10,000 rows with the longest names. */
-const RESPONSE_BYTES_MAX = 64 * 1024 * 1024
 
 export interface Answer extends WireMessage {
   /** Set if the connection ended before an answer, and this is the answer to the second attempt. */
   readonly isRepeated?: true
 }
 
-/** Signed calls to one storage node over kept-alive connections. */
+/** Calls to one storage node: small ones over a channel, bodies as signed requests on connections of their own. */
 export class RemoteCalls {
   readonly #options: Required<RemoteCallOptions>
-  readonly #calls: Pool
+  readonly #channel: RemoteChannel
   /** Bodies have connections of their own: slow clients must not stand in the way of small calls. */
   readonly #bodies: Pool
   #underWay = 0
@@ -66,8 +67,8 @@ export class RemoteCalls {
       headersTimeout: answerMs,
       bodyTimeout: answerMs,
     }
-    this.#calls = new Pool(origin, poolOptions)
     this.#bodies = new Pool(origin, poolOptions)
+    this.#channel = new RemoteChannel(this.#options)
   }
 
   get answerMs(): number {
@@ -90,16 +91,23 @@ export class RemoteCalls {
     if (this.#underWay >= this.#options.callsMax) throw tooManyCalls()
     this.#underWay++
     try {
-      const request = this.#request(operation, encodeMessage(head, data))
-      return await this.#exchange(request).catch(async (error): Promise<Answer> => {
-        if (!isConnectionEnd(error)) throw error
-        return { ...(await this.#exchange(request)), isRepeated: true }
+      const message = encodeMessage(head, data)
+      return await this.#channel.call(operation, message).catch(async (error): Promise<Answer> => {
+        if (!isChannelEnd(error)) throw error
+        return { ...(await this.#callAgain(operation, message)), isRepeated: true }
       })
     } catch (error) {
       throw callError(error)
     } finally {
       this.#underWay--
     }
+  }
+
+  /** What the first attempt did stays unknown, whatever becomes of this one. */
+  #callAgain(operation: Operation, message: Buffer): Promise<WireMessage> {
+    return this.#channel.call(operation, message).catch((error: unknown) => {
+      throw callError(error).code === 'Unreachable' ? noAnswer(error) : error
+    })
   }
 
   /** The answer to a request comes as a stream, after one message. */
@@ -133,7 +141,8 @@ export class RemoteCalls {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#calls.destroy(), this.#bodies.destroy()])
+    this.#channel.close()
+    await this.#bodies.destroy()
   }
 
   #request(operation: Operation, message: Buffer): Dispatcher.RequestOptions {
@@ -154,12 +163,6 @@ export class RemoteCalls {
       body: message,
     }
   }
-
-  #exchange(request: Dispatcher.RequestOptions): Promise<WireMessage> {
-    return new Promise((resolve, reject) => {
-      this.#calls.dispatch(request, new MessageHandler(resolve, reject))
-    })
-  }
 }
 
 /** The response, unless it is a refusal: that is read and thrown. */
@@ -169,52 +172,6 @@ async function accepted(response: Dispatcher.ResponseData): Promise<Dispatcher.R
   throw errorOfFailure(head) ?? new ServiceError('NoAnswer', 'not understood', { status: 503 })
 }
 
-/** Collects an answer; cheaper than a stream for something that is in memory anyway. */
-class MessageHandler implements Dispatcher.DispatchHandler {
-  readonly #resolve: (message: WireMessage) => void
-  readonly #reject: (error: unknown) => void
-  readonly #chunks: Buffer[] = []
-  #bytes = 0
-  #began = false
-
-  constructor(resolve: (message: WireMessage) => void, reject: (error: unknown) => void) {
-    this.#resolve = resolve
-    this.#reject = reject
-  }
-
-  onRequestStart(): void {}
-
-  onResponseStart(): void {
-    this.#began = true
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#bytes += chunk.length
-    if (this.#bytes > RESPONSE_BYTES_MAX) {
-      controller.abort(new ServiceError('TooLong', 'the answer is too long'))
-      return
-    }
-    this.#chunks.push(chunk)
-  }
-
-  onResponseEnd(): void {
-    const bytes = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
-    try {
-      const message = decodeMessage(bytes)
-      const failure = errorOfFailure(message.head)
-      if (failure === null) this.#resolve(message)
-      else this.#reject(failure)
-    } catch (error) {
-      this.#reject(error)
-    }
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#reject(this.#began ? noAnswer(error) : error)
-  }
-}
-
-const CONNECTION_ENDS = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
 /** Nothing was sent. */
 const NOT_CONNECTED = new Set([
   'ECONNREFUSED',
@@ -227,12 +184,13 @@ const NOT_CONNECTED = new Set([
   'UND_ERR_CLOSED',
 ])
 
-function isConnectionEnd(error: unknown): boolean {
-  return CONNECTION_ENDS.has(systemErrorCode(error) ?? '')
+function isChannelEnd(error: unknown): boolean {
+  return error instanceof ServiceError && error.code === CHANNEL_ENDED
 }
 
 /** What went wrong with the call, by whether it can have reached the node. */
 export function callError(error: unknown): ServiceError {
+  if (isChannelEnd(error)) return noAnswer(error)
   if (error instanceof ServiceError) return error
   if (!NOT_CONNECTED.has(systemErrorCode(error) ?? '')) return noAnswer(error)
   return new ServiceError('Unreachable', 'the storage node cannot be reached', {

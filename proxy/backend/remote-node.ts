@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
+import { type Random, systemRandom } from '../../common/random.ts'
 import type { Stamp } from '../../common/stamp.ts'
 import type {
   BodyWriter,
@@ -33,6 +34,7 @@ export interface RemoteNodeOptions {
   readonly port: number
   readonly clusterKey: string
   readonly clock?: Clock
+  readonly random?: Random
   readonly connectionsMax?: number
   readonly connectMs?: number
   /** Longest silence of the node before and in the middle of an answer. */
@@ -41,7 +43,7 @@ export interface RemoteNodeOptions {
 
 /** A storage node in another process. Beyond the node's own failures: `Unreachable`, `NoAnswer`, `Busy`, all 503. */
 export function createRemoteNode(options: RemoteNodeOptions): StorageNode {
-  return new RemoteNode(new RemoteCalls({ clock: systemClock, ...options }))
+  return new RemoteNode(new RemoteCalls({ clock: systemClock, random: systemRandom, ...options }))
 }
 
 /** Confirmations gathered for one call. */

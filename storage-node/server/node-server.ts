@@ -5,6 +5,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type Clock, systemClock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
@@ -26,6 +27,7 @@ import {
   FRAME_KINDS,
   type StreamEvent,
 } from '../../common/wire/frames.ts'
+import { CHANNEL_PATH } from '../../common/wire/handshake.ts'
 import {
   failureOfError,
   isWrite,
@@ -39,6 +41,7 @@ import {
 import { refusalOf } from '../../common/wire/signature.ts'
 import { BodyReaders } from './body-readers.ts'
 import { ChangedBatches } from './changed-batches.ts'
+import { ChannelServer } from './channel-server.ts'
 import { type HandlerContext, handleUnary, type UnaryOperation } from './operation-handlers.ts'
 import { brokenOff, collectBody, requestFrames } from './request-body.ts'
 
@@ -86,6 +89,7 @@ export async function serveStorageNode(
     { maxHeaderSize: 16 * 1024, requestTimeout: 0 },
     (request, response) => handler.handle(request, response),
   )
+  server.on('upgrade', (request, socket, early) => handler.upgrade(request, socket, early))
   server.keepAliveTimeout = KEEP_ALIVE_MS
   server.headersTimeout = 60_000
   server.maxConnections = options.connectionsMax ?? CONNECTIONS_MAX
@@ -97,7 +101,7 @@ export async function serveStorageNode(
     host: options.host,
     port,
     close() {
-      closing ??= closeServer(server, options).then(() => handler.close())
+      closing ??= closeServer(server, handler, options).then(() => handler.close())
       return closing
     },
   }
@@ -113,10 +117,18 @@ function listen(server: Server, { host, port }: NodeServerOptions): Promise<void
   })
 }
 
-function closeServer(server: Server, options: NodeServerOptions): Promise<void> {
+function closeServer(
+  server: Server,
+  handler: NodeHandler,
+  options: NodeServerOptions,
+): Promise<void> {
   const { clock = systemClock, closeGraceMs = CLOSE_GRACE_MS } = options
+  void handler.closeChannels()
   return new Promise((resolve) => {
-    const cancel = clock.after(closeGraceMs, () => server.closeAllConnections())
+    const cancel = clock.after(closeGraceMs, () => {
+      server.closeAllConnections()
+      handler.destroyChannels()
+    })
     server.close(() => {
       cancel()
       resolve()
@@ -130,6 +142,7 @@ class NodeHandler {
   readonly #clock: Clock
   readonly #log: Log
   readonly #context: HandlerContext
+  readonly #channels: ChannelServer
 
   constructor(node: StorageNode, options: NodeServerOptions) {
     const { clock = systemClock, random = systemRandom, log = silentLog } = options
@@ -141,10 +154,33 @@ class NodeHandler {
       readers: new BodyReaders({ clock, random }),
       batches: new ChangedBatches({ node, random }),
     }
+    this.#channels = new ChannelServer({
+      clusterKey: options.clusterKey,
+      random,
+      log,
+      context: this.#context,
+      refusalOf: (request, signed) => this.#refusalOf(request, signed),
+    })
   }
 
   handle(request: IncomingMessage, response: ServerResponse): void {
     this.#serve(request, response).catch((error) => this.#fail(request, response, error))
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, early: Buffer): void {
+    if (request.url !== CHANNEL_PATH || request.headers[WIRE_VERSION_HEADER] !== WIRE_VERSION) {
+      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+      return
+    }
+    this.#channels.upgrade(request, socket, early)
+  }
+
+  closeChannels(): Promise<void> {
+    return this.#channels.close()
+  }
+
+  destroyChannels(): void {
+    this.#channels.destroy()
   }
 
   close(): Promise<void> {
@@ -173,12 +209,15 @@ class NodeHandler {
     send(response, 200, encodeMessage(head, data ?? null))
   }
 
+  #refusalOf(request: IncomingMessage, headBytes: Uint8Array): string | null {
+    return refusalOf({ path: request.url ?? '', headBytes }, request.headers.authorization, {
+      clusterKey: this.#clusterKey,
+      nowMs: this.#clock.nowMs(),
+    })
+  }
+
   #authenticate(request: IncomingMessage, headBytes: Uint8Array): void {
-    const refusal = refusalOf(
-      { path: request.url ?? '', headBytes },
-      request.headers.authorization,
-      { clusterKey: this.#clusterKey, nowMs: this.#clock.nowMs() },
-    )
+    const refusal = this.#refusalOf(request, headBytes)
     if (refusal === null) return
     throw new ServiceError('Unauthorized', refusal, { status: 401 })
   }
