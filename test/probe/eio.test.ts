@@ -407,7 +407,9 @@ async function untilWritable(
     const name = `again-${accepted}`
     const body = fillBody(name, kind)
     ledger.begin(name, stateOf(body))
-    const status = await store.client.send('PUT', `/${CONTAINER}/${name}`, { body })
+    // A start of the index ends the connections of that moment.
+    const sending = store.client.send('PUT', `/${CONTAINER}/${name}`, { body })
+    const status = await sending.catch(() => 0)
     if (status === 201) ledger.acknowledge(name, stateOf(body))
     accepted = status === 201 ? accepted + 1 : 0
     const waitedMs = performance.now() - startMs
