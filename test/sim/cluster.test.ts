@@ -1,29 +1,34 @@
+import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { PLANTED_FAULTS } from './cluster/planted-faults.ts'
-import { replayCommand, runSeed } from './cluster/run-seed.ts'
+import { runSeed } from './cluster/run-seed.ts'
 
-const SEEDS = Number(process.env['SWIFTLET_SIM_SEEDS'] ?? 200)
+const SEEDS = Number(process.env['SWIFTLET_SIM_SEEDS'] ?? 500)
 const FIRST_SEED = Number(process.env['SWIFTLET_SIM_SEED'] ?? 1)
 /** A planted fault must be caught by one of so many seeds. */
 const PLANTED_SEEDS_MAX = 200
 
 t.test(`a cluster keeps its promises over ${SEEDS} seeds`, async (t) => {
-  let operations = 0
-  let acknowledged = 0
-  for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
-    const order = { seed, plant: '', kinds: [] }
-    const report = await runSeed(order)
-    operations += report.operations
-    acknowledged += report.acknowledged
-    if (report.violations.length > 0) {
-      const { kind, key, what } = report.violations[0]!
-      t.fail(`seed ${seed}: ${kind} ${key} ${what}`)
-      t.comment(`replay: ${replayCommand(order)}`)
-      return
-    }
-  }
-  t.pass(`${SEEDS} seeds, ${operations} operations, 0 violations`)
-  t.ok(acknowledged > operations / 2, `${acknowledged} of them acknowledged or answered`)
+  const flags = ['--seeds', SEEDS, '--seed', FIRST_SEED, '--jobs', availableParallelism()]
+  const { code, lines } = await runCommand(flags.map(String))
+  for (const line of lines) t.comment(line)
+  const [, seeds, operations, violations] =
+    /^(\d+) seeds, (\d+) operations, (\d+) violations$/.exec(lines.at(-1) ?? '') ?? []
+  t.equal(Number(seeds), SEEDS, 'all seeds were run')
+  t.equal(violations, '0', `${operations} operations, no violations`)
+  t.equal(code, 0)
+  const acknowledged = Number(/^\d+/.exec(lines.at(-2) ?? '')?.[0])
+  t.ok(acknowledged > Number(operations) / 2, `${acknowledged} acknowledged or answered`)
+})
+
+t.test('a run with a violation fails, and says how to replay it', async (t) => {
+  const flags = ['--plant', 'no-checksum', '--seed', '3', '--seeds', '1']
+  const { code, lines } = await runCommand(flags)
+  t.equal(code, 1)
+  t.ok(lines.includes('  npm run sim -- --seeds 1 --seed 3 --plant no-checksum --verbose'))
+  t.notMatch(lines.at(-1), / 0 violations$/)
 })
 
 t.test('the same seed is the same run', async (t) => {
@@ -49,3 +54,22 @@ t.test('negative controls: planted faults are caught', async (t) => {
     t.comment(`${name}, seed ${seeds}: ${found.slice(0, 200)}`)
   }
 })
+
+/** `npm run sim` with these flags: its exit code and the lines that it wrote. */
+function runCommand(
+  flags: readonly string[],
+): Promise<{ readonly code: number | null; readonly lines: readonly string[] }> {
+  const script = fileURLToPath(new URL('./main.ts', import.meta.url))
+  const child = spawn(process.execPath, ['--import=tsx', script, ...flags], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => child.kill())
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ code, lines: text.trimEnd().split('\n') }))
+  })
+}

@@ -68,7 +68,11 @@ export class Nemesis {
     for (const host of hosts) {
       host.slowness = 1
       host.disk.heal()
-      while (host.running === null && !(await host.start())) await this.#cluster.time.sleep(1_000)
+      while (host.running === null) {
+        // It may be on its way up already.
+        if (host.isDown && (await host.start())) break
+        await this.#cluster.time.sleep(1_000)
+      }
     }
     this.#tell('healed')
   }

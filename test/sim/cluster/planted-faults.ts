@@ -4,7 +4,8 @@
  * around what clients and proxies talk to.
  */
 import { ServiceError } from '../../../common/errors.ts'
-import { itemKey, objectName } from '../../../common/item.ts'
+import { type ItemKey, itemKey, objectName } from '../../../common/item.ts'
+import { compareStamps, type Stamp } from '../../../common/stamp.ts'
 import type {
   ItemInfo,
   ItemRead,
@@ -42,6 +43,11 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     name: 'newer-is-success',
     what: 'a replica that holds something newer counts as success for a plain write',
     wrapLink: newerIsSuccess,
+  },
+  {
+    name: 'repropose',
+    what: 'recovery proposes a plain write again although a conditional write may have consumed it',
+    wrapLink: hidingDependents,
   },
   {
     name: 'no-sync',
@@ -99,6 +105,40 @@ function newerIsSuccess(link: StorageNode): StorageNode {
       return { status: 'done', info: infoOf(write, body), existed: true } satisfies WriteOutcome
     },
   })
+}
+
+/**
+ * A proxy whose plain write met a conflict takes records that were made out of others for older than its own, which is
+ * what a recovery that does not know of conditional writes amounts to.
+ */
+function hidingDependents(link: StorageNode): StorageNode {
+  const inConflict = new Map<string, Stamp>()
+  const madeAt = new Map<string, Stamp>()
+  return replaceMethods(link, {
+    async write(device: string, write: ItemWrite, body: Uint8Array | null) {
+      const isPlain = write.condition === undefined && /^(put|delete)$/.test(write.action)
+      if (isPlain) inConflict.set(write.item.name, write.stamp)
+      // What is completed nevertheless is completed as it is.
+      const metaStamp = madeAt.get(write.writeId)
+      if (write.record === undefined || metaStamp === undefined) {
+        return link.write(device, write, body)
+      }
+      return link.write(device, { ...write, record: { ...write.record, metaStamp } }, body)
+    },
+    async prepare(device: string, item: ItemKey, ballot: Stamp) {
+      const outcome = await link.prepare(device, item, ballot)
+      const own = inConflict.get(item.name)
+      if (outcome.status !== 'promised' || own === undefined) return outcome
+      const { current } = outcome
+      if (current?.dependent !== true || compareStamps(current.metaStamp, own) < 0) return outcome
+      madeAt.set(current.writeId, current.metaStamp)
+      return { ...outcome, current: { ...current, metaStamp: justBelow(own) } }
+    },
+  })
+}
+
+function justBelow({ ticks, proposer }: Stamp): Stamp {
+  return { ticks: ticks - 1, proposer }
 }
 
 function infoOf(write: ItemWrite, body: Uint8Array | null): ItemInfo {

@@ -2,6 +2,7 @@
  * A machine with one storage node: production's LocalNode on a disk and an index that forget what was not synced. The
  * process dies and comes back; the disk stays.
  */
+import assert from 'node:assert/strict'
 import type { Disk, DiskFile } from '../../../common/disk.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Log } from '../../../common/log.ts'
@@ -67,6 +68,7 @@ export class SimHost {
   /** Starts the node; resolves when it serves, or to false when it died on the way or cannot start. */
   async start(): Promise<boolean> {
     const { time, log, shards } = this.#options
+    assert(this.isDown, 'one process has the disk')
     this.starts++
     const process = new SimProcess(`node${this.index}.${this.starts}`, time, this.wall)
     this.#starting = process
