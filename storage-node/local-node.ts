@@ -37,6 +37,7 @@ import type { BlobWriter } from './engine/blob-store.ts'
 import { NO_BLOB } from './engine/entry.ts'
 import { byteText } from './engine/keys.ts'
 import { type KeyValueOpener, levelOpener } from './engine/level-store.ts'
+import { ROW_BYTES } from './engine/row.ts'
 import type { Shard } from './engine/shard.ts'
 import { findExpired } from './expiry.ts'
 import { listItem, registerItem } from './local-items.ts'
@@ -462,8 +463,6 @@ class LocalBodyWriter implements BodyWriter {
 }
 
 const NO_BODY = { kind: 'none' } as const
-/** About what the record of a row takes. */
-const ROW_BYTES = 300
 
 function tooLong(bytes: number): ServiceError {
   return new ServiceError('BodyTooLong', `${bytes} bytes are too many for one piece`, {

@@ -3,6 +3,8 @@
  * proposed is decided by the caller (register-decisions.ts); here are the messages, the copying of bodies to replicas
  * that lack them, and the pauses between attempts.
  */
+
+import { acceptOf, type RecordHead } from '../../common/accept.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { Random } from '../../common/random.ts'
 import type { Stamp, StampClock } from '../../common/stamp.ts'
@@ -17,7 +19,7 @@ import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
 import { majorityOf, type Replies } from './quorum.ts'
 import { isChosen, newestOf, type Promised, withoutTombstone } from './register-decisions.ts'
-import { acceptOf, bringUpToDate, copyBody, type RecordHead, repairTiming } from './repair.ts'
+import { bringUpToDate, copyBody, repairTiming } from './repair.ts'
 import { askAll, askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
 

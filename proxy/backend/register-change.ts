@@ -1,4 +1,6 @@
 /** A write that depends on the old value, and what it makes of one: pure. */
+
+import type { RecordHead } from '../../common/accept.ts'
 import { type Condition, evaluateCondition } from '../../common/condition.ts'
 import type { ItemKey } from '../../common/item.ts'
 import { deleteAtOf, mergeMeta, subjectOf } from '../../common/item-meta.ts'
@@ -6,7 +8,6 @@ import type { Stamp } from '../../common/stamp.ts'
 import type { ItemInfo, ItemMeta } from '../../common/storage-node.ts'
 import type { BackendOutcome } from './backend.ts'
 import { POLICY_HEADER } from './container-policy.ts'
-import type { RecordHead } from './repair.ts'
 
 export interface RegisterChange {
   readonly item: ItemKey

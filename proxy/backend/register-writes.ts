@@ -8,6 +8,8 @@
  *
  * With one replica both are a single message to it: it judges conditions and merges by itself.
  */
+
+import type { RecordHead } from '../../common/accept.ts'
 import type { Condition } from '../../common/condition.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
@@ -30,7 +32,7 @@ import { judgeWrite, type Replies, type WriteVerdict } from './quorum.ts'
 import { type Evaluation, evaluateChange, type RegisterChange } from './register-change.ts'
 import { recoverPlain, resumeDependent } from './register-decisions.ts'
 import type { RegisterReads } from './register-reads.ts'
-import { bringUpToDate, type RecordHead, recordOfWrite, repairTiming } from './repair.ts'
+import { bringUpToDate, recordOfWrite, repairTiming } from './repair.ts'
 import { askAll, askOne, type CallTiming, type Round } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
 import type { WriteIds } from './write-ids.ts'

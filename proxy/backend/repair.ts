@@ -1,9 +1,5 @@
-/**
- * Brings one replica up to date from another: the record travels with its own stamp, ballot and write id, so that
- * it is the same accept message that the replica missed, not a new write. Safe at any time: a replica that has
- * promised or accepted anything newer refuses.
- */
-import { commitOnce } from '../../common/commit-once.ts'
+/** Brings one replica up to date from another. */
+import { acceptOf, type RecordHead, streamBody } from '../../common/accept.ts'
 import type { ItemKey } from '../../common/item.ts'
 import { compareStamps, type Stamp } from '../../common/stamp.ts'
 import {
@@ -15,10 +11,6 @@ import {
 } from '../../common/storage-node.ts'
 import type { CallTiming } from './replica-calls.ts'
 import type { Replica } from './replica-map.ts'
-
-/** What is known of the record to be copied; a tombstone needs no more than this. */
-export type RecordHead = Pick<ItemInfo, 'stamp' | 'metaStamp' | 'ballot' | 'writeId' | 'deleted'> &
-  Pick<ItemInfo, 'bytes' | 'meta'> & { readonly dependent?: boolean }
 
 export interface RepairOrder {
   readonly item: ItemKey
@@ -42,20 +34,6 @@ export async function bringUpToDate(order: RepairOrder): Promise<boolean> {
     if (outcome.status !== 'body-missing') return outcome.status === 'done'
   }
   return (await copyBody(write, source, target))?.status === 'done'
-}
-
-/** The message that has the record accepted as it is; without a ballot, under the one that it has. */
-export function acceptOf(item: ItemKey, record: RecordHead, ballot = record.ballot): ItemWrite {
-  const { stamp, metaStamp, writeId, deleted, bytes, meta, dependent = false } = record
-  return {
-    item,
-    action: 'accept',
-    stamp,
-    ballot,
-    writeId,
-    meta,
-    record: { metaStamp, deleted, bytes, dependent },
-  }
 }
 
 /** The accept with the body of another replica; null if that one has another body by now. */
@@ -87,24 +65,9 @@ async function putBody(
   body: Uint8Array | BodyReader,
   target: Replica,
 ): Promise<WriteOutcome> {
-  if (!(body instanceof Uint8Array)) return streamBody(write, body.stream(0, body.bytes), target)
+  if (!(body instanceof Uint8Array)) return streamBody(target, write, body.stream(0, body.bytes))
   if (body.length <= INLINE_BYTES_MAX) return target.node.write(target.device, write, body)
-  return streamBody(write, [body], target)
-}
-
-async function streamBody(
-  write: ItemWrite,
-  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  target: Replica,
-): Promise<WriteOutcome> {
-  const writer = await target.node.openBody(target.device, write.item)
-  try {
-    for await (const piece of pieces) await writer.write(piece)
-    return await commitOnce(writer, write)
-  } catch (error) {
-    await writer.abort()
-    throw error
-  }
+  return streamBody(target, write, [body])
 }
 
 /** Closes a blob's reader; nothing for bodies in memory. */

@@ -1,7 +1,7 @@
+import { forEachParallel } from '../../common/bounded-parallel.ts'
 import { splitName } from '../../common/item.ts'
 import type { Log } from '../../common/log.ts'
 import type { Unconfirmed } from '../../common/storage-node.ts'
-import { forEachParallel } from './bounded-parallel.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica } from './replica-map.ts'
 

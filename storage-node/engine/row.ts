@@ -7,6 +7,9 @@ import type { ListRow } from '../../common/storage-node.ts'
 import { asBuffer, readStamp, writeStamp } from './entry.ts'
 import { RECORD_FLAGS, type RecordHead } from './record.ts'
 
+/** About what the record of a row takes, for estimates. */
+export const ROW_BYTES = 300
+
 /** A row with what only the engine knows: which segment holds its record, and how long that is. */
 export interface StoredRow extends ListRow {
   readonly segmentId: number

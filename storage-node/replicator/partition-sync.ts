@@ -4,13 +4,14 @@
  * same in its turn.
  */
 import assert from 'node:assert'
+import { forEachParallel } from '../../common/bounded-parallel.ts'
 import { ITEM_KINDS, type ItemKey } from '../../common/item.ts'
 import { compareStamps, type Stamp, TICKS_PER_SECOND } from '../../common/stamp.ts'
 import type { HeldItem, RowRange } from '../../common/storage-node.ts'
 import type { Device } from '../device.ts'
 import { DigestSum } from '../engine/digest.ts'
 import type { RegisterId } from '../engine/memtable.ts'
-import type { StoredRow } from '../engine/row.ts'
+import { ROW_BYTES, type StoredRow } from '../engine/row.ts'
 import type { Shard } from '../engine/shard.ts'
 import { toggleRow } from '../engine/totals.ts'
 import { registerItem } from '../local-items.ts'
@@ -22,7 +23,6 @@ import {
   type PlacementRange,
   rowsOf,
 } from '../replica-view.ts'
-import { inParallel } from './bounded-parallel.ts'
 import { type DeviceAddress, itemKeyOf, sendRecord } from './record-transfer.ts'
 
 export interface SyncContext {
@@ -87,7 +87,7 @@ async function syncItems(
   if (page.length === 0) return true
   const held = await askHeld(peer, page)
   let isWhole = true
-  await inParallel(page.entries(), SENDS_MAX, async ([index, found]) => {
+  const sync = async ([index, found]: readonly [number, FoundItem]) => {
     if (context.signal.aborted || isYoung(found.held.ballot, context)) {
       isWhole = false
       return
@@ -101,7 +101,8 @@ async function syncItems(
     const rows = found.held.rows
     if (rows === undefined || rows === theirs?.rows || rows === NO_ROWS) return
     if (!(await syncRows(own, peer, found.id, context))) isWhole = false
-  })
+  }
+  await forEachParallel(page.entries(), SENDS_MAX, sync, { stopAtFailure: true })
   return isWhole
 }
 
@@ -233,8 +234,6 @@ async function sendRows(
   return due.length === lacking.length
 }
 
-const ROW_BYTES = 300
-
 /**
  * Gives away what a device holds of a partition that is not its own: everything is sent to the partition's devices,
  * and what all of them have is released here. True if nothing is left.
@@ -312,7 +311,7 @@ async function releaseRows(
     const held = await Promise.all(
       peers.map((peer) => peer.node.heldRows(peer.device, list, names)),
     )
-    await inParallel(page.entries(), SENDS_MAX * 8, async ([index, row]) => {
+    const release = async ([index, row]: readonly [number, StoredRow]) => {
       const isEverywhere = held.every((ballots) => {
         const theirs = ballots[index] ?? null
         return theirs !== null && compareStamps(theirs, row.ballot) >= 0
@@ -320,7 +319,8 @@ async function releaseRows(
       if (isEverywhere && (await shard.releaseRow(list, row.name, row.ballot))) {
         context.counters.released++
       } else isWhole = false
-    })
+    }
+    await forEachParallel(page.entries(), SENDS_MAX * 8, release, { stopAtFailure: true })
   }
   return isWhole
 }

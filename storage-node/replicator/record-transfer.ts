@@ -1,10 +1,7 @@
-/**
- * One record on its way to another device: it travels with its own stamps, ballot and write id, so that the receiver
- * accepts what it missed, not a new write. The receiver verifies and decides by the ballot; sending twice does no harm.
- */
-import { commitOnce } from '../../common/commit-once.ts'
+/** Sends one record to another device. */
+import { acceptOf, streamBody } from '../../common/accept.ts'
 import { ITEM_KINDS, type ItemKey } from '../../common/item.ts'
-import type { BodyReader, ItemInfo, ItemWrite, StorageNode } from '../../common/storage-node.ts'
+import type { BodyReader, StorageNode } from '../../common/storage-node.ts'
 import type { RegisterId } from '../engine/memtable.ts'
 
 /** A device, wherever it is. */
@@ -41,7 +38,7 @@ export async function sendRecord(
     const outcome =
       body === null || body instanceof Uint8Array
         ? await to.node.write(to.device, write, body)
-        : await sendBlob(body, to, write, options.beforeBytes)
+        : await streamBody(to, write, throttled(body, options.beforeBytes))
     if (outcome.status === 'done') return { outcome: 'sent', bytes: info.bytes + RECORD_BYTES }
     return { outcome: outcome.status === 'superseded' ? 'has-newer' : 'refused', bytes: 0 }
   } finally {
@@ -52,35 +49,13 @@ export async function sendRecord(
 /** About what a record takes beside its body. */
 const RECORD_BYTES = 500
 
-/** The record as a write that takes it as it is. */
-export function acceptOf(item: ItemKey, info: ItemInfo): ItemWrite {
-  const { stamp, metaStamp, ballot, writeId, deleted, bytes, meta } = info
-  return {
-    item,
-    action: 'accept',
-    stamp,
-    ballot,
-    writeId,
-    meta,
-    record: { metaStamp, deleted, bytes, dependent: info.dependent === true },
-  }
-}
-
-async function sendBlob(
+/** The pieces at the pace that is allowed. */
+async function* throttled(
   body: BodyReader,
-  to: DeviceAddress,
-  write: ItemWrite,
   beforeBytes: (bytes: number) => Promise<void>,
-) {
-  const writer = await to.node.openBody(to.device, write.item)
-  try {
-    for await (const piece of body.stream(0, body.bytes)) {
-      await beforeBytes(piece.length)
-      await writer.write(piece)
-    }
-    return await commitOnce(writer, write)
-  } catch (error) {
-    await writer.abort()
-    throw error
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of body.stream(0, body.bytes)) {
+    await beforeBytes(piece.length)
+    yield piece
   }
 }

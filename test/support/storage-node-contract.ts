@@ -1,12 +1,12 @@
 /** What every StorageNode must do, whether it is a function call or a request away. */
 import type { Test } from 'tap'
+import { acceptOf } from '../../common/accept.ts'
 import { type ItemKey, itemKey } from '../../common/item.ts'
 import { randomWriteId, systemRandom } from '../../common/random.ts'
-import { type Stamp, StampClock, TICKS_PER_SECOND } from '../../common/stamp.ts'
+import { StampClock, TICKS_PER_SECOND } from '../../common/stamp.ts'
 import {
   type BodyReader,
   INLINE_BYTES_MAX,
-  type ItemInfo,
   type ItemWrite,
   type ListQuery,
   type ListRow,
@@ -36,19 +36,6 @@ function change(item: ItemKey, extra: Partial<ItemWrite> = {}): ItemWrite {
     meta: { headers: {} },
     ...extra,
   }
-}
-
-/** The record as it is, accepted under the ballot. */
-function acceptOf(
-  item: ItemKey,
-  record: Pick<ItemInfo, 'stamp' | 'writeId' | 'meta' | 'metaStamp' | 'deleted' | 'bytes'> & {
-    readonly dependent?: true
-  },
-  ballot: Stamp,
-): ItemWrite {
-  const { stamp, writeId, meta, metaStamp, deleted, bytes, dependent = false } = record
-  const accepted = { metaStamp, deleted, bytes, dependent }
-  return { item, action: 'accept', stamp, ballot, writeId, meta, record: accepted }
 }
 
 function rowOf(name: string, extra: Partial<ListRow> = {}): ListRow {
