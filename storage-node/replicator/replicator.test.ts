@@ -1,10 +1,11 @@
 /** Nodes on simulated disks with a ring over them: what replication brings together, gives away and mends. */
 import t from 'tap'
 import type { Placement } from '../../common/ring/placement.ts'
-import { Ring, type RingDevice } from '../../common/ring/ring.ts'
+import type { Ring } from '../../common/ring/ring.ts'
 import { compareStamps } from '../../common/stamp.ts'
 import type { ItemWrite, StorageNode } from '../../common/storage-node.ts'
 import { EngineRig, wholeBody } from '../../test/support/engine-rig.ts'
+import { onLoopback, ringOver } from '../../test/support/ring-over.ts'
 import { Replicator } from './replicator.ts'
 
 const PART_POWER = 2
@@ -24,7 +25,7 @@ class Cluster {
       cluster.rigs.push(rig)
       cluster.replicators.push(cluster.#replicator(index))
     }
-    cluster.use(ringOver(count, { replicas: 3 }))
+    cluster.use(ringOf(count))
     return cluster
   }
 
@@ -92,39 +93,9 @@ class Cluster {
   }
 }
 
-function ringOver(
-  count: number,
-  of: { readonly replicas: number; readonly rotate?: number },
-): Ring {
-  const devices = Array.from(
-    { length: count },
-    (_, id): RingDevice => ({
-      id,
-      region: 1,
-      zone: id + 1,
-      ip: '127.0.0.1',
-      port: 6200 + id,
-      replicationIp: '127.0.0.1',
-      replicationPort: 6200 + id,
-      device: 'd',
-      weight: 1,
-      meta: '',
-    }),
-  )
-  const { replicas, rotate = 0 } = of
-  return new Ring({
-    version: 1,
-    partPower: PART_POWER,
-    replicaCount: replicas,
-    devices,
-    replicaToPartToDevice: Array.from({ length: replicas }, (_, replica) =>
-      Uint32Array.from(
-        { length: 2 ** PART_POWER },
-        (__, part) => (part + replica + rotate) % count,
-      ),
-    ),
-    placement: 'xxh64',
-  })
+function ringOf(count: number, rotate = 0): Ring {
+  const ports = Array.from({ length: count }, (_, id) => 6200 + id)
+  return ringOver(onLoopback(ports), { replicas: 3, partPower: PART_POWER, device: 'd', rotate })
 }
 
 function primaries(cluster: Cluster, placement: number): readonly number[] {
@@ -261,7 +232,7 @@ t.test('another ring: everything moves to where it belongs, rows too', async (t)
   const cluster = await Cluster.open(5)
   await fill(cluster, 60)
   const old = cluster.placements[0]!.ring
-  const next = ringOver(5, { replicas: 3, rotate: 1 })
+  const next = ringOf(5, 1)
   const before = await Promise.all(cluster.rigs.map((rig) => rig.list().catch(() => [])))
   cluster.use(next, old)
   t.ok((await cluster.converge()) <= 3)

@@ -6,11 +6,11 @@ import { UserIdentity } from '../../auth/user-identity.ts'
 import { systemClock } from '../../common/clock.ts'
 import { createLog, type Log } from '../../common/log.ts'
 import { systemRandom } from '../../common/random.ts'
-import { Ring } from '../../common/ring/ring.ts'
 import { createClusterBackend } from '../../proxy/backend/cluster-backend.ts'
 import type { ProxyOptions } from '../../proxy/proxy-options.ts'
 import { createProxyServer } from '../../proxy/server.ts'
 import { openLocalNode } from '../../storage-node/local-node.ts'
+import { onLoopback, ringOver } from '../support/ring-over.ts'
 
 export interface TestStore {
   readonly port: number
@@ -40,7 +40,7 @@ export async function openTestStore(
   const log = recordingLog(lines)
   const context = { clock: systemClock, random: systemRandom, log }
   const node = await openLocalNode({ ...context, devices: [{ name: 'd1', path: folder }] })
-  const ring = oneDeviceRing()
+  const ring = ringOver(onLoopback([6200]), { replicas: 1, partPower: 4, device: 'd1' })
   const backend = createClusterBackend({
     ...context,
     hashing: { prefix: 'test', suffix: 'store', placement: 'xxh64' },
@@ -96,29 +96,6 @@ async function addUsers(): Promise<Users> {
     all = await addUser(all, { name, key, groups }, systemRandom)
   }
   return all
-}
-
-function oneDeviceRing(): Ring {
-  const device = {
-    id: 0,
-    region: 1,
-    zone: 1,
-    ip: '127.0.0.1',
-    port: 6200,
-    replicationIp: '127.0.0.1',
-    replicationPort: 6200,
-    device: 'd1',
-    weight: 1,
-    meta: '',
-  }
-  return new Ring({
-    version: 1,
-    partPower: 4,
-    replicaCount: 1,
-    devices: [device],
-    replicaToPartToDevice: [new Uint32Array(16)],
-    placement: 'xxh64',
-  })
 }
 
 function recordingLog(lines: Record<string, unknown>[]): Log {

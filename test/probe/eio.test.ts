@@ -189,21 +189,27 @@ async function strikeOnce(t: Test, strike: Strike): Promise<void> {
 
 const noLoop = (await missingForLoop('ext4')) ?? false
 
+/** A store with its one disk on a file system of its own, small logs, and the container. */
+async function storeOnSmallDisk(t: Test, mebibytes: number) {
+  const folder = await probeFolder(t, 'small-disk')
+  const fs = await makeLoopFs('ext4', { folder, bytes: mebibytes * 2 ** 20 })
+  t.teardown(() => fs.dispose())
+  const disk = join(fs.folder, 'disk')
+  await mkdir(disk)
+  const store = new StoreUnderTest({
+    dataFolder: join(folder, 'data'),
+    disks: [disk],
+    extraArguments: ['--segment-size', String(4 * 2 ** 20)],
+  })
+  t.teardown(() => store.kill())
+  await store.start()
+  t.equal(await store.client.send('PUT', `/${CONTAINER}`), 201)
+  return { store, disk, fs }
+}
+
 for (const kind of ['blobs', 'small objects'] as const) {
   t.test(`a disk that runs full of ${kind}`, { skip: noLoop, timeout: 300_000 }, async (t) => {
-    const folder = await probeFolder(t, 'full')
-    const fs = await makeLoopFs('ext4', { folder, bytes: shortOrLong(64, 512) * 2 ** 20 })
-    t.teardown(() => fs.dispose())
-    const disk = join(fs.folder, 'disk')
-    await mkdir(disk)
-    const store = new StoreUnderTest({
-      dataFolder: join(folder, 'data'),
-      disks: [disk],
-      extraArguments: ['--segment-size', String(4 * 2 ** 20)],
-    })
-    t.teardown(() => store.kill())
-    await store.start()
-    t.equal(await store.client.send('PUT', `/${CONTAINER}`), 201)
+    const { store, disk } = await storeOnSmallDisk(t, shortOrLong(64, 512))
     const ledger = new Ledger()
     const written = await putUntilFull(store, ledger, kind)
     t.ok(written.length > 50, `${written.length} objects fit`)
@@ -241,19 +247,7 @@ for (const kind of ['blobs', 'small objects'] as const) {
 }
 
 t.test('a disk that somebody else fills', { skip: noLoop, timeout: 300_000 }, async (t) => {
-  const folder = await probeFolder(t, 'filled')
-  const fs = await makeLoopFs('ext4', { folder, bytes: 128 * 2 ** 20 })
-  t.teardown(() => fs.dispose())
-  const disk = join(fs.folder, 'disk')
-  await mkdir(disk)
-  const store = new StoreUnderTest({
-    dataFolder: join(folder, 'data'),
-    disks: [disk],
-    extraArguments: ['--segment-size', String(4 * 2 ** 20)],
-  })
-  t.teardown(() => store.kill())
-  await store.start()
-  t.equal(await store.client.send('PUT', `/${CONTAINER}`), 201)
+  const { store, disk, fs } = await storeOnSmallDisk(t, 128)
   const ledger = new Ledger()
   await putSome(store, ledger, { names: 'before', count: 300 })
 

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { type Clock, systemClock } from '../../common/clock.ts'
 import type { ItemHashing } from '../../common/item.ts'
 import { systemRandom } from '../../common/random.ts'
-import { Ring, type RingDevice } from '../../common/ring/ring.ts'
+import type { Ring } from '../../common/ring/ring.ts'
 import type { StorageNode } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../../proxy/backend/backend.ts'
 import {
@@ -16,6 +16,7 @@ import {
 import { createRemoteNode } from '../../proxy/backend/remote-node.ts'
 import { openLocalNode } from '../../storage-node/local-node.ts'
 import { type NodeServer, serveStorageNode } from '../../storage-node/server/node-server.ts'
+import { onLoopback, ringOver } from './ring-over.ts'
 
 export const HASHING: ItemHashing = { prefix: 'p', suffix: 's', placement: 'xxh64' }
 const CLUSTER_KEY = 'a key that all nodes of the test share'
@@ -73,7 +74,11 @@ export class ClusterUnderTest {
     this.#folder = folder
     this.#options = options
     this.#ports.push(...ports)
-    this.ring = ringOver(ports, options.replicas)
+    this.ring = ringOver(onLoopback(ports), {
+      replicas: options.replicas,
+      partPower: PART_POWER,
+      device: 'd',
+    })
   }
 
   /** A proxy's backend with a proposer of its own. */
@@ -171,34 +176,6 @@ function serve(node: StorageNode, port: number): Promise<NodeServer> {
     port,
     clusterKey: CLUSTER_KEY,
     closeGraceMs: 200,
-  })
-}
-
-/** Partition p has its replicas on the devices p, p + 1, … (round). */
-function ringOver(ports: readonly number[], replicas: number): Ring {
-  const devices = ports.map(
-    (port, id): RingDevice => ({
-      id,
-      region: 1,
-      zone: id + 1,
-      ip: '127.0.0.1',
-      port,
-      replicationIp: '127.0.0.1',
-      replicationPort: port,
-      device: 'd',
-      weight: 1,
-      meta: '',
-    }),
-  )
-  return new Ring({
-    version: 1,
-    partPower: PART_POWER,
-    replicaCount: replicas,
-    devices,
-    replicaToPartToDevice: Array.from({ length: replicas }, (_, replica) =>
-      Uint32Array.from({ length: 2 ** PART_POWER }, (_, part) => (part + replica) % ports.length),
-    ),
-    placement: 'xxh64',
   })
 }
 

@@ -4,7 +4,6 @@
  */
 import { systemClock } from '../../../common/clock.ts'
 import { systemRandom } from '../../../common/random.ts'
-import { Ring, type RingDevice } from '../../../common/ring/ring.ts'
 import type { StorageNode } from '../../../common/storage-node.ts'
 import {
   type ClusterBackend,
@@ -13,6 +12,7 @@ import {
 import { createRemoteNode } from '../../../proxy/backend/remote-node.ts'
 import { openLocalNode } from '../../../storage-node/local-node.ts'
 import { serveStorageNode } from '../../../storage-node/server/node-server.ts'
+import { onLoopback, ringOver } from '../../support/ring-over.ts'
 
 /** What a process is to be: the first message that it gets. */
 export type Role =
@@ -75,7 +75,7 @@ async function serveNode(role: Extract<Role, { role: 'node' }>): Promise<number>
 }
 
 async function serveProxy(role: Extract<Role, { role: 'proxy' }>): Promise<number> {
-  const ring = ringOver(role.ports)
+  const ring = ringOver(onLoopback(role.ports), { replicas: 3, partPower: 2, device: 'd' })
   const backend = createClusterBackend({
     hashing: { prefix: 'p', suffix: 's', placement: 'xxh64' },
     rings: { account: ring, container: ring, object: () => ring },
@@ -139,22 +139,5 @@ function deadly(node: StorageNode): StorageNode {
   return new Proxy(node, {
     get: (target, name: keyof StorageNode) =>
       name === 'prepare' || name === 'write' ? own[name] : target[name]?.bind(target),
-  })
-}
-
-function ringOver(ports: readonly number[]): Ring {
-  const devices = ports.map((port, id): RingDevice => {
-    const where = { ip: '127.0.0.1', port, replicationIp: '127.0.0.1', replicationPort: port }
-    return { id, region: 1, zone: id + 1, ...where, device: 'd', weight: 1, meta: '' }
-  })
-  return new Ring({
-    version: 1,
-    partPower: 2,
-    replicaCount: 3,
-    devices,
-    replicaToPartToDevice: [0, 1, 2].map((replica) =>
-      Uint32Array.from({ length: 4 }, (_, part) => (part + replica) % ports.length),
-    ),
-    placement: 'xxh64',
   })
 }

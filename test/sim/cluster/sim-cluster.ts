@@ -1,9 +1,10 @@
 /** A whole cluster in one process: hosts with storage nodes, proxies, the rings and the network between them. */
 import { type ItemHashing, itemKey, splitName } from '../../../common/item.ts'
 import { type Log, silentLog } from '../../../common/log.ts'
-import { Ring, type RingDevice } from '../../../common/ring/ring.ts'
+import type { Ring } from '../../../common/ring/ring.ts'
 import type { StorageNode } from '../../../common/storage-node.ts'
 import type { ClusterRings } from '../../../proxy/backend/replica-map.ts'
+import { ringOver } from '../../support/ring-over.ts'
 import type { SeededRandom } from '../../support/seeded-random.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
 import type { PlantedFault } from './planted-faults.ts'
@@ -45,7 +46,10 @@ export class SimCluster {
     this.time = new SimTime(draw())
     const { time } = this
     this.network = new SimNetwork({ seed: draw(), time, connectMs: 1_000, answerMs: 15_000 })
-    this.ring = ringOver(options.hosts, options.replicas)
+    this.ring = ringOver(
+      Array.from({ length: options.hosts }, (_, id) => ({ ip: `10.0.0.${id + 1}`, port: 6200 })),
+      { replicas: options.replicas, partPower: PART_POWER, device: DEVICE },
+    )
     this.rings = { account: this.ring, container: this.ring, object: () => this.ring }
     const { rings } = this
     this.hosts = Array.from({ length: options.hosts }, (_, index) => {
@@ -88,32 +92,4 @@ export class SimCluster {
     const link = this.network.link(process, machine, this.hosts[id]!)
     return this.planted?.wrapLink?.(link) ?? link
   }
-}
-
-/** Partition p has its replicas on the devices p, p + 1, … (round). */
-function ringOver(hosts: number, replicas: number): Ring {
-  const devices = Array.from({ length: hosts }, (_, id): RingDevice => {
-    const address = { ip: `10.0.0.${id + 1}`, port: 6200 }
-    return {
-      id,
-      region: 1,
-      zone: id + 1,
-      ...address,
-      replicationIp: address.ip,
-      replicationPort: address.port,
-      device: DEVICE,
-      weight: 1,
-      meta: '',
-    }
-  })
-  return new Ring({
-    version: 1,
-    partPower: PART_POWER,
-    replicaCount: replicas,
-    devices,
-    replicaToPartToDevice: Array.from({ length: replicas }, (_, replica) =>
-      Uint32Array.from({ length: 2 ** PART_POWER }, (_, part) => (part + replica) % hosts),
-    ),
-    placement: 'xxh64',
-  })
 }
