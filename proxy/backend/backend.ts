@@ -67,10 +67,11 @@ export interface Backend {
   deleteContainer(account: string, container: string): Promise<BackendOutcome>
   listContainer(account: string, container: string, query: ListQuery): Promise<ListPage | null>
 
-  /** The current record; null if there is none or it is deleted. The caller closes a BodyReader. */
-  readObject(path: ObjectPath, options?: ReadOptions): Promise<ItemRead | null>
-  /** The same without a wait, where one replica is all and has it in memory; undefined: ask `readObject`. */
-  readObjectNow(path: ObjectPath, options?: ReadOptions): ItemRead | undefined
+  /**
+   * The current record; null if there is none or it is deleted. The caller closes a BodyReader. Synchronous where one
+   * replica is all and has the object in memory.
+   */
+  readObject(path: ObjectPath, options?: ReadOptions): ItemRead | Promise<ItemRead | null>
   /** A body of up to INLINE_BYTES_MAX in one piece. */
   putObject(
     path: ObjectPath,

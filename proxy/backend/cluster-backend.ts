@@ -10,7 +10,7 @@
  */
 import type { Clock } from '../../common/clock.ts'
 import type { Condition } from '../../common/condition.ts'
-import type { ItemHashing } from '../../common/item.ts'
+import type { ItemHashing, ItemKey } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
 import type { Random } from '../../common/random.ts'
 import type { RingDevice } from '../../common/ring/ring.ts'
@@ -200,8 +200,8 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
       const page = await listings.page(objectRows(account, container), query)
       return page === null ? null : { ...page, info: containerInfo(page.info) }
     },
-    async readObject(path: ObjectPath, read?: ReadOptions) {
-      const found = await reads.read(keys.object(path), read)
+    async readItem(item: ItemKey, read?: ReadOptions) {
+      const found = await reads.read(item, read)
       return found === null || found.info.deleted ? null : found
     },
     putObject: (path: ObjectPath, put: ObjectPut) => objects.put(path, put),
@@ -211,10 +211,18 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
       objects.delete(path, deletion?.condition),
   })
 
+  const { readItem, ...rest } = asked
   return {
-    ...asked,
+    ...rest,
     counters,
-    readObjectNow: (path, options) => reads.readNow(keys.object(path), options),
+    readObject(path, options) {
+      try {
+        const item = keys.object(path)
+        return reads.readNow(item, options) ?? readItem(item, options)
+      } catch (error) {
+        return Promise.reject(asBackendError(error))
+      }
+    },
     cachedContainer: (account, container) => cache.get(account, container),
     start() {
       for (const pass of passes) pass.start(options.totalsMs)

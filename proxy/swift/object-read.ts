@@ -20,15 +20,19 @@ import {
 /** GET and HEAD of an object: conditions first, then ranges. Answers at once where the object is in memory. */
 export function readObject(exchange: Exchange): Reply | Promise<Reply> {
   const access = accessObject(exchange, { acl: 'read' })
-  if (access instanceof Promise) return access.then((place) => readAt(exchange, place))
-  const options = { head: exchange.method === 'HEAD' }
-  const read = exchange.proxy.backend.readObjectNow(access, options)
-  if (read === undefined || isGone(exchange, read)) return readAt(exchange, access)
-  return readReply(exchange, read)
+  return access instanceof Promise
+    ? access.then((place) => readAt(exchange, place))
+    : readAt(exchange, access)
 }
 
-async function readAt(exchange: Exchange, place: ObjectPath): Promise<Reply> {
-  const read = await findObject(exchange, place, { head: exchange.method === 'HEAD' })
+function readAt(exchange: Exchange, place: ObjectPath): Reply | Promise<Reply> {
+  const read = findObject(exchange, place, { head: exchange.method === 'HEAD' })
+  return read instanceof Promise
+    ? read.then((found) => replyTo(exchange, found))
+    : replyTo(exchange, read)
+}
+
+function replyTo(exchange: Exchange, read: ItemRead | null): Reply | Promise<Reply> {
   return read === null ? notFoundReply(exchange) : readReply(exchange, read)
 }
 
@@ -61,18 +65,25 @@ function readReply(exchange: Exchange, read: ItemRead): Reply | Promise<Reply> {
 }
 
 /** The live object, expired ones left out; null if there is none. */
-export async function findObject(
+export function findObject(
   exchange: Exchange,
   place: ObjectPath,
   options: { readonly head?: boolean; readonly newest?: boolean },
-): Promise<ItemRead | null> {
+): ItemRead | null | Promise<ItemRead | null> {
   const { backend } = exchange.proxy
   const newest = options.newest ?? isTrue(exchange.header('x-newest'))
-  const read = await backend.readObject(place, { head: options.head ?? false, newest })
-  if (read === null) return null
-  if (!isGone(exchange, read)) return read
-  await closeBody(read)
-  return null
+  const read = backend.readObject(place, { head: options.head ?? false, newest })
+  return read instanceof Promise
+    ? read.then((found) => unlessGone(exchange, found))
+    : unlessGone(exchange, read)
+}
+
+function unlessGone(
+  exchange: Exchange,
+  read: ItemRead | null,
+): ItemRead | null | Promise<ItemRead | null> {
+  if (read === null || !isGone(exchange, read)) return read
+  return closeBody(read).then(() => null)
 }
 
 /** Whether the object's time has come, for this client. */

@@ -311,7 +311,7 @@ t.test('failures of a device are no failures of the client', async (t) => {
   const { backend, cluster } = await open(t)
   await cluster.stop(0)
   await t.rejects(put(backend, 'o'), { status: 503, code: 'DeviceOffline' })
-  await t.rejects(backend.readObject(pathOf('o')), { status: 503 } as never)
+  await t.rejects(async () => backend.readObject(pathOf('o')), { status: 503 } as never)
   await t.rejects(backend.listContainer('a', 'c', { limit: 1 }), { code: 'DeviceOffline' })
 })
 

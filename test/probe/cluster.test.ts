@@ -163,7 +163,7 @@ t.test('two of three away: 503, and handoffs do not count', async (t) => {
   await cluster.stop(1)
   const noQuorum = { code: 'NoQuorum', status: 503, retryAfterSeconds: 5 }
   await t.rejects(put(backend, name, 'refused'), noQuorum)
-  await t.rejects(backend.readObject(pathOf(name)), noQuorum)
+  await t.rejects(async () => backend.readObject(pathOf(name)), noQuorum)
   await t.rejects(backend.deleteObject(pathOf(name)), noQuorum)
   await t.rejects(backend.openObject(pathOf(name)), noQuorum)
   await cluster.start(0)
