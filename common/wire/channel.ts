@@ -44,6 +44,11 @@ export class Channel {
     return this.#outboxBytes + this.#options.socket.writableLength
   }
 
+  /** The socket has ended; nothing that is sent now arrives. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
   /** Nothing happens once the channel is over. The payload must not change afterwards. */
   send(message: ChannelMessage): void {
     if (this.#isOver) return

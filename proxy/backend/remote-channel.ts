@@ -1,6 +1,7 @@
 /**
  * Calls to one storage node over a channel: opened by the first call, kept, and opened again after it broke. A call whose
- * channel ends before its answer rejects with `ChannelEnded`; one that never left with what connecting failed of.
+ * channel ends before its answer rejects with `ChannelEnded`; one that never left with what connecting failed of
+ * (`Unreachable` where that took too long).
  */
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
@@ -70,6 +71,7 @@ export class RemoteChannel {
   /** The node's answer. Rejects with its ServiceError, `ChannelEnded`, `Busy`, or a system error of connecting. */
   async call(operation: Operation, message: Uint8Array): Promise<WireMessage> {
     const channel = this.#channel ?? (await this.#open())
+    if (channel.isOver) throw channelEnded(null)
     if (channel.waitingBytes > WAITING_BYTES_MAX) throw busy()
     const call = this.#nextCall
     this.#nextCall = (call % 0xffff_fffe) + 1
@@ -116,7 +118,7 @@ export class RemoteChannel {
           authorization: signRequest(signed, clusterKey, clock.nowMs()),
         },
       })
-      const cancel = clock.after(connectMs, () => asking.destroy(connectTimeout()))
+      const cancel = clock.after(connectMs, () => asking.destroy(notConnected()))
       asking.on('error', (error) => {
         cancel()
         reject(error)
@@ -138,7 +140,7 @@ export class RemoteChannel {
         }
         if (this.#isClosed) {
           socket.destroy()
-          reject(connectTimeout())
+          reject(notConnected())
           return
         }
         resolve(this.#begin(socket, early, { client, node }))
@@ -162,7 +164,8 @@ export class RemoteChannel {
       },
       early,
     )
-    this.#channel = channel
+    // What came behind the handshake may have ended it already.
+    this.#channel = channel.isOver ? null : channel
     return channel
   }
 
@@ -213,8 +216,10 @@ function channelEnded(cause: Error | null): ServiceError {
   })
 }
 
-function connectTimeout(): NodeJS.ErrnoException {
-  return Object.assign(new Error('no connection in time'), { code: 'UND_ERR_CONNECT_TIMEOUT' })
+function notConnected(): ServiceError {
+  return new ServiceError('Unreachable', 'no connection to the storage node in time', {
+    status: 503,
+  })
 }
 
 function refusedBy(status: number): ServiceError {

@@ -8,6 +8,7 @@ import type { Random } from '../../common/random.ts'
 import { Channel } from '../../common/wire/channel.ts'
 import { decodeMessage, encodeMessage } from '../../common/wire/frames.ts'
 import {
+  CHANNEL_PATH,
   CHANNEL_PROTOCOL,
   channelKeys,
   isNonce,
@@ -17,7 +18,13 @@ import {
   nodeProof,
   PROOF_HEADER,
 } from '../../common/wire/handshake.ts'
-import { failureOfError, OPERATIONS, type Operation } from '../../common/wire/operations.ts'
+import {
+  failureOfError,
+  OPERATIONS,
+  type Operation,
+  WIRE_VERSION,
+  WIRE_VERSION_HEADER,
+} from '../../common/wire/operations.ts'
 import type { ChannelMessage } from '../../common/wire/packets.ts'
 import { type HandlerContext, handleUnary, type UnaryOperation } from './operation-handlers.ts'
 
@@ -47,12 +54,11 @@ export class ChannelServer {
 
   /** Takes an upgrade request over; what is not one of ours, or not signed, is refused. */
   upgrade(request: IncomingMessage, socket: Duplex, early: Buffer): void {
-    const nonce = request.headers[NONCE_HEADER]
-    if (request.headers.upgrade !== CHANNEL_PROTOCOL || !isNonce(nonce as string | undefined)) {
+    const client = request.headers[NONCE_HEADER] as string | undefined
+    if (!isForChannel(request) || !isNonce(client)) {
       refuse(socket, '400 Bad Request')
       return
     }
-    const client = nonce as string
     const refusal = this.#options.refusalOf(request, Buffer.from(client))
     if (refusal !== null) {
       refuse(socket, '401 Unauthorized')
@@ -197,6 +203,11 @@ class ServedChannel {
     this.#isPaused = false
     this.#channel.resume()
   }
+}
+
+function isForChannel({ url, headers }: IncomingMessage): boolean {
+  const isOurs = url === CHANNEL_PATH && headers.upgrade === CHANNEL_PROTOCOL
+  return isOurs && headers[WIRE_VERSION_HEADER] === WIRE_VERSION
 }
 
 function refuse(socket: Duplex, status: string): void {

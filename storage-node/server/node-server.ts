@@ -5,7 +5,6 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Duplex } from 'node:stream'
 import { type Clock, systemClock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
@@ -27,7 +26,6 @@ import {
   FRAME_KINDS,
   type StreamEvent,
 } from '../../common/wire/frames.ts'
-import { CHANNEL_PATH } from '../../common/wire/handshake.ts'
 import {
   failureOfError,
   isWrite,
@@ -89,7 +87,7 @@ export async function serveStorageNode(
     { maxHeaderSize: 16 * 1024, requestTimeout: 0 },
     (request, response) => handler.handle(request, response),
   )
-  server.on('upgrade', (request, socket, early) => handler.upgrade(request, socket, early))
+  server.on('upgrade', (request, socket, early) => handler.channels.upgrade(request, socket, early))
   server.keepAliveTimeout = KEEP_ALIVE_MS
   server.headersTimeout = 60_000
   server.maxConnections = options.connectionsMax ?? CONNECTIONS_MAX
@@ -123,11 +121,11 @@ function closeServer(
   options: NodeServerOptions,
 ): Promise<void> {
   const { clock = systemClock, closeGraceMs = CLOSE_GRACE_MS } = options
-  void handler.closeChannels()
+  void handler.channels.close()
   return new Promise((resolve) => {
     const cancel = clock.after(closeGraceMs, () => {
       server.closeAllConnections()
-      handler.destroyChannels()
+      handler.channels.destroy()
     })
     server.close(() => {
       cancel()
@@ -142,7 +140,7 @@ class NodeHandler {
   readonly #clock: Clock
   readonly #log: Log
   readonly #context: HandlerContext
-  readonly #channels: ChannelServer
+  readonly channels: ChannelServer
 
   constructor(node: StorageNode, options: NodeServerOptions) {
     const { clock = systemClock, random = systemRandom, log = silentLog } = options
@@ -154,7 +152,7 @@ class NodeHandler {
       readers: new BodyReaders({ clock, random }),
       batches: new ChangedBatches({ node, random }),
     }
-    this.#channels = new ChannelServer({
+    this.channels = new ChannelServer({
       clusterKey: options.clusterKey,
       random,
       log,
@@ -165,22 +163,6 @@ class NodeHandler {
 
   handle(request: IncomingMessage, response: ServerResponse): void {
     this.#serve(request, response).catch((error) => this.#fail(request, response, error))
-  }
-
-  upgrade(request: IncomingMessage, socket: Duplex, early: Buffer): void {
-    if (request.url !== CHANNEL_PATH || request.headers[WIRE_VERSION_HEADER] !== WIRE_VERSION) {
-      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
-      return
-    }
-    this.#channels.upgrade(request, socket, early)
-  }
-
-  closeChannels(): Promise<void> {
-    return this.#channels.close()
-  }
-
-  destroyChannels(): void {
-    this.#channels.destroy()
   }
 
   close(): Promise<void> {

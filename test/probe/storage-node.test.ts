@@ -12,6 +12,7 @@ import {
   CHANNEL_PATH,
   CHANNEL_PROTOCOL,
   NONCE_HEADER,
+  nodeProof,
   PROOF_HEADER,
 } from '../../common/wire/handshake.ts'
 import { signRequest } from '../../common/wire/signature.ts'
@@ -443,6 +444,25 @@ t.test('a channel is opened only by who has the key, on both sides', async (t) =
   await t.rejects(node.status(), { code: 'Unauthorized' })
   await node.close()
   impostor.close()
+})
+
+t.test('a node that talks nonsense after the handshake is not waited for', async (t) => {
+  const babbler = createServer().on('upgrade', (upgrade, socket) => {
+    const nonces = { client: String(upgrade.headers[NONCE_HEADER]), node: 'cd'.repeat(32) }
+    const head =
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${CHANNEL_PROTOCOL}\r\n` +
+      `${NONCE_HEADER}: ${nonces.node}\r\n${PROOF_HEADER}: ${nodeProof(CLUSTER_KEY, nonces)}\r\n\r\n`
+    socket.write(head + 'x'.repeat(100))
+    socket.on('error', () => {})
+  })
+  await new Promise<void>((resolve) => babbler.listen(0, '127.0.0.1', resolve))
+  const { port } = babbler.address() as AddressInfo
+  const node = createRemoteNode({ ip: '127.0.0.1', port, clusterKey: CLUSTER_KEY })
+  const noAnswer = { code: 'NoAnswer', status: 503 }
+  await t.rejects(node.status(), noAnswer)
+  await t.rejects(node.status(), noAnswer, 'and again: the dead channel is not kept')
+  await node.close()
+  babbler.close()
 })
 
 t.test('changed containers that were lost on the way are sent again', async (t) => {
