@@ -55,6 +55,7 @@ export const OPERATIONS = [
   'held-rows',
   'put-rows',
   'status',
+  'ping',
 ] as const
 export type Operation = (typeof OPERATIONS)[number]
 
@@ -116,6 +117,8 @@ export interface Requests {
     readonly rows: readonly ListRow[]
   }
   readonly status: Readonly<Record<string, never>>
+  /** Shows that the node is alive while it takes its time for other calls; a refusal shows it as well. */
+  readonly ping: Readonly<Record<string, never>>
 }
 
 /** Response heads. */
@@ -147,6 +150,7 @@ export interface Responses {
   readonly 'held-rows': readonly (Stamp | null)[]
   readonly 'put-rows': null
   readonly status: readonly DeviceStatus[]
+  readonly ping: null
 }
 
 /** A failure, in the head of a response or in its tail. */
@@ -260,6 +264,7 @@ const FIELDS: Readonly<Record<Operation, Readonly<Record<string, Check>>>> = {
     rows: (rows) => isPage(rows) && (rows as readonly unknown[]).every(isRow),
   },
   status: {},
+  ping: {},
 }
 
 function badRequest(message: string): ServiceError {

@@ -35,9 +35,17 @@ export interface RemoteCallOptions {
   readonly connectMs?: number
   /** Longest silence of the node before its answer, and in the middle of it. */
   readonly answerMs?: number
+  /** A node that is waited for and silent for so long is asked for a sign of life; dead after three or four times as long. */
+  readonly pingMs?: number
 }
 
-const DEFAULTS = { connectionsMax: 64, callsMax: 8_192, connectMs: 1_000, answerMs: 15_000 }
+const DEFAULTS = {
+  connectionsMax: 64,
+  callsMax: 8_192,
+  connectMs: 1_000,
+  answerMs: 15_000,
+  pingMs: 1_000,
+}
 /** Shorter than the server's 75 s, so that a connection is not used at the moment it is closed. */
 const KEEP_ALIVE_MS = 60_000
 

@@ -9,7 +9,7 @@ import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { Random } from '../../common/random.ts'
 import { Channel } from '../../common/wire/channel.ts'
-import { decodeMessage, type WireMessage } from '../../common/wire/frames.ts'
+import { decodeMessage, encodeMessage, type WireMessage } from '../../common/wire/frames.ts'
 import {
   CHANNEL_PATH,
   CHANNEL_PROTOCOL,
@@ -38,8 +38,13 @@ export interface RemoteChannelOptions {
   readonly clock: Clock
   readonly random: Random
   readonly connectMs: number
-  /** A call that has waited so long ends the channel: the node, or the way to it, is dead. */
+  /** A call that has waited so long ends the channel. */
   readonly answerMs: number
+  /**
+   * A node that is waited for and sends nothing for so long is asked whether it is there; when it has not said anything
+   * twice, it, or the way to it, is dead.
+   */
+  readonly pingMs: number
 }
 
 interface Waiting {
@@ -53,10 +58,19 @@ const PACKET_BYTES_MAX = 64 * 1024 * 1024
 /** Bytes that the node has not taken yet; beyond it calls are refused. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
 const SILENCE_CHECKS = 8
+/** Pings without a sign of life, after which the channel is ended. */
+const PINGS_MAX = 2
+/** No call has this number. */
+const PING_CALL = 0
+const PING = { kind: OPERATIONS.indexOf('ping'), payload: encodeMessage({}) }
 
 export class RemoteChannel {
   readonly #options: RemoteChannelOptions
   #channel: Channel | null = null
+  #socket: Socket | null = null
+  /** Of the socket, when it was looked at last. */
+  #bytesRead = 0
+  #pings = 0
   #opening: Promise<Channel> | null = null
   /** In the order of the calls. */
   readonly #waiting = new Map<number, Waiting>()
@@ -166,6 +180,9 @@ export class RemoteChannel {
     )
     // What came behind the handshake may have ended it already.
     this.#channel = channel.isOver ? null : channel
+    this.#socket = socket
+    this.#bytesRead = socket.bytesRead
+    this.#pings = 0
     return channel
   }
 
@@ -190,19 +207,43 @@ export class RemoteChannel {
     for (const { reject } of waiting) reject(channelEnded(cause))
   }
 
-  /** Looks now and then at the call that has waited longest. */
+  /** As long as calls wait, looks now and then whether the node is there. */
   #watch(): void {
     if (this.#cancelWatch !== null || this.#isClosed) return
-    const { clock, answerMs } = this.#options
-    this.#cancelWatch = clock.after(answerMs / SILENCE_CHECKS, () => {
+    this.#bytesRead = this.#socket?.bytesRead ?? 0
+    this.#pings = 0
+    this.#watchOn()
+  }
+
+  #watchOn(): void {
+    const { clock, pingMs, answerMs } = this.#options
+    this.#cancelWatch = clock.after(Math.min(pingMs, answerMs / SILENCE_CHECKS), () => {
       this.#cancelWatch = null
-      const oldest = this.#waiting.values().next().value
-      if (oldest === undefined) return
-      if (clock.monotonicMs() - oldest.sinceMs >= answerMs) {
-        this.#channel?.destroy(new ServiceError('Silent', `no answer within ${answerMs} ms`))
-      }
-      this.#watch()
+      if (this.#waiting.size === 0) return
+      const why = this.#silence()
+      if (why !== null) this.#channel?.destroy(new ServiceError('Silent', why))
+      if (this.#waiting.size > 0) this.#watchOn()
     })
+  }
+
+  /** Why the node counts as dead, or null; one that has been silent is asked for a sign of life. */
+  #silence(): string | null {
+    const { clock, answerMs } = this.#options
+    const oldest = this.#waiting.values().next().value
+    if (oldest !== undefined && clock.monotonicMs() - oldest.sinceMs >= answerMs) {
+      return `no answer within ${answerMs} ms`
+    }
+    const bytesRead = this.#socket?.bytesRead ?? 0
+    if (bytesRead !== this.#bytesRead) {
+      this.#bytesRead = bytesRead
+      this.#pings = 0
+      return null
+    }
+    // Counted, not measured: a process that was stopped itself has yet to read what came meanwhile.
+    if (this.#pings === PINGS_MAX) return 'no sign of life'
+    this.#pings++
+    this.#channel?.send({ call: PING_CALL, ...PING })
+    return null
   }
 }
 

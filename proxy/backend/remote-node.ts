@@ -39,6 +39,8 @@ export interface RemoteNodeOptions {
   readonly connectMs?: number
   /** Longest silence of the node before and in the middle of an answer. */
   readonly answerMs?: number
+  /** A node that is waited for and silent for so long is asked for a sign of life. */
+  readonly pingMs?: number
 }
 
 /** A storage node in another process. Beyond the node's own failures: `Unreachable`, `NoAnswer`, `Busy`, all 503. */

@@ -114,4 +114,8 @@ const HANDLERS: Handlers = {
   async status({ node }) {
     return { head: await node.status() }
   },
+
+  async ping() {
+    return { head: null }
+  },
 }

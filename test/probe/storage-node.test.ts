@@ -20,6 +20,7 @@ import { createRemoteNode } from '../../proxy/backend/remote-node.ts'
 import { openLocalNode } from '../../storage-node/local-node.ts'
 import { type NodeServer, serveStorageNode } from '../../storage-node/server/node-server.ts'
 import { Peers } from '../../storage-node/threads/peers.ts'
+import { until } from '../support/cluster-nodes.ts'
 import { storageNodeContract } from '../support/storage-node-contract.ts'
 
 const CLUSTER_KEY = 'a key that all nodes of the test share'
@@ -305,7 +306,7 @@ t.test('a slow reader does not make the node run ahead', async (t) => {
 
 /** Passes connections on to a node, and cuts as many of them as it is told to when the first call comes. */
 async function cutter(t: Test, nodePort: number) {
-  const state = { port: 0, calls: 0, cutsLeft: 0 }
+  const state = { port: 0, calls: 0, cutsLeft: 0, swallows: false }
   const proxy = createTcpServer((client) => {
     const upstream = connect(nodePort, '127.0.0.1')
     const end = () => {
@@ -319,6 +320,7 @@ async function cutter(t: Test, nodePort: number) {
       // The first piece is the request for the channel.
       if (isOpen) state.calls++
       if (isOpen && state.cutsLeft-- > 0) return end()
+      if (state.swallows) return
       isOpen = true
       upstream.write(chunk)
     })
@@ -393,6 +395,40 @@ t.test(
     await server.close()
   },
 )
+
+t.test('a node that is slow is waited for, one that is gone without a word is not', async (t) => {
+  const local = await openLocal(t)
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const slow = Object.assign(Object.create(local) as StorageNode, {
+    status: () => held.then(() => local.status()),
+    read: (...asked: Parameters<StorageNode['read']>) => local.read(...asked),
+  })
+  const { server } = await openServed(t, slow)
+  const between = await cutter(t, server.port)
+  const node = createRemoteNode({
+    ip: '127.0.0.1',
+    port: between.port,
+    clusterKey: CLUSTER_KEY,
+    connectMs: 200,
+    pingMs: 20,
+  })
+  t.teardown(() => node.close())
+  const waiting = node.status()
+  // Many more pings than a dead node would get.
+  await until('signs of life', async () => between.calls > 10)
+  release()
+  t.match(await waiting, [{ device }])
+
+  between.swallows = true
+  const startMs = performance.now()
+  await t.rejects(node.read(device, item), { code: 'NoAnswer', status: 503 })
+  t.ok(performance.now() - startMs < 10_000, 'long before the 15 s of a call without an answer')
+  between.swallows = false
+  t.equal(await node.read(device, item), null, 'back by itself')
+})
 
 t.test('a channel is opened only by who has the key, on both sides', async (t) => {
   const { server } = await openRemote(t)
