@@ -11,6 +11,8 @@ const CLIENT_PACKAGES: readonly { readonly program: string; readonly debian: str
   { program: 'swift-ring-builder', debian: 'swift' },
   { program: 'mkfs.xfs', debian: 'xfsprogs' },
   { program: 'gcc', debian: 'gcc' },
+  { program: 'ip', debian: 'iproute2' },
+  { program: 'nft', debian: 'nftables' },
 ]
 
 /** Programs that are not installed; their tests are skipped. */

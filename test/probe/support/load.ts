@@ -16,8 +16,8 @@ export interface LoadOptions {
   readonly stopped: () => boolean
   /** False from when on acknowledgements no longer count; those operations are left open. */
   readonly counts?: () => boolean
-  /** Called with the status of each answer, 0 for none. */
-  readonly onAnswer?: (status: number) => void
+  /** Called with the status of each answer, 0 for none, and when its request was sent (performance.now). */
+  readonly onAnswer?: (status: number, sentMs: number) => void
 }
 
 /**
@@ -90,8 +90,9 @@ async function attempt(
 ): Promise<void> {
   const { ledger, onAnswer } = options
   ledger.begin(operation.name, operation.state)
+  const sentMs = performance.now()
   const status = await send().catch(() => 0)
-  onAnswer?.(status)
+  onAnswer?.(status, sentMs)
   const isDone = operation.doneBy.includes(status)
   if (isDone && (options.counts?.() ?? true)) ledger.acknowledge(operation.name, operation.state)
   else {

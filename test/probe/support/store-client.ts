@@ -13,8 +13,15 @@ export class StoreClient {
   #accountPath = ''
   #token = ''
 
-  constructor(origin: string, options: { readonly connections: number }) {
-    this.#pool = new Pool(origin, { connections: options.connections, pipelining: 1 })
+  constructor(
+    origin: string,
+    options: {
+      readonly connections: number
+      /** A Unix socket that leads to the origin. */
+      readonly socketPath?: string
+    },
+  ) {
+    this.#pool = new Pool(origin, { ...options, pipelining: 1 })
   }
 
   get token(): string {

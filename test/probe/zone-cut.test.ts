@@ -1,0 +1,138 @@
+/**
+ * Three zones of two nodes, a proxy on either side, real processes in network namespaces: one zone is cut off, both ways
+ * and one way, and once a fifth of its packets are lost. The majority's side goes on, the minority's refuses, nothing
+ * that was acknowledged is lost on either, and when the zone is back everybody agrees.
+ */
+import t from 'tap'
+import { seededRandom } from '../support/seeded-random.ts'
+import { Ledger } from './support/ledger.ts'
+import { runLoad } from './support/load.ts'
+import { probeFolder } from './support/probe-folder.ts'
+import { probeSeed, shortOrLong } from './support/scale.ts'
+import { checkProblems } from './support/store-under-test.ts'
+import { countFindings, SETTLE_MS_MAX, verifyAll } from './support/verify.ts'
+import { CUTS, type Cut, makeZoneNetwork, missingForNetwork } from './support/zone-network.ts'
+import { ZonedCluster } from './support/zoned-cluster.ts'
+
+const CONTAINER = 'zones'
+/** The proxy of the side that stays whole, and the zone that is cut off. */
+const [MAJORITY, MINORITY] = [1, 3]
+const CLIENTS = 4
+/** One way is enough for the short form: the way in which writes arrive and their answers do not. */
+const CUTS_TRIED = shortOrLong<readonly Cut[]>(
+  CUTS.filter((cut) => cut !== 'from the zone'),
+  CUTS,
+)
+/** Acknowledged writes that the majority's side has to reach while the zone is away, and refusals of the other. */
+const ACKNOWLEDGED_WANTED = shortOrLong(200, 5_000)
+const REFUSED_WANTED = shortOrLong(CLIENTS, 100)
+const PHASE_MS_MAX = shortOrLong(60_000, 300_000)
+
+/** What the clients of one side were answered while the zone was away. */
+interface Answers {
+  acknowledged: number
+  refused: number
+  /** By status; 0: no answer. */
+  readonly other: Record<string, number>
+}
+
+t.test(
+  'a zone that is cut off: one side goes on, the other refuses, nobody loses anything',
+  { skip: (await missingForNetwork()) ?? false, timeout: shortOrLong(240_000, 3_600_000) },
+  async (t) => {
+    const seed = probeSeed()
+    const random = seededRandom(seed)
+    const folder = await probeFolder(t, 'zone-cut')
+    const network = await makeZoneNetwork(t, 3)
+    const cluster = await ZonedCluster.start(t, {
+      folder,
+      network,
+      zones: 3,
+      nodesPerZone: 2,
+      proxyZones: [MAJORITY, MINORITY],
+    })
+    const [whole, away] = [cluster.client(MAJORITY), cluster.client(MINORITY)]
+    const ledger = new Ledger()
+    t.equal(await whole.send('PUT', `/${CONTAINER}`), 201)
+
+    for (const [round, cut] of CUTS_TRIED.entries()) {
+      const answers = await loseZone(cut, round)
+      const { whole: onWhole, away: onAway } = answers
+      t.strictSame(onWhole.other, {}, `${cut}: no other answers of the whole side`)
+      t.strictSame(onAway.other, {}, `${cut}: nor of the side that is away`)
+      if (cut !== 'a fifth is lost') {
+        t.equal(onWhole.refused, 0, `${cut}: the whole side refuses nothing`)
+        t.ok(onAway.refused >= REFUSED_WANTED, `${cut}: the other refused ${onAway.refused}`)
+        t.equal(onAway.acknowledged, 0, `${cut}: and acknowledged nothing that came after`)
+      }
+      t.comment(JSON.stringify({ cut, ...answers }))
+    }
+    for (const client of [whole, away]) {
+      // Rows of writes without an answer are settled after a minute.
+      const settle = shortOrLong({}, { settleMsMax: SETTLE_MS_MAX })
+      const findings = await verifyAll(client, ledger, { container: CONTAINER, ...settle })
+      t.strictSame(findings, [], `${countFindings(findings)} (seed ${seed})`)
+    }
+    t.strictSame(new Set(await cluster.stopNodes()), new Set([0]), 'all nodes stop cleanly')
+    const disks = cluster.nodes.map(({ disk }) => disk)
+    const problems = await checkProblems(shortOrLong(disks.slice(-1), disks))
+    t.equal(problems, '', 'swiftlet check finds nothing wrong')
+    const { acknowledged, unknown } = ledger
+    t.comment(JSON.stringify({ seed, acknowledged, unknown, inDoubt: ledger.inDoubtCount() }))
+
+    /** Loses the zone under load, and brings it back when both sides have shown what they do. */
+    async function loseZone(cut: Cut, round: number) {
+      const counted = { whole: newAnswers(), away: newAnswers() }
+      let stopped = false
+      let cutMs = Number.POSITIVE_INFINITY
+      const load = (side: 'whole' | 'away') =>
+        runLoad({
+          client: side === 'whole' ? whole : away,
+          ledger,
+          container: CONTAINER,
+          random,
+          names: `${round}-${side}`,
+          clients: CLIENTS,
+          stopped: () => stopped,
+          onAnswer: (status, sentMs) => sentMs > cutMs && count(counted[side], status),
+        })
+      const loads = [load('whole'), load('away')]
+      const before = ledger.acknowledged
+      await until(() => ledger.acknowledged >= before + 50)
+      await network.cut(MINORITY, cut)
+      cutMs = performance.now()
+      await until(
+        () =>
+          counted.whole.acknowledged >= ACKNOWLEDGED_WANTED &&
+          (cut === 'a fifth is lost' || counted.away.refused >= REFUSED_WANTED),
+      )
+      const answers = structuredClone(counted)
+      const cutForMs = Math.round(performance.now() - cutMs)
+      await network.heal()
+      const healedMs = performance.now()
+      const late = ledger.acknowledged
+      await until(() => ledger.acknowledged > late + 50)
+      stopped = true
+      await Promise.all(loads)
+      return { ...answers, cutForMs, backAfterMs: Math.round(performance.now() - healedMs) }
+    }
+  },
+)
+
+function newAnswers(): Answers {
+  return { acknowledged: 0, refused: 0, other: {} }
+}
+
+function count(answers: Answers, status: number): void {
+  if (status === 201 || status === 204 || status === 404) answers.acknowledged++
+  else if (status === 503) answers.refused++
+  else answers.other[status] = (answers.other[status] ?? 0) + 1
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  const endMs = performance.now() + PHASE_MS_MAX
+  while (!holds()) {
+    if (performance.now() > endMs) throw new Error('the load came to a stop')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
