@@ -130,7 +130,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     timing,
     log,
     syncAccountRow,
-    settle: (finding) => settler.settle(finding),
+    settle: (finding, at) => settler.settle(finding, at),
     settleAgeMs: options.settleAgeMs,
   })
   const expirer = new Expirer({

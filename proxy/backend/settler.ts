@@ -17,7 +17,7 @@ import type { BackendCounters } from './counters.ts'
 import type { NameKeys } from './name-keys.ts'
 import type { RegisterReads } from './register-reads.ts'
 import type { RegisterWrites } from './register-writes.ts'
-import type { ReplicaMap } from './replica-map.ts'
+import type { Replica, ReplicaMap } from './replica-map.ts'
 import { justAbove, type Rows, rowMatches, rowOfObject } from './rows.ts'
 
 export interface SettlerOptions {
@@ -46,19 +46,26 @@ export class Settler {
     this.#options = options
   }
 
-  /** Settles one finding of a storage node. */
-  async settle(finding: Unconfirmed): Promise<void> {
+  /** Settles one finding of a storage node; `at` is its device, which may be a handoff. */
+  async settle(finding: Unconfirmed, at: Replica): Promise<void> {
     const { syncAccountRow, keys, rows, counters } = this.#options
     const name = finding.kind === 'row' ? finding.list : finding.info.name
     const { account, container, object } = splitName(name)
     counters.settled++
     if (finding.kind === 'item') {
-      if (container === undefined) return
-      if (object === undefined) {
+      const { policy, ballot } = finding.info
+      let item = keys.account(account)
+      if (container === undefined) await this.#newest(item)
+      else if (object === undefined) {
+        item = keys.container(account, container)
+        await this.#newest(item)
         await syncAccountRow(account, container)
-        return
+      } else {
+        item = keys.object({ account, container, object, policy })
+        await this.settleObject({ account, container, object, policy })
       }
-      await this.settleObject({ account, container, object, policy: finding.info.policy })
+      // A handoff's copy, or one that lags: what it is in doubt about is settled.
+      at.node.confirm(at.device, { kind: 'item', item, ballot })
     } else if (container === undefined) {
       await syncAccountRow(account, finding.row.name)
       rows.confirmRow(keys.account(account), finding.row.name, finding.row.ballot)

@@ -11,7 +11,8 @@ export interface UpdaterOptions {
   readonly timing: CallTiming
   readonly log: Log
   readonly syncAccountRow: (account: string, container: string) => Promise<unknown>
-  readonly settle: (finding: Unconfirmed) => Promise<void>
+  /** `at`: the device that found it. */
+  readonly settle: (finding: Unconfirmed, at: Replica) => Promise<void>
   /** Age from which an unconfirmed row or item is nobody's work in progress. */
   readonly settleAgeMs: number
 }
@@ -64,7 +65,7 @@ export class Updater {
       found ||= findings.length > 0
       await forEachParallel(findings, CONCURRENCY_MAX, async (finding) => {
         try {
-          await settle(finding)
+          await settle(finding, replica)
         } catch (error) {
           log.warn('not settled', { kind: finding.kind, error })
         }

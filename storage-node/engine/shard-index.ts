@@ -265,6 +265,15 @@ export class ShardIndex {
     this.unconfirmedEntries.set(registerKey(id), { id, ballot, sinceMs: this.#nowMs() })
   }
 
+  /** The register's record is to be settled once more, whatever is known of its row. */
+  doubtAgain(id: RegisterId, ballot: Stamp): void {
+    if (this.unconfirmedEntries.has(registerKey(id))) return
+    const slot = this.#entrySlot(id)
+    if (compareStamps(slot.entry.ballot, ballot) !== 0) return
+    slot.entry = { ...slot.entry, confirmed: false }
+    this.#doubtEntry(id, ballot)
+  }
+
   /** A register that was unconfirmed when it was flushed, found again at the start. */
   doubtStoredEntry(id: RegisterId): void {
     const entry = this.entry(id)

@@ -42,7 +42,7 @@ export class SyncCounters {
   recordsSent = 0
   rowsSent = 0
   bytesSent = 0
-  /** Records that a device refused, because it has promised a higher ballot. */
+  /** Records that a device refused, because it has promised a higher ballot: left to the settlers. */
   refused = 0
   /** The same ballot with another write: what must not be. */
   conflicts = 0
@@ -144,8 +144,15 @@ async function send(
   const { counters } = context
   const sent = await sendRecord(own.address, peer, item, { beforeBytes: context.take })
   counters.bytesSent += sent.bytes
-  if (sent.outcome === 'refused') counters.refused++
-  if (sent.outcome !== 'sent') return sent.outcome === 'has-newer'
+  if (sent.outcome === 'gone') return false
+  if (sent.outcome !== 'sent') {
+    const [theirs] = await askHeld(peer, [{ id, held, bytes: 0 }])
+    if (!isBehind(theirs ?? null, held)) return true
+    // It has promised to a proposer that may be gone: one of the proxies has the record accepted under a new ballot.
+    counters.refused++
+    shard.index.doubtAgain(id, held.ballot)
+    return false
+  }
   counters.recordsSent++
   if (shard.index.entry(id)?.confirmed === true) {
     peer.node.confirm(peer.device, { kind: 'item', item, ballot: held.ballot })

@@ -275,6 +275,32 @@ t.test('a damaged record is written again from a replica, with its own stamps', 
   t.strictSame((await rig.node.read('d', item))!.info, info)
 })
 
+t.test('what a promise to somebody who is gone keeps out is left to the settlers', async (t) => {
+  const cluster = await Cluster.open(3)
+  const rig = cluster.rigs[0]!
+  const item = rig.object('promised')
+  const write = rig.draft(item, 'put')
+  await cluster.write(write, 'x', [0, 1])
+  for (const id of [0, 1])
+    cluster.nodeOf(id).confirm('d', { kind: 'item', item, ballot: write.ballot })
+  await cluster.nodeOf(2).prepare('d', item, rig.stamp())
+  t.equal(await cluster.converge(3), Number.POSITIVE_INFINITY, 'it goes on trying')
+  t.equal(await cluster.nodeOf(2).read('d', item), null)
+  for (const id of [0, 1]) {
+    const found = await cluster.nodeOf(id).unconfirmed('d', { ageMs: 0, limit: 10 })
+    t.match(found, [{ kind: 'item', info: { name: item.name } }], `node ${id} has it settled`)
+  }
+  // As a settler does: the same record under a ballot above the promise.
+  const { stamp: metaStamp, writeId } = write
+  const record = { metaStamp, deleted: false, bytes: 1, dependent: false }
+  const again = { ...write, action: 'accept', ballot: rig.stamp(), writeId, record } as const
+  await cluster.write(again, 'x', [0, 1])
+  t.ok((await cluster.converge()) <= 3)
+  t.match(await cluster.nodeOf(2).read('d', item), { info: { writeId } })
+  t.strictSame(await differences(cluster), [])
+  await cluster.close()
+})
+
 t.test('what was deleted and forgotten everywhere is not brought back by a handoff', async (t) => {
   const cluster = await Cluster.open(5)
   const rig = cluster.rigs[0]!

@@ -2,8 +2,10 @@
  * After the peace: every proxy can read and list, all of them give the same answers, listings and objects agree, and
  * all replicas hold the same.
  */
+import { hash } from 'node:crypto'
 import { itemKey, objectName } from '../../../common/item.ts'
 import type { ItemRead } from '../../../common/storage-node.ts'
+import { wholeBody } from '../../support/engine-rig.ts'
 import { ABSENT, versionOf } from '../checker/history.ts'
 import { HASHING, type SimCluster } from './sim-cluster.ts'
 import { DEVICE } from './sim-host.ts'
@@ -43,7 +45,7 @@ export async function checkConvergence(
   return found
 }
 
-/** Every primary must hold the same record of the object. */
+/** Every primary must hold the same record of the object, and the same bytes. */
 async function compareReplicas(cluster: SimCluster, key: string): Promise<Divergence[]> {
   const { account, container, object } = pathOf(key)
   const item = itemKey(HASHING, 'object', objectName(account, container, object))
@@ -52,8 +54,8 @@ async function compareReplicas(cluster: SimCluster, key: string): Promise<Diverg
   for (const { id } of cluster.ring.primaries(partition)) {
     const node = cluster.nodeOf(id)
     if (node === null) continue
-    const read = await node.read(DEVICE, item, { head: true }).catch((error: unknown) => error)
-    const text = describe(read)
+    const read = await node.read(DEVICE, item).catch((error: unknown) => error)
+    const text = await describe(read)
     texts.set(text, [...(texts.get(text) ?? []), `node${id}`])
   }
   if (texts.size <= 1) return []
@@ -61,11 +63,12 @@ async function compareReplicas(cluster: SimCluster, key: string): Promise<Diverg
   return [{ key, what: `replicas differ: ${what}` }]
 }
 
-function describe(read: unknown): string {
+async function describe(read: unknown): Promise<string> {
   if (read instanceof Error) return String(read)
   if (read === null) return 'nothing'
-  const { info } = read as ItemRead
+  const { info, body } = read as ItemRead
   const { ballot, writeId, deleted, bytes, meta } = info
   const what = deleted ? 'tombstone' : `${bytes} bytes ${meta.etag}`
-  return `${what} ${ballot.ticks}.${ballot.proposer} ${writeId}`
+  const bytesRead = body === null ? 'none' : hash('md5', await wholeBody(body))
+  return `${what} ${ballot.ticks}.${ballot.proposer} ${writeId}, body ${bytesRead}`
 }

@@ -148,15 +148,16 @@ export class Nemesis {
     const density = 0.2 + random.fraction() * 0.6
     const lonely = random.chance(0.5) ? random.pick(hosts)! : null
     const told: string[] = []
-    for (const proxy of proxies) {
+    const machines = [...proxies, ...hosts].map(({ machine }) => machine)
+    for (const machine of machines) {
       for (const host of hosts) {
+        if (machine === host.machine) continue
         const isHit = lonely === null ? random.chance(density) : host === lonely
         if (!isHit) continue
-        const remote = `node${host.index}`
         const toNode = isBothWays || random.chance(0.5)
-        if (toNode) network.cut(proxy.machine, remote)
-        if (isBothWays || !toNode) network.cut(remote, proxy.machine)
-        told.push(`${proxy.machine}${isBothWays ? '=' : toNode ? '>' : '<'}${remote}`)
+        if (toNode) network.cut(machine, host.machine)
+        if (isBothWays || !toNode) network.cut(host.machine, machine)
+        told.push(`${machine}${isBothWays ? '=' : toNode ? '>' : '<'}${host.machine}`)
       }
     }
     this.#tell(`cut: ${told.join(' ')}`)

@@ -24,6 +24,8 @@ export interface PlantedFault {
   readonly what: string
   /** Disks say that they have synced and have not. */
   readonly syncIsANoOp?: boolean
+  /** Storage nodes do not replicate. */
+  readonly withoutReplication?: boolean
   /** All proxies use this one, and wall clocks all show the same time, which moves in steps of so many milliseconds. */
   readonly proposer?: number
   readonly clockStepMs?: number
@@ -53,6 +55,11 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     name: 'no-sync',
     what: 'fdatasync is left out: disks forget what was acknowledged when the power goes',
     syncIsANoOp: true,
+  },
+  {
+    name: 'no-replication',
+    what: 'storage nodes do not bring their replicas together: reads and settlers alone do not reach everything',
+    withoutReplication: true,
   },
   {
     name: 'no-checksum',

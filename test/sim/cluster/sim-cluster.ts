@@ -1,9 +1,12 @@
 /** A whole cluster in one process: hosts with storage nodes, proxies, the rings and the network between them. */
-import { type ItemHashing, itemKey, splitName } from '../../../common/item.ts'
+import type { ItemHashing } from '../../../common/item.ts'
 import { type Log, silentLog } from '../../../common/log.ts'
+import type { Placement } from '../../../common/ring/placement.ts'
 import type { Ring } from '../../../common/ring/ring.ts'
 import type { StorageNode } from '../../../common/storage-node.ts'
 import type { ClusterRings } from '../../../proxy/backend/replica-map.ts'
+import type { LocalNode } from '../../../storage-node/local-node.ts'
+import { Replicator } from '../../../storage-node/replicator/replicator.ts'
 import { ringOver } from '../../support/ring-over.ts'
 import type { SeededRandom } from '../../support/seeded-random.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
@@ -15,6 +18,9 @@ import { SimProcess, SimTime } from './sim-time.ts'
 
 export const HASHING: ItemHashing = { prefix: 'p', suffix: 's', placement: 'xxh64' }
 const PART_POWER = 3
+/** Its pauses as in production, but for the longest: idle rounds are most of what a seed costs. */
+const REPLICATION = { busyMs: 1_000, idleMs: 120_000, graceMs: 3_000 }
+const RINGS = ['account', 'container', 'object'] as const
 
 export interface SimClusterOptions {
   readonly seed: number
@@ -34,6 +40,8 @@ export class SimCluster {
   readonly network: SimNetwork
   readonly ring: Ring
   readonly rings: ClusterRings
+  /** Where the storage nodes believe that registers belong. */
+  readonly placements: readonly Placement[]
   readonly planted: PlantedFault | null
   readonly #observer: SimProcess
 
@@ -51,10 +59,21 @@ export class SimCluster {
       { replicas: options.replicas, partPower: PART_POWER, device: DEVICE },
     )
     this.rings = { account: this.ring, container: this.ring, object: () => this.ring }
+    this.placements = RINGS.map((kind) => ({ kind, policy: 0, ring: this.ring, previous: null }))
     const { rings } = this
+    const replicatorOf = (host: SimHost, process: SimProcess, node: LocalNode) =>
+      this.#replicator(host, process, node, log)
     this.hosts = Array.from({ length: options.hosts }, (_, index) => {
-      const syncIsANoOp = planted?.syncIsANoOp ?? false
-      return new SimHost({ index, seed: draw(), time, log, shards, syncIsANoOp })
+      return new SimHost({
+        index,
+        seed: draw(),
+        time,
+        log,
+        shards,
+        syncIsANoOp: planted?.syncIsANoOp ?? false,
+        withoutReplication: planted?.withoutReplication ?? false,
+        replicatorOf,
+      })
     })
     this.proxies = Array.from({ length: options.proxies }, (_, index) => {
       const own = { index, seed: draw(), time, hashing: HASHING, rings, log }
@@ -69,23 +88,31 @@ export class SimCluster {
     this.#observer = new SimProcess('observer', time, { offsetMs: 0, stepMs: 0 })
   }
 
+  /** The devices that the cluster has. */
+  get members(): readonly { readonly id: number }[] {
+    return this.hosts.map(({ index }) => ({ id: index }))
+  }
+
   /** The node of a ring device without network and faults; null while it is down. */
   nodeOf(deviceId: number): StorageNode | null {
     return this.hosts[deviceId]!.running?.node ?? null
   }
 
-  /** Whether the device is to hold the account, container or object of this full name. */
-  isPrimary(deviceId: number, name: string): boolean {
-    const { container, object } = splitName(name)
-    const kind = object !== undefined ? 'object' : container !== undefined ? 'container' : 'account'
-    const { placement } = itemKey(HASHING, kind, name)
-    const primaries = this.ring.primaries(this.ring.partitionOf(placement))
-    return primaries.some(({ id }) => id === deviceId)
-  }
-
   /** A process that sees everything and is seen by nobody. */
   get observer(): SimProcess {
     return this.#observer
+  }
+
+  #replicator(host: SimHost, process: SimProcess, node: LocalNode, log: Log): Replicator {
+    return new Replicator({
+      ...REPLICATION,
+      node,
+      placements: () => this.placements,
+      ownName: ({ id }) => (id === host.index ? DEVICE : null),
+      nodeOf: ({ id }) => this.network.link(process, host.machine, this.hosts[id]!),
+      clock: process,
+      log,
+    })
   }
 
   #link(process: SimProcess, machine: string, id: number): StorageNode {

@@ -7,6 +7,7 @@ import type { Disk, DiskFile } from '../../../common/disk.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Log } from '../../../common/log.ts'
 import { type LocalNode, openLocalNode } from '../../../storage-node/local-node.ts'
+import type { Replicator } from '../../../storage-node/replicator/replicator.ts'
 import { ChangedBatches } from '../../../storage-node/server/changed-batches.ts'
 import { type SeededRandom, seededRandom } from '../../support/seeded-random.ts'
 import { SimDisk } from '../../support/sim-disk.ts'
@@ -25,6 +26,10 @@ export interface SimHostOptions {
   readonly shards: number
   /** Planted fault: sync says yes and does nothing. */
   readonly syncIsANoOp: boolean
+  /** Planted fault: nodes do not replicate. */
+  readonly withoutReplication: boolean
+  /** Keeps the node in step with the others; started when it serves. */
+  readonly replicatorOf: (host: SimHost, process: SimProcess, node: LocalNode) => Replicator
 }
 
 /** What the network reaches of a host: a process that serves. */
@@ -32,10 +37,12 @@ export interface RunningNode {
   readonly process: SimProcess
   readonly node: LocalNode
   readonly batches: ChangedBatches
+  readonly replicator: Replicator
 }
 
 export class SimHost {
   readonly index: number
+  readonly machine: string
   readonly wall: WallClock = { offsetMs: 0, stepMs: 0 }
   readonly disk: SimDisk
   readonly store: SimKeyValueStore
@@ -50,6 +57,7 @@ export class SimHost {
   constructor(options: SimHostOptions) {
     const { seed, syncIsANoOp } = options
     this.index = options.index
+    this.machine = `node${options.index}`
     this.#options = options
     this.#random = seededRandom(seed)
     this.disk = new SimDisk({ seed, syncIsANoOp, turnsMax: 2 })
@@ -67,10 +75,10 @@ export class SimHost {
 
   /** Starts the node; resolves when it serves, or to false when it died on the way or cannot start. */
   async start(): Promise<boolean> {
-    const { time, log, shards } = this.#options
+    const { time, log, shards, replicatorOf, withoutReplication } = this.#options
     assert(this.isDown, 'one process has the disk')
     this.starts++
-    const process = new SimProcess(`node${this.index}.${this.starts}`, time, this.wall)
+    const process = new SimProcess(`${this.machine}.${this.starts}`, time, this.wall)
     this.#starting = process
     const opened = openLocalNode({
       devices: [{ name: DEVICE, path: DIRECTORY }],
@@ -90,7 +98,9 @@ export class SimHost {
       const node = await Promise.race([opened, died])
       if (node === null) return false
       const batches = new ChangedBatches({ node, random: this.#random })
-      this.#running = { process, node, batches }
+      const replicator = replicatorOf(this, process, node)
+      if (!withoutReplication) replicator.start()
+      this.#running = { process, node, batches, replicator }
       return true
     } catch (error) {
       // Only a disk that fails may keep a node from starting.

@@ -85,7 +85,7 @@ export class SimNetwork {
   /** The host as the process sees it over the network. `machine` names where the process runs. */
   link(process: SimProcess, machine: string, host: SimHost): StorageNode {
     const received = new Map<string, string>()
-    const remote = `node${host.index}`
+    const remote = host.machine
     const way: Way = { process, machine, remote, host }
     const call: Caller = (work) => this.#call(way, work)
     const special: Readonly<Record<string, Method>> = {

@@ -9,6 +9,7 @@ import { autopsy } from './autopsy.ts'
 import { checkConvergence } from './convergence.ts'
 import { Nemesis } from './nemesis.ts'
 import type { PlantedFault } from './planted-faults.ts'
+import { untilReplicated } from './replicas.ts'
 import { SimCluster } from './sim-cluster.ts'
 import { DEVICE } from './sim-host.ts'
 import { ACCOUNT, type OperationMix, Workload } from './workload.ts'
@@ -96,6 +97,9 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
       for (const key of workload.keys)
         for (const line of await autopsy(cluster, key)) tell(`${key}: ${line}`)
     }
+    for (const what of await untilReplicated(cluster)) {
+      errors.push({ kind: 'convergence', key: '', what: `replicas differ: ${what}` })
+    }
     for (const what of await checkConvergence(cluster, workload)) {
       errors.push({ kind: 'convergence', key: what.key, what: what.what })
     }
@@ -131,7 +135,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
   }
 }
 
-/** Waits until no primary doubts what it holds any more; what is left in doubt, or an empty text. */
+/** Waits until nobody doubts what it holds any more, handoffs included; what is left in doubt, or an empty text. */
 async function settle(cluster: SimCluster): Promise<string> {
   const endMs = cluster.time.nowMs + SETTLE_MS_MAX
   for (;;) {
@@ -140,9 +144,6 @@ async function settle(cluster: SimCluster): Promise<string> {
     for (const { index, running } of cluster.hosts) {
       const found = await running!.node.unconfirmed(DEVICE, { ageMs: 0, limit: 10 })
       for (const one of found) {
-        // A copy on a handoff is doubted until it has been handed back.
-        const item = one.kind === 'item' ? one.info.name : one.list
-        if (!cluster.isPrimary(index, item)) continue
         left.push(
           `node${index} doubts ${one.kind === 'row' ? `row ${one.row.name}` : one.info.name}`,
         )
