@@ -8,7 +8,8 @@ import type { StorageNode } from '../common/storage-node.ts'
 import { createClusterBackend } from '../proxy/backend/cluster-backend.ts'
 import { createProxyServer, type ProxyOptions, type ProxyServer } from '../proxy/server.ts'
 import { openLocalNode } from '../storage-node/local-node.ts'
-import type { Rings } from './rings.ts'
+import { startReplication } from './replication.ts'
+import { placementsOf, type Rings } from './rings.ts'
 import type { Settings } from './settings.ts'
 import { exposeBackend, exposeDevices } from './store-metrics.ts'
 import type { StoreThread } from './threads/store-thread.ts'
@@ -82,6 +83,8 @@ export interface ObjectStoreOptions extends Omit<DoorOptions, 'nodeOf'> {
   /** Devices of this process, by their name in the ring. */
   readonly devices: readonly { readonly name: string; readonly path: string }[]
   readonly segmentBytes?: number
+  /** Log shards of devices that are formatted now. */
+  readonly shards?: number
   /** Set if the devices are shared with other threads. */
   readonly thread?: StoreThread
 }
@@ -97,7 +100,7 @@ export async function openObjectStore(
   options: ObjectStoreOptions,
   context: StoreContext,
 ): Promise<ObjectStore> {
-  const { devices, segmentBytes, thread } = options
+  const { devices, rings, settings, segmentBytes, shards, thread } = options
   const { clock, random, log } = context
   const node = await openLocalNode({
     devices,
@@ -105,9 +108,22 @@ export async function openObjectStore(
     random,
     log,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    ...(shards === undefined ? {} : { shards }),
     ...thread,
   })
   exposeDevices(context.metrics, node)
+  const placements = placementsOf(rings, settings.policies)
+  // Shard n of every device falls to the same thread: each thread compares its own shards of all of them.
+  const replicator = startReplication(
+    {
+      node,
+      placements: () => placements,
+      ownName: ({ device }) => device,
+      nodeOf: () => node,
+      ...(thread === undefined ? {} : { threads: thread.peers.count }),
+    },
+    context,
+  )
   const door = openDoor({ ...options, nodeOf: () => node }, context)
   return {
     node,
@@ -116,6 +132,7 @@ export async function openObjectStore(
     closeDoor: door.close,
     async close() {
       await door.close()
+      await replicator?.stop()
       await node.close()
     },
   }

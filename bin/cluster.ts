@@ -133,6 +133,7 @@ async function fillFolder(
       host: '127.0.0.1',
       port: portOf(index),
       clusterKeyFile: '../../cluster.key',
+      ringFolder: '../../rings',
       devices: disks.map((disk) => ({ name: disk, path: disk })),
     }
     makeFolder(join(paths.nodes, name))

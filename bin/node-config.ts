@@ -13,6 +13,10 @@ export interface StorageNodeConfig {
   /** The file with the cluster's key, the same on every node and proxy. */
   readonly clusterKeyFile: string
   readonly segmentBytes?: number
+  /** The folder with the rings; without it the node is not brought in step with the others by itself. */
+  readonly ringFolder?: string
+  /** The address by which the rings know this node: `host`, or any of the machine's own where that is a wildcard. */
+  readonly address?: string
 }
 
 /** One proxy: proxy.json. */
@@ -40,6 +44,8 @@ export async function readStorageNodeConfig(path: string): Promise<StorageNodeCo
     ...(config.has('segmentSize')
       ? { segmentBytes: config.bytes('segmentSize', SEGMENT_BYTES) }
       : {}),
+    ...(config.has('ringFolder') ? { ringFolder: beside(path, config.text('ringFolder')) } : {}),
+    ...(config.has('address') ? { address: config.text('address') } : {}),
   }
   config.end()
   return result

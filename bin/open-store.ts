@@ -15,6 +15,8 @@ export interface OpenStoreOptions {
   readonly paths: DataPaths
   readonly settings: Settings
   readonly segmentBytes?: number | undefined
+  /** Log shards of disks that are formatted now. */
+  readonly shards: number
   readonly tls?: Tls | undefined
 }
 
@@ -29,7 +31,7 @@ export async function openStore(
   context: Omit<StoreContext, 'metrics'> & { readonly metrics: Registry },
   thread?: StoreThread,
 ): Promise<OpenStore> {
-  const { paths, settings, segmentBytes, tls } = options
+  const { paths, settings, segmentBytes, shards, tls } = options
   const tokenKeys = await readKeys(paths.tokenKey)
   const rings = readRings(paths.rings, settings.policies)
   const users = await UsersFile.open(paths.users, context)
@@ -40,6 +42,7 @@ export async function openStore(
         settings,
         rings,
         identity,
+        shards,
         devices: settings.disks.map((disk) => ({ name: disk.device, path: diskPath(disk, paths) })),
         ...(segmentBytes !== undefined && { segmentBytes }),
         ...(thread !== undefined && { thread }),

@@ -3,15 +3,14 @@ import { UsersFile } from '../auth/users-file.ts'
 import { ServiceError } from '../common/errors.ts'
 import { createMetrics } from '../common/metrics.ts'
 import type { RingDevice } from '../common/ring/ring.ts'
-import type { StorageNode } from '../common/storage-node.ts'
 import { readTextFile } from '../common/whole-file.ts'
-import { createRemoteNode } from '../proxy/backend/remote-node.ts'
 import { openDoor } from './assemble.ts'
 import { dataPaths, readClusterKey, readKeys } from './data-folder.ts'
 import { type Endpoints, endpointsOf } from './endpoints.ts'
 import type { ProxyConfig } from './node-config.ts'
 import { explainListenError } from './ports.ts'
 import { projectVersion } from './project.ts'
+import { RemoteNodes } from './remote-nodes.ts'
 import { readRings } from './rings.ts'
 import { decodeSettings } from './settings.ts'
 import { readTls } from './tls.ts'
@@ -57,28 +56,5 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
   } catch (error) {
     await close()
     throw explainListenError(error, { host, port })
-  }
-}
-
-/** One client for each node, however many devices it has. */
-class RemoteNodes {
-  readonly #clusterKey: string
-  readonly #nodes = new Map<string, StorageNode>()
-
-  constructor(clusterKey: string) {
-    this.#clusterKey = clusterKey
-  }
-
-  of({ ip, port }: RingDevice): StorageNode {
-    const address = `${ip} ${port}`
-    const known = this.#nodes.get(address)
-    if (known !== undefined) return known
-    const node = createRemoteNode({ ip, port, clusterKey: this.#clusterKey })
-    this.#nodes.set(address, node)
-    return node
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([...this.#nodes.values()].map((node) => node.close()))
   }
 }

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ServiceError, systemErrorCode } from '../common/errors.ts'
-import { type Placement, Ring } from '../common/ring/ring.ts'
+import type { Placement } from '../common/ring/placement.ts'
+import { type Placement as PlacementHash, Ring } from '../common/ring/ring.ts'
 import { decodeRing, encodeRing } from '../common/ring/ring-file.ts'
 import { replaceFile } from '../common/whole-file.ts'
 import {
@@ -25,7 +26,7 @@ export interface Rings {
 export interface RingPlan {
   /** Names the cluster; with the ring's name it seeds the placement. */
   readonly clusterId: string
-  readonly placement: Placement
+  readonly placement: PlacementHash
   readonly replicaCount: number
   readonly devices: readonly NewDevice[]
   readonly policies: readonly { readonly index: number }[]
@@ -90,6 +91,32 @@ export function readRings(folder: string, policies: readonly { readonly index: n
       return ring
     },
   }
+}
+
+/** All rings as a storage node looks at them; `policies` are those that have a ring. */
+export function placementsOf(
+  rings: Rings,
+  policies: readonly { readonly index: number }[],
+): readonly Placement[] {
+  return [
+    { kind: 'account', policy: 0, ring: rings.account, previous: null },
+    { kind: 'container', policy: 0, ring: rings.container, previous: null },
+    ...policies.map(({ index }) => ({
+      kind: 'object' as const,
+      policy: index,
+      ring: rings.object(index),
+      previous: null,
+    })),
+  ]
+}
+
+/** The rings that lie in a folder, whatever policies there are. Throws as `readRings` does. */
+export function readPlacements(folder: string): readonly Placement[] {
+  const policies = readdirSync(folder).flatMap((name) => {
+    const match = /^object(?:-(\d+))?\.ring$/.exec(name)
+    return match === null ? [] : [{ index: Number(match[1] ?? 0) }]
+  })
+  return placementsOf(readRings(folder, policies), policies)
 }
 
 function buildRing(name: string, plan: RingPlan): Builder {

@@ -1,9 +1,15 @@
-import { openLocalNode } from '../storage-node/local-node.ts'
+import { createMetrics } from '../common/metrics.ts'
+import { type LocalNode, openLocalNode } from '../storage-node/local-node.ts'
+import type { Replicator } from '../storage-node/replicator/replicator.ts'
 import { serveStorageNode } from '../storage-node/server/node-server.ts'
 import { readClusterKey } from './data-folder.ts'
 import { explainDeviceInUse } from './device-holder.ts'
 import type { StorageNodeConfig } from './node-config.ts'
 import { checkPortFree, explainListenError } from './ports.ts'
+import { RemoteNodes } from './remote-nodes.ts'
+import { ownDevices, startReplication } from './replication.ts'
+import { readPlacements } from './rings.ts'
+import { exposeDevices } from './store-metrics.ts'
 import type { UpContext } from './up.ts'
 
 export interface RunningStorageNode {
@@ -29,17 +35,56 @@ export async function startStorageNode(
       devices.map((device) => device.path),
     )
   })
+  const peers = new RemoteNodes(clusterKey)
+  const metrics = createMetrics()
+  exposeDevices(metrics, node)
+  let replicator: Replicator | null = null
+  const closeNode = async () => {
+    await replicator?.stop()
+    await peers.close()
+    await node.close()
+  }
   try {
-    const server = await serveStorageNode(node, { ...context, host, port, clusterKey })
+    replicator = replicate(node, config, peers, { ...context, metrics })
+    const server = await serveStorageNode(node, {
+      ...context,
+      host,
+      port,
+      clusterKey,
+      metrics: () => metrics.metrics(),
+    })
     return {
       port: server.port,
       async close() {
         await server.close()
-        await node.close()
+        await closeNode()
       },
     }
   } catch (error) {
-    await node.close()
+    await closeNode()
     throw explainListenError(error, { host, port })
   }
+}
+
+function replicate(
+  node: LocalNode,
+  config: StorageNodeConfig,
+  peers: RemoteNodes,
+  context: Parameters<typeof startReplication>[1],
+): Replicator | null {
+  const { ringFolder } = config
+  if (ringFolder === undefined) {
+    context.log.warn('no-replication', { reason: 'the config names no ringFolder' })
+    return null
+  }
+  const placements = readPlacements(ringFolder)
+  return startReplication(
+    {
+      node,
+      placements: () => placements,
+      ownName: ownDevices(config),
+      nodeOf: (device) => peers.of(device),
+    },
+    context,
+  )
 }

@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { StorageNode } from '../common/storage-node.ts'
+import type { ReplicationStatus, StorageNode } from '../common/storage-node.ts'
 import type { BackendCounters } from '../proxy/backend/counters.ts'
+import type { SyncCounters } from '../storage-node/replicator/partition-sync.ts'
 
 const COUNTER_HELP: Readonly<Record<keyof BackendCounters, string>> = {
   handoffCopies: 'Copies written to a handoff because a primary failed',
@@ -16,17 +17,36 @@ const COUNTER_HELP: Readonly<Record<keyof BackendCounters, string>> = {
   expired: 'Objects that the expirer deleted',
 }
 
+const REPLICATION_COUNTER_HELP: Readonly<Record<keyof SyncCounters, string>> = {
+  recordsSent: 'Records that a device lacked and was sent',
+  rowsSent: 'Rows of listings that a device lacked and was sent',
+  bytesSent: 'Bytes of records and rows sent',
+  refused: 'Records that a device did not take, because it has promised a higher ballot',
+  conflicts: 'Registers with the same ballot and another write: must be 0',
+  released: 'Records and rows given away to the devices they belong to',
+  repaired: 'Damaged records written again from a replica',
+}
+
 /** Shows what the backend counts, read when the page is asked for. */
 export function exposeBackend(registry: Registry, counters: BackendCounters): void {
-  for (const [field, help] of Object.entries(COUNTER_HELP)) {
+  exposeCounters(registry, 'backend', counters, COUNTER_HELP)
+}
+
+function exposeCounters<T extends string>(
+  registry: Registry,
+  area: string,
+  counters: Readonly<Record<T, number>>,
+  helpOf: Readonly<Record<T, string>>,
+): void {
+  for (const [field, help] of Object.entries<string>(helpOf)) {
     const snake = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
     new Counter({
-      name: `swiftlet_backend_${snake}_total`,
+      name: `swiftlet_${area}_${snake}_total`,
       help,
       registers: [registry],
       collect() {
         this.reset()
-        this.inc(counters[field as keyof BackendCounters])
+        this.inc(counters[field as T])
       },
     })
   }
@@ -59,6 +79,54 @@ export function exposeDevices(registry: Registry, node: StorageNode): void {
         bytesFree.set(labels, status.bytesFree)
         segments.set(labels, status.segments)
         damage.set(labels, status.damage.length)
+      }
+    },
+  })
+}
+
+const REPLICATION_GAUGES: Readonly<
+  Record<Exclude<keyof ReplicationStatus, 'passedAtMs' | 'passMs'>, string>
+> = {
+  compared: 'Partitions compared in the last pass, once for each peer',
+  differing: 'Of these, partitions in which the peer lacked something',
+  unreachable: 'Of these, partitions whose peer could not be asked',
+  handoffs: 'Partitions that the device holds for others',
+  damaged: 'Damaged records that wait for their repair',
+}
+
+/** Shows how far the devices of a node are in step with their replicas. */
+export function exposeReplication(
+  registry: Registry,
+  node: StorageNode,
+  counters: SyncCounters,
+): void {
+  exposeCounters(registry, 'replication', counters, REPLICATION_COUNTER_HELP)
+  const gauge = (name: string, help: string, aggregator: 'sum' | 'min' | 'max') =>
+    new Gauge({
+      name: `swiftlet_replication_${name}`,
+      help,
+      labelNames: ['device'],
+      registers: [registry],
+      aggregator,
+    })
+  const gauges = Object.entries(REPLICATION_GAUGES).map(
+    ([field, help]) =>
+      [field as keyof typeof REPLICATION_GAUGES, gauge(field, help, 'sum')] as const,
+  )
+  const passSeconds = gauge('pass_seconds', 'How long the last pass took', 'max')
+  new Gauge({
+    name: 'swiftlet_replication_passed_at_seconds',
+    help: 'When the last pass ended, in seconds since 1970',
+    labelNames: ['device'],
+    registers: [registry],
+    aggregator: 'min',
+    async collect() {
+      for (const { device, replication } of await node.status()) {
+        if (replication === undefined) continue
+        const labels = { device }
+        for (const [field, shown] of gauges) shown.set(labels, replication[field])
+        passSeconds.set(labels, replication.passMs / 1000)
+        this.set(labels, replication.passedAtMs / 1000)
       }
     },
   })

@@ -5,6 +5,7 @@ import type { Random } from '../common/random.ts'
 import type { Door } from './assemble.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { explainDeviceInUse } from './device-holder.ts'
+import { deviceShards } from './device-shards.ts'
 import {
   checkSameDisks,
   checkUnchanged,
@@ -124,7 +125,7 @@ function openFolder(options: UpOptions, context: UpContext): Promise<DataFolder>
 }
 
 /** On one thread everything runs here; several share the devices and the address. */
-function open(
+async function open(
   folder: DataFolder,
   address: { readonly host: string; readonly port: number },
   options: UpOptions & { readonly tls: Tls | undefined },
@@ -132,8 +133,12 @@ function open(
 ): Promise<Door> {
   const { paths, settings } = folder
   const { segmentBytes, tls, threads, logs, onFatal } = options
-  const store = { paths, settings, segmentBytes, tls }
-  if (threads === 1) return openStore(store, { ...context, metrics: createMetrics() })
+  const disks = settings.disks.map((disk) => diskPath(disk, paths))
+  const { shards, areEqual } = await deviceShards(disks, threads)
+  const store = { paths, settings, segmentBytes, shards, tls }
+  // A thread compares the replicas of its own shards; where disks are cut differently there is no such thing.
+  if (!areEqual) context.log.warn('one-thread', { reason: 'the disks have not the same shards' })
+  if (threads === 1 || !areEqual) return openStore(store, { ...context, metrics: createMetrics() })
   return StoreThreads.open(address, { count: threads, store, logs }, { ...context, onFatal })
 }
 

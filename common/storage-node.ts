@@ -239,6 +239,25 @@ export interface DeviceStatus {
   /** Segment files of the log. */
   readonly segments: number
   readonly damage: readonly string[]
+  /** How far it is in step with its replicas; absent where nothing is replicated. */
+  readonly replication?: ReplicationStatus
+}
+
+/** How far a device is in step with the others, as of its last pass. */
+export interface ReplicationStatus {
+  /** Partitions that it is to hold and does, counted once for each peer that they are compared with. */
+  readonly compared: number
+  /** Of these, those in which the peer lacked something, or has something else. */
+  readonly differing: number
+  /** Of these, those whose peer could not be asked. */
+  readonly unreachable: number
+  /** Partitions that it holds for others. */
+  readonly handoffs: number
+  /** Damaged records that wait for their repair. */
+  readonly damaged: number
+  /** When the last pass ended, in milliseconds since 1970; 0 before the first. */
+  readonly passedAtMs: number
+  readonly passMs: number
 }
 
 /** Partitions of one kind of register; of objects, of one policy. */
@@ -249,6 +268,8 @@ export interface DigestQuery {
   readonly partPower: number
   /** Absent: every partition that holds anything. */
   readonly partitions?: readonly number[]
+  /** The digests of the named partitions as one, with partition -1: whether there is any difference at all. */
+  readonly folded?: boolean
 }
 
 /** What a device holds of a partition. Replicas with equal digests hold the same records. */

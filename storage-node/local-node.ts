@@ -24,6 +24,7 @@ import {
   type ListRow,
   type PartitionDigest,
   type PrepareOutcome,
+  type ReplicationStatus,
   type RowDigest,
   type RowOutcome,
   type RowRange,
@@ -37,6 +38,7 @@ import type { BlobWriter } from './engine/blob-store.ts'
 import { NO_BLOB } from './engine/entry.ts'
 import { byteText } from './engine/keys.ts'
 import { type KeyValueOpener, levelOpener } from './engine/level-store.ts'
+import { foldDigests } from './engine/partition-digests.ts'
 import { ROW_BYTES } from './engine/row.ts'
 import type { Shard } from './engine/shard.ts'
 import { findExpired } from './expiry.ts'
@@ -85,6 +87,7 @@ export class LocalNode implements StorageNode {
   /** Devices that could not be given one, and why. */
   readonly #failed = new Map<string, string>()
   readonly #maintenance = new Map<string, Maintenance>()
+  #replicationOf: (device: string) => ReplicationStatus | undefined = () => undefined
   readonly #clock: Clock
   #closing: Promise<void> | null = null
 
@@ -314,6 +317,7 @@ export class LocalNode implements StorageNode {
     const { policy, partPower, partitions } = query
     const of = { kind: ITEM_KINDS.indexOf(query.kind), policy, partPower }
     const found = await device.digests.read(of, device.digestSource, partitions)
+    if (query.folded === true) return [foldDigests(found)]
     return found.map(({ partition, items, leaves }) => ({
       partition,
       items,
@@ -371,8 +375,17 @@ export class LocalNode implements StorageNode {
 
   async status(): Promise<readonly DeviceStatus[]> {
     const open = await Promise.all([...this.#devices.values()].map((device) => device.status()))
+    const online = open.map((status) => {
+      const replication = this.#replicationOf(status.device)
+      return replication === undefined ? status : { ...status, replication }
+    })
     const offline = [...this.#rebuilding.keys(), ...this.#failed.keys()]
-    return [...open, ...offline.map((name) => this.#offlineStatus(name))]
+    return [...online, ...offline.map((name) => this.#offlineStatus(name))]
+  }
+
+  /** Says where the status finds how far a device is in step with its replicas. */
+  reportReplication(of: (device: string) => ReplicationStatus | undefined): void {
+    this.#replicationOf = of
   }
 
   #offlineStatus(device: string): DeviceStatus {

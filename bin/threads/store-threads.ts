@@ -38,8 +38,6 @@ export interface StoreThreadsContext {
 /** A thread that dies more often than this within a minute is a bug that starting again does not mend. */
 const DEATHS_A_MINUTE = 5
 const RESTART_MS = 100
-/** A device gets so many shards when it is formatted: room for more threads later. */
-const SHARDS_MAX = 16
 
 interface Thread {
   readonly worker: Worker
@@ -111,14 +109,14 @@ export class StoreThreads implements Door {
   }
 
   async #prepareDevices(): Promise<void> {
-    const { settings, paths } = this.#options.store
+    const { settings, paths, shards } = this.#options.store
     for (const disk of settings.disks) {
       await Device.prepare({
         name: disk.device,
         directory: diskPath(disk, paths),
         disk: nodeDisk,
         opener: levelOpener,
-        shards: shardsFor(this.#options.count),
+        shards,
         ...this.#context,
       })
     }
@@ -277,11 +275,6 @@ export class StoreThreads implements Door {
       if (thread !== null) this.#send(thread, { kind: 'reopen-logs' })
     }
   }
-}
-
-/** A power of two, at least the number of threads. */
-export function shardsFor(threadCount: number): number {
-  return Math.min(SHARDS_MAX, 2 ** Math.ceil(Math.log2(Math.max(2, threadCount))))
 }
 
 function connect(

@@ -103,6 +103,21 @@ export class PartitionDigests {
   }
 }
 
+/** Many partitions' digests as one. */
+export function foldDigests(digests: readonly LeafDigests[]): {
+  readonly partition: number
+  readonly items: number
+  readonly leaves: readonly string[]
+} {
+  const sum = new DigestSum()
+  let items = 0
+  for (const digest of digests) {
+    items += digest.items
+    for (const leaf of digest.leaves) sum.add(leaf)
+  }
+  return { partition: -1, items, leaves: [String(sum)] }
+}
+
 /** Where a scan reads. */
 export interface DigestSource {
   readonly kv: KeyValue

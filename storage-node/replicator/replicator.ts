@@ -11,7 +11,7 @@ import { ITEM_KINDS } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
 import { deviceLabel, type Placement } from '../../common/ring/placement.ts'
 import type { RingDevice } from '../../common/ring/ring.ts'
-import type { PartitionDigest, StorageNode } from '../../common/storage-node.ts'
+import type { PartitionDigest, ReplicationStatus, StorageNode } from '../../common/storage-node.ts'
 import type { RegisterId } from '../engine/memtable.ts'
 import type { LocalNode } from '../local-node.ts'
 import { Throttle } from '../throttle.ts'
@@ -61,28 +61,22 @@ const DEFAULTS = {
   reclaimAgeMs: 7 * 24 * 3600 * 1000,
 }
 
+const NO_PASS: ReplicationStatus = {
+  compared: 0,
+  differing: 0,
+  unreachable: 0,
+  handoffs: 0,
+  damaged: 0,
+  passedAtMs: 0,
+  passMs: 0,
+}
+
 /** Partitions whose digests are asked for at once: about 80 KB of answer. */
 const DIGESTS_MAX = 256
+/** Partitions of which two devices first ask each other whether there is any difference at all. */
+const FOLDED_MAX = 4096
 /** Damaged records repaired in one pass. */
 const REPAIRS_MAX = 500
-
-/** How far a device is in step with the others, as of its last pass. */
-export interface ReplicationStatus {
-  readonly device: string
-  /** Partitions that it is to hold and does, counted once for each peer that they are compared with. */
-  readonly compared: number
-  /** Of these, those in which the peer lacked something, or has something else. */
-  readonly differing: number
-  /** Of these, those whose peer could not be asked. */
-  readonly unreachable: number
-  /** Partitions that it holds for others. */
-  readonly handoffs: number
-  /** Damaged records that wait for their repair. */
-  readonly damaged: number
-  /** When the last pass ended, in milliseconds since 1970; 0 before the first. */
-  readonly passedAtMs: number
-  readonly passMs: number
-}
 
 export class Replicator {
   readonly counters = new SyncCounters()
@@ -122,8 +116,9 @@ export class Replicator {
     await this.#running
   }
 
-  status(): readonly ReplicationStatus[] {
-    return [...this.#status.values()]
+  /** Of a device as of its last pass; all zero before the first. */
+  status(device: string): ReplicationStatus {
+    return this.#status.get(device) ?? NO_PASS
   }
 
   /** One pass over all devices, now; true if there was anything to do, or somebody could not be reached. */
@@ -177,7 +172,7 @@ export class Replicator {
     }
     const damaged = await this.#repair(own)
     const passMs = clock.monotonicMs() - startMs
-    this.#status.set(name, { device: name, ...count, damaged, passedAtMs: clock.nowMs(), passMs })
+    this.#status.set(name, { ...count, damaged, passedAtMs: clock.nowMs(), passMs })
     return count.differing + count.unreachable + count.handoffs + damaged > 0
   }
 
@@ -185,8 +180,24 @@ export class Replicator {
   async #syncPeer(own: OwnDevice, placement: Placement, plan: PeerPlan): Promise<number> {
     const peer = this.#addressOf(plan.peer)
     let differing = 0
-    for (let at = 0; at < plan.partitions.length; at += DIGESTS_MAX) {
-      const mine = plan.partitions.slice(at, at + DIGESTS_MAX)
+    for (let at = 0; at < plan.partitions.length; at += FOLDED_MAX) {
+      const some = plan.partitions.slice(at, at + FOLDED_MAX)
+      if (await isSame(own.address, peer, placement, some)) continue
+      differing += await this.#syncPartitions(own, peer, placement, some)
+      if (this.#abort.signal.aborted) return differing
+    }
+    return differing
+  }
+
+  async #syncPartitions(
+    own: OwnDevice,
+    peer: DeviceAddress,
+    placement: Placement,
+    all: readonly PartitionDigest[],
+  ): Promise<number> {
+    let differing = 0
+    for (let at = 0; at < all.length; at += DIGESTS_MAX) {
+      const mine = all.slice(at, at + DIGESTS_MAX)
       const partitions = mine.map(({ partition }) => partition)
       const theirs = await peer.node.digests(peer.device, { ...queryOf(placement), partitions })
       const byPartition = new Map(theirs.map((digest) => [digest.partition, digest]))
@@ -295,6 +306,20 @@ export class Replicator {
       onDamage: (id) => own.device.noteDamagedItem(id),
     }
   }
+}
+
+/** Ours first: what the peer has when it answers includes what we had then. */
+async function isSame(
+  own: DeviceAddress,
+  peer: DeviceAddress,
+  placement: Placement,
+  digests: readonly PartitionDigest[],
+): Promise<boolean> {
+  const partitions = digests.map(({ partition }) => partition)
+  const query = { ...queryOf(placement), partitions, folded: true }
+  const [mine] = await own.node.digests(own.device, query)
+  const [theirs] = await peer.node.digests(peer.device, query)
+  return mine?.leaves[0] === theirs?.leaves[0]
 }
 
 function queryOf({ kind, policy, ring }: Placement) {

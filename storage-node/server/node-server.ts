@@ -55,6 +55,8 @@ export interface NodeServerOptions {
   readonly connectionsMax?: number
   /** How long close() waits for requests in flight before it breaks them off. */
   readonly closeGraceMs?: number
+  /** The page for Prometheus, shown to anybody at /metrics; absent: there is none. */
+  readonly metrics?: () => Promise<string>
 }
 
 export interface NodeServer {
@@ -140,6 +142,7 @@ class NodeHandler {
   readonly #clock: Clock
   readonly #log: Log
   readonly #context: HandlerContext
+  readonly #metrics: (() => Promise<string>) | undefined
   readonly channels: ChannelServer
 
   constructor(node: StorageNode, options: NodeServerOptions) {
@@ -147,6 +150,7 @@ class NodeHandler {
     this.#clusterKey = options.clusterKey
     this.#clock = clock
     this.#log = log
+    this.#metrics = options.metrics
     this.#context = {
       node,
       readers: new BodyReaders({ clock, random }),
@@ -170,6 +174,12 @@ class NodeHandler {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.method === 'GET' && request.url === '/metrics' && this.#metrics !== undefined) {
+      request.resume()
+      response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8')
+      response.end(await this.#metrics())
+      return
+    }
     const operation = operationOf(request)
     if (operation === 'open-body') return this.#receiveBody(request, response)
     if (request.headers.authorization === undefined) {

@@ -20,6 +20,7 @@ import {
   freePortOffset,
   runSwiftlet,
   signIn,
+  startStorageNode,
   startSwiftlet,
   swiftletEnv,
 } from '../support/swiftlet-command.ts'
@@ -365,6 +366,13 @@ t.test('a cluster goes on when a node is killed, and takes it back', async (t) =
   t.equal(await (await session.send('GET', '/c/before')).text(), 'one')
   t.equal(await (await session.send('GET', '/c/after')).text(), 'two')
   t.match(cluster.stdout(), /node2 \(process \d+\) has ended; to start it again: npx swiftlet/)
+  const endNode = await startStorageNode(t, join(data, 'nodes/node2/storage-node.json'))
+  await until('the others have sent it what it missed', async () => {
+    const metrics = await Promise.all(['node1', 'node3'].map((name) => nodeMetrics(data, name)))
+    const sent = metrics.flatMap((of) => samplesOf(of, 'swiftlet_replication_records_sent_total'))
+    return sent.some((count) => count > 0) && metrics.every((of) => behindOf(of) === 0)
+  })
+  await endNode()
   t.equal(await cluster.end('SIGTERM'), 0)
 
   const again = await startSwiftlet(t, ['cluster', '--data', data, ...(await freePortOffset())])
@@ -374,6 +382,45 @@ t.test('a cluster goes on when a node is killed, and takes it back', async (t) =
     code: 1,
     stderr: /belongs to `swiftlet cluster`/,
   })
+})
+
+t.test('a disk that begins empty is filled by the others, by all threads', async (t) => {
+  const data = dataFolderOf(t)
+  const disks = ['d1', 'd2', 'd3'].map((name) => join(data, '..', name))
+  const up = ['--data', data, '--threads', '2', ...disks.flatMap((disk) => ['--disk', disk])]
+  const names = Array.from({ length: 30 }, (_, index) => `/c/o${index}`)
+  const big = 'x'.repeat(200_000)
+  let swiftlet = await startSwiftlet(t, [...up, ...(await freePortOffset())])
+  let session = await signIn(data)
+  await session.send('PUT', '/c')
+  for (const name of names) t.equal((await session.send('PUT', name, name)).status, 201)
+  t.equal((await session.send('PUT', '/c/big', big)).status, 201)
+  // Disk 2 is lost first; when it has been filled, so are the two that it was filled from.
+  for (const lost of [[1], [0, 2]]) {
+    t.equal(await swiftlet.end('SIGTERM'), 0)
+    for (const index of lost) {
+      rmSync(disks[index]!, { recursive: true })
+      mkdirSync(disks[index]!)
+    }
+    const seen = JSON.parse(readFileSync(join(data, 'disks.json'), 'utf8'))
+    for (const index of lost) delete seen[`disk${index + 1}`]
+    writeFileSync(join(data, 'disks.json'), JSON.stringify(seen))
+    swiftlet = await startSwiftlet(t, [...up, ...(await freePortOffset())])
+    session = await signIn(data)
+    await until('the disks hold the same partitions', async () => {
+      const metrics = await (await fetch(`${swiftlet.origin}/metrics`)).text()
+      const compared = samplesOf(metrics, 'swiftlet_replication_compared')
+      const passedAt = samplesOf(metrics, 'swiftlet_replication_passed_at_seconds')
+      const isEven = compared.length === 3 && new Set(compared).size === 1
+      return isEven && Math.min(...passedAt) > 0 && behindOf(metrics) === 0
+    })
+  }
+  for (const name of names) t.equal(await (await session.send('GET', name)).text(), name)
+  t.equal(await (await session.send('GET', '/c/big')).text(), big)
+  const rows = await (await session.send('GET', '/c')).text()
+  t.equal(rows.split('\n').filter(Boolean).length, names.length + 1)
+  t.equal(await swiftlet.end('SIGTERM'), 0)
+  t.match(await runSwiftlet(['check', data]), { code: 0 })
 })
 
 t.test('wrong configuration files are refused with the setting', async (t) => {
@@ -402,3 +449,31 @@ t.test('wrong configuration files are refused with the setting', async (t) => {
     stderr: /there is no such file/,
   })
 })
+
+async function nodeMetrics(data: string, name: string): Promise<string> {
+  const config = readFileSync(join(data, 'nodes', name, 'storage-node.json'), 'utf8')
+  const { port } = JSON.parse(config) as { readonly port: number }
+  return (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+}
+
+/** The values of a metric, one for each set of labels. */
+function samplesOf(metrics: string, name: string): readonly number[] {
+  const lines = metrics.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (.+)$`, 'gm'))
+  return Array.from(lines, ([, value]) => Number(value))
+}
+
+/** Partitions that were not in step, or could not be compared, in the last passes. */
+function behindOf(metrics: string): number {
+  const fields = ['differing', 'unreachable', 'handoffs']
+  const counts = fields.flatMap((field) => samplesOf(metrics, `swiftlet_replication_${field}`))
+  return counts.reduce((sum, count) => sum + count, 0)
+}
+
+/** Waits for what nodes bring about by themselves, in their own time. */
+async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const late = AbortSignal.timeout(90_000)
+  while (!(await condition())) {
+    if (late.aborted) throw new Error(`did not come to hold: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 250))
+  }
+}

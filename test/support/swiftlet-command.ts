@@ -74,6 +74,20 @@ export async function startSwiftlet(
   }
 }
 
+/** Starts a storage node and waits until it is ready; it is killed with the test. Gives what ends it before. */
+export async function startStorageNode(t: Test, config: string): Promise<() => Promise<unknown>> {
+  const child = launch(['storage-node', '--config', config], {})
+  t.teardown(async () => {
+    if (isRunning(child.process)) child.process.kill('SIGKILL')
+    await child.exited
+  })
+  await untilReady(child)
+  return () => {
+    child.process.kill('SIGTERM')
+    return child.exited
+  }
+}
+
 /** Arguments for a free port: `--port-offset N`. */
 export async function freePortOffset(): Promise<readonly string[]> {
   for (;;) {
@@ -162,7 +176,7 @@ async function untilReady(child: Launched): Promise<void> {
     throw new Error(`ended before it was ready:\n${child.stdout()}${child.stderr()}`)
   })
   ended.catch(() => {})
-  while (!/^Swiftlet is ready.*\n/m.test(child.stdout())) {
+  while (!/^(Swiftlet|Storage node) is ready.*\n/m.test(child.stdout())) {
     await Promise.race([once(child.process.stdout!, 'data', { signal: late }), ended])
   }
 }
