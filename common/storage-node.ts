@@ -151,6 +151,8 @@ export type RowOutcome =
   | { readonly status: 'superseded' }
   /** The account or container is not there, or the container was made after the row: it belongs to an earlier one. */
   | { readonly status: 'not-found' }
+  /** The container's settings are newer than those that the row was made under. Nothing was written. */
+  | { readonly status: 'stale-settings' }
 
 /** Swift's listing parameters. Names compare as UTF-8 bytes. */
 export interface ListQuery {
@@ -334,8 +336,12 @@ export interface StorageNode {
     item: ItemKey,
     options?: { readonly head?: boolean },
   ): ItemRead | undefined
-  /** Inserts or deletes a row of an account's or container's listing. Resolves after fdatasync. */
-  putRow(device: string, list: ItemKey, row: ListRow): Promise<RowOutcome>
+  /**
+   * Inserts or deletes a row of an account's or container's listing. Resolves after fdatasync. `settings` is the epoch of
+   * the container's settings (policy, ACLs, quota) that the row was made under: the metaStamp of its register. Newer
+   * ones here refuse it; older ones do not, for then this replica lags.
+   */
+  putRow(device: string, list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome>
   /**
    * Says that rows and the items behind them both reached their quorum. Lazy: a note in memory that saves a probe
    * after the next crash; may be lost.

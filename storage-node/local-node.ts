@@ -232,11 +232,11 @@ export class LocalNode implements StorageNode {
     }
   }
 
-  putRow(deviceName: string, list: ItemKey, row: ListRow): Promise<RowOutcome> {
+  putRow(deviceName: string, list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome> {
     try {
       const device = this.#device(deviceName)
       if (!row.deleted) device.space.assertRoom(0, { isRow: true })
-      return device.shardOf(list.hash).putRow(list, row)
+      return device.shardOf(list.hash).putRow(list, row, settings)
     } catch (error) {
       return Promise.reject(error)
     }

@@ -18,7 +18,7 @@ export interface ShardFace {
   prepare(item: ItemKey, ballot: Stamp): Promise<PrepareOutcome>
   /** The current record, tombstones included; null if nothing is known. */
   read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null>
-  putRow(list: ItemKey, row: ListRow): Promise<RowOutcome>
+  putRow(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome>
   list(list: ItemKey, query: ListQuery): Promise<ListPage | null>
   putRows(list: ItemKey, rows: readonly ListRow[]): Promise<void>
   confirmRow(list: ItemKey, name: string, ballot: Stamp): void

@@ -24,7 +24,7 @@ import type {
 } from '../storage-node.ts'
 
 /** Both sides send it in the header `x-swiftlet-wire`; a different one is refused. */
-export const WIRE_VERSION = '2'
+export const WIRE_VERSION = '3'
 export const WIRE_VERSION_HEADER = 'x-swiftlet-wire'
 export const WIRE_CONTENT_TYPE = 'application/vnd.swiftlet.wire'
 
@@ -72,7 +72,13 @@ export interface Requests {
   readonly read: { readonly device: string; readonly item: ItemKey; readonly head: boolean }
   readonly 'read-body': { readonly reader: string; readonly start: number; readonly end: number }
   readonly 'close-body': { readonly reader: string }
-  readonly 'put-row': { readonly device: string; readonly list: ItemKey; readonly row: ListRow }
+  /** `settings`: the epoch of the container's settings that the row was made under. */
+  readonly 'put-row': {
+    readonly device: string
+    readonly list: ItemKey
+    readonly row: ListRow
+    readonly settings?: Stamp
+  }
   readonly confirm: {
     readonly confirmations: readonly {
       readonly device: string
@@ -248,7 +254,12 @@ const FIELDS: Readonly<Record<Operation, Readonly<Record<string, Check>>>> = {
   read: { device: isText, item: isItem, head: isFlag },
   'read-body': { reader: isText, start: isCount, end: isCount },
   'close-body': { reader: isText },
-  'put-row': { device: isText, list: isItem, row: isRow },
+  'put-row': {
+    device: isText,
+    list: isItem,
+    row: isRow,
+    settings: (settings) => settings === undefined || isStamp(settings),
+  },
   confirm: { confirmations: Array.isArray },
   list: { device: isText, list: isItem, query: isRecord },
   expired: { device: isText, beforeSeconds: isNumber, limit: isCount },

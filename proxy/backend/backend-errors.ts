@@ -23,6 +23,14 @@ export function noSuchContainer(): ServiceError {
   return new ServiceError('NoSuchContainer', 'the container does not exist', { status: 404 })
 }
 
+/** The container was deleted and made again with another storage policy while its object was written. */
+export function containerRemade(): ServiceError {
+  return new ServiceError('ContainerRemade', 'the container has another storage policy by now', {
+    status: 503,
+    retryAfterSeconds: 1,
+  })
+}
+
 export function noSuchAccount(): ServiceError {
   return new ServiceError('NoSuchAccount', 'the account does not exist', { status: 404 })
 }

@@ -2,9 +2,11 @@
  * What the proxy's HTTP side asks of the cluster: registers and listings by name, with placement, quorum, rows and
  * container totals taken care of. Filled by proxy/backend/cluster-backend.ts. Failures are ServiceErrors: 503 without
  * a quorum (with retryAfterSeconds), 507 when the devices are full, 404 `NoSuchContainer` when a row was refused
- * because its container is gone.
+ * because its container is gone, 503 `ContainerRemade` when it was made again with another storage policy: nothing was
+ * written, and the caller may look at the container again and repeat.
  */
 import type { Condition } from '../../common/condition.ts'
+import type { Stamp } from '../../common/stamp.ts'
 import type {
   ItemInfo,
   ItemMeta,
@@ -20,6 +22,8 @@ export interface ObjectPath {
   readonly object: string
   /** The container's storage policy index. */
   readonly policy: number
+  /** The container's metaStamp, which is the epoch of its settings, as the caller knew it when it let the request in. */
+  readonly settings?: Stamp
 }
 
 export interface ReadOptions {

@@ -15,7 +15,14 @@ import { type Log, silentLog } from '../../common/log.ts'
 import type { Random } from '../../common/random.ts'
 import type { RingDevice } from '../../common/ring/ring.ts'
 import { StampClock } from '../../common/stamp.ts'
-import type { ItemMeta, ListQuery, ListRow, StorageNode } from '../../common/storage-node.ts'
+import type {
+  ItemInfo,
+  ItemMeta,
+  ItemRead,
+  ListQuery,
+  ListRow,
+  StorageNode,
+} from '../../common/storage-node.ts'
 import type { Backend, ObjectPath, ReadOptions } from './backend.ts'
 import { asBackendError } from './backend-errors.ts'
 import { BackgroundJobs } from './background-jobs.ts'
@@ -27,6 +34,7 @@ import type { ErrorLimit } from './device-health.ts'
 import { Expirer } from './expirer.ts'
 import { Listings, type RowSource } from './listings.ts'
 import { NameKeys } from './name-keys.ts'
+import { ObjectRows } from './object-rows.ts'
 import { openObjectStream } from './object-stream.ts'
 import { ObjectWrites } from './object-writes.ts'
 import { PeriodicPass } from './periodic-pass.ts'
@@ -117,12 +125,37 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   })
   const syncAccountRow = (account: string, container: string) =>
     containers.syncAccountRow(account, container)
-  const settler = new Settler({ ...parts, reads, writes, rows, syncAccountRow })
-  const slowWriteMs = options.settleAgeMs / 2
-  const objects = new ObjectWrites({ ...parts, reads, writes, rows, settler, slowWriteMs })
   const cache = new ContainerCache({
     clock,
     load: guard((account, container) => containers.readContainer(account, container)),
+  })
+  const currentSettings = async ({ account, container }: ObjectPath) => {
+    cache.invalidate(account, container)
+    return cache.get(account, container)
+  }
+  const objectRows = new ObjectRows({
+    rows,
+    settings: ({ account, container }) => cache.get(account, container),
+    currentSettings,
+  })
+  const settler = new Settler({
+    ...parts,
+    reads,
+    writes,
+    rows,
+    objectRows,
+    syncAccountRow,
+    containerOf: (account, container) => cache.get(account, container),
+  })
+  const slowWriteMs = options.settleAgeMs / 2
+  const objects = new ObjectWrites({
+    ...parts,
+    reads,
+    writes,
+    rows,
+    objectRows,
+    settler,
+    slowWriteMs,
   })
   const devices = () => replicas.all(options.policies)
   const updater = new Updater({
@@ -158,11 +191,12 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     }
   }
 
-  function objectRows(account: string, container: string): RowSource {
+  function rowsOf(account: string, container: string): RowSource {
     return {
       list: keys.container(account, container),
-      itemOf: (row: ListRow) =>
-        keys.object({ account, container, object: row.name, policy: row.policy }),
+      // By the container's policy: a row of an earlier container with another one says nothing of this one's object.
+      itemOf: (row: ListRow, info: ItemInfo) =>
+        keys.object({ account, container, object: row.name, policy: policyOf(info) }),
       rowOf: (info, { name }) => rowOfObject(info, name),
     }
   }
@@ -197,12 +231,16 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     deleteContainer: (account: string, container: string) =>
       changed(account, container, () => containers.deleteContainer(account, container)),
     async listContainer(account: string, container: string, query: ListQuery) {
-      const page = await listings.page(objectRows(account, container), query)
+      const page = await listings.page(rowsOf(account, container), query)
       return page === null ? null : { ...page, info: containerInfo(page.info) }
     },
-    async readItem(item: ItemKey, read?: ReadOptions) {
-      const found = await reads.read(item, read)
-      return found === null || found.info.deleted ? null : found
+    async readItem(path: ObjectPath, item: ItemKey, read?: ReadOptions) {
+      const found = live(await reads.read(item, read))
+      if (found !== null || options.policies.length === 1) return found
+      // What is missed may stand in another policy, if the container was made again and is known here as it was.
+      const current = await currentSettings(path)
+      if (current === null || current.policy === path.policy) return null
+      return live(await reads.read(keys.object({ ...path, policy: current.policy }), read))
     },
     putObject: (path: ObjectPath, put: ObjectPut) => objects.put(path, put),
     openObject: (path: ObjectPath) => openObjectStream(streams, path),
@@ -218,7 +256,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     readObject(path, options) {
       try {
         const item = keys.object(path)
-        return reads.readNow(item, options) ?? readItem(item, options)
+        return reads.readNow(item, options) ?? readItem(path, item, options)
       } catch (error) {
         return Promise.reject(asBackendError(error))
       }
@@ -244,6 +282,10 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
       await expirer.pass()
     },
   }
+}
+
+function live(read: ItemRead | null): ItemRead | null {
+  return read === null || read.info.deleted ? null : read
 }
 
 type ContainerPut = Parameters<Backend['putContainer']>[2]

@@ -37,7 +37,8 @@ export interface ListingsOptions {
 /** What the rows of one list stand for. */
 export interface RowSource {
   readonly list: ItemKey
-  readonly itemOf: (row: ListRow) => ItemKey
+  /** `info` is the list's own record. */
+  readonly itemOf: (row: ListRow, info: ItemInfo) => ItemKey
   /** The row that the item's record makes; `row` is the one in doubt. */
   readonly rowOf: (info: ItemInfo, row: ListRow) => ListRow
 }
@@ -105,7 +106,8 @@ export class Listings {
     const horizon = isFull ? entryName(page.entries.at(-1)!) : null
     if (page.entries.every(isSettled)) return { info: page.info, entries: page.entries, horizon }
     const merged = mergePages([page.entries], query, 1)
-    return { info: page.info, entries: await this.#resolve(source, merged.entries), horizon }
+    const entries = await this.#resolve(source, page.info, merged.entries)
+    return { info: page.info, entries, horizon }
   }
 
   async #quorumRound(
@@ -136,7 +138,7 @@ export class Listings {
       query,
       majority,
     )
-    const entries = await this.#resolve(source, merged.entries)
+    const entries = await this.#resolve(source, info, merged.entries)
     return { info, entries, horizon: merged.horizon }
   }
 
@@ -182,12 +184,16 @@ export class Listings {
   }
 
   /** What of the merged entries is shown, a bounded number of doubtful ones being asked for at once. */
-  async #resolve(source: RowSource, merged: readonly MergedEntry[]): Promise<ListEntry[]> {
+  async #resolve(
+    source: RowSource,
+    list: ItemInfo,
+    merged: readonly MergedEntry[],
+  ): Promise<ListEntry[]> {
     const shown: (ListEntry | null)[] = merged.map(({ entry }) => entry)
     const doubtful = [...merged.keys()].filter((index) => merged[index]!.doubtful)
     const work = async () => {
       for (let index = doubtful.pop(); index !== undefined; index = doubtful.pop()) {
-        shown[index] = await this.#decide(source, merged[index]!)
+        shown[index] = await this.#decide(source, list, merged[index]!)
       }
     }
     await Promise.all(Array.from({ length: Math.min(PROBES_MAX, doubtful.length) }, work))
@@ -201,14 +207,18 @@ export class Listings {
     return shown.filter((entry) => entry !== null)
   }
 
-  async #decide(source: RowSource, { entry, uneven }: MergedEntry): Promise<ListEntry | null> {
+  async #decide(
+    source: RowSource,
+    list: ItemInfo,
+    { entry, uneven }: MergedEntry,
+  ): Promise<ListEntry | null> {
     const { reads, rows, counters } = this.#options
     if (!isRow(entry)) {
       const below = await this.page(source, { limit: 1, prefix: entry.subdir })
       return below !== null && below.entries.length > 0 ? entry : null
     }
     counters.rowsProbed++
-    const info = await reads.info(source.itemOf(entry))
+    const info = await reads.info(source.itemOf(entry, list))
     if (info === null || info.deleted) return null
     if (!rowMatches(entry, info)) return source.rowOf(info, entry)
     // What some replicas lack is confirmed by the settler, when they have it.

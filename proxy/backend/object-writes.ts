@@ -16,15 +16,15 @@ import {
   INLINE_BYTES_MAX,
   type ItemMeta,
   type ItemWrite,
-  type RowOutcome,
   type WriteAction,
   type WriteOutcome,
 } from '../../common/storage-node.ts'
 import type { BackendOutcome, ObjectPath } from './backend.ts'
-import { noQuorum, noSuchContainer } from './backend-errors.ts'
+import { containerRemade, noQuorum, noSuchContainer } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
 import type { NameKeys } from './name-keys.ts'
+import type { ObjectRowOutcome, ObjectRows } from './object-rows.ts'
 import type { Send } from './proposals.ts'
 import type { RegisterReads } from './register-reads.ts'
 import type { RegisterWrites } from './register-writes.ts'
@@ -36,6 +36,7 @@ export interface ObjectWritesOptions {
   readonly reads: RegisterReads
   readonly writes: RegisterWrites
   readonly rows: Rows
+  readonly objectRows: ObjectRows
   readonly settler: Settler
   readonly stamps: StampClock
   readonly jobs: BackgroundJobs
@@ -118,7 +119,7 @@ export class ObjectWrites {
    * there was nothing to delete.
    */
   async expire(path: ObjectPath, deleteAt: number): Promise<boolean> {
-    const { keys, reads, writes, rows } = this.#options
+    const { keys, reads, writes, rows, objectRows } = this.#options
     const item = keys.object(path)
     const list = keys.container(path.account, path.container)
     const info = await reads.info(item)
@@ -127,7 +128,7 @@ export class ObjectWrites {
     const record = await writes.deleteOnly(item, info.writeId)
     if (record === null) return false
     const row = rowOfObject(record, path.object)
-    const { status } = await rows.put(list, row)
+    const { status } = await objectRows.put(path, list, row)
     // A row that was settled before may lie above the object's own ballot.
     if (status === 'superseded') await this.#options.settler.settleObject(path)
     else rows.confirm(list, path.object, row.ballot, { item, ballot: record.ballot })
@@ -175,7 +176,8 @@ export class ObjectWrites {
     change: ObjectChange,
   ): Promise<WriteOutcome> {
     const name = change.path.object
-    const rowing = this.#options.rows.put(list, rowOfWrite(write, name, change.bytes))
+    const row = rowOfWrite(write, name, change.bytes)
+    const rowing = this.#options.objectRows.put(change.path, list, row)
     // If the object fails first, nobody else would look at the row's failure.
     rowing.catch(ignore)
     const outcome = await change.sendToOne(write)
@@ -191,19 +193,20 @@ export class ObjectWrites {
     if (outcome.status !== 'done' && !isRecorded) return outcome
     const row =
       outcome.status === 'done' ? rowOfObject(outcome.info, name) : rowOfWrite(write, name, 0)
-    this.#finish(list, name, ofWrite(write), await this.#options.rows.put(list, row))
+    const rowed = await this.#options.objectRows.put(change.path, list, row)
+    this.#finish(list, name, ofWrite(write), rowed)
     return outcome
   }
 
   /** Several replicas, whatever is there: both at once. */
   async #changePlain(item: ItemKey, list: ItemKey, change: ObjectChange): Promise<BackendOutcome> {
-    const { writes, rows, counters } = this.#options
+    const { writes, objectRows, counters } = this.#options
     const { action, meta, bytes, path, asksFirst = false } = change
     const send: Send = change.send ?? ((to, write) => to.node.write(to.device, write, null))
     let isAboveCompleted = await writes.riseAbove(item, { always: asksFirst })
     for (let round = 0; round <= RESTAMPS_MAX; round++) {
       const write = writes.draw(item, action, meta)
-      const rowing = rows.put(list, rowOfWrite(write, path.object, bytes))
+      const rowing = objectRows.put(path, list, rowOfWrite(write, path.object, bytes))
       rowing.catch(ignore)
       const sent = await writes.sendPlain(write, { bytes, send, isAboveCompleted })
       if (sent.status === 'superseded') {
@@ -214,8 +217,9 @@ export class ObjectWrites {
       const row = await rowing
       if (sent.status === 'overtaken') {
         // Ours is listed no more than it can be read; the other is both, though its own writer may be dead.
-        await rows.put(list, rowOfObject(sent.by, path.object))
+        await objectRows.put(path, list, rowOfObject(sent.by, path.object))
         if (row.status === 'not-found') throw noSuchContainer()
+        if (row.status === 'remade') throw containerRemade()
         return sent.outcome
       }
       const written = { item, action, writeId: write.writeId, ballot: sent.ballot }
@@ -231,7 +235,7 @@ export class ObjectWrites {
     list: ItemKey,
     change: ObjectChange,
   ): Promise<BackendOutcome> {
-    const { writes, rows } = this.#options
+    const { writes, objectRows } = this.#options
     const { action, meta, bytes, path, condition } = change
     const writeId = writes.nextWriteId()
     const register = { item, action, writeId, meta, bytes, ...(condition && { condition }) }
@@ -239,16 +243,16 @@ export class ObjectWrites {
     if (record === null) return outcome
     const row = rowOfObject(record, path.object)
     const written = { item, action, writeId, ballot: record.ballot, rowBallot: row.ballot }
-    this.#finish(list, path.object, written, await rows.put(list, row))
+    this.#finish(list, path.object, written, await objectRows.put(path, list, row))
     return outcome
   }
 
-  #finish(list: ItemKey, name: string, written: Written, row: RowOutcome): void {
+  #finish(list: ItemKey, name: string, written: Written, row: ObjectRowOutcome): void {
     const { jobs, settler, rows } = this.#options
-    if (row.status === 'not-found') {
+    if (row.status === 'not-found' || row.status === 'remade') {
       // The container went away under the write. Nobody may find the object when a container of that name returns.
       jobs.add('orphan', () => settler.removeOrphan(written))
-      throw noSuchContainer()
+      throw row.status === 'remade' ? containerRemade() : noSuchContainer()
     }
     rows.confirm(list, name, written.rowBallot, written)
   }

@@ -33,6 +33,7 @@ const ROW_REPLIES: Readonly<Record<string, Reply<RowOutcome> | undefined>> = {
   d: { outcome: { status: 'done' } },
   s: { outcome: { status: 'superseded' } },
   n: { outcome: { status: 'not-found' } },
+  o: { outcome: { status: 'stale-settings' } },
   r: { failure: 'refused', error: null },
   f: { failure: 'full', error: null },
   '.': undefined,
@@ -129,6 +130,13 @@ t.test('what the replicas say about a row adds up', async (t) => {
     ['ffd', 'full'],
     ['frr', 'refused'],
     ['nn.', 'not-found'],
+    ['o', 'stale-settings'],
+    ['oo.', 'stale-settings'],
+    ['dod', 'done'],
+    ['do.', null],
+    ['dor', 'stale-settings'],
+    ['don', 'stale-settings'],
+    ['nno', 'not-found'],
   ]
   for (const [letters, expected] of cases) {
     t.equal(judgeRow([...letters].map((letter) => ROW_REPLIES[letter])), expected, letters)

@@ -79,7 +79,7 @@ export function judgeWrite(
   return { verdict: 'refused' }
 }
 
-export type RowVerdict = 'done' | 'not-found' | 'refused' | 'full'
+export type RowVerdict = 'done' | 'not-found' | 'stale-settings' | 'refused' | 'full'
 
 /**
  * The verdict on a row, or null while answers that matter are outstanding. A replica that holds a newer row of the
@@ -89,17 +89,21 @@ export function judgeRow(replies: Replies<RowOutcome>): RowVerdict | null {
   const majority = majorityOf(replies.length)
   let accepted = 0
   let notFound = 0
+  let stale = 0
   let full = 0
   let pending = 0
   for (const reply of replies) {
     if (reply === undefined) pending++
     else if ('failure' in reply) full += reply.failure === 'full' ? 1 : 0
     else if (reply.outcome.status === 'not-found') notFound++
+    else if (reply.outcome.status === 'stale-settings') stale++
     else accepted++
   }
   if (accepted >= majority) return 'done'
   if (notFound >= majority) return 'not-found'
   if (accepted + pending >= majority || notFound + pending >= majority) return null
+  // One that knows better is enough: what is current is asked for before the row is sent again.
+  if (stale > 0) return 'stale-settings'
   return full >= majority ? 'full' : 'refused'
 }
 

@@ -99,8 +99,8 @@ class RemoteNode implements StorageNode {
     return { info, body: new RemoteBodyReader(this.#calls, body) }
   }
 
-  putRow(device: string, list: ItemKey, row: ListRow): Promise<RowOutcome> {
-    return this.#ask('put-row', { device, list, row })
+  putRow(device: string, list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome> {
+    return this.#ask('put-row', { device, list, row, ...(settings && { settings }) })
   }
 
   confirm(device: string, confirmation: Confirmation): void {

@@ -91,6 +91,12 @@ export interface RowsOptions {
   readonly repairList: (list: ItemKey) => Promise<unknown>
 }
 
+/** A row and the epoch of the settings that it was made under, if it depends on any. */
+interface SentRow {
+  readonly row: ListRow
+  readonly settings: Stamp | undefined
+}
+
 /** Rows of listings on the primaries of their account or container. */
 export class Rows {
   readonly #replicas: ReplicaMap
@@ -107,12 +113,13 @@ export class Rows {
 
   /**
    * Resolves when a majority has the row or a newer one; `superseded` if any of these has a newer one, `not-found`
-   * if a majority has no such account or container. 503 without a quorum, 507 when the devices are full.
+   * if a majority has no such account or container, `stale-settings` if no majority takes it because some know newer
+   * settings of the container. 503 without a quorum, 507 when the devices are full.
    */
-  put(list: ItemKey, row: ListRow): Promise<RowOutcome> {
+  put(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome> {
     const primaries = this.#replicas.primaries(list)
-    if (primaries.length === 1) return primaries[0]!.node.putRow(primaries[0]!.device, list, row)
-    return this.#putQuorum(list, row, true)
+    if (primaries.length > 1) return this.#putQuorum(list, { row, settings }, true)
+    return primaries[0]!.node.putRow(primaries[0]!.device, list, row, settings)
   }
 
   /** Notes on both sides that the row and the item behind it have their quorums. Lazy; never fails. */
@@ -134,10 +141,10 @@ export class Rows {
     }
   }
 
-  async #putQuorum(list: ItemKey, row: ListRow, mayRepair: boolean): Promise<RowOutcome> {
+  async #putQuorum(list: ItemKey, sent: SentRow, mayRepair: boolean): Promise<RowOutcome> {
     const { replies } = await askAll(
       this.#replicas.primaries(list),
-      (replica) => replica.node.putRow(replica.device, list, row),
+      (replica) => replica.node.putRow(replica.device, list, sent.row, sent.settings),
       (partial) => judgeRow(partial) !== null,
       this.#timing,
     )
@@ -147,12 +154,12 @@ export class Rows {
       if (lagging) this.#jobs.add('list repair', () => this.#repairList(list))
       return { status: has(replies, 'superseded') ? 'superseded' : 'done' }
     }
-    if (verdict === 'not-found') return { status: 'not-found' }
+    if (verdict === 'not-found' || verdict === 'stale-settings') return { status: verdict }
     if (verdict === 'full') throw devicesFull()
     // Replicas that missed the container's creation stand in the way of a quorum: give it to them, once.
     if (lagging && mayRepair) {
       await this.#repairList(list)
-      return this.#putQuorum(list, row, false)
+      return this.#putQuorum(list, sent, false)
     }
     throw noQuorum('too few replicas took the row')
   }

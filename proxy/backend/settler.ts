@@ -15,6 +15,7 @@ import type { ItemInfo, ListRow, Unconfirmed, WriteAction } from '../../common/s
 import type { ObjectPath } from './backend.ts'
 import type { BackendCounters } from './counters.ts'
 import type { NameKeys } from './name-keys.ts'
+import type { ObjectRows } from './object-rows.ts'
 import type { RegisterReads } from './register-reads.ts'
 import type { RegisterWrites } from './register-writes.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
@@ -26,7 +27,13 @@ export interface SettlerOptions {
   readonly reads: RegisterReads
   readonly writes: RegisterWrites
   readonly rows: Rows
+  readonly objectRows: ObjectRows
   readonly counters: BackendCounters
+  /** The container of a row, maybe as it was a few seconds ago; null if there is none. */
+  readonly containerOf: (
+    account: string,
+    container: string,
+  ) => ItemInfo | null | Promise<ItemInfo | null>
   /** Writes a container's row in its account from the container's register. */
   readonly syncAccountRow: (account: string, container: string) => Promise<unknown>
 }
@@ -76,15 +83,16 @@ export class Settler {
 
   /** Makes the object's row say what the object's record says, then confirms both. */
   async settleObject(path: ObjectPath): Promise<void> {
-    const { keys, rows } = this.#options
+    const { keys, rows, objectRows } = this.#options
     const item = keys.object(path)
     const list = keys.container(path.account, path.container)
     const info = await this.#newest(item)
     if (info === null) return
     let ballot = info.metaStamp
     for (let attempt = 0; attempt < SETTLEMENTS_MAX; attempt++) {
-      const outcome = await rows.put(list, { ...rowOfObject(info, path.object), ballot })
-      if (outcome.status === 'not-found') {
+      const row = { ...rowOfObject(info, path.object), ballot }
+      const outcome = await objectRows.put(path, list, row)
+      if (outcome.status === 'not-found' || outcome.status === 'remade') {
         const { writeId } = info
         return this.removeOrphan({
           item,
@@ -117,23 +125,26 @@ export class Settler {
   }
 
   async #settleRow(account: string, container: string, row: ListRow): Promise<void> {
-    const { keys, rows } = this.#options
-    const path = { account, container, object: row.name, policy: row.policy }
+    const { keys, rows, objectRows, containerOf } = this.#options
+    const current = await containerOf(account, container)
+    if (current === null) return
+    // A row of an earlier container with another policy says nothing of this one's object.
+    const path = { account, container, object: row.name, policy: current.policy }
     const item = keys.object(path)
     const list = keys.container(account, container)
     const info = await this.#newest(item)
     if (info !== null && rowMatches(row, info)) {
       // Known to one replica alone it would be forgotten as settled, and not be listed.
-      const outcome = await rows.put(list, row)
-      if (outcome.status === 'not-found') return
+      const outcome = await objectRows.put(path, list, row)
+      if (outcome.status === 'not-found' || outcome.status === 'remade') return
       rows.confirmRow(list, row.name, row.ballot)
       // Who has a newer row doubts that one.
       if (outcome.status === 'done') this.#confirmItem(item, info.ballot)
       return
     }
     const replacement = replacementOf(row, info)
-    const outcome = await rows.put(list, replacement)
-    if (outcome.status === 'not-found') return
+    const outcome = await objectRows.put(path, list, replacement)
+    if (outcome.status === 'not-found' || outcome.status === 'remade') return
     rows.confirmRow(list, row.name, replacement.ballot)
   }
 

@@ -1,3 +1,4 @@
+import { ServiceError } from '../../common/errors.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../backend/backend.ts'
 import { type Exchange, refusal } from '../exchange.ts'
@@ -38,9 +39,37 @@ async function accessSlowly(
   question: AccessQuestion,
   asked: ItemInfo | null | Promise<ItemInfo | null>,
 ): Promise<ObjectPath> {
-  const container = await asked
+  const path = question.path ?? exchange.path!
+  const known = await asked
+  // An ACL that was taken away must not let another write in: it is read as it is now, not as it was some seconds ago.
+  const isByAcl = question.acl === 'write' && groupGrant(exchange, question) === null
+  const { backend } = exchange.proxy
+  const container =
+    isByAcl && known !== null ? await backend.readContainer(path.account, path.container!) : known
   await authorise(exchange, question, container)
-  return objectPath(question.path ?? exchange.path!, container)
+  return objectPath(path, container)
+}
+
+/**
+ * Does the write where the object of a request lives; once more, with everything looked at anew, if the container was
+ * deleted and made again with another storage policy meanwhile.
+ */
+export async function writeInPlace<T>(
+  exchange: Exchange,
+  question: AccessQuestion,
+  write: (place: ObjectPath) => Promise<T>,
+): Promise<T> {
+  try {
+    return await write(await accessObject(exchange, question))
+  } catch (error) {
+    if (!isContainerRemade(error)) throw error
+    return write(await accessObject(exchange, question))
+  }
+}
+
+/** Whether nothing was written because the container has another storage policy by now. */
+export function isContainerRemade(error: unknown): boolean {
+  return error instanceof ServiceError && error.code === 'ContainerRemade'
 }
 
 function objectPath(path: SwiftPath, container: ItemInfo | null): ObjectPath {
@@ -50,5 +79,6 @@ function objectPath(path: SwiftPath, container: ItemInfo | null): ObjectPath {
     container: path.container!,
     object: path.object!,
     policy: container.policy,
+    settings: container.metaStamp,
   }
 }

@@ -1,14 +1,18 @@
 import type { ItemMeta } from '../../common/storage-node.ts'
+import type { ObjectPath } from '../backend/backend.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply } from '../reply.ts'
 import { conditionOf } from './condition-headers.ts'
-import { accessObject } from './object-access.ts'
+import { writeInPlace } from './object-access.ts'
 import { findObject } from './object-read.ts'
 import { checkContentType, requestObjectHeaders } from './object-write.ts'
 
 /** POST of an object: its metadata is replaced, its data stays. */
-export async function postObject(exchange: Exchange): Promise<Reply> {
-  const place = await accessObject(exchange, { acl: 'write' })
+export function postObject(exchange: Exchange): Promise<Reply> {
+  return writeInPlace(exchange, { acl: 'write' }, (place) => postAt(exchange, place))
+}
+
+async function postAt(exchange: Exchange, place: ObjectPath): Promise<Reply> {
   const headers = requestObjectHeaders(exchange)
   const sent = exchange.text('content-type')
   const meta: ItemMeta = sent ? { headers, contentType: checkContentType(sent) } : { headers }
@@ -28,9 +32,12 @@ export async function postObject(exchange: Exchange): Promise<Reply> {
  * DELETE of an object; one whose time has come is deleted too, but was not there any more: 404. With X-If-Delete-At
  * (the expirer's word) it is deleted only if that is still its time.
  */
-export async function deleteObject(exchange: Exchange): Promise<Reply> {
+export function deleteObject(exchange: Exchange): Promise<Reply> {
+  return writeInPlace(exchange, { acl: 'write' }, (place) => deleteAt(exchange, place))
+}
+
+async function deleteAt(exchange: Exchange, place: ObjectPath): Promise<Reply> {
   const { backend } = exchange.proxy
-  const place = await accessObject(exchange, { acl: 'write' })
   const ifDeleteAt = ifDeleteAtOf(exchange)
   const headers = conditionOf(exchange)
   const condition = ifDeleteAt === undefined ? headers : { ...headers, ifDeleteAt }

@@ -10,6 +10,7 @@ import { contentTypeOf } from './content-type.ts'
 import { deleteAtOf, isExpired } from './expiry.ts'
 import { lastModified } from './http-date.ts'
 import { objectHeaders } from './metadata.ts'
+import { accessObject, isContainerRemade } from './object-access.ts'
 import { isTrue } from './query.ts'
 
 /** What is to be stored, the body's own traits (ETag) still to come. */
@@ -32,7 +33,13 @@ export async function storeWhole(
   const { backend } = exchange.proxy
   const { condition, place } = draft
   const put = condition === undefined ? { meta, body } : { meta, body, condition }
-  return storedInfo(await backend.putObject(place, put))
+  try {
+    return storedInfo(await backend.putObject(place, put))
+  } catch (error) {
+    if (!isContainerRemade(error)) throw error
+    const now = await accessObject(exchange, { acl: 'write', method: 'PUT' })
+    return storedInfo(await backend.putObject(now, put))
+  }
 }
 
 /** Checks the announced ETag and puts the stored metadata together. */

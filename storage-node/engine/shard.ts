@@ -129,6 +129,8 @@ const QUEUE_MAX = 20_000
 const READ_ATTEMPTS = 3
 /** Of each shard. */
 const READ_CACHE_BYTES = 32 * 1024 * 1024
+/** Containers whose settings' epoch is kept; beyond it the oldest is read again. */
+const SETTINGS_MAX = 10_000
 
 export class Shard {
   readonly #options: ShardOptions
@@ -136,6 +138,8 @@ export class Shard {
   readonly #index: ShardIndex
   readonly #pending = new Pending()
   readonly #cache = new ReadCache({ bytesMax: READ_CACHE_BYTES })
+  /** Epochs of containers' settings, by hash, with the ballot of the record that they were read from. */
+  readonly #settings = new Map<string, Pick<RecordHead, 'ballot' | 'metaStamp'>>()
   readonly #reader: RecordReader
   readonly #segmentIds: Set<number>
   readonly #cuts: Map<number, Cut>
@@ -591,11 +595,16 @@ export class Shard {
 
   // --- listings ----------------------------------------------------------------------------------------------------
 
-  /** Inserts or deletes a row. */
-  putRow(list: ItemKey, row: ListRow): Promise<RowOutcome> {
+  /** Inserts or deletes a row, made under these settings of its container. */
+  putRow(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome> {
     const refusal = this.#overload() ?? refusalOf(row)
     if (refusal !== null) return refusal
     if (!this.#takesRow(list, row)) return Promise.resolve({ status: 'not-found' })
+    if (settings !== undefined) {
+      const current = this.#settingsOf(list)
+      if (current === null) return this.#loadSettings(list, () => this.putRow(list, row, settings))
+      if (compareStamps(settings, current) < 0) return Promise.resolve({ status: 'stale-settings' })
+    }
     const name = byteText(row.name)
     const key = list.hash + name
     const order = this.#rowOrder(list, name, row.ballot)
@@ -614,6 +623,34 @@ export class Shard {
     if (row.deleted || list.kind !== 'container') return true
     const made = this.#pending.entry(registerKey(id))?.stamp ?? this.#index.entry(id)?.stamp
     return made === undefined || compareStamps(row.metaStamp, made) >= 0
+  }
+
+  /** The epoch of the list's settings; null if it is not in memory, or about to change. */
+  #settingsOf(list: ItemKey): Stamp | null {
+    const id = registerIdOf(list)
+    if (this.#pending.entry(registerKey(id)) !== undefined) return null
+    const known = this.#settings.get(list.hash)
+    const entry = this.#index.entry(id)
+    if (known === undefined || entry === null) return null
+    return compareStamps(known.ballot, entry.ballot) === 0 ? known.metaStamp : null
+  }
+
+  /**
+   * Reads the settings' epoch, then goes on. A change on its way is waited for: a row judged by what is there before it
+   * would be a row of a container that is gone when the row is durable.
+   */
+  async #loadSettings(list: ItemKey, goOn: () => Promise<RowOutcome>): Promise<RowOutcome> {
+    await this.#pending.settled(registerKey(registerIdOf(list)))
+    const record = await this.#readPlace(list, { body: false })
+    if (record === null) return { status: 'not-found' }
+    const { ballot, metaStamp } = record.head
+    this.#settings.delete(list.hash)
+    if (this.#settings.size >= SETTINGS_MAX) {
+      const [oldest] = this.#settings.keys()
+      this.#settings.delete(oldest!)
+    }
+    this.#settings.set(list.hash, { ballot, metaStamp })
+    return goOn()
   }
 
   /** Below 0 if a newer row is there or on its way, 0 if this very one is. */

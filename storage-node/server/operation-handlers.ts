@@ -63,8 +63,8 @@ const HANDLERS: Handlers = {
     return { head: null }
   },
 
-  async 'put-row'({ node }, { device, list, row }) {
-    return { head: await node.putRow(device, list, row) }
+  async 'put-row'({ node }, { device, list, row, settings }) {
+    return { head: await node.putRow(device, list, row, settings) }
   },
 
   async confirm({ node }, { confirmations }) {

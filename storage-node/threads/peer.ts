@@ -159,8 +159,8 @@ class ForeignShard implements ShardFace {
     return { ...read, data: Buffer.from(buffer, byteOffset, byteLength) }
   }
 
-  putRow(list: ItemKey, row: ListRow): Promise<RowOutcome> {
-    return this.#call('putRow', list, row) as Promise<RowOutcome>
+  putRow(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome> {
+    return this.#call('putRow', list, row, settings) as Promise<RowOutcome>
   }
 
   putRows(list: ItemKey, rows: readonly ListRow[]): Promise<void> {

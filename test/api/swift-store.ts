@@ -20,6 +20,8 @@ export interface TestStore {
   readonly lines: readonly Record<string, unknown>[]
   /** Brings container totals to their accounts, and expired objects to their end, now. */
   runDaemons(): Promise<void>
+  /** Another proxy over the same storage node, with a cache of its own; it ends with this one. */
+  openBeside(): Promise<{ readonly port: number }>
   close(): Promise<void>
 }
 
@@ -41,37 +43,47 @@ export async function openTestStore(
   const context = { clock: systemClock, random: systemRandom, log }
   const node = await openLocalNode({ ...context, devices: [{ name: 'd1', path: folder }] })
   const ring = ringOver(onLoopback([6200]), { replicas: 1, partPower: 4, device: 'd1' })
-  const backend = createClusterBackend({
-    ...context,
-    hashing: { prefix: 'test', suffix: 'store', placement: 'xxh64' },
-    rings: { account: ring, container: ring, object: () => ring },
-    nodeOf: () => node,
-    proposer: 1,
-    policies: [0, 1],
-  })
-  const server = createProxyServer({
-    ...context,
-    backend,
-    identity: await testIdentity(),
-    metrics: new Registry(),
-    policies: [
-      { index: 0, name: 'gold', aliases: ['yellow'], default: true },
-      { index: 1, name: 'silver', default: false },
-      { index: 2, name: 'old', default: false, deprecated: true },
-    ],
-    allowAccountManagement: true,
-    ...options,
-  })
-  const { port } = await server.listen({ host: '127.0.0.1', port: options.listenPort ?? 0 })
-  backend.start()
+  const identity = await testIdentity()
+  const closing: (() => Promise<void>)[] = []
+  const openProxy = async (proposer: number, listenPort: number) => {
+    const backend = createClusterBackend({
+      ...context,
+      hashing: { prefix: 'test', suffix: 'store', placement: 'xxh64' },
+      rings: { account: ring, container: ring, object: () => ring },
+      nodeOf: () => node,
+      proposer,
+      policies: [0, 1],
+    })
+    const server = createProxyServer({
+      ...context,
+      backend,
+      identity,
+      metrics: new Registry(),
+      policies: [
+        { index: 0, name: 'gold', aliases: ['yellow'], default: true },
+        { index: 1, name: 'silver', default: false },
+        { index: 2, name: 'old', default: false, deprecated: true },
+      ],
+      allowAccountManagement: true,
+      ...options,
+    })
+    const { port } = await server.listen({ host: '127.0.0.1', port: listenPort })
+    backend.start()
+    closing.push(async () => {
+      await server.close()
+      await backend.close()
+    })
+    return { port, backend }
+  }
+  const { port, backend } = await openProxy(1, options.listenPort ?? 0)
   return {
     port,
     url: `http://127.0.0.1:${port}`,
     lines,
     runDaemons: () => backend.runDaemonsOnce(),
+    openBeside: () => openProxy(2, 0),
     async close() {
-      await server.close()
-      await backend.close()
+      for (const close of closing) await close()
       await node.close()
     },
   }

@@ -64,6 +64,58 @@ t.test('sign-in', async (t) => {
   t.notMatch(logged, good.headers['x-auth-token']!, 'tokens are not logged')
 })
 
+t.test('settings changed through one proxy hold for the next write through another', async (t) => {
+  const { port } = await store.openBeside()
+  const other = httpClient(port)
+  t.teardown(() => other.close())
+  const token = async (user: string, key: string) => {
+    const headers = { 'x-auth-user': user, 'x-auth-key': key }
+    return (await call('GET', '/auth/v1.0', { headers })).headers['x-auth-token']!
+  }
+  const colleagues = { 'x-auth-token': await token('test:tester3', 'testing3') }
+  const owners = { 'x-auth-token': await token('test:tester', 'testing') }
+  const elsewhere = (method: string, path: string, headers: Record<string, string>, body = '') =>
+    other.call(method, path, { headers, body })
+
+  const path = await freshContainer({ 'x-container-write': 'test:tester3' })
+  t.equal((await elsewhere('PUT', `${path}/o`, colleagues, 'first')).status, 201)
+  await owner('POST', path, { headers: { 'x-remove-container-write': 'x' } })
+  for (const method of ['PUT', 'POST', 'DELETE']) {
+    t.equal((await elsewhere(method, `${path}/o`, colleagues, '')).status, 403, method)
+  }
+  t.equal((await owner('GET', `${path}/o`)).body, 'first', 'and nothing was written')
+  await owner('POST', path, { headers: { 'x-container-write': 'test:tester3' } })
+  t.equal((await elsewhere('PUT', `${path}/o`, colleagues, 'second')).status, 201)
+
+  // The other proxy knows the container with policy gold.
+  const remade = await freshContainer({ 'x-storage-policy': 'gold' })
+  t.equal((await elsewhere('PUT', `${remade}/old`, owners, 'x')).status, 201)
+  t.equal((await elsewhere('DELETE', `${remade}/old`, owners)).status, 204)
+  const remake = async (policy: string) => {
+    t.equal((await owner('DELETE', remade)).status, 204)
+    const made = await owner('PUT', remade, { headers: { 'x-storage-policy': policy } })
+    t.equal(made.status, 201)
+  }
+  await remake('silver')
+  t.equal((await elsewhere('PUT', `${remade}/o`, owners, 'in silver')).status, 201)
+  t.equal((await owner('GET', `${remade}/o`)).body, 'in silver', 'found where the container is now')
+  t.equal((await owner('GET', remade)).body, 'o\n')
+  t.equal((await owner('DELETE', `${remade}/o`)).status, 204)
+  await remake('gold')
+  t.equal((await owner('PUT', `${remade}/p`, { body: 'in gold' })).status, 201)
+  t.equal((await elsewhere('GET', `${remade}/p`, owners)).body, 'in gold', 'reads see it as well')
+  t.equal(
+    (await elsewhere('POST', `${remade}/p`, { ...owners, 'x-object-meta-a': '1' })).status,
+    202,
+  )
+  t.equal((await owner('HEAD', `${remade}/p`)).headers['x-object-meta-a'], '1')
+  await owner('DELETE', `${remade}/p`)
+  await remake('silver')
+  await owner('PUT', `${remade}/q`, { body: 'q' })
+  t.equal((await elsewhere('DELETE', `${remade}/q`, owners)).status, 204)
+  t.equal((await owner('GET', remade)).body, '')
+})
+
 t.test('who is let in: 401 for nobody, 403 for somebody else', async (t) => {
   const path = await freshContainer()
   for (const [caller, status] of [

@@ -335,6 +335,7 @@ t.test('a replica that hangs does not stop the others', async (t) => {
   const { cluster } = await open(t)
   const backend = cluster.backend({ deadlineMs: 300, errorLimit: { count: 2, forMs: 60_000 } })
   const name = nameOn(cluster, [0, 1, 2])
+  await backend.cachedContainer('a', 'c')
   const release: (() => void)[] = []
   cluster.setFault(0, () => new Promise((resolve) => release.push(resolve)))
   const started = Date.now()

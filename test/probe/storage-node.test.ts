@@ -143,7 +143,7 @@ function post(
     readonly headers: Readonly<Record<string, string>>
   },
 ): Promise<Posted> {
-  const { path = '/v2/status', headers, body } = options
+  const { path = '/v3/status', headers, body } = options
   return new Promise((resolve, reject) => {
     const sent = request({ port, host: '127.0.0.1', method: 'POST', path, headers }, (response) => {
       let text = ''
@@ -164,16 +164,16 @@ t.test('requests that are not signed with the key are refused', async (t) => {
     signRequest({ path, headBytes: messageHead(body) }, key, nowMs)
   const now = Date.now()
   const cases: readonly (readonly [string, string | undefined, number])[] = [
-    ['signed', signed('/v2/status', CLUSTER_KEY, now), 200],
+    ['signed', signed('/v3/status', CLUSTER_KEY, now), 200],
     ['no signature', undefined, 401],
     ['nonsense', 'Bearer x', 401],
-    ['another key', signed('/v2/status', `${CLUSTER_KEY}!`, now), 401],
-    ['another path', signed('/v2/write', CLUSTER_KEY, now), 401],
-    ['too old', signed('/v2/status', CLUSTER_KEY, now - 10 * 60_000), 401],
-    ['too new', signed('/v2/status', CLUSTER_KEY, now + 10 * 60_000), 401],
+    ['another key', signed('/v3/status', `${CLUSTER_KEY}!`, now), 401],
+    ['another path', signed('/v3/write', CLUSTER_KEY, now), 401],
+    ['too old', signed('/v3/status', CLUSTER_KEY, now - 10 * 60_000), 401],
+    ['too new', signed('/v3/status', CLUSTER_KEY, now + 10 * 60_000), 401],
   ]
   for (const [name, authorization, status] of cases) {
-    const headers = { 'x-swiftlet-wire': '2', ...(authorization && { authorization }) }
+    const headers = { 'x-swiftlet-wire': '3', ...(authorization && { authorization }) }
     t.equal((await post(server.port, { body, headers })).status, status, name)
   }
   const stranger = createRemoteNode({
@@ -192,26 +192,26 @@ t.test('requests that are not signed with the key are refused', async (t) => {
 
 t.test('what is not understood is refused', async (t) => {
   const { server } = await openRemote(t)
-  const send = (path: string, body: Buffer, version = '2') => {
+  const send = (path: string, body: Buffer, version = '3') => {
     const headBytes = body.length > 5 ? body.subarray(5, 5 + body.readUInt32LE(1)) : body
     const authorization = signRequest({ path, headBytes }, CLUSTER_KEY, Date.now())
     return post(server.port, { path, body, headers: { 'x-swiftlet-wire': version, authorization } })
   }
   const good = encodeMessage({})
   const cases: readonly (readonly [string, Promise<Posted>, number, string])[] = [
-    ['version', send('/v2/status', good, '1'), 400, 'WireVersion'],
-    ['path', send('/v2/nothing', good), 404, 'NoSuchOperation'],
-    ['not frames', send('/v2/status', Buffer.from('{}')), 400, 'BadFrame'],
-    ['cut short', send('/v2/status', good.subarray(0, 6)), 400, 'BadFrame'],
-    ['two heads', send('/v2/status', Buffer.concat([good, good])), 400, 'BadFrame'],
-    ['no fields', send('/v2/read', good), 400, 'BadRequest'],
+    ['version', send('/v3/status', good, '1'), 400, 'WireVersion'],
+    ['path', send('/v3/nothing', good), 404, 'NoSuchOperation'],
+    ['not frames', send('/v3/status', Buffer.from('{}')), 400, 'BadFrame'],
+    ['cut short', send('/v3/status', good.subarray(0, 6)), 400, 'BadFrame'],
+    ['two heads', send('/v3/status', Buffer.concat([good, good])), 400, 'BadFrame'],
+    ['no fields', send('/v3/read', good), 400, 'BadRequest'],
     [
       'a bad key',
-      send('/v2/read', encodeMessage({ device, head: false, item: { ...item, hash: '1' } })),
+      send('/v3/read', encodeMessage({ device, head: false, item: { ...item, hash: '1' } })),
       400,
       'BadRequest',
     ],
-    ['too long', send('/v2/write', Buffer.alloc(3_000_000)), 413, 'TooLong'],
+    ['too long', send('/v3/write', Buffer.alloc(3_000_000)), 413, 'TooLong'],
   ]
   for (const [name, answer, status, code] of cases) {
     const { status: got, text } = await answer.catch((error) => ({ status: 0, text: `${error}` }))
@@ -237,13 +237,13 @@ t.test('a body whose connection breaks is thrown away', async (t) => {
   const { server, local } = await openRemote(t)
   const head = encodeMessage({ device, item })
   const authorization = signRequest(
-    { path: '/v2/open-body', headBytes: messageHead(head) },
+    { path: '/v3/open-body', headBytes: messageHead(head) },
     CLUSTER_KEY,
     Date.now(),
   )
   const socket = connect(server.port, '127.0.0.1')
   socket.write(
-    `POST /v2/open-body HTTP/1.1\r\nhost: x\r\nx-swiftlet-wire: 2\r\nauthorization: ${authorization}\r\n` +
+    `POST /v3/open-body HTTP/1.1\r\nhost: x\r\nx-swiftlet-wire: 3\r\nauthorization: ${authorization}\r\n` +
       'transfer-encoding: chunked\r\n\r\n',
   )
   socket.write(`${head.length.toString(16)}\r\n`)
@@ -450,7 +450,7 @@ t.test('a channel is opened only by who has the key, on both sides', async (t) =
       asking.end()
     })
   const good = {
-    'x-swiftlet-wire': '2',
+    'x-swiftlet-wire': '3',
     [NONCE_HEADER]: nonce,
     authorization: signRequest(
       { path: CHANNEL_PATH, headBytes: Buffer.from(nonce) },
@@ -463,7 +463,7 @@ t.test('a channel is opened only by who has the key, on both sides', async (t) =
   t.equal(await upgrade({ ...good, [NONCE_HEADER]: 'cd'.repeat(32) }), 401, 'of another nonce')
   t.equal(await upgrade({ ...good, [NONCE_HEADER]: 'short' }), 400)
   t.equal(await upgrade({ ...good, 'x-swiftlet-wire': '1' }), 400)
-  t.equal(await upgrade(good, '/v2/status'), 400)
+  t.equal(await upgrade(good, '/v3/status'), 400)
   t.equal(await upgrade({ ...good, upgrade: 'websocket' }), 400)
 
   // Somebody who listens in a node's place and does not have the key.

@@ -24,10 +24,11 @@ t.test(`a cluster keeps its promises over ${SEEDS} seeds`, async (t) => {
 })
 
 t.test('a run with a violation fails, and says how to replay it', async (t) => {
-  const flags = ['--plant', 'no-checksum', '--seed', '3', '--seeds', '1']
+  const flags = ['--plant', 'no-checksum', '--seed', '1', '--seeds', '24']
   const { code, lines } = await runCommand(flags)
   t.equal(code, 1)
-  t.ok(lines.includes('  npm run sim -- --seeds 1 --seed 3 --plant no-checksum --verbose'))
+  const replay = /^ {2}npm run sim -- --seeds 1 --seed \d+ --plant no-checksum --verbose$/
+  t.ok(lines.some((line) => replay.test(line)))
   t.notMatch(lines.at(-1), / 0 violations$/)
 })
 

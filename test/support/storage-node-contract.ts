@@ -56,6 +56,11 @@ function rowOf(name: string, extra: Partial<ListRow> = {}): ListRow {
   }
 }
 
+/** The record that a write of a container makes. */
+function recordOf({ stamp }: ItemWrite): Pick<ItemWrite, 'record'> {
+  return { record: { metaStamp: stamp, deleted: false, bytes: 0, dependent: false } }
+}
+
 async function bytesOf(reader: BodyReader, start = 0, end = reader.bytes): Promise<Buffer> {
   const pieces: Uint8Array[] = []
   for await (const piece of reader.stream(start, end)) pieces.push(Buffer.from(piece))
@@ -473,6 +478,38 @@ const CASES: Readonly<Record<string, Case>> = {
     const between = rowOf('between')
     await node.write(device, change(list, { action: 'post', meta }), null)
     t.strictSame(await node.putRow(device, list, between), { status: 'done' }, 'a POST is no birth')
+  },
+
+  async 'a row made under older settings than the container has is refused'(t, { node, device }) {
+    const list = container('c')
+    const made = change(list)
+    await node.write(device, made, null)
+    const row = rowOf('o')
+    t.strictSame(await node.putRow(device, list, row, made.stamp), { status: 'done' })
+    t.strictSame(await node.putRow(device, list, row, made.stamp), { status: 'done' }, 'again')
+    const changed = change(list, { meta: { headers: { 'x-container-meta-a': '1' } } })
+    const accept = { ...changed, action: 'accept', ...recordOf(changed) } as const
+    const late = rowOf('late')
+    // Also while the change is on its way to the disk.
+    const [, judged] = await Promise.all([
+      node.write(device, accept, null),
+      node.putRow(device, list, late, made.stamp),
+    ])
+    t.strictSame(judged, { status: 'stale-settings' })
+    const deletion = rowOf('o', { deleted: true })
+    const old = { status: 'stale-settings' }
+    t.strictSame(await node.putRow(device, list, deletion, made.stamp), old, 'deletions too')
+    t.match((await node.list(device, list, { limit: 9 }))!.entries, [{ name: 'o' }])
+    t.strictSame(await node.putRow(device, list, late, changed.stamp), { status: 'done' })
+    const newer = stamps.next()
+    t.strictSame(await node.putRow(device, list, rowOf('p'), newer), { status: 'done' }, 'it lags')
+    t.strictSame(await node.putRow(device, list, rowOf('q')), { status: 'done' }, 'none given')
+    await node.write(device, { ...accept, ballot: stamps.next() }, null)
+    t.strictSame(
+      await node.putRow(device, list, rowOf('r'), changed.stamp),
+      { status: 'done' },
+      'accepted anew',
+    )
   },
 
   async 'stamps from far in the future are refused'(t, { node, device }) {
