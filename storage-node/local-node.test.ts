@@ -103,3 +103,29 @@ t.test('what was written is read back, also after a restart', async (t) => {
   t.match(await node.write('d1', put(object, { action: 'delete' }), null), { status: 'not-found' })
   await node.close()
 })
+
+t.test('a body whose commit is under way is not thrown away by an abort', async (t) => {
+  const node = await open(mkdtempSync(join(tmpdir(), 'swiftlet-')))
+  t.teardown(() => node.close())
+  const item = itemKey(HASHING, 'object', '/a/c/o', 0)
+  const writer = await node.openBody('d1', item)
+  await writer.write(Buffer.alloc(100_000, 7))
+  let isDone = false
+  const committing = writer.commit(put(item)).finally(() => {
+    isDone = true
+  })
+  // At every step of the commit, from the sync of the body to that of its record.
+  const aborts: Promise<void>[] = []
+  while (!isDone) {
+    aborts.push(writer.abort())
+    await new Promise(setImmediate)
+  }
+  await Promise.all(aborts)
+  t.match(await committing, { status: 'done' })
+  const { body } = (await node.read('d1', item))!
+  if (body === null || body instanceof Uint8Array) throw new Error('expected a blob')
+  let bytes = 0
+  for await (const piece of body.stream(0, body.bytes)) bytes += piece.length
+  await body.close()
+  t.equal(bytes, 100_000)
+})

@@ -434,6 +434,8 @@ class LocalBodyWriter implements BodyWriter {
   #isFinished = false
   /** A record refers to it, or may: it is no longer ours to throw away. */
   #isSettled = false
+  /** Ends with the commit that is under way: until then nobody knows whose the body is. */
+  #committing: Promise<unknown> = Promise.resolve()
 
   constructor(device: Device, item: ItemKey, blob: BlobWriter) {
     this.#device = device
@@ -446,7 +448,13 @@ class LocalBodyWriter implements BodyWriter {
     return this.#blob.write(piece)
   }
 
-  async commit(write: ItemWrite): Promise<WriteOutcome> {
+  commit(write: ItemWrite): Promise<WriteOutcome> {
+    const outcome = this.#commit(write)
+    this.#committing = outcome.catch(() => {})
+    return outcome
+  }
+
+  async #commit(write: ItemWrite): Promise<WriteOutcome> {
     const { blobId, bytes } = this.#blob
     if (!this.#isFinished) await this.#blob.finish(blobMeta(write))
     this.#isFinished = true
@@ -468,6 +476,7 @@ class LocalBodyWriter implements BodyWriter {
   }
 
   async abort(): Promise<void> {
+    await this.#committing
     await this.#blob.abort()
     if (!this.#isFinished || this.#isSettled) return
     this.#isSettled = true

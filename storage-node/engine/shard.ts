@@ -281,9 +281,7 @@ export class Shard {
       const old = isLive(before, this.#nowSeconds())
         ? await this.#readPlace(write.item, { body: wantsBody })
         : null
-      const now = this.#index.entry(id)
-      const isUnchanged =
-        compareStamps(now?.ballot ?? ZERO_STAMP, before?.ballot ?? ZERO_STAMP) === 0
+      const isUnchanged = isSameRecord(this.#index.entry(id), before)
       if (this.#pending.entry(key) === undefined && isUnchanged) {
         // A promise may have been made while the record was read.
         return this.#superseded(id, write, body) ?? this.#commitOver(write, id, body, old)
@@ -391,8 +389,7 @@ export class Shard {
       const wantsBody = before.type === RECORD_TYPES.putInline
       const old = await this.#readPlace(write.item, { body: wantsBody })
       const isUnchanged =
-        this.#pending.entry(key) === undefined &&
-        compareStamps(this.#index.entry(id)?.ballot ?? ZERO_STAMP, before.ballot) === 0
+        this.#pending.entry(key) === undefined && isSameRecord(this.#index.entry(id), before)
       if (old !== null && isUnchanged) {
         const late = this.#superseded(id, write, NO_BODY)
         return late ?? this.#commitAccept(write, record, id, this.#bodyOf(old))
@@ -1003,6 +1000,19 @@ function promiseDraft(item: ItemKey, ballot: Stamp): RecordDraft {
     meta: '',
     data: null,
   }
+}
+
+/**
+ * Whether the register holds the record that it held. Under one ballot it may have been given away, or written again
+ * after damage with its body in another blob: then the body that was found before is no more.
+ */
+function isSameRecord(now: Entry | null, before: Entry | null): boolean {
+  if (now === null || before === null) return now === before
+  return (
+    compareStamps(now.ballot, before.ballot) === 0 &&
+    now.type === before.type &&
+    now.blobId === before.blobId
+  )
 }
 
 /** Stamps are unique: what was put under the same one is the same body. */
