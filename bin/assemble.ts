@@ -109,6 +109,7 @@ export async function openObjectStore(
     log,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
     ...(shards === undefined ? {} : { shards }),
+    ...(devices.length > 1 && { learns: { newDisks: false } }),
     ...thread,
   })
   exposeDevices(context.metrics, node)

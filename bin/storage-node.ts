@@ -29,6 +29,7 @@ export async function startStorageNode(
     ...context,
     devices,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    ...(config.ringFolder === undefined ? {} : { learns: { newDisks: false } }),
   }).catch((error: unknown) => {
     throw explainDeviceInUse(
       error,

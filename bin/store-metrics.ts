@@ -25,6 +25,7 @@ const REPLICATION_COUNTER_HELP: Readonly<Record<keyof SyncCounters, string>> = {
   conflicts: 'Registers with the same ballot and another write: must be 0',
   released: 'Records and rows given away to the devices they belong to',
   repaired: 'Damaged records written again from a replica',
+  givenUp: 'Damaged records that no majority can have had, given up',
 }
 
 /** Shows what the backend counts, read when the page is asked for. */

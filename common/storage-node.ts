@@ -89,6 +89,8 @@ export interface ItemWrite {
   readonly record?: AcceptedRecord
   /** Of an accept: the record here has this ballot, is damaged, and is to be written again. */
   readonly rewrite?: true
+  /** Of an accept: a replica's copy, for one that may have lost what it held; it counts in no quorum. */
+  readonly copy?: true
 }
 
 /** What an accept says of the record beyond the fields of a write. */
@@ -312,7 +314,8 @@ export interface RowDigest {
 
 /**
  * A storage node with its devices. Failures are ServiceErrors: `UnknownDevice` 404, `DeviceOffline` 503, `DeviceFull`
- * 507, `CorruptData` 500, `Busy` 503 with retryAfterSeconds, `StampAhead` 503 for a ballot too far in the future.
+ * 507, `CorruptData` 500, `Busy` 503 with retryAfterSeconds, `StampAhead` 503 for a ballot too far in the future,
+ * `Learning` 503 from a device that has lost part of its memory and does not vote before it has learned from replicas.
  */
 export interface StorageNode {
   /** Commits a change without a body, or with one of up to INLINE_BYTES_MAX bytes. Resolves after fdatasync. */
@@ -323,12 +326,13 @@ export interface StorageNode {
   openBody(device: string, item: ItemKey): Promise<BodyWriter>
   /**
    * The current record, tombstones included; null if the node knows nothing of the name. With an empty name the register
-   * is found by its hash alone: for a replica whose own record, with the name in it, is damaged.
+   * is found by its hash alone: for a replica whose own record, with the name in it, is damaged. `copy`: to
+   * be sent on to a replica, whatever this one has lost; of a local node only.
    */
   read(
     device: string,
     item: ItemKey,
-    options?: { readonly head?: boolean },
+    options?: { readonly head?: boolean; readonly copy?: boolean },
   ): Promise<ItemRead | null>
   /** The same without a wait, where the node has the answer in memory; undefined: ask `read`. */
   readNow?(

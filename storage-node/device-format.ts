@@ -4,7 +4,9 @@ import type { Clock } from '../common/clock.ts'
 import type { Disk } from '../common/disk.ts'
 import { ServiceError, systemErrorCode } from '../common/errors.ts'
 import type { Random } from '../common/random.ts'
+import { writeDurably } from './durable-file.ts'
 import { BlobStore } from './engine/blob-store.ts'
+import { noteLearning } from './learning.ts'
 
 export interface DeviceFormat {
   readonly format: 'swiftlet-device'
@@ -52,11 +54,13 @@ export async function formatDevice(
     readonly clock: Clock
     readonly random: Random
     readonly shards: number
+    /** It may take the place of one that was lost: it is not asked before its replicas were. */
+    readonly learns?: boolean | undefined
   },
 ): Promise<DeviceFormat> {
-  const { disk, clock, random, shards } = options
+  const { disk, clock, random, shards, learns } = options
   await disk.makeDirectory(directory)
-  const strangers = (await disk.list(directory)).filter((name) => !OWN_NAMES.has(name))
+  const strangers = (await disk.list(directory)).filter((name) => !isOwnName(name))
   if (strangers.length > 0) {
     const message = `${directory} is not empty (${strangers[0]}) and has no FORMAT: choose an empty folder`
     throw new ServiceError('BadFormat', message)
@@ -76,6 +80,11 @@ export async function formatDevice(
   }
   await disk.syncDirectory(directory)
   await BlobStore.format(disk, directory)
+  if (learns === true) {
+    const note = { reason: 'its disk was empty', isEmpty: true }
+    for (let shard = 0; shard < shards; shard++)
+      await noteLearning({ disk, directory, shard }, note)
+  }
   const format: DeviceFormat = {
     format: 'swiftlet-device',
     version: DEVICE_FORMAT_VERSION,
@@ -93,28 +102,8 @@ function ignoreForbidden(error: unknown): void {
 }
 
 /** What an interrupted format may have left, and what a file system puts there. */
-const OWN_NAMES: ReadonlySet<string> = new Set([
-  'seg',
-  'blob',
-  'quarantine',
-  'idx',
-  'FORMAT.new',
-  'LOCK',
-  'lost+found',
-])
+const OWN_NAMES = new Set(['seg', 'blob', 'quarantine', 'idx', 'FORMAT.new', 'LOCK', 'lost+found'])
 
-async function writeDurably(
-  disk: Disk,
-  directory: string,
-  name: string,
-  text: string,
-): Promise<void> {
-  const draft = `${directory}/${name}.new`
-  await disk.remove(draft)
-  const file = await disk.open(draft, 'create')
-  await file.write([Buffer.from(text)], 0)
-  await file.sync()
-  await file.close()
-  await disk.rename(draft, `${directory}/${name}`)
-  await disk.syncDirectory(directory)
+function isOwnName(name: string): boolean {
+  return OWN_NAMES.has(name) || /^LEARNING-[0-9a-f]{2}(\.new)?$/.test(name)
 }

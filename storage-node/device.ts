@@ -39,8 +39,16 @@ export interface DeviceOptions {
   readonly peers?: Peers | undefined
   /** Told once: the device has to be reopened, with `rebuild` if the index is damaged. */
   readonly onIndexFailure?: ((failure: IndexFailure) => void) | undefined
+  /** It has replicas: after a loss of memory it learns from them before it is asked. */
+  readonly learns?: LearnsOptions | undefined
   /** Throw the index away and make it anew from the logs. */
   readonly rebuild?: boolean | undefined
+}
+
+/** When a device learns from its replicas before it votes: always after it lost a stretch of its log. */
+export interface LearnsOptions {
+  /** Also when its disk was empty, since it may stand for one that was lost. */
+  readonly newDisks: boolean
 }
 
 /** `damaged`: it lost something; `stuck`: it ran out of space once and takes nothing more until it is opened again. */
@@ -95,9 +103,7 @@ export class Device {
    */
   static async prepare(options: DeviceOptions): Promise<void> {
     const { disk, directory, opener } = options
-    const shards = options.shards ?? DEFAULT_SHARDS
-    const format =
-      (await readFormat(disk, directory)) ?? (await formatDevice(directory, { ...options, shards }))
+    const format = (await readFormat(disk, directory)) ?? (await formatNew(options))
     const path = `${directory}/idx`
     const kv = await openStore(options, path)
     let isWhole = true
@@ -116,9 +122,7 @@ export class Device {
   /** Formats the folder if it is empty, recovers the device and returns it ready to serve. */
   static async open(options: DeviceOptions): Promise<Device> {
     const { disk, directory, opener } = options
-    const shards = options.shards ?? DEFAULT_SHARDS
-    const format =
-      (await readFormat(disk, directory)) ?? (await formatDevice(directory, { ...options, shards }))
+    const format = (await readFormat(disk, directory)) ?? (await formatNew(options))
     const path = `${directory}/idx`
     if (options.rebuild === true) await opener.destroy(path)
     const first = await Device.#openOn(options, format, await openStore(options, path))
@@ -212,6 +216,12 @@ export class Device {
     }
   }
 
+  /** Why it does not vote yet; empty if it does. */
+  get learningReason(): string {
+    for (const { learning } of this.#shards.values()) if (learning !== null) return learning.reason
+    return ''
+  }
+
   get hasDamage(): boolean {
     return this.#damage.length > 0
   }
@@ -231,12 +241,17 @@ export class Device {
     return {
       device: this.name,
       state: failing ? 'read-only' : isFull ? 'full' : 'online',
-      reason: failing ? this.#failure : isFull ? 'free space is at the reserve' : '',
+      reason: failing ? this.#failure : isFull ? 'free space is at the reserve' : this.#lesson,
       bytesTotal,
       bytesFree,
       segments,
       damage: [...this.#damage],
     }
+  }
+
+  get #lesson(): string {
+    const reason = this.learningReason
+    return reason === '' ? '' : `learns from its replicas: ${reason}`
   }
 
   async close(options: { readonly withoutFlush?: boolean } = {}): Promise<void> {
@@ -267,6 +282,8 @@ export class Device {
         kv: this.#kv,
         blobs: this.blobs,
         directory: `${this.directory}/seg`,
+        deviceDirectory: this.directory,
+        learns: this.#options.learns !== undefined,
         deviceUuid: this.format.uuid,
         shard: number,
         segmentBytesMax: this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX,
@@ -368,6 +385,11 @@ export class Device {
     if (kind === 'index') this.#indexFailed('damaged')
     if (kind === 'flush' && ranOutOfSpace(cause)) this.#reopenWithRoom()
   }
+}
+
+function formatNew(options: DeviceOptions): Promise<DeviceFormat> {
+  const { directory, shards = DEFAULT_SHARDS, learns } = options
+  return formatDevice(directory, { ...options, shards, learns: learns?.newDisks })
 }
 
 /** LevelDB says it in words only. */

@@ -33,7 +33,7 @@ import {
   type WriteOutcome,
 } from '../common/storage-node.ts'
 import { blobMeta } from './blob-meta.ts'
-import { Device, type IndexFailure } from './device.ts'
+import { Device, type IndexFailure, type LearnsOptions } from './device.ts'
 import type { BlobWriter } from './engine/blob-store.ts'
 import { NO_BLOB } from './engine/entry.ts'
 import { byteText } from './engine/keys.ts'
@@ -64,6 +64,8 @@ export interface LocalNodeOptions {
   readonly opener?: KeyValueOpener
   /** Compaction and scrubbing in the background; on by default. */
   readonly maintenance?: boolean
+  /** Its devices have replicas that a replicator compares them with: they learn from them what they have lost. */
+  readonly learns?: LearnsOptions
 }
 
 /** Opens all devices; throws a ServiceError that says which one cannot be used and why. */
@@ -98,7 +100,7 @@ export class LocalNode implements StorageNode {
 
   /** Recovers the device; nothing of it is served before. */
   async openDevice(name: string, options: { readonly rebuild?: boolean } = {}): Promise<void> {
-    const { disk, opener, clock, random, log, segmentBytes, shards, peers } = this.#options
+    const { disk, opener, clock, random, log, segmentBytes, shards, peers, learns } = this.#options
     const path = this.#options.devices.find((device) => device.name === name)?.path
     if (path === undefined) throw unknownDevice(name)
     const device = await Device.open({
@@ -112,6 +114,7 @@ export class LocalNode implements StorageNode {
       segmentBytesMax: segmentBytes,
       shards,
       peers,
+      learns,
       rebuild: options.rebuild,
       onIndexFailure: (failure) => this.#reopen(name, failure),
     })
@@ -193,12 +196,13 @@ export class LocalNode implements StorageNode {
   async read(
     deviceName: string,
     item: ItemKey,
-    options: { readonly head?: boolean } = {},
+    options: { readonly head?: boolean; readonly copy?: boolean } = {},
   ): Promise<ItemRead | null> {
     const device = this.#device(deviceName)
     const shard = device.shardOf(item.hash)
     const wantsBody = options.head !== true
-    const read = await shard.read(item, { body: wantsBody })
+    const { copy = false } = options
+    const read = await shard.read(item, { body: wantsBody, copy })
     if (read === null) return null
     if (read.blobId === NO_BLOB || !wantsBody) return { info: read.info, body: read.data }
     return this.#openBlob(device, item, read.info, read.blobId)
@@ -225,7 +229,7 @@ export class LocalNode implements StorageNode {
     try {
       return { info, body: await device.blobs.open(blobId, info.bytes) }
     } catch (error) {
-      const now = await device.shardOf(item.hash).read(item, { body: true })
+      const now = await device.shardOf(item.hash).read(item, { body: true, copy: true })
       if (now?.blobId === blobId) throw error
       if (now === null || now.blobId === NO_BLOB) return now && { info: now.info, body: now.data }
       return this.#openBlob(device, item, now.info, now.blobId)
@@ -298,6 +302,7 @@ export class LocalNode implements StorageNode {
   ): Promise<readonly ItemInfo[]> {
     const infos: ItemInfo[] = []
     for (const shard of this.#device(deviceName).shards.values()) {
+      if (shard.learning !== null) continue
       for (const list of shard.takeChangedLists(options.limit - infos.length)) {
         try {
           const read = await shard.read(listItem(list), { body: false })
@@ -468,7 +473,7 @@ class LocalBodyWriter implements BodyWriter {
     } catch (error) {
       // Whether the record reached the disk is unknown: the scrubber sees to a blob that nobody owns.
       this.#isSettled = true
-      if (error instanceof ServiceError && error.code === 'Busy') {
+      if (error instanceof ServiceError && /^(Busy|Learning)$/.test(error.code)) {
         await this.#device.blobs.remove(blobId)
       }
       throw error

@@ -17,7 +17,10 @@ export interface ShardFace {
   write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome>
   prepare(item: ItemKey, ballot: Stamp): Promise<PrepareOutcome>
   /** The current record, tombstones included; null if nothing is known. */
-  read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null>
+  read(
+    item: ItemKey,
+    options: { readonly body: boolean; readonly copy?: boolean },
+  ): Promise<ShardRead | null>
   putRow(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome>
   list(list: ItemKey, query: ListQuery): Promise<ListPage | null>
   putRows(list: ItemKey, rows: readonly ListRow[]): Promise<void>

@@ -43,6 +43,7 @@ const DEVICE_CODES = new Set([
   'NoAnswer',
   'Unauthorized',
   'StampAhead',
+  'Learning',
   'Busy',
 ])
 

@@ -94,6 +94,7 @@ const REFUSALS = new Set([
   'Unauthorized',
   'WireVersion',
   'StampAhead',
+  'Learning',
 ])
 
 /** Whether a failed call may have written. */

@@ -48,11 +48,20 @@ interface Table {
 export class PartitionDigests {
   readonly #tables = new Map<number, Table>()
 
-  /** A register's entry is replaced; null stands for none. */
-  entryChanged(id: RegisterId, before: Entry | null, after: Entry | null): void {
+  /**
+   * A register's entry is replaced; null stands for none. The rows of a list count with its register: a scan does not
+   * find those whose register is not here.
+   */
+  entryChanged(
+    id: RegisterId,
+    before: Entry | null,
+    after: Entry | null,
+    rowsOf: () => DigestSum,
+  ): void {
     const table = this.#tables.get(tableKey(id.kind, id.policy))
     if (table === undefined) return
     const leaf = leafOf(table, id.placement)
+    if (isList(id.kind) && isHeld(before) !== isHeld(after)) leaf.sum.add(rowsOf())
     if (isHeld(before)) {
       leaf.sum.toggle(id.hash, before.ballot, before.writeId)
       leaf.items--
@@ -64,13 +73,22 @@ export class PartitionDigests {
   }
 
   /** A row of a list is replaced. */
-  rowChanged(list: ListId, before: StoredRow | null, after: StoredRow | null): void {
-    const table = this.#tables.get(tableKey(kindOfList(list), 0))
+  rowChanged(
+    list: ListId,
+    before: StoredRow | null,
+    after: StoredRow | null,
+    entryOf: (id: RegisterId) => Entry | null,
+  ): void {
+    const kind = kindOfList(list)
+    const table = this.#tables.get(tableKey(kind, 0))
     if (table === undefined) return
     const change = new DigestSum()
     if (before !== null) toggleRow(change, before)
     if (after !== null) toggleRow(change, after)
-    leafOf(table, list.placement).sum.add(change)
+    const { hash, placement } = list
+    if (isHeld(entryOf({ kind, policy: 0, placement, hash }))) {
+      leafOf(table, placement).sum.add(change)
+    }
     if (table.rowChanges === null) return
     const known = table.rowChanges.get(list.hash)
     if (known === undefined) table.rowChanges.set(list.hash, change)
@@ -133,6 +151,10 @@ function tableKey(kind: number, policy: number): number {
   return kind * 0x10000 + policy
 }
 
+function isList(kind: number): boolean {
+  return kind < ITEM_KINDS.indexOf('object')
+}
+
 function kindOfList(list: ListId): number {
   return ITEM_KINDS.indexOf(list.name.includes('/', 1) ? 'container' : 'account')
 }
@@ -168,15 +190,12 @@ async function scan(
   // Both in this turn: what the memtables hide in the store, and the store as it is now.
   const iterator = kv.iterate({ gte: prefix, lt: afterPrefix(prefix) })
   const overlay = overlayOf(indexes(), of)
-  const isList = of.kind < ITEM_KINDS.indexOf('object')
   const take = (id: RegisterId, entry: Entry | null) => {
-    if (entry === null) return
+    if (!isHeld(entry)) return
     const leaf = leafOf(table, id.placement)
-    if (isHeld(entry)) {
-      leaf.sum.toggle(id.hash, entry.ballot, entry.writeId)
-      leaf.items++
-    }
-    if (isList) addRows(table, leaf, id.hash, indexOf(id.hash))
+    leaf.sum.toggle(id.hash, entry.ballot, entry.writeId)
+    leaf.items++
+    if (isList(id.kind)) addRows(table, leaf, id.hash, indexOf(id.hash))
   }
   try {
     for (const { id, entry } of overlay.values()) take(id, entry)

@@ -21,6 +21,8 @@ export interface Damage {
   readonly to: number
   /** `rot`: of data that was durable. `ambiguous`: a torn write, or rot of the very last batch. */
   readonly cause: 'rot' | 'ambiguous'
+  /** The index was told of the record that stood there: only its body is damaged. */
+  readonly isKnown: boolean
 }
 
 /** Bytes [from, to) of a segment. */
@@ -187,11 +189,11 @@ function judgeDamage(
   const { segmentId, validEnd } = segment
   for (const { from, to, record, isUnreadable } of damaged) {
     if (isUnreadable === true || isBefore({ segmentId, offset: from }, state.durable)) {
-      state.damage.push({ segmentId, from, to, cause: 'rot' })
+      state.damage.push({ segmentId, from, to, cause: 'rot', isKnown: record !== undefined })
       const place = { segmentId, offset: from, bytes: to - from }
       if (record !== undefined) options.apply(record.head, record.meta, place)
     } else if (from < validEnd) {
-      state.damage.push({ segmentId, from, to, cause: 'ambiguous' })
+      state.damage.push({ segmentId, from, to, cause: 'ambiguous', isKnown: false })
       holes.push([from, to])
     }
     // Else it is the tail behind the last valid record: what a crash ordinarily leaves.

@@ -7,6 +7,7 @@
 import { ServiceError } from '../../common/errors.ts'
 import type { KeyValue } from '../../common/key-value.ts'
 import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
+import type { DigestSum } from './digest.ts'
 import { decodeEntry, type Entry } from './entry.ts'
 import { byteText, entryKey, listKey, SPACES } from './keys.ts'
 import { type EntrySlot, type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
@@ -14,7 +15,7 @@ import type { PartitionDigests } from './partition-digests.ts'
 import { type Place, RECORD_TYPES } from './record.ts'
 import { decodeRow, type StoredRow } from './row.ts'
 import { SegmentUse } from './segment-use.ts'
-import { decodeTotals, emptyTotals, shiftTotals, type Totals } from './totals.ts'
+import { decodeTotals, digestOfRows, emptyTotals, shiftTotals, type Totals } from './totals.ts'
 
 /** An unconfirmed row or register, and since when (monotonic milliseconds). */
 export interface Doubt {
@@ -170,7 +171,7 @@ export class ShardIndex {
     // The same write under a higher ballot says nothing new of its row.
     const wasSame = old.writeId === next.writeId && compareStamps(old.stamp, next.stamp) === 0
     slot.entry = { ...next, promised, confirmed: wasSame ? old.confirmed : next.confirmed }
-    this.#digests?.entryChanged(id, old, slot.entry)
+    this.#digests?.entryChanged(id, old, slot.entry, () => this.#rowsOf(id))
     if (slot.entry.confirmed) this.unconfirmedEntries.delete(registerKey(id))
     else this.#doubtEntry(id, next.ballot)
     return old === NO_ENTRY ? null : old
@@ -232,7 +233,7 @@ export class ShardIndex {
     }
     this.use.addBytes(row.segmentId, row.recordBytes)
     shiftTotals(this.totals(list.hash), before, row)
-    this.#digests?.rowChanged(list, before, row)
+    this.#digests?.rowChanged(list, before, row, (id) => this.entry(id))
     this.#setRow(list, name, row, before)
     if (row.confirmed) this.unconfirmedRows.delete(list.hash + name)
     else this.#doubtRow(list, name, row.ballot)
@@ -308,7 +309,7 @@ export class ShardIndex {
   forgetEntry(id: RegisterId): void {
     const slot = this.#entrySlot(id)
     if (slot.entry !== NO_ENTRY) this.use.remove(slot.entry.place)
-    this.#digests?.entryChanged(id, slot.entry, null)
+    this.#digests?.entryChanged(id, slot.entry, null, () => this.#rowsOf(id))
     slot.entry = NO_ENTRY
     this.unconfirmedEntries.delete(registerKey(id))
   }
@@ -318,9 +319,13 @@ export class ShardIndex {
     const name = byteText(row.name)
     this.use.removeBytes(row.segmentId, row.recordBytes)
     shiftTotals(this.totals(list.hash), row, null)
-    this.#digests?.rowChanged(list, row, null)
+    this.#digests?.rowChanged(list, row, null, (id) => this.entry(id))
     this.#setRow(list, name, null, row)
     this.unconfirmedRows.delete(list.hash + name)
+  }
+
+  #rowsOf({ hash }: RegisterId): DigestSum {
+    return digestOfRows(this.totalsNow(hash))
   }
 
   /** Forgets totals of lists that have no changes, when there are many. */

@@ -3,6 +3,7 @@ import type { Clock } from '../../common/clock.ts'
 import type { Disk, DiskFile } from '../../common/disk.ts'
 import { systemErrorCode } from '../../common/errors.ts'
 import type { KeyValue } from '../../common/key-value.ts'
+import { Learning } from '../learning.ts'
 import type { BlobStore } from './blob-store.ts'
 import { flushIndex, loadCheckpoint, loadSegmentNotes } from './index-flush.ts'
 import { Memtable } from './memtable.ts'
@@ -24,6 +25,9 @@ export interface OpenShardOptions {
   readonly blobs: BlobStore
   /** The folder of the segments. */
   readonly directory: string
+  readonly deviceDirectory: string
+  /** Whether it has replicas to learn from after a loss. */
+  readonly learns: boolean
   readonly deviceUuid: string
   readonly shard: number
   readonly segmentBytesMax: number
@@ -81,6 +85,7 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
     },
   })
   if (!(await secureTails(disk, files, recovery, seedOf))) return null
+  const learning = options.learns ? await beginLearning(options, recovery) : null
   const nextSegmentId = 1 + Math.max(newest, position?.segmentId ?? 0, ...notes.keys())
   const opened = new Shard({
     ...options,
@@ -92,9 +97,23 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
     newCuts: recovery.newCuts,
     cuts: recovery.cuts,
     lastBatch,
+    learning,
   })
   await opened.begin()
   return { shard: opened, recovery }
+}
+
+/** What has rotted and is not in the index may have been anything: durable before anybody is served. */
+function beginLearning(
+  { disk, clock, deviceDirectory, shard }: OpenShardOptions,
+  { damage }: RecoveryReport,
+): Promise<Learning | null> {
+  const lost = damage.find(({ cause, isKnown }) => cause === 'rot' && !isKnown)
+  const found =
+    lost === undefined
+      ? null
+      : `bytes ${lost.from} to ${lost.to} of segment ${lost.segmentId} of shard ${shard} are lost`
+  return Learning.begin({ disk, directory: deviceDirectory, shard }, { clock, found })
 }
 
 const NOWHERE: LogPosition = { segmentId: 0, offset: 0 }

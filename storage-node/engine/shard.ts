@@ -31,6 +31,7 @@ import type {
   RowOutcome,
   WriteOutcome,
 } from '../../common/storage-node.ts'
+import type { Learning } from '../learning.ts'
 import type { BlobStore } from './blob-store.ts'
 import { type Entry, NO_BLOB } from './entry.ts'
 import { flushIndex } from './index-flush.ts'
@@ -94,6 +95,8 @@ export interface ShardOptions {
   readonly cuts: ReadonlyMap<number, Cut>
   /** Number of the last batch that the index took. */
   readonly lastBatch: number
+  /** What it has to learn before it votes; null if nothing. */
+  readonly learning: Learning | null
   /** Told of damage and failures, for the device's state and the log. */
   readonly report: (problem: ShardProblem) => void
 }
@@ -153,12 +156,14 @@ export class Shard {
   #recentLists: ListId[] = []
   #takenLists: readonly ListId[] = []
   #closing = false
+  #learning: Learning | null
   #flushPosition: LogPosition
   #checkpoint: LogPosition
 
   constructor(options: ShardOptions) {
     this.#options = options
     this.#index = options.index
+    this.#learning = options.learning
     this.#segmentIds = new Set(options.segmentIds)
     this.#cuts = new Map(options.cuts)
     this.#lastBatch = options.lastBatch
@@ -221,8 +226,12 @@ export class Shard {
   /** Commits a change of a register; the body, if any, is in hand or in a finished blob. */
   write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> {
     const id = registerIdOf(write.item)
+    const isCopy = write.copy === true || write.rewrite === true
     const refusal =
-      this.#overload() ?? this.#tooFarAhead(write.ballot) ?? this.#superseded(id, write, body)
+      (isCopy ? null : this.#unknown(id)) ??
+      this.#overload() ??
+      this.#tooFarAhead(write.ballot) ??
+      this.#superseded(id, write, body)
     if (refusal !== null) return refusal
     if (write.record !== undefined) return this.#accept(write, write.record, id, body)
     return this.#isSimple(write, id)
@@ -264,7 +273,7 @@ export class Shard {
   /** The refusal of a condition, with what is there for the answer. */
   async #refused(write: ItemWrite, id: RegisterId): Promise<WriteOutcome> {
     await this.#pending.settled(registerKey(id))
-    const current = await this.read(write.item, { body: false })
+    const current = await this.#read(write.item, { body: false })
     const isLiveItem = current !== null && this.#isLiveNow(id)
     return { status: 'precondition-failed', current: isLiveItem ? current.info : null }
   }
@@ -294,13 +303,13 @@ export class Shard {
   /** Promises, durably, to accept nothing below the ballot, and says what was accepted last. */
   async prepare(item: ItemKey, ballot: Stamp): Promise<PrepareOutcome> {
     const id = registerIdOf(item)
-    const refusal = this.#overload() ?? this.#tooFarAhead(ballot)
+    const refusal = this.#unknown(id) ?? this.#overload() ?? this.#tooFarAhead(ballot)
     if (refusal !== null) return refusal
     const barrier = this.#barrier(id)
     if (compareStamps(ballot, barrier) < 0) return { status: 'superseded', ballot: barrier }
     await this.#commitPromise(item, id, ballot)
     // Everything that was on its way before the promise is durable and visible by now.
-    const read = await this.read(item, { body: false })
+    const read = await this.#read(item, { body: false })
     if (read === null) return { status: 'promised', current: null }
     const { stats: _, ...current } = read.info
     if (compareStamps(current.ballot, ballot) > 0) {
@@ -394,6 +403,32 @@ export class Shard {
         const late = this.#superseded(id, write, NO_BODY)
         return late ?? this.#commitAccept(write, record, id, this.#bodyOf(old))
       }
+    }
+  }
+
+  // --- a lost memory ----------------------------------------------------------------------------------------------
+
+  /** What it has to learn from replicas before it votes; null if it remembers everything. */
+  get learning(): Learning | null {
+    return this.#learning
+  }
+
+  /** Everything was learned, or there is nothing to learn: it votes as soon as nothing stands against it. */
+  async endLearning(options: { readonly areAllHeard: boolean }): Promise<void> {
+    if ((await this.#learning?.end(options)) === true) this.#learning = null
+  }
+
+  #isUnknown(id: RegisterId): boolean {
+    return this.#learning !== null && !this.#learning.knows(id)
+  }
+
+  #unknown(id: RegisterId): Promise<never> | null {
+    return this.#isUnknown(id) ? Promise.reject(this.#learning!.refusal()) : null
+  }
+
+  #assertKnown(item: ItemKey): void {
+    if (this.#learning !== null && this.#isUnknown(registerIdOf(item))) {
+      throw this.#learning.refusal()
     }
   }
 
@@ -515,7 +550,7 @@ export class Shard {
     if (body.kind === 'blob' && body.blobId !== this.#index.entry(id)?.blobId) {
       this.#removeBlob(body.blobId)
     }
-    const read = await this.read(write.item, { body: false })
+    const read = await this.#read(write.item, { body: false })
     assert(read !== null, `the register ${registerKey(id)} has a record`)
     return { status: 'done', info: read.info, existed: true }
   }
@@ -526,8 +561,16 @@ export class Shard {
     return pending?.live ?? isLive(this.#index.entry(id), this.#nowSeconds())
   }
 
-  /** The current record, tombstones included; null if nothing is known. */
-  async read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null> {
+  /** The current record, tombstones included; null if nothing is known. `copy`: for a replica, whatever was lost here. */
+  async read(
+    item: ItemKey,
+    options: { readonly body: boolean; readonly copy?: boolean },
+  ): Promise<ShardRead | null> {
+    if (options.copy !== true) this.#assertKnown(item)
+    return this.#read(item, options)
+  }
+
+  async #read(item: ItemKey, options: { readonly body: boolean }): Promise<ShardRead | null> {
     const cached = this.cached(item)
     if (cached !== undefined) {
       return { info: cached.info, data: options.body ? cached.data : null, blobId: NO_BLOB }
@@ -548,6 +591,7 @@ export class Shard {
 
   /** The object, if it is small and was read lately. */
   cached(item: ItemKey): CachedRead | undefined {
+    if (this.#learning !== null) return undefined
     const cached = this.#cache.get(registerKey(item))
     return cached?.info.name === item.name ? cached : undefined
   }
@@ -594,7 +638,7 @@ export class Shard {
 
   /** Inserts or deletes a row, made under these settings of its container. */
   putRow(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome> {
-    const refusal = this.#overload() ?? refusalOf(row)
+    const refusal = this.#unknown(registerIdOf(list)) ?? this.#overload() ?? refusalOf(row)
     if (refusal !== null) return refusal
     if (!this.#takesRow(list, row)) return Promise.resolve({ status: 'not-found' })
     if (settings !== undefined) {
@@ -776,7 +820,8 @@ export class Shard {
 
   /** A page of a listing; null if the account or container is not there. */
   async list(list: ItemKey, query: ListQuery): Promise<ListPage | null> {
-    const read = await this.read(list, { body: false })
+    this.#assertKnown(list)
+    const read = await this.#read(list, { body: false })
     if (read === null || read.info.deleted) return null
     const memtables = [this.#index.active, this.#index.flushing]
       .map((memtable) => memtable?.lists.get(list.hash)?.rows)

@@ -50,6 +50,8 @@ export class SyncCounters {
   released = 0
   /** Damaged records that were written again from a replica. */
   repaired = 0
+  /** Damaged records that no majority can have had. */
+  givenUp = 0
 }
 
 /** A device of this node. */

@@ -1,10 +1,13 @@
-/** Writes a damaged record again, from a device that has it whole. */
-import { compareStamps } from '../../common/stamp.ts'
+/**
+ * Writes a damaged record again, from a device that has it whole. One that no other device has, nor anything newer, and
+ * that so many of them do not have that no majority can ever have had it, was never acknowledged: it is given up.
+ */
+import { compareStamps, ZERO_STAMP } from '../../common/stamp.ts'
 import type { RegisterId } from '../engine/memtable.ts'
 import type { OwnDevice, SyncContext } from './partition-sync.ts'
 import { type DeviceAddress, itemKeyOf, sendRecord } from './record-transfer.ts'
 
-/** True if the record is whole now, or there is none to be whole. */
+/** `peers`: the other devices of its partition. True if the record is whole now, or there is none to be whole. */
 export async function repairRecord(
   own: OwnDevice,
   peers: readonly DeviceAddress[],
@@ -16,15 +19,15 @@ export async function repairRecord(
   if (shard === undefined || entry === null || (await own.device.isReadable(id))) return true
   // The name is in the record: a reader that gives none takes the register by its hash.
   const item = itemKeyOf(id, '')
+  let lacking = 0
   for (const peer of peers) {
     try {
-      const [held] = await peer.node.held(peer.device, {
-        kind: item.kind,
-        policy: id.policy,
-        items: [{ hash: id.hash, placement: id.placement }],
-      })
-      if (held === undefined || held === null) continue
-      if (compareStamps(held.ballot, entry.ballot) < 0) continue
+      // Not `held`: a device that has lost its memory itself refuses to say what it has not.
+      const read = await peer.node.read(peer.device, item, { head: true })
+      if (compareStamps(read?.info.ballot ?? ZERO_STAMP, entry.ballot) < 0) {
+        lacking++
+        continue
+      }
       const sent = await sendRecord(peer, own.address, item, {
         beforeBytes: context.take,
         rewrite: true,
@@ -37,5 +40,9 @@ export async function repairRecord(
       // The next one may have it; if none does, the record stays where it is and is tried again.
     }
   }
-  return false
+  const majority = Math.floor((peers.length + 1) / 2) + 1
+  if (peers.length === 0 || lacking < peers.length + 1 - majority + 1) return false
+  if (!(await shard.release(id, entry.ballot))) return false
+  context.counters.givenUp++
+  return true
 }

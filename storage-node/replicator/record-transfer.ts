@@ -27,13 +27,14 @@ export async function sendRecord(
   item: ItemKey,
   options: { readonly beforeBytes: (bytes: number) => Promise<void>; readonly rewrite?: true },
 ): Promise<{ readonly outcome: SendOutcome; readonly bytes: number }> {
-  const read = await from.node.read(from.device, item)
+  const read = await from.node.read(from.device, item, { copy: true })
   if (read === null) return { outcome: 'gone', bytes: 0 }
   const { info, body } = read
   const target = { ...item, name: info.name }
   try {
     const accept = acceptOf(target, info)
-    const write = options.rewrite === true ? { ...accept, rewrite: true as const } : accept
+    const copy = { ...accept, copy: true as const }
+    const write = options.rewrite === true ? { ...copy, rewrite: true as const } : copy
     await options.beforeBytes(RECORD_BYTES + (body instanceof Uint8Array ? body.length : 0))
     const outcome =
       body === null || body instanceof Uint8Array

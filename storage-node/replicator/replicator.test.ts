@@ -4,7 +4,7 @@ import type { Placement } from '../../common/ring/placement.ts'
 import type { Ring } from '../../common/ring/ring.ts'
 import { compareStamps } from '../../common/stamp.ts'
 import type { ItemWrite, StorageNode } from '../../common/storage-node.ts'
-import { EngineRig, wholeBody } from '../../test/support/engine-rig.ts'
+import { EngineRig, type EngineRigOptions, wholeBody } from '../../test/support/engine-rig.ts'
 import { onLoopback, ringOver } from '../../test/support/ring-over.ts'
 import { Replicator } from './replicator.ts'
 
@@ -17,10 +17,10 @@ class Cluster {
   placements: readonly Placement[] = []
   readonly away = new Set<number>()
 
-  static async open(count: number): Promise<Cluster> {
+  static async open(count: number, options: EngineRigOptions = {}): Promise<Cluster> {
     const cluster = new Cluster()
     for (let index = 0; index < count; index++) {
-      const rig = new EngineRig({ seed: index + 1 })
+      const rig = new EngineRig({ ...options, seed: index + 1 })
       await rig.open()
       cluster.rigs.push(rig)
       cluster.replicators.push(cluster.#replicator(index))
@@ -298,6 +298,128 @@ t.test('what a promise to somebody who is gone keeps out is left to the settlers
   t.ok((await cluster.converge()) <= 3)
   t.match(await cluster.nodeOf(2).read('d', item), { info: { writeId } })
   t.strictSame(await differences(cluster), [])
+  await cluster.close()
+})
+
+/** Every question that is part of a quorum is refused. */
+async function refusesToVote(rig: EngineRig, name: string): Promise<boolean> {
+  const item = rig.object(name)
+  const questions = [
+    () => rig.node.read('d', item),
+    () => rig.node.prepare('d', item, rig.stamp()),
+    () => rig.put(name, 'late'),
+    () => rig.putBlob(name, Buffer.alloc(70_000)),
+    () => rig.putRow(name),
+    () => rig.list(),
+  ]
+  const codes = await Promise.all(
+    questions.map((ask) => ask().then(String, (error: { code?: string }) => error.code)),
+  )
+  if (rig.node.readNow('d', item) !== undefined) codes.push('readNow')
+  const wrong = codes.filter((code) => code !== 'Learning')
+  if (wrong.length > 0 && wrong.length < codes.length) throw new Error(`some vote: ${codes}`)
+  return wrong.length === 0
+}
+
+const OPERATION_MS_MAX = 90_000
+
+t.test(
+  'who has lost a stretch of the log with the index does not vote before it has learned',
+  async (t) => {
+    const cluster = await Cluster.open(3, { learns: { newDisks: false } })
+    const [rig, other, third] = cluster.rigs as [EngineRig, EngineRig, EngineRig]
+    await fill(cluster, 10)
+    // Acknowledged by two of three.
+    const item = rig.object('lost')
+    await cluster.write(rig.draft(item, 'put'), 'precious', [0, 1])
+    await other.roll()
+    for (const { path, offset } of other.find(Buffer.from(item.name))) other.disk.flip(path, offset)
+    t.notOk(await refusesToVote(other, 'o1'), 'the index knows what is lost')
+    await t.rejects(other.node.read('d', item), { code: 'CorruptData' })
+    await other.rebuild()
+    t.ok(await refusesToVote(other, 'lost'))
+    t.ok(await refusesToVote(other, 'o1'), 'it may have been anything')
+    t.match(
+      (await other.node.status())[0]?.reason,
+      /learns from its replicas: bytes \d+ to \d+ of segment/,
+    )
+    await other.reopen()
+    t.ok(await refusesToVote(other, 'lost'), 'a restart does not help')
+    // One replica is not enough: the record may have been acknowledged with the one that is away.
+    cluster.away.add(0)
+    await cluster.converge(2)
+    for (const each of cluster.rigs) each.clock.advance(OPERATION_MS_MAX)
+    await cluster.converge(2)
+    t.ok(await refusesToVote(other, 'lost'))
+    cluster.away.clear()
+    await cluster.converge()
+    t.equal(await other.get('lost'), 'precious')
+    t.equal(await third.get('lost'), 'precious')
+    t.notOk(await refusesToVote(other, 'o1'))
+    t.match((await other.node.status())[0]?.reason, /^$/)
+    await other.reopen()
+    t.equal(await other.get('lost'), 'precious', 'and it has been noted')
+    for (const each of cluster.rigs) await each.close()
+  },
+)
+
+t.test('it also waits until nothing can count on what it had promised', async (t) => {
+  const cluster = await Cluster.open(3, { learns: { newDisks: false } })
+  const [, rig] = cluster.rigs as [EngineRig, EngineRig]
+  await fill(cluster, 5)
+  await cluster.converge()
+  await rig.roll()
+  await cluster.converge(2)
+  rig.disk.flip(rig.pathOf(rig.segments()[0]!), 4096 + 130)
+  await rig.rebuild()
+  await cluster.converge(4)
+  t.ok(await refusesToVote(rig, 'o1'), 'it holds everything, but it is too early')
+  rig.clock.advance(OPERATION_MS_MAX)
+  t.notOk(await refusesToVote(rig, 'o1'))
+  for (const each of cluster.rigs) await each.close()
+})
+
+t.test(
+  'an empty disk in a new cluster has nothing to learn; one in the place of another has',
+  async (t) => {
+    const learns = { newDisks: true }
+    const cluster = await Cluster.open(3, { learns })
+    t.ok(await refusesToVote(cluster.rigs[0]!, 'x'), 'before anybody was asked')
+    for (const index of [0, 1, 2]) await cluster.replicator(index).pass()
+    for (const rig of cluster.rigs) t.notOk(await refusesToVote(rig, 'x'))
+    await fill(cluster, 10)
+    await cluster.rigs[2]!.close()
+    const empty = new EngineRig({ seed: 99, learns })
+    await empty.open()
+    cluster.rigs[2] = empty
+    await cluster.converge(3)
+    t.ok(await refusesToVote(empty, 'o1'))
+    empty.clock.advance(OPERATION_MS_MAX)
+    await cluster.converge(3)
+    t.notOk(await refusesToVote(empty, 'o1'))
+    t.equal(await empty.get('o2'), 'body 2')
+    for (const each of cluster.rigs) await each.close()
+  },
+)
+
+t.test('digests count rows that came before the register of their list', async (t) => {
+  const cluster = await Cluster.open(3)
+  const [rig, other] = cluster.rigs as [EngineRig, EngineRig]
+  const container = rig.draft(rig.container, 'put')
+  const row = rig.row('early')
+  const query = { kind: 'container', policy: 0, partPower: PART_POWER } as const
+  const digests = (each: EngineRig) => each.node.digests('d', query)
+  await rig.node.putRows('d', rig.container, [row])
+  t.strictSame(await digests(rig), [], 'rows alone are nothing that others lack')
+  await rig.node.write('d', container, null)
+  await other.node.write('d', container, null)
+  await other.node.putRows('d', rig.container, [row])
+  t.strictSame(await digests(rig), await digests(other))
+  await rig.node.putRows('d', rig.container, [rig.row('late')])
+  const before = await digests(rig)
+  t.not(JSON.stringify(before), JSON.stringify(await digests(other)))
+  await rig.reopen()
+  t.strictSame(await digests(rig), before, 'as a scan counts them')
   await cluster.close()
 })
 

@@ -15,6 +15,7 @@ import type { PartitionDigest, ReplicationStatus, StorageNode } from '../../comm
 import type { RegisterId } from '../engine/memtable.ts'
 import type { LocalNode } from '../local-node.ts'
 import { Throttle } from '../throttle.ts'
+import { learn } from './learner.ts'
 import {
   handOver,
   type OwnDevice,
@@ -96,9 +97,11 @@ export class Replicator {
     this.#pauseMs = this.#options.busyMs
   }
 
-  /** Runs passes until `stop`. */
+  /** Runs passes until `stop`; the first at once where a device has to learn before it is of use. */
   start(): void {
-    this.#schedule(this.#options.busyMs)
+    const devices = [...this.#options.node.devices.values()]
+    const isLearning = devices.some(({ learningReason }) => learningReason !== '')
+    this.#schedule(isLearning ? 0 : this.#options.busyMs)
   }
 
   /** A pass soon, whatever the pause: the rings have changed, or damage was found. */
@@ -153,6 +156,11 @@ export class Replicator {
     const device = node.devices.get(name)
     if (own === null || device === undefined) return false
     const startMs = clock.monotonicMs()
+    const isLearning = await learn(own, {
+      placements: placements(),
+      addressOf: (device) => this.#addressOf(device),
+      signal: this.#abort.signal,
+    })
     const count = { compared: 0, differing: 0, unreachable: 0, handoffs: 0 }
     for (const placement of placements()) {
       if (this.#abort.signal.aborted) break
@@ -173,7 +181,7 @@ export class Replicator {
     const damaged = await this.#repair(own)
     const passMs = clock.monotonicMs() - startMs
     this.#status.set(name, { ...count, damaged, passedAtMs: clock.nowMs(), passMs })
-    return count.differing + count.unreachable + count.handoffs + damaged > 0
+    return isLearning || count.differing + count.unreachable + count.handoffs + damaged > 0
   }
 
   /** The number of partitions that differed. */

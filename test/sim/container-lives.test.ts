@@ -222,7 +222,7 @@ async function live(seed: number, planted: PlantedFault | null = null): Promise<
   const nemesis = new Nemesis({ cluster, random: seededRandom(draw()), workMs, tell: () => {} })
   const life = new Life(cluster, seededRandom(draw()))
   const run = async () => {
-    for (const host of cluster.hosts) await host.start()
+    await cluster.start()
     await cluster.proxies[0]!.running!.backend.putAccount('a', { headers: {} })
     nemesis.start()
     await Promise.all(Array.from({ length: CLIENTS }, () => life.runClient(thinkMs)))

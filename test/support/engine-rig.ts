@@ -12,7 +12,7 @@ import {
   type CompactionResult,
   compactSegment,
 } from '../../storage-node/compaction.ts'
-import type { Device } from '../../storage-node/device.ts'
+import type { Device, LearnsOptions } from '../../storage-node/device.ts'
 import { segmentName } from '../../storage-node/engine/segment-header.ts'
 import type { Shard } from '../../storage-node/engine/shard.ts'
 import { type LocalNode, openLocalNode } from '../../storage-node/local-node.ts'
@@ -28,6 +28,7 @@ export interface EngineRigOptions extends Partial<SimDiskOptions> {
   readonly directory?: string
   readonly segmentBytes?: number
   readonly maintenance?: boolean
+  readonly learns?: LearnsOptions
 }
 
 export class EngineRig {
@@ -80,6 +81,7 @@ export class EngineRig {
       segmentBytes: this.#options.segmentBytes ?? 16 * 1024,
       shards: 1,
       maintenance: this.#options.maintenance ?? false,
+      ...(this.#options.learns !== undefined && { learns: this.#options.learns }),
       disk: this.disk.attach(),
       opener: this.opener(),
     })

@@ -18,6 +18,8 @@ export interface Divergence {
 
 /** Reads that repair end before this. */
 const REPAIR_MS = 30_000
+/** The longest pause of a replicator, and its pass. */
+const MEND_MS = 150_000
 
 export async function checkConvergence(
   cluster: SimCluster,
@@ -41,7 +43,13 @@ export async function checkConvergence(
     }
   }
   await cluster.time.sleep(REPAIR_MS)
-  for (const key of workload.keys) found.push(...(await compareReplicas(cluster, key)))
+  // Reading finds damage that nobody had found before, and it is mended.
+  const differing: string[] = []
+  for (const key of workload.keys) {
+    if ((await compareReplicas(cluster, key)).length > 0) differing.push(key)
+  }
+  if (differing.length > 0) await cluster.time.sleep(MEND_MS)
+  for (const key of differing) found.push(...(await compareReplicas(cluster, key)))
   return found
 }
 

@@ -4,6 +4,7 @@
  */
 import type { SeededRandom } from '../../support/seeded-random.ts'
 import type { SimCluster } from './sim-cluster.ts'
+import type { SimHost } from './sim-host.ts'
 import { CALM, type NetworkWeather } from './sim-network.ts'
 
 export const TROUBLES = [
@@ -12,6 +13,7 @@ export const TROUBLES = [
   'partition',
   'slow-node',
   'disk-error',
+  'disk-loss',
   'clock-jump',
   'network',
 ] as const
@@ -36,6 +38,8 @@ export class Nemesis {
   readonly #troubles: readonly Trouble[]
   /** Mean time between the end of a trouble and the next one of its kind. */
   readonly #pauseMs: number
+  /** The host whose disk may lose what it holds. */
+  readonly #frail: SimHost
   #isOver = false
 
   constructor({ cluster, random, workMs, tell }: NemesisOptions) {
@@ -43,7 +47,11 @@ export class Nemesis {
     this.#random = random
     this.#tell = tell
     const density = 0.2 + random.fraction() * 0.6
-    this.#troubles = TROUBLES.filter(() => random.chance(density))
+    const planted = cluster.planted?.troubles ?? []
+    this.#troubles = TROUBLES.filter(
+      (trouble) => random.chance(density) || planted.includes(trouble),
+    )
+    this.#frail = random.pick(cluster.hosts)!
     this.#pauseMs = workMs * (0.05 + random.fraction() * 0.4)
   }
 
@@ -94,6 +102,7 @@ export class Nemesis {
       partition: () => this.#partition(endsMs),
       'slow-node': () => this.#slowNode(endsMs),
       'disk-error': () => this.#diskError(endsMs),
+      'disk-loss': () => this.#loseDisk(endsMs),
       'clock-jump': () => this.#jumpClock(),
       network: () => this.#badWeather(endsMs),
     }
@@ -190,6 +199,61 @@ export class Nemesis {
     const fault = host.disk.fail({ call, error, atCall: 1 + random.below(4), sticky })
     this.#tell(`node${host.index}: ${call} fails with ${error}${sticky ? ' for a while' : ''}`)
     this.#cluster.time.after(endsMs, () => fault.cancel())
+  }
+
+  /**
+   * What was durable is lost at one and the same host: more than a majority bears is no trouble but the end. Bits of its
+   * log rot, and mostly the index that still knows better is lost before anybody has read them; or the whole disk is.
+   */
+  #loseDisk(endsMs: number): void {
+    if (this.#random.chance(0.5)) this.#harmDisk(endsMs)
+    else this.#loseAtTheWorst(endsMs)
+  }
+
+  /** One replica lags because it was cut off, a second one loses its memory, and the third is cut off. */
+  #loseAtTheWorst(endsMs: number): void {
+    const { hosts, time } = this.#cluster
+    const { index } = this.#frail
+    const beside = [hosts[(index + 1) % hosts.length]!, hosts.at(index - 1)!]
+    const [lagging, absent] = this.#random.chance(0.5) ? beside : beside.reverse()
+    this.#isolate(lagging!, endsMs / 2)
+    time.after(endsMs / 2, () => {
+      if (this.#isOver) return
+      this.#harmDisk(this.#pauseMs * this.#random.fraction())
+      this.#isolate(absent!, endsMs)
+    })
+  }
+
+  #isolate(host: SimHost, forMs: number): void {
+    const { hosts, proxies, network, time } = this.#cluster
+    const others = [...proxies, ...hosts].filter((other) => other !== host)
+    const each = (action: 'cut' | 'join') => {
+      for (const { machine } of others) {
+        network[action](machine, host.machine)
+        network[action](host.machine, machine)
+      }
+    }
+    each('cut')
+    this.#tell(`${host.machine} is cut off`)
+    time.after(forMs, () => each('join'))
+  }
+
+  #harmDisk(endsMs: number): void {
+    const host = this.#frail
+    if (this.#random.chance(0.3)) {
+      host.crash({ power: true, loseIndex: true })
+      host.replaceDisk()
+      this.#tell(`${host.machine} loses its disk`)
+    } else {
+      const flips = host.rot()
+      const loseIndex = this.#random.chance(0.7)
+      this.#tell(
+        `${flips} bits rot at ${host.machine}${loseIndex ? ', and its index is lost' : ''}`,
+      )
+      if (!loseIndex) return
+      host.crash({ power: this.#random.chance(0.5), loseIndex })
+    }
+    this.#restart(host.index, endsMs)
   }
 
   #jumpClock(): void {

@@ -14,6 +14,7 @@ import type {
   WriteOutcome,
 } from '../../../common/storage-node.ts'
 import type { Backend, ObjectPath, ReadOptions } from '../../../proxy/backend/backend.ts'
+import type { Trouble } from './nemesis.ts'
 import { DEVICE, type SimHost } from './sim-host.ts'
 import type { ProxyParts } from './sim-proxy.ts'
 import { rotUnseen } from './unseen-rot.ts'
@@ -24,6 +25,10 @@ export interface PlantedFault {
   readonly what: string
   /** Disks say that they have synced and have not. */
   readonly syncIsANoOp?: boolean
+  /** Storage nodes take what their disk has lost for what was never there. */
+  readonly withoutLearning?: boolean
+  /** Troubles that every seed has. */
+  readonly troubles?: readonly Trouble[]
   /** Storage nodes do not replicate. */
   readonly withoutReplication?: boolean
   /** All proxies use this one, and wall clocks all show the same time, which moves in steps of so many milliseconds. */
@@ -60,6 +65,12 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     name: 'no-replication',
     what: 'storage nodes do not bring their replicas together: reads and settlers alone do not reach everything',
     withoutReplication: true,
+  },
+  {
+    name: 'no-learning',
+    what: 'a node that has lost part of its log, or its disk, answers that it never had what it lost',
+    withoutLearning: true,
+    troubles: ['disk-loss'],
   },
   {
     name: 'no-checksum',

@@ -23,6 +23,9 @@ export async function untilReplicated(cluster: SimCluster): Promise<readonly str
 
 async function compareReplicas(cluster: SimCluster): Promise<readonly string[]> {
   const differences: string[] = []
+  for (const host of cluster.hosts) {
+    if (host.isLearning) differences.push(`${host.machine} has not learned what it lost`)
+  }
   for (const placement of cluster.placements) {
     const { kind, policy, ring } = placement
     const held = new Map<number, Map<number, PartitionDigest>>()

@@ -71,6 +71,7 @@ export class SimCluster {
         log,
         shards,
         syncIsANoOp: planted?.syncIsANoOp ?? false,
+        withoutLearning: planted?.withoutLearning ?? false,
         withoutReplication: planted?.withoutReplication ?? false,
         replicatorOf,
       })
@@ -86,6 +87,12 @@ export class SimCluster {
       })
     })
     this.#observer = new SimProcess('observer', time, { offsetMs: 0, stepMs: 0 })
+  }
+
+  /** Starts all hosts; resolves when they have seen that none of them has anything to learn. */
+  async start(): Promise<void> {
+    for (const host of this.hosts) await host.start()
+    while (this.hosts.some(({ isLearning }) => isLearning)) await this.time.sleep(100)
   }
 
   /** The devices that the cluster has. */

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import type { Disk, DiskFile } from '../../../common/disk.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Log } from '../../../common/log.ts'
+import { SEGMENT_HEADER_BYTES } from '../../../storage-node/engine/segment-header.ts'
 import { type LocalNode, openLocalNode } from '../../../storage-node/local-node.ts'
 import type { Replicator } from '../../../storage-node/replicator/replicator.ts'
 import { ChangedBatches } from '../../../storage-node/server/changed-batches.ts'
@@ -28,6 +29,8 @@ export interface SimHostOptions {
   readonly syncIsANoOp: boolean
   /** Planted fault: nodes do not replicate. */
   readonly withoutReplication: boolean
+  /** Planted fault: what a disk has lost is taken for what was never there. */
+  readonly withoutLearning: boolean
   /** Keeps the node in step with the others; started when it serves. */
   readonly replicatorOf: (host: SimHost, process: SimProcess, node: LocalNode) => Replicator
 }
@@ -44,8 +47,8 @@ export class SimHost {
   readonly index: number
   readonly machine: string
   readonly wall: WallClock = { offsetMs: 0, stepMs: 0 }
-  readonly disk: SimDisk
-  readonly store: SimKeyValueStore
+  #disk: SimDisk
+  #store: SimKeyValueStore
   /** Everything the machine does takes so many times as long. */
   slowness = 1
   readonly #options: SimHostOptions
@@ -55,13 +58,26 @@ export class SimHost {
   starts = 0
 
   constructor(options: SimHostOptions) {
-    const { seed, syncIsANoOp } = options
+    const { seed } = options
     this.index = options.index
     this.machine = `node${options.index}`
     this.#options = options
     this.#random = seededRandom(seed)
-    this.disk = new SimDisk({ seed, syncIsANoOp, turnsMax: 2 })
-    this.store = new SimKeyValueStore({ seed, syncCoversEarlier: false, turnsMax: 2 })
+    this.#disk = this.#newDisk(seed)
+    this.#store = newStore(seed)
+  }
+
+  #newDisk(seed: number): SimDisk {
+    return new SimDisk({ seed, syncIsANoOp: this.#options.syncIsANoOp, turnsMax: 2 })
+  }
+
+  get disk(): SimDisk {
+    return this.#disk
+  }
+
+  /** The medium of the index. */
+  get store(): SimKeyValueStore {
+    return this.#store
   }
 
   /** The process that serves, or null while it is dead or recovers. */
@@ -73,9 +89,14 @@ export class SimHost {
     return this.#running === null && this.#starting === null
   }
 
+  /** Whether it still has to learn what its disk has lost. */
+  get isLearning(): boolean {
+    return (this.#running?.node.devices.get(DEVICE)?.learningReason ?? '') !== ''
+  }
+
   /** Starts the node; resolves when it serves, or to false when it died on the way or cannot start. */
   async start(): Promise<boolean> {
-    const { time, log, shards, replicatorOf, withoutReplication } = this.#options
+    const { time, log, shards, replicatorOf, withoutReplication, withoutLearning } = this.#options
     assert(this.isDown, 'one process has the disk')
     this.starts++
     const process = new SimProcess(`${this.machine}.${this.starts}`, time, this.wall)
@@ -87,6 +108,7 @@ export class SimHost {
       log,
       segmentBytes: SEGMENT_BYTES,
       shards,
+      ...(withoutLearning ? {} : { learns: { newDisks: true } }),
       disk: this.#diskOf(process),
       opener: {
         open: async () => this.store.open(),
@@ -127,6 +149,32 @@ export class SimHost {
     if (options.loseIndex) this.store.wipe()
   }
 
+  /** The disk is lost for good, with its index; an empty one takes its place. Its process must be dead. */
+  replaceDisk(): void {
+    assert(this.isDown, 'the process that had the disk is dead')
+    this.#disk = this.#newDisk(this.#random.below(2 ** 31))
+    this.#store = newStore(this.#random.below(2 ** 31))
+  }
+
+  /**
+   * Bits of the log flip: of segments that were left, so that what they held was durable, as later ones say. Rot of the
+   * very last batch of a log cannot be told from a torn write. Returns how many.
+   */
+  rot(): number {
+    const newest = new Map<string, string>()
+    const paths = this.disk.paths().filter((path) => path.endsWith('.seg'))
+    for (const path of paths) newest.set(shardOf(path), path)
+    let flips = 0
+    for (const path of paths) {
+      if (newest.get(shardOf(path)) === path || !this.#random.chance(0.5)) continue
+      const { length } = this.disk.contents(path)
+      if (length <= SEGMENT_HEADER_BYTES) continue
+      this.disk.flip(path, SEGMENT_HEADER_BYTES + this.#random.below(length - SEGMENT_HEADER_BYTES))
+      flips++
+    }
+    return flips
+  }
+
   /** The disk as the process sees it: calls take time, and those of a dead process never end. */
   #diskOf(process: SimProcess): Disk {
     const disk = this.disk.attach()
@@ -134,6 +182,15 @@ export class SimHost {
       process.sleep(meanMs * this.slowness * (0.2 + this.#random.fraction() * 1.6))
     return slowDisk(disk, process, wait)
   }
+}
+
+function newStore(seed: number): SimKeyValueStore {
+  return new SimKeyValueStore({ seed, syncCoversEarlier: false, turnsMax: 2 })
+}
+
+/** `…/<shard>-<id>.seg`; in order of their names the newest of a shard is the last. */
+function shardOf(path: string): string {
+  return path.slice(path.lastIndexOf('/'), path.lastIndexOf('-'))
 }
 
 function isDiskError(error: unknown): boolean {

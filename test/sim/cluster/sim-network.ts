@@ -78,6 +78,11 @@ export class SimNetwork {
     this.#cuts.add(`${from}>${to}`)
   }
 
+  /** They pass again. */
+  join(from: string, to: string): void {
+    this.#cuts.delete(`${from}>${to}`)
+  }
+
   heal(): void {
     this.#cuts.clear()
   }

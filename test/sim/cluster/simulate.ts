@@ -22,6 +22,8 @@ export interface SimulateOptions {
   /** Collects what happened besides the operations, with the time in seconds. */
   readonly tell?: (line: string) => void
   readonly log?: Log
+  /** Shown the cluster at its end if something did not converge. */
+  readonly inspect?: (cluster: SimCluster) => Promise<void>
 }
 
 export interface Violation {
@@ -82,7 +84,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
   })
   const errors: Violation[] = []
   const run = async () => {
-    for (const host of cluster.hosts) await host.start()
+    await cluster.start()
     await createContainers(cluster, containers)
     nemesis.start()
     await Promise.all(
@@ -100,6 +102,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
     for (const what of await untilReplicated(cluster)) {
       errors.push({ kind: 'convergence', key: '', what: `replicas differ: ${what}` })
     }
+    if (errors.length > 0) await options.inspect?.(cluster)
     for (const what of await checkConvergence(cluster, workload)) {
       errors.push({ kind: 'convergence', key: what.key, what: what.what })
     }
