@@ -16,10 +16,10 @@ import {
 /** The metadata JSON of a register's record. */
 interface RegisterMeta {
   readonly n: string
-  readonly t?: string
-  readonly e?: string
-  readonly h?: Readonly<Record<string, string>>
-  readonly b?: string
+  readonly t: string | undefined
+  readonly e: string | undefined
+  readonly h: Readonly<Record<string, string>> | undefined
+  readonly b: string | undefined
 }
 
 export function registerIdOf(item: ItemKey): RegisterId {
@@ -49,12 +49,13 @@ export interface NewRecord {
 export function draftOf(item: ItemKey, record: NewRecord): RecordDraft {
   const { body, meta, deleted } = record
   const blob = body.kind === 'blob' ? body.blobId : undefined
+  // What is undefined is left out.
   const json: RegisterMeta = {
     n: item.name,
-    ...(meta.contentType !== undefined && { t: meta.contentType }),
-    ...(meta.etag !== undefined && { e: meta.etag }),
+    t: meta.contentType,
+    e: meta.etag,
     h: meta.headers,
-    ...(blob !== undefined && { b: blob }),
+    b: blob,
   }
   const expires = 'x-delete-at' in meta.headers && item.kind === 'object'
   return {
@@ -136,7 +137,7 @@ export function entryOfRecord(head: RecordHead, meta: string, place: Place): Ent
   const hasBlob = head.type === RECORD_TYPES.putBlob
   const expires = (head.flags & RECORD_FLAGS.expires) !== 0
   // Parsing is left out for the many records that need nothing from their metadata.
-  const json = hasBlob || expires ? (JSON.parse(meta) as RegisterMeta) : { n: '' }
+  const json: Partial<RegisterMeta> = hasBlob || expires ? JSON.parse(meta) : {}
   return {
     place,
     type: head.type,
@@ -174,7 +175,7 @@ export function infoOfRecord(head: RecordHead, meta: string): ItemInfo {
 }
 
 export function infoOfNew(item: ItemKey, record: NewRecord): ItemInfo {
-  return {
+  const info: ItemInfo = {
     name: item.name,
     policy: item.policy,
     deleted: record.deleted,
@@ -182,10 +183,10 @@ export function infoOfNew(item: ItemKey, record: NewRecord): ItemInfo {
     metaStamp: record.metaStamp,
     ballot: record.ballot,
     writeId: record.writeId,
-    ...(record.dependent === true && { dependent: true }),
     bytes: bodyBytes(record.body),
     meta: record.meta,
   }
+  return record.dependent === true ? { ...info, dependent: true } : info
 }
 
 /** Whether the entry is a record that a client would see at this time. */

@@ -22,23 +22,48 @@ export interface StoredRow extends ListRow {
 interface RowMeta {
   readonly l: string
   readonly n: string
-  readonly b?: number
-  readonly c?: number
-  readonly e?: string
-  readonly t?: string
+  readonly b: number | undefined
+  readonly c: number | undefined
+  readonly e: string | undefined
+  readonly t: string | undefined
 }
 
 /** The metadata text of the row's record. `list` is the full name of its account or container. */
 export function rowMeta(list: string, row: ListRow): string {
+  const { name, bytes, count, etag, contentType } = row
+  // What is undefined is left out. Of one shape, whatever is: this is made for every write.
   const meta: RowMeta = {
     l: list,
-    n: row.name,
-    ...(row.bytes !== 0 && { b: row.bytes }),
-    ...(row.count !== 0 && { c: row.count }),
-    ...(row.etag !== '' && { e: row.etag }),
-    ...(row.contentType !== '' && { t: row.contentType }),
+    n: name,
+    b: bytes === 0 ? undefined : bytes,
+    c: count === 0 ? undefined : count,
+    e: etag === '' ? undefined : etag,
+    t: contentType === '' ? undefined : contentType,
   }
   return JSON.stringify(meta)
+}
+
+/** The row once its record has its place. Field by field: a spread of twenty fields costs ten times as much. */
+export function storedRow(
+  row: ListRow,
+  stored: Pick<StoredRow, 'segmentId' | 'recordBytes' | 'gone' | 'confirmed'>,
+): StoredRow {
+  return {
+    name: row.name,
+    stamp: row.stamp,
+    metaStamp: row.metaStamp,
+    ballot: row.ballot,
+    deleted: row.deleted,
+    confirmed: stored.confirmed,
+    bytes: row.bytes,
+    count: row.count,
+    etag: row.etag,
+    contentType: row.contentType,
+    policy: row.policy,
+    segmentId: stored.segmentId,
+    recordBytes: stored.recordBytes,
+    gone: stored.gone,
+  }
 }
 
 /** The row that a record of the log holds, and the name of its list. */
@@ -74,13 +99,21 @@ const CONTENT_TYPE_BYTES_MAX = 65_535
 
 /** Whether the index value can hold the row. */
 export function isStorable(row: ListRow): boolean {
-  const isCount = (value: number) => Number.isInteger(value) && value >= 0 && value <= NUMBER_MAX
   return (
     isCount(row.bytes) &&
     isCount(row.count) &&
-    Buffer.byteLength(row.etag) <= ETAG_BYTES_MAX &&
-    Buffer.byteLength(row.contentType) <= CONTENT_TYPE_BYTES_MAX
+    isWithin(row.etag, ETAG_BYTES_MAX) &&
+    isWithin(row.contentType, CONTENT_TYPE_BYTES_MAX)
   )
+}
+
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= NUMBER_MAX
+}
+
+/** A character of UTF-16 takes three bytes at most: short texts need not be counted. */
+function isWithin(text: string, bytesMax: number): boolean {
+  return text.length * 3 <= bytesMax || Buffer.byteLength(text) <= bytesMax
 }
 
 /** The index value of a row; its name is in the key. */

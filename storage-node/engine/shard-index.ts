@@ -13,7 +13,7 @@ import { byteText, entryKey, listKey, SPACES } from './keys.ts'
 import { type EntrySlot, type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
 import type { PartitionDigests } from './partition-digests.ts'
 import { type Place, RECORD_TYPES } from './record.ts'
-import { decodeRow, type StoredRow } from './row.ts'
+import { decodeRow, type StoredRow, storedRow } from './row.ts'
 import { SegmentUse } from './segment-use.ts'
 import { decodeTotals, digestOfRows, emptyTotals, shiftTotals, type Totals } from './totals.ts'
 
@@ -289,7 +289,9 @@ export class ShardIndex {
     this.unconfirmedRows.delete(key)
     const row = this.row(list.hash, name)
     if (row !== null && compareStamps(row.ballot, ballot) === 0) {
-      this.#setRow(list, name, { ...row, confirmed: true }, row)
+      const { segmentId, recordBytes, gone } = row
+      const confirmed = storedRow(row, { segmentId, recordBytes, gone, confirmed: true })
+      this.#setRow(list, name, confirmed, row)
     }
   }
 

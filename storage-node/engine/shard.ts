@@ -67,7 +67,7 @@ import {
   needsOnlyExistence,
   registerIdOf,
 } from './register.ts'
-import { isStorable, rowMeta, rowOfRecord, type StoredRow } from './row.ts'
+import { isStorable, rowMeta, rowOfRecord, storedRow } from './row.ts'
 import type { SegmentFiles } from './segment-files.ts'
 import { segmentSeed } from './segment-header.ts'
 import { SegmentLog } from './segment-log.ts'
@@ -797,7 +797,12 @@ export class Shard {
         try {
           if (place === null) throw this.#reportFailure(error)
           this.#logged(place)
-          const stored = storedRow(row, place, flags)
+          const stored = storedRow(row, {
+            segmentId: place.segmentId,
+            recordBytes: place.bytes,
+            gone: (flags & RECORD_FLAGS.gone) !== 0,
+            confirmed: row.confirmed,
+          })
           const isContainer = list.kind === 'container'
           this.#index.applyRow(listIdOf(list), stored, { isContainer })
           resolve({ status: 'done' })
@@ -1083,11 +1088,6 @@ function newRecord(
 ): NewRecord {
   const { stamp: metaStamp, ballot, writeId } = write
   return { stamp, metaStamp, ballot, writeId, deleted: false, meta, body }
-}
-
-function storedRow(row: ListRow, place: Place, flags: number): StoredRow {
-  const { segmentId, bytes: recordBytes } = place
-  return { ...row, segmentId, recordBytes, gone: (flags & RECORD_FLAGS.gone) !== 0 }
 }
 
 /** What the index could not hold must not reach the log: it would stop every later flush. */

@@ -5,9 +5,12 @@ import { DigestSum } from './digest.ts'
 import { byteText } from './keys.ts'
 import type { StoredRow } from './row.ts'
 
+/** Changed in place: it changes with every row. */
+type Tally = { -readonly [Key in keyof PolicyStats]: PolicyStats[Key] }
+
 export interface Totals {
   /** Live rows by policy index. */
-  readonly byPolicy: Map<number, PolicyStats>
+  readonly byPolicy: Map<number, Tally>
   /** Rows of deleted items that are still kept. */
   deletedRows: number
   /** Of the live rows' names and ballots, for comparing replicas. */
@@ -27,7 +30,7 @@ export function emptyTotals(): Totals {
 
 export function copyTotals(totals: Totals): Totals {
   return {
-    byPolicy: new Map(totals.byPolicy),
+    byPolicy: new Map(copies(totals)),
     deletedRows: totals.deletedRows,
     liveDigest: totals.liveDigest.copy(),
     deletedDigest: totals.deletedDigest.copy(),
@@ -50,14 +53,15 @@ function addRow(totals: Totals, row: StoredRow, sign: 1 | -1): void {
     totals.deletedRows += sign
     return
   }
-  const old = totals.byPolicy.get(row.policy) ?? { rows: 0, objects: 0, bytes: 0 }
-  const next = {
-    rows: old.rows + sign,
-    objects: old.objects + sign * row.count,
-    bytes: old.bytes + sign * row.bytes,
+  let stats = totals.byPolicy.get(row.policy)
+  if (stats === undefined) {
+    stats = { rows: 0, objects: 0, bytes: 0 }
+    totals.byPolicy.set(row.policy, stats)
   }
-  if (next.rows === 0) totals.byPolicy.delete(row.policy)
-  else totals.byPolicy.set(row.policy, next)
+  stats.rows += sign
+  stats.objects += sign * row.count
+  stats.bytes += sign * row.bytes
+  if (stats.rows === 0) totals.byPolicy.delete(row.policy)
 }
 
 /** Adds a row to a digest, or takes it out. */
@@ -86,7 +90,11 @@ export function toListStats(totals: Totals): ListStats {
     sum.objects += stats.objects
     sum.bytes += stats.bytes
   }
-  return { ...sum, byPolicy: Object.fromEntries(totals.byPolicy) }
+  return { ...sum, byPolicy: Object.fromEntries(copies(totals)) }
+}
+
+function* copies(totals: Totals): Generator<[number, Tally]> {
+  for (const [policy, tally] of totals.byPolicy) yield [policy, { ...tally }]
 }
 
 export function encodeTotals(totals: Totals): Buffer {
@@ -100,7 +108,7 @@ export function encodeTotals(totals: Totals): Buffer {
 
 interface StoredTotals {
   readonly d: number
-  readonly p: [number, PolicyStats][]
+  readonly p: [number, Tally][]
   readonly h: readonly [number, number, number, number]
 }
 
