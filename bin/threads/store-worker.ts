@@ -15,7 +15,7 @@ assert(parentPort !== null, 'this file is the main file of a thread')
 const supervisor = parentPort
 const { index, count, listenFd, store: options, logs: logOptions } = workerData as ThreadData
 const logs = openLogs({ ...logOptions, clock })
-const peers = new Peers({ index, count })
+const peers = new Peers({ index, count, clock })
 const metrics = new ThreadMetrics({
   withProcess: index === 0,
   ask: (id) => tell({ kind: 'want-metrics', id }),

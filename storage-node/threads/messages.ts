@@ -3,6 +3,7 @@
  * message costs more than its content: 15 to 20 microseconds of CPU on each side.
  */
 import type { MessagePort } from 'node:worker_threads'
+import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ShardCall, ShardNote } from '../shard-face.ts'
 
@@ -50,23 +51,50 @@ export function serviceError(plain: PlainError): ServiceError {
   })
 }
 
+/** What can wait goes with the next message, or after so long. */
+const LATER_MS = 20
+/** So much of it does not wait. */
+const LATER_MAX = 1_000
+
 /** Sends what was said in this turn when the turn ends. */
 export class Outbox {
   readonly #port: MessagePort
   #messages: ThreadMessage[] = []
+  #isFlushing = false
+  readonly #clock: Clock
+  #cancelTimer: (() => void) | null = null
 
-  constructor(port: MessagePort) {
+  constructor(port: MessagePort, clock: Clock) {
     this.#port = port
+    this.#clock = clock
   }
 
   send(message: ThreadMessage): void {
     this.#messages.push(message)
-    if (this.#messages.length === 1) setImmediate(() => this.#flush())
+    this.#flushSoon()
+  }
+
+  /** For what nobody waits for: it does not cost a message of its own. */
+  sendLater(message: ThreadMessage): void {
+    this.#messages.push(message)
+    if (this.#isFlushing) return
+    if (this.#messages.length >= LATER_MAX) this.#flushSoon()
+    else this.#cancelTimer ??= this.#clock.after(LATER_MS, () => this.#flush())
+  }
+
+  #flushSoon(): void {
+    if (this.#isFlushing) return
+    this.#isFlushing = true
+    setImmediate(() => this.#flush())
   }
 
   #flush(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#isFlushing = false
     const messages = this.#messages
     this.#messages = []
+    if (messages.length === 0) return
     this.#port.postMessage(messages)
   }
 }

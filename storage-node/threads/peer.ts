@@ -1,5 +1,6 @@
 /** Another thread of this node: calls to its shards, and its calls to ours. */
 import type { MessagePort } from 'node:worker_threads'
+import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { Stamp } from '../../common/stamp.ts'
@@ -27,6 +28,7 @@ interface Waiting {
 
 export interface PeerOptions {
   readonly port: MessagePort
+  readonly clock: Clock
   /** A shard of this thread. Throws if there is no such device. */
   readonly ownShard: (device: string, shard: number) => ShardFace
 }
@@ -42,7 +44,7 @@ export class Peer {
   constructor(options: PeerOptions) {
     this.#port = options.port
     this.#ownShard = options.ownShard
-    this.#outbox = new Outbox(options.port)
+    this.#outbox = new Outbox(options.port, options.clock)
     this.#port.on('message', (messages: readonly ThreadMessage[]) => {
       for (const message of messages) this.#take(message)
     })
@@ -70,7 +72,7 @@ export class Peer {
   }
 
   note(device: string, shard: number, method: ShardNote, args: readonly unknown[]): void {
-    if (!this.#isGone) this.#outbox.send({ kind: 'note', device, shard, method, args })
+    if (!this.#isGone) this.#outbox.sendLater({ kind: 'note', device, shard, method, args })
   }
 
   /** The thread is gone: whoever waits for it is told so; what they asked for may have happened. */

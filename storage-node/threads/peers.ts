@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ShardFace } from '../shard-face.ts'
 import { Peer } from './peer.ts'
@@ -8,14 +9,20 @@ export class Peers {
   /** This thread. */
   readonly index: number
   readonly count: number
+  readonly #clock: Clock
   readonly #peers = new Map<number, Peer>()
   #ownShard: (device: string, shard: number) => ShardFace = (device) => {
     throw new ServiceError('DeviceOffline', `device ${device} is not open yet`, { status: 503 })
   }
 
-  constructor(options: { readonly index: number; readonly count: number }) {
+  constructor(options: {
+    readonly index: number
+    readonly count: number
+    readonly clock: Clock
+  }) {
     this.index = options.index
     this.count = options.count
+    this.#clock = options.clock
   }
 
   isOwn(shard: number): boolean {
@@ -31,7 +38,7 @@ export class Peers {
   connect(index: number, port: MessagePort): void {
     this.#peers.get(index)?.leave()
     const ownShard = (device: string, shard: number) => this.#ownShard(device, shard)
-    this.#peers.set(index, new Peer({ port, ownShard }))
+    this.#peers.set(index, new Peer({ port, clock: this.#clock, ownShard }))
   }
 
   /** A shard of another thread. */

@@ -73,7 +73,7 @@ async function openThreads(t: Test): Promise<StorageNode> {
   const path = t.testdir()
   const { port1, port2 } = new MessageChannel()
   const open = (index: number, port: typeof port1) => {
-    const peers = new Peers({ index, count: 2 })
+    const peers = new Peers({ index, count: 2, clock: systemClock })
     peers.connect(1 - index, port)
     const options = { clock: systemClock, random: systemRandom, shards: 2, peers }
     return openLocalNode({ ...options, devices: [{ name: device, path }] })
