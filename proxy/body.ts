@@ -1,5 +1,6 @@
+import assert from 'node:assert'
 import type { IncomingMessage } from 'node:http'
-import { type Exchange, refusal } from './exchange.ts'
+import { type Exchange, type PlainBody, refusal } from './exchange.ts'
 
 /**
  * A body that comes slower than this on the average, when it has had five times the client's timeout, ends with a 408:
@@ -8,7 +9,8 @@ import { type Exchange, refusal } from './exchange.ts'
 const BYTES_PER_SECOND_MIN = 256
 const TIMEOUTS_BEFORE_TOO_SLOW = 5
 
-function isTooSlow({ proxy, bytesIn }: Exchange, sinceMs: number): boolean {
+/** Whether the body came too slowly so far; `sinceMs` on the monotonic clock. */
+export function isTooSlow({ proxy, bytesIn }: Exchange, sinceMs: number): boolean {
   const elapsedMs = proxy.clock.monotonicMs() - sinceMs
   if (elapsedMs <= TIMEOUTS_BEFORE_TOO_SLOW * proxy.settings.clientTimeoutMs) return false
   return bytesIn * 1000 < BYTES_PER_SECOND_MIN * elapsedMs
@@ -18,8 +20,9 @@ function isTooSlow({ proxy, bytesIn }: Exchange, sinceMs: number): boolean {
  * Collects a body of known, small length; usually one chunk that is there already. Rejects with 499 when the client
  * goes away before its end, with 408 when it falls silent or is too slow.
  */
-export function receiveWhole(exchange: Exchange, bytes: number): Promise<Buffer> {
-  const { req } = exchange
+export function receiveWhole(exchange: Exchange, bytes: number): Buffer | Promise<Buffer> {
+  const req = exchange.source
+  if (isPlainBody(req)) return req.receive()
   if (exchange.broken !== null) return Promise.reject(exchange.broken)
   sendContinue(exchange)
   const { startedMs } = exchange
@@ -50,6 +53,10 @@ export function receiveWhole(exchange: Exchange, bytes: number): Promise<Buffer>
       if (!isOver) fail(refusal(499))
     })
   })
+}
+
+export function isPlainBody(source: IncomingMessage | PlainBody): source is PlainBody {
+  return 'receive' in source
 }
 
 /** Tells a client that waits for it to go on; the checks are behind us. */
@@ -85,8 +92,10 @@ export class BodySource {
   readonly #onGone = () => this.#fail(refusal(499))
 
   constructor(exchange: Exchange) {
+    const { source } = exchange
+    assert(!isPlainBody(source), 'a plain body is short and received whole')
     this.#exchange = exchange
-    this.#req = exchange.req
+    this.#req = source
     this.#startedMs = exchange.proxy.clock.monotonicMs()
     exchange.body = this
     this.#req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onGone)
@@ -172,8 +181,10 @@ function announcesBody({ headers }: Exchange): boolean {
  * thrown away as it comes; beyond 16 MiB the connection is closed.
  */
 export function discardBody(exchange: Exchange): void {
-  const { req } = exchange
+  const req = exchange.source
   exchange.body?.detach()
+  // The rest of a short body is passed over by whoever reads it.
+  if (isPlainBody(req)) return
   if (req.complete || req.destroyed || !announcesBody(exchange)) return
   let discarded = 0
   req.on('data', (chunk: Buffer) => {

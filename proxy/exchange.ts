@@ -1,18 +1,43 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { ServiceError } from '../common/errors.ts'
 import type { Caller } from '../common/identity.ts'
 import type { BodySource } from './body.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import type { ReplySink } from './reply-sink.ts'
 import type { RequestKind } from './request-metrics.ts'
 import { queryOfUrl, type SwiftPath } from './swift/path.ts'
 import { Query } from './swift/query.ts'
 import { fromWire } from './wire-text.ts'
 
+/** A short body of stated length that comes without node:http. */
+export interface PlainBody {
+  /** Whether all of it is there. */
+  readonly complete: boolean
+  /** The whole body; rejects with 499 when the client goes away before its end. Once. */
+  receive(): Buffer | Promise<Buffer>
+}
+
+/** A request's head and the ways to its body and answer, whoever read it. */
+export interface Message {
+  readonly method: string
+  /** The request target as it came. */
+  readonly url: string
+  readonly headers: IncomingHttpHeaders
+  readonly socket: Socket
+  readonly body: IncomingMessage | PlainBody
+  readonly res: ReplySink
+  /** The client waits for `100 Continue` before it sends the body. */
+  readonly continueExpected: boolean
+}
+
 /** One request and its answer in the making: what the hot path and the koa pipeline have in common. */
 export class Exchange {
   readonly proxy: ProxyContext
-  readonly req: IncomingMessage
-  readonly res: ServerResponse
+  readonly socket: Socket
+  /** Where the body comes from: a stream of node:http, or a short one. */
+  readonly source: IncomingMessage | PlainBody
+  readonly res: ReplySink
   readonly method: string
   /** The request target as it came. */
   readonly url: string
@@ -40,22 +65,15 @@ export class Exchange {
   draining = false
   #query: Query | undefined
 
-  constructor(
-    proxy: ProxyContext,
-    message: {
-      readonly req: IncomingMessage
-      readonly res: ServerResponse
-      readonly continueExpected: boolean
-    },
-  ) {
-    const { req } = message
+  constructor(proxy: ProxyContext, message: Message) {
     this.proxy = proxy
-    this.req = req
+    this.socket = message.socket
+    this.source = message.body
     this.res = message.res
     this.continueExpected = message.continueExpected
-    this.method = req.method ?? 'GET'
-    this.url = req.url ?? '/'
-    this.headers = req.headers
+    this.method = message.method
+    this.url = message.url
+    this.headers = message.headers
     this.startedMs = proxy.clock.monotonicMs()
     this.transId = proxy.transIds.next(this.header('x-trans-id-extra'))
   }

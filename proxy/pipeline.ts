@@ -2,6 +2,7 @@
  * All of HTTP outside the hot path, as one table: requests go through it from top to bottom. Routes with a path are
  * matched by the router; the last line takes everything else.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import Router from '@koa/router'
 import Koa from 'koa'
 import type { Registry } from 'prom-client'
@@ -35,8 +36,12 @@ function layers(proxy: ProxyContext, registry: Registry): readonly Layer[] {
   ]
 }
 
-/** Runs an exchange through the pipeline; never rejects. */
-export type Pipeline = (exchange: Exchange) => Promise<void>
+/** Runs an exchange of node:http through the pipeline; never rejects. */
+export type Pipeline = (
+  exchange: Exchange,
+  req: IncomingMessage,
+  res: ServerResponse,
+) => Promise<void>
 
 export function createPipeline(proxy: ProxyContext, registry: Registry): Pipeline {
   const app = new Koa<PipelineState>()
@@ -50,9 +55,9 @@ export function createPipeline(proxy: ProxyContext, registry: Registry): Pipelin
   })
   app.on('error', (error: unknown) => proxy.log.error('pipeline failed', { error }))
   const callback = app.callback()
-  return async (exchange) => {
-    exchanges.set(exchange.req, exchange)
-    await callback(exchange.req, exchange.res)
+  return async (exchange, req, res) => {
+    exchanges.set(req, exchange)
+    await callback(req, res)
   }
 }
 

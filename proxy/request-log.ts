@@ -23,7 +23,7 @@ export function finishRequest(exchange: Exchange, status: number): void {
     bytesIn,
     bytesOut,
     durationMs: Math.round(durationMs * 1000) / 1000,
-    client: exchange.req.socket.remoteAddress,
+    client: exchange.socket.remoteAddress,
     user: exchange.caller?.user ?? exchange.signedInAs,
     agent: exchange.header('user-agent'),
   })

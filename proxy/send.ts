@@ -1,8 +1,7 @@
-import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
 import { discardBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
 import { isStream, type Reply, type ReplyStream, reasonOf } from './reply.ts'
+import type { ReplySink } from './reply-sink.ts'
 import { toWire } from './wire-text.ts'
 
 /**
@@ -64,6 +63,7 @@ async function sendStream(exchange: Exchange, body: ReplyStream): Promise<void> 
     }
   } finally {
     res.off('close', onClose)
+    res.off('error', ignore)
     await body.close()
   }
 }
@@ -95,22 +95,25 @@ async function writePieces(
   }
 }
 
-function writePiece(res: ServerResponse, piece: Uint8Array, body: ReplyStream): boolean {
+function writePiece(res: ReplySink, piece: Uint8Array, body: ReplyStream): boolean {
   // Gone means written or given up: then nobody reads from it any more.
   return body.recycle === undefined
     ? res.write(piece)
     : res.write(piece, () => body.recycle?.(piece))
 }
 
-async function drained(exchange: Exchange, res: ServerResponse, gone: AbortSignal): Promise<void> {
+function drained(exchange: Exchange, res: ReplySink, gone: AbortSignal): Promise<void> {
   exchange.draining = true
-  try {
-    await once(res, 'drain', { signal: gone })
-  } catch (error) {
-    if (!gone.aborted) throw error
-  } finally {
-    exchange.draining = false
-  }
+  return new Promise((resolve) => {
+    const done = () => {
+      exchange.draining = false
+      res.off('drain', done)
+      gone.removeEventListener('abort', done)
+      resolve()
+    }
+    res.on('drain', done)
+    gone.addEventListener('abort', done)
+  })
 }
 
 function ignore(): void {}

@@ -7,13 +7,16 @@ import {
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { Exchange, refusal } from './exchange.ts'
+import { answer } from './answer.ts'
+import { Exchange, type Message, refusal } from './exchange.ts'
+import { PlainFront } from './front/plain-front.ts'
 import { hotPath } from './hot-path.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { createPipeline, type Pipeline } from './pipeline.ts'
 import { createProxyContext, type ProxyContext } from './proxy-context.ts'
 import type { ProxyOptions } from './proxy-options.ts'
 import { reasonOf } from './reply.ts'
+import { handleSwift } from './swift/dispatch.ts'
 
 export type { ProxyOptions, StoragePolicy } from './proxy-options.ts'
 
@@ -42,12 +45,15 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const pipeline = createPipeline(proxy, options.metrics)
   const door = new Door(proxy, pipeline)
   const server = createServer(options, door)
+  const answerPlain = (message: Message) => door.answerPlain(message)
+  // Beside TLS it would hardly be noticed.
+  const front = options.tls === undefined ? new PlainFront(server, proxy, answerPlain) : null
   let closed: Promise<void> | undefined
   return {
     listen: (address) => listen(server, address),
     close() {
       proxy.closing = true
-      closed ??= closeServer(server)
+      closed ??= closeServer(server, front)
       return closed
     },
     handler: (req, res) => door.answer(req, res, false),
@@ -63,12 +69,18 @@ interface Pipelined {
   broken: Error | null
 }
 
+interface Active {
+  readonly exchange: Exchange
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+}
+
 /** Takes requests from the server and watches over their connections. */
 class Door {
   readonly #proxy: ProxyContext
   readonly #pipeline: Pipeline
   /** The request that a connection is busy with. */
-  readonly #active = new WeakMap<Duplex, Exchange>()
+  readonly #active = new WeakMap<Duplex, Active>()
   /** What a connection sent ahead; absent: nothing. */
   readonly #pipelined = new WeakMap<Duplex, Pipelined[]>()
 
@@ -108,15 +120,24 @@ class Door {
   }
 
   #start({ req, res, continueExpected, broken }: Pipelined): void {
-    const exchange = new Exchange(this.#proxy, { req, res, continueExpected })
+    const { method = 'GET', url = '/', headers, socket } = req
+    const message = { method, url, headers, socket, body: req, res, continueExpected }
+    const exchange = new Exchange(this.#proxy, message)
     exchange.broken = broken
-    this.#active.set(req.socket, exchange)
+    this.#active.set(socket, { exchange, req, res })
     if (hasTwoHosts(req.rawHeaders)) {
       res.writeHead(400, ['Connection', 'close', 'Content-Length', '0']).end()
       return
     }
-    const done = hotPath(exchange) ?? this.#pipeline(exchange)
+    const done = hotPath(exchange) ?? this.#pipeline(exchange, req, res)
     done.then(undefined, (error: unknown) => this.#proxy.log.error('answer failed', { error }))
+  }
+
+  /** Answers a plain request of an object's. */
+  answerPlain(message: Message): Exchange {
+    const exchange = new Exchange(this.#proxy, message)
+    void answer(exchange, handleSwift)
+    return exchange
   }
 
   /**
@@ -124,7 +145,7 @@ class Door {
    * was handed over whole and is not read is the client's to take, too.
    */
   silent(socket: Socket): void {
-    const exchange = this.#active.get(socket)
+    const exchange = this.#active.get(socket)?.exchange
     if (exchange === undefined || exchange.res.writableEnded || exchange.draining) {
       socket.destroy()
     } else if (exchange.failBody !== null) {
@@ -140,24 +161,25 @@ class Door {
    * is being answered gets its answer first: what is wrong may be only what came after it.
    */
   refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
-    const exchange = this.#active.get(socket)
+    const active = this.#active.get(socket)
     const last = this.#pipelined.get(socket)?.at(-1)
-    const { status, message } = parserRefusal(error, (last ?? exchange)?.req.complete === false)
+    const { status, message } = parserRefusal(error, (last ?? active)?.req.complete === false)
     if (socket.writable && last !== undefined) {
       if (!last.req.complete) last.broken = refusal(status, message)
       last.res.once('finish', () => socket.destroy())
       return
     }
-    if (socket.writable && exchange !== undefined && !exchange.res.writableFinished) {
-      if (!exchange.req.complete) {
+    if (socket.writable && active !== undefined && !active.res.writableFinished) {
+      const { exchange, req, res } = active
+      if (!req.complete) {
         exchange.broken = refusal(status, message)
         exchange.failBody?.(exchange.broken)
       }
-      exchange.res.once('finish', () => socket.destroy())
+      res.once('finish', () => socket.destroy())
       return
     }
     // Rubbish in the rest of a body whose request was answered long ago deserves no second answer.
-    const stray = exchange !== undefined && !exchange.req.complete
+    const stray = active !== undefined && !active.req.complete
     if (socket.writable && !stray && error.code !== 'ECONNRESET') {
       const type = message === '' ? '' : 'Content-Type: text/plain; charset=UTF-8\r\n'
       socket.write(
@@ -214,10 +236,11 @@ function listen(server: Server, address: ListenAddress): Promise<{ readonly port
   })
 }
 
-function closeServer(server: Server): Promise<void> {
+function closeServer(server: Server, front: PlainFront | null): Promise<void> {
   if (!server.listening) return Promise.resolve()
   return new Promise((resolve, reject) => {
     server.close((error) => (error === undefined ? resolve() : reject(error)))
     server.closeIdleConnections()
+    front?.closeIdle()
   })
 }

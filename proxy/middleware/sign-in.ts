@@ -70,7 +70,7 @@ function refused(account: string | undefined): Reply {
 
 /** Where the client reached us. */
 function hostUrl(exchange: Exchange): string {
-  const { socket } = exchange.req
+  const { socket } = exchange
   const scheme = 'encrypted' in socket && socket.encrypted === true ? 'https' : 'http'
   const host = exchange.header('host') ?? `${socket.localAddress}:${socket.localPort}`
   return `${scheme}://${host}`

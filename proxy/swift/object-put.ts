@@ -39,7 +39,8 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
   }
   if (draft.condition !== undefined) await checkCondition(exchange, draft)
   if (length === null || length > INLINE_BYTES_MAX) return storeStream(exchange, draft, length)
-  const body = length === 0 ? EMPTY : await receiveWhole(exchange, length)
+  const receiving = length === 0 ? EMPTY : receiveWhole(exchange, length)
+  const body = receiving instanceof Promise ? await receiving : receiving
   return createdReply(await storeWhole(exchange, draft, body))
 }
 

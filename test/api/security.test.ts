@@ -266,7 +266,7 @@ t.test('requests sent ahead are answered one after the other', async (t) => {
     port,
     `PUT ${path} ${head}Content-Length: 3\r\n\r\nabcGET ${path} ${head}\r\nrubbish\r\n\r\n`,
   )
-  t.same(statusesIn(cut), [201, 200], 'what came before rubbish is answered')
+  t.same(statusesIn(cut), [201, 200, 400], 'what came before rubbish is answered')
 })
 
 t.test('a packet full of requests does not fill the memory with answers', async (t) => {

@@ -1,0 +1,266 @@
+/**
+ * One connection of plain HTTP as long as its requests are plain (request-head.ts). The first other request makes it
+ * node:http's for good, together with everything that was read of it and not answered yet.
+ *
+ *   idle --plain head--> busy --answered, all of the body read--> idle
+ *   idle --anything else--> given to node:http
+ *
+ * One request at a time: what a client sends ahead waits here, and beyond a bound in its socket.
+ */
+import type { Socket } from 'node:net'
+import { isTooSlow } from '../body.ts'
+import { type Exchange, type Message, type PlainBody, refusal } from '../exchange.ts'
+import { PlainReply } from './plain-reply.ts'
+import { PLAIN_HEAD_BYTES_MAX, type PlainHead, readPlainHead } from './request-head.ts'
+
+export interface PlainConnectionOptions {
+  readonly socket: Socket
+  readonly bodyBytesMax: number
+  readonly clientTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+  readonly nowMs: () => number
+  /** Answers a request; never rejects. */
+  readonly answer: (message: Message) => Exchange
+  /** Takes the connection over, with what it had sent and was not answered. */
+  readonly giveAway: (socket: Socket, unread: Buffer | null) => void
+  readonly onClose: (connection: PlainConnection) => void
+}
+
+/** A request that is being answered. */
+interface Running {
+  readonly exchange: Exchange
+  readonly reply: PlainReply
+}
+
+export class PlainConnection {
+  readonly #options: PlainConnectionOptions
+  readonly #socket: Socket
+  /** Read and not used yet. */
+  #unread: Buffer | null = null
+  #body: ShortBody | null = null
+  #running: Running | null = null
+  /** Silent for the client's time already, between two requests. */
+  #wasSilent = false
+  #hasServed = false
+  #isWaitingForRoom = false
+  #isParsing = false
+  /** No further request is answered: one side has said so. */
+  #isLast = false
+
+  readonly #onData = (piece: Buffer) => this.#take(piece)
+  readonly #onTimeout = () => this.#silent()
+  readonly #onClose = () => this.#closed()
+  readonly #onEnd = () => this.#ended()
+  readonly #onDrain = () => this.#hasRoom()
+
+  constructor(options: PlainConnectionOptions) {
+    this.#options = options
+    this.#socket = options.socket
+    const { socket } = options
+    socket.setTimeout(options.clientTimeoutMs)
+    socket.on('data', this.#onData).on('timeout', this.#onTimeout).on('close', this.#onClose)
+    socket.on('end', this.#onEnd).on('drain', this.#onDrain).on('error', ignore)
+  }
+
+  /** Ends the connection if it is between two requests. */
+  closeIdle(): void {
+    if (this.#running === null) this.#finish()
+  }
+
+  #take(piece: Buffer): void {
+    if (this.#wasSilent) {
+      this.#wasSilent = false
+      this.#socket.setTimeout(this.#options.clientTimeoutMs)
+    }
+    const rest = this.#body === null ? piece : this.#takeBody(this.#body, piece)
+    if (rest.length === 0 || this.#isLast) return
+    this.#unread = this.#unread === null ? rest : Buffer.concat([this.#unread, rest])
+    this.#next()
+    if (this.#unread !== null && this.#unread.length > PLAIN_HEAD_BYTES_MAX) this.#socket.pause()
+  }
+
+  /** Returns what comes behind the body. */
+  #takeBody(body: ShortBody, piece: Buffer): Buffer {
+    const rest = body.take(piece)
+    const exchange = this.#running?.exchange
+    if (exchange !== undefined) exchange.bytesIn += piece.length - rest.length
+    else if (body.complete) this.#body = null
+    if (exchange !== undefined && body.isAwaited && isTooSlow(exchange, exchange.startedMs)) {
+      body.fail(refusal(408))
+    }
+    return rest
+  }
+
+  /** Starts as many requests as can be answered at once. */
+  #next(): void {
+    if (this.#isParsing) return
+    this.#isParsing = true
+    while (this.#isFree() && this.#unread !== null) {
+      const head = readPlainHead(this.#unread, this.#options.bodyBytesMax)
+      if (head === null) {
+        this.#giveAway()
+        return
+      }
+      this.#start(head, this.#unread)
+    }
+    this.#isParsing = false
+    if (this.#unread === null && this.#socket.isPaused()) this.#socket.resume()
+  }
+
+  #isFree(): boolean {
+    const { destroyed } = this.#socket
+    const isBusy = this.#running !== null || this.#body !== null || this.#isWaitingForRoom
+    return !isBusy && !this.#isLast && !destroyed
+  }
+
+  #start(head: PlainHead, bytes: Buffer): void {
+    const body = new ShortBody(head.bodyBytes)
+    const left = body.take(bytes.subarray(head.headBytes))
+    this.#unread = left.length === 0 ? null : left
+    this.#body = body
+    this.#hasServed = true
+    const { keepAliveTimeoutMs, nowMs } = this.#options
+    const reply = new PlainReply({
+      socket: this.#socket,
+      shouldKeepAlive: head.keepAlive !== false,
+      keepAliveSeconds: head.keepAlive === true ? Math.floor(keepAliveTimeoutMs / 1000) : null,
+      nowMs,
+      onEnd: (ended) => this.#answered(ended),
+    })
+    const { method, url, headers } = head
+    const message = { method, url, headers, socket: this.#socket, res: reply, body }
+    const exchange = this.#options.answer({ ...message, continueExpected: false })
+    exchange.bytesIn = bytes.length - head.headBytes - left.length
+    // An answer may be there already.
+    if (!reply.writableEnded) this.#running = { exchange, reply }
+  }
+
+  #answered(reply: PlainReply): void {
+    this.#running = null
+    if (this.#body?.complete === true) this.#body = null
+    else this.#body?.discard()
+    if (!reply.shouldKeepAlive || this.#isLast) this.#finish()
+    else if (this.#socket.writableNeedDrain) this.#isWaitingForRoom = true
+    else this.#next()
+  }
+
+  /** The connection ends when the last answer is out; what still comes is nobody's. */
+  #finish(): void {
+    this.#isLast = true
+    this.#unread = null
+    this.#socket.destroySoon()
+  }
+
+  #hasRoom(): void {
+    if (!this.#isWaitingForRoom) return
+    this.#isWaitingForRoom = false
+    this.#next()
+  }
+
+  /** Nothing came or went for the client's time: only who is being waited for is cut off. */
+  #silent(): void {
+    const { clientTimeoutMs, keepAliveTimeoutMs } = this.#options
+    if (this.#running !== null) {
+      const { exchange } = this.#running
+      if (exchange.draining) this.#socket.destroy()
+      else if (this.#body?.isAwaited === true) this.#body.fail(refusal(408))
+      else this.#socket.setTimeout(clientTimeoutMs)
+      return
+    }
+    const leftMs = keepAliveTimeoutMs - clientTimeoutMs
+    const isOwed = !this.#hasServed || this.#body !== null || this.#socket.writableLength > 0
+    if (this.#wasSilent || isOwed || leftMs <= 0) {
+      this.#socket.destroy()
+      return
+    }
+    this.#wasSilent = true
+    this.#socket.setTimeout(leftMs)
+  }
+
+  /** The client sends no more: what it waits for it still gets. */
+  #ended(): void {
+    this.#isLast = true
+    this.#body?.fail(refusal(499))
+    if (this.#running === null) this.#finish()
+  }
+
+  #closed(): void {
+    this.#body?.fail(refusal(499))
+    this.#options.onClose(this)
+  }
+
+  #giveAway(): void {
+    const socket = this.#socket
+    socket.setTimeout(0)
+    socket.off('data', this.#onData).off('timeout', this.#onTimeout).off('close', this.#onClose)
+    socket.off('end', this.#onEnd).off('drain', this.#onDrain).off('error', ignore)
+    const unread = this.#unread
+    this.#unread = null
+    this.#options.onClose(this)
+    this.#options.giveAway(socket, unread)
+    socket.resume()
+  }
+}
+
+/** A body of at most INLINE_BYTES_MAX bytes. */
+class ShortBody implements PlainBody {
+  #left: number
+  /** Null: nobody wants it any more. */
+  #pieces: Buffer[] | null = []
+  #failure: Error | null = null
+  #wanted: { resolve(body: Buffer): void; reject(error: Error): void } | null = null
+
+  constructor(bytes: number) {
+    this.#left = bytes
+  }
+
+  get complete(): boolean {
+    return this.#left === 0
+  }
+
+  get isAwaited(): boolean {
+    return this.#wanted !== null
+  }
+
+  /** Takes what belongs to the body; returns what comes behind it. */
+  take(piece: Buffer): Buffer {
+    if (this.#left === 0) return piece
+    const used = Math.min(this.#left, piece.length)
+    this.#left -= used
+    this.#pieces?.push(used === piece.length ? piece : piece.subarray(0, used))
+    if (this.#left === 0 && this.#wanted !== null) {
+      this.#wanted.resolve(this.#whole())
+      this.#wanted = null
+    }
+    return piece.subarray(used)
+  }
+
+  receive(): Buffer | Promise<Buffer> {
+    if (this.#left === 0) return this.#whole()
+    if (this.#failure !== null) return Promise.reject(this.#failure)
+    return new Promise((resolve, reject) => {
+      this.#wanted = { resolve, reject }
+    })
+  }
+
+  /** The rest will not come. */
+  fail(error: Error): void {
+    if (this.#left === 0) return
+    this.#failure ??= error
+    this.#wanted?.reject(this.#failure)
+    this.#wanted = null
+  }
+
+  /** What has come is forgotten, and what comes, too. */
+  discard(): void {
+    this.#pieces = null
+  }
+
+  #whole(): Buffer {
+    const pieces = this.#pieces ?? []
+    this.#pieces = null
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
+  }
+}
+
+function ignore(): void {}

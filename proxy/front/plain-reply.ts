@@ -1,0 +1,155 @@
+import type { Socket } from 'node:net'
+import type { ReplyEvent, ReplySink } from '../reply-sink.ts'
+
+/** Up to this, head and body go to the socket as one piece: a copy costs less than a second system call. */
+const TOGETHER_BYTES_MAX = 64 * 1024
+const DESK_BYTES = 128 * 1024
+
+/** The answer to a plain request, written to its socket by hand. */
+export class PlainReply implements ReplySink {
+  shouldKeepAlive: boolean
+  writableEnded = false
+  readonly #socket: Socket
+  /** The client said `Connection: keep-alive` and is answered in kind, with so many seconds. */
+  readonly #keepAliveSeconds: number | null
+  readonly #nowMs: () => number
+  readonly #onEnd: (reply: PlainReply) => void
+  #head = ''
+  #isHeadSent = false
+  #saysConnection = true
+
+  constructor(options: {
+    readonly socket: Socket
+    readonly shouldKeepAlive: boolean
+    readonly keepAliveSeconds: number | null
+    readonly nowMs: () => number
+    /** Called once the whole answer was handed to the socket. */
+    readonly onEnd: (reply: PlainReply) => void
+  }) {
+    this.#socket = options.socket
+    this.shouldKeepAlive = options.shouldKeepAlive
+    this.#keepAliveSeconds = options.keepAliveSeconds
+    this.#nowMs = options.nowMs
+    this.#onEnd = options.onEnd
+  }
+
+  get destroyed(): boolean {
+    return this.#socket.destroyed
+  }
+
+  get writableFinished(): boolean {
+    return this.writableEnded && this.#socket.writableLength === 0
+  }
+
+  removeHeader(name: string): void {
+    if (name === 'connection') this.#saysConnection = false
+  }
+
+  writeHead(status: number, reason: string, headers: readonly string[]): void {
+    let head = `HTTP/1.1 ${status} ${reason}\r\n`
+    let saysConnection = false
+    for (let i = 0; i < headers.length; i += 2) {
+      const name = headers[i]!
+      const value = checkedValue(headers[i + 1]!)
+      if (name === 'Connection') {
+        saysConnection = true
+        if (value === 'close') this.shouldKeepAlive = false
+      }
+      head += `${name}: ${value}\r\n`
+    }
+    head += `Date: ${httpDate(this.#nowMs())}\r\n`
+    if (!saysConnection) head += this.#connectionLine()
+    this.#head = `${head}\r\n`
+  }
+
+  #connectionLine(): string {
+    if (!this.shouldKeepAlive) return 'Connection: close\r\n'
+    if (!this.#saysConnection || this.#keepAliveSeconds === null) return ''
+    return `Connection: keep-alive\r\nKeep-Alive: timeout=${this.#keepAliveSeconds}\r\n`
+  }
+
+  writeContinue(): void {
+    throw new Error('a plain request does not wait for 100 Continue')
+  }
+
+  write(piece: Uint8Array, done?: () => void): boolean {
+    const socket = this.#socket
+    if (this.#isHeadSent) return socket.write(piece, done)
+    this.#isHeadSent = true
+    socket.cork()
+    socket.write(this.#head, 'latin1')
+    const isWelcome = socket.write(piece, done)
+    socket.uncork()
+    return isWelcome
+  }
+
+  end(body?: Uint8Array): void {
+    if (body === undefined || body.length === 0) {
+      if (!this.#isHeadSent) this.#socket.write(this.#head, 'latin1')
+    } else if (this.#isHeadSent || body.length > TOGETHER_BYTES_MAX) {
+      this.write(body)
+    } else {
+      writeTogether(this.#socket, this.#head, body)
+    }
+    this.#isHeadSent = true
+    this.writableEnded = true
+    this.#onEnd(this)
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  on(event: ReplyEvent, listener: () => void): void {
+    this.#socket.on(event, listener)
+  }
+
+  off(event: ReplyEvent, listener: () => void): void {
+    this.#socket.off(event, listener)
+  }
+
+  once(event: ReplyEvent, listener: () => void): void {
+    this.#socket.once(event, listener)
+  }
+}
+
+/**
+ * Answers are put together here. A socket that has room takes the bytes at once, and the memory is free again; one that
+ * has none keeps it.
+ */
+let desk = Buffer.allocUnsafeSlow(DESK_BYTES)
+
+function writeTogether(socket: Socket, head: string, body: Uint8Array): void {
+  const bytes = head.length + body.length
+  if (bytes > desk.length) {
+    socket.cork()
+    socket.write(head, 'latin1')
+    socket.write(body)
+    socket.uncork()
+    return
+  }
+  desk.write(head, 0, 'latin1')
+  desk.set(body, head.length)
+  socket.write(desk.subarray(0, bytes))
+  if (socket.writableLength > 0) desk = Buffer.allocUnsafeSlow(DESK_BYTES)
+}
+
+/** Node's own rule (checkInvalidHeaderChar): a value that could end its line would let others write our answers. */
+const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/
+
+function checkedValue(value: string): string {
+  if (INVALID_VALUE.test(value)) throw new TypeError('a header value with control characters')
+  return value
+}
+
+let dateSecond = -1
+let dateText = ''
+
+function httpDate(nowMs: number): string {
+  const second = Math.floor(nowMs / 1000)
+  if (second !== dateSecond) {
+    dateSecond = second
+    dateText = new Date(second * 1000).toUTCString()
+  }
+  return dateText
+}
