@@ -50,6 +50,9 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     rings,
     nodeOf,
     policies: settings.policies.map((policy) => policy.index),
+    sloppyPolicies: settings.policies
+      .filter((policy) => policy.consistency === 'swift')
+      .map((policy) => policy.index),
     // Two proxies that drew the same number would have to write the same name in the same 10 us to be confused.
     proposer: context.random.below(2 ** 24),
     clock: context.clock,

@@ -12,9 +12,10 @@ import { type DataFolder, type DataPaths, openDataFolder } from './data-folder.t
 import { type Endpoints, writeEndpoints } from './endpoints.ts'
 import { makeFolder } from './folders.ts'
 import { readStorageNodeConfig } from './node-config.ts'
+import { checkKnownPolicies, checkPolicies, type PolicyChoice } from './policy-choice.ts'
 import { checkPortFree, DEFAULT_PORTS } from './ports.ts'
 import { startProxy } from './proxy.ts'
-import { defaultReplicas, localDevice, writeRings } from './rings.ts'
+import { addPolicyRings, defaultReplicas, localDevice, ringPlan, writeRings } from './rings.ts'
 import type { Settings } from './settings.ts'
 import type { UpContext } from './up.ts'
 
@@ -27,6 +28,7 @@ export interface ClusterOptions {
   readonly disksPerNode: number
   readonly zoneCount: number
   readonly replicas?: number
+  readonly policies?: readonly PolicyChoice[]
   readonly adminPassword?: string
   /** Told what a person should know while it runs. */
   readonly say: (line: string) => void
@@ -59,6 +61,7 @@ export async function startCluster(
     folder.lock.release()
   }
   try {
+    await addPolicyRings(folder.paths.rings, ringPlan(folder.settings, context))
     const started = nodeNames(folder.settings.nodeCount ?? 0).map((name) =>
       startNode(folder.paths, name),
     )
@@ -98,18 +101,22 @@ export function startLine(node: ClusterNode): string {
 }
 
 function openFolder(options: ClusterOptions, context: UpContext): Promise<DataFolder> {
-  const { nodeCount, disksPerNode, adminPassword } = options
+  const { nodeCount, disksPerNode, adminPassword, policies = [] } = options
   const replicaCount = options.replicas ?? defaultReplicas(nodeCount)
   return openDataFolder(options.data, {
     random: context.random,
     ...(adminPassword === undefined ? {} : { adminPassword }),
     choose() {
-      if (replicaCount <= nodeCount * disksPerNode) return { disks: [], replicaCount, nodeCount }
+      checkPolicies(policies, nodeCount * disksPerNode)
+      if (replicaCount <= nodeCount * disksPerNode) {
+        return { disks: [], replicaCount, nodeCount, policies }
+      }
       throw new ServiceError('BadDisks', `${replicaCount} replicas need as many disks`, {
         status: 400,
       })
     },
     check(paths, settings) {
+      checkKnownPolicies(policies, settings, paths.settings)
       if (settings.nodeCount !== undefined) return
       const message = `${paths.folder} belongs to \`swiftlet up\`, not to a cluster`
       throw new ServiceError('WrongFormat', message, { status: 409 })
@@ -140,16 +147,12 @@ async function fillFolder(
     await replaceFile(nodeConfigPath(paths, name), `${JSON.stringify(config, null, 2)}\n`)
   }
   await writeRings(paths.rings, {
-    clusterId: settings.clusterId,
-    placement: settings.hashing.placement,
-    replicaCount: settings.replicaCount,
-    policies: settings.policies,
+    ...ringPlan(settings, context),
     devices: names.flatMap((_, index) =>
       disks.map((disk) =>
         localDevice(disk, { zone: (index % zoneCount) + 1, ip: '127.0.0.1', port: portOf(index) }),
       ),
     ),
-    nowS: Math.floor(context.clock.nowMs() / 1000),
   })
 }
 

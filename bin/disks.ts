@@ -5,6 +5,7 @@ import { ServiceError, systemErrorCode } from '../common/errors.ts'
 import { readTextFile, replaceFile } from '../common/whole-file.ts'
 import type { DataPaths } from './data-folder.ts'
 import { makeFolder } from './folders.ts'
+import { checkKnownPolicies, checkPolicies, type PolicyChoice } from './policy-choice.ts'
 import { defaultReplicas } from './rings.ts'
 import type { DiskSetting, Settings, StoreShape } from './settings.ts'
 
@@ -12,6 +13,7 @@ import type { DiskSetting, Settings, StoreShape } from './settings.ts'
 export interface DiskChoice {
   readonly disks: readonly string[]
   readonly replicas?: number
+  readonly policies?: readonly PolicyChoice[]
 }
 
 /** The disks and replicas of a new data folder. Throws a 400 for the same disk twice or more replicas than disks. */
@@ -28,12 +30,14 @@ export function chooseDisks(choice: DiskChoice, paths: DataPaths): StoreShape {
   if (replicaCount > folders.length) {
     throw bad(`${replicaCount} replicas need as many disks, and there are ${folders.length}`)
   }
+  const { policies } = choice
+  checkPolicies(policies ?? [], folders.length)
   const disks = folders.map((folder, index) => ({
     device: `disk${index + 1}`,
     // Within the data folder relative, so that the folder can be moved.
     path: folder.startsWith(`${paths.folder}/`) ? folder.slice(paths.folder.length + 1) : folder,
   }))
-  return { disks, replicaCount }
+  return { disks, replicaCount, ...(policies === undefined ? {} : { policies }) }
 }
 
 /**
@@ -48,6 +52,7 @@ export function checkUnchanged(choice: DiskChoice, settings: Settings, paths: Da
       `${paths.folder} was made with ${replicaCount} replicas; changing that is not built yet`,
     )
   }
+  checkKnownPolicies(choice.policies ?? [], settings, paths.settings)
   if (choice.disks.length === 0) return
   const known = settings.disks.map((disk) => diskPath(disk, paths))
   const given = choice.disks.map(realFolder)

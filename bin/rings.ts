@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Clock } from '../common/clock.ts'
 import { ServiceError, systemErrorCode } from '../common/errors.ts'
 import type { Placement } from '../common/ring/placement.ts'
 import { type Placement as PlacementHash, Ring } from '../common/ring/ring.ts'
@@ -15,6 +16,7 @@ import {
 import { encodeBuilder } from '../ring-builder/builder-file.ts'
 import { rebalance } from '../ring-builder/rebalance.ts'
 import { makeFolder } from './folders.ts'
+import type { Settings } from './settings.ts'
 
 /** The rings of a cluster: one for accounts, one for containers, one for each storage policy's objects. */
 export interface Rings {
@@ -23,13 +25,30 @@ export interface Rings {
   readonly object: (policy: number) => Ring
 }
 
+/** What the rings of a cluster follow from, besides its disks. */
+export function ringPlan(settings: Settings, { clock }: { readonly clock: Clock }) {
+  return {
+    clusterId: settings.clusterId,
+    placement: settings.hashing.placement,
+    replicaCount: settings.replicaCount,
+    policies: settings.policies,
+    nowS: Math.floor(clock.nowMs() / 1000),
+  }
+}
+
+/** A policy and the replicas of its ring, if they are not the cluster's. */
+export interface PolicyRing {
+  readonly index: number
+  readonly replicaCount?: number
+}
+
 export interface RingPlan {
   /** Names the cluster; with the ring's name it seeds the placement. */
   readonly clusterId: string
   readonly placement: PlacementHash
   readonly replicaCount: number
   readonly devices: readonly NewDevice[]
-  readonly policies: readonly { readonly index: number }[]
+  readonly policies: readonly PolicyRing[]
   /** Seconds since 1970. */
   readonly nowS: number
 }
@@ -66,11 +85,42 @@ export function localDevice(
 /** Builds the rings and writes them with their builders, for `swiftlet ring` to go on from. */
 export async function writeRings(folder: string, plan: RingPlan): Promise<void> {
   makeFolder(folder)
-  for (const name of ['account', 'container', ...plan.policies.map(objectRingName)]) {
-    const builder = buildRing(name, plan)
-    await replaceFile(join(folder, `${name}.builder`), encodeBuilder(builder))
-    await replaceFile(join(folder, `${name}.ring`), encodeRing(ringOf(builder)))
+  for (const name of ['account', 'container']) await writeRing(folder, name, plan)
+  for (const policy of plan.policies) await writePolicyRing(folder, policy, plan)
+}
+
+/**
+ * Gives policies that were added to the settings their rings, over the devices that the container ring has. Rings that
+ * are there stay as they are. Throws a 400 `BadDisks` for more replicas than devices.
+ */
+export async function addPolicyRings(
+  folder: string,
+  plan: Omit<RingPlan, 'devices'>,
+): Promise<void> {
+  const missing = plan.policies.filter(
+    (policy) => !existsSync(join(folder, `${objectRingName(policy)}.ring`)),
+  )
+  if (missing.length === 0) return
+  const devices = readRing(folder, 'container').devices.filter((device) => device !== null)
+  for (const policy of missing) {
+    const replicaCount = policy.replicaCount ?? plan.replicaCount
+    if (replicaCount > devices.length) {
+      const message = `policy ${policy.index} wants ${replicaCount} replicas, and there are ${devices.length} disks`
+      throw new ServiceError('BadDisks', message, { status: 400 })
+    }
+    await writePolicyRing(folder, policy, { ...plan, devices })
   }
+}
+
+function writePolicyRing(folder: string, policy: PolicyRing, plan: RingPlan): Promise<void> {
+  const { replicaCount = plan.replicaCount } = policy
+  return writeRing(folder, objectRingName(policy), { ...plan, replicaCount })
+}
+
+async function writeRing(folder: string, name: string, plan: RingPlan): Promise<void> {
+  const builder = buildRing(name, plan)
+  await replaceFile(join(folder, `${name}.builder`), encodeBuilder(builder))
+  await replaceFile(join(folder, `${name}.ring`), encodeRing(ringOf(builder)))
 }
 
 /** Reads the rings of the policies. Throws a 404 `NoRing` or what the ring file's reader finds wrong. */

@@ -28,6 +28,10 @@ t.test('damaged settings are refused with what is wrong', async (t) => {
     [{ ...good, hashing: undefined }, /hashing is missing/],
     [{ ...good, disks: 'x' }, /disks must be a list/],
     [{ ...good, color: 'red' }, /unknown setting color/],
+    [
+      { ...good, policies: [{ index: 0, name: 'a', consistency: 'lax' }] },
+      /consistency must be one of strict, swift/,
+    ],
   ]
   for (const [settings, message] of cases) {
     t.throws(() => decodeSettings(JSON.stringify(settings), 'swiftlet.json'), { message })

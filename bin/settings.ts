@@ -3,14 +3,14 @@ import { ServiceError } from '../common/errors.ts'
 import type { ItemHashing } from '../common/item.ts'
 import type { Random } from '../common/random.ts'
 import { PLACEMENTS } from '../common/ring/ring.ts'
-import type { StoragePolicy } from '../proxy/proxy-options.ts'
+import { CONSISTENCIES, type StoragePolicy } from '../proxy/proxy-options.ts'
 
 /** DIR/swiftlet.json: what makes a data folder this cluster, written once at its first start. */
 export interface Settings {
   /** 32 hex digits. */
   readonly clusterId: string
   readonly hashing: ItemHashing
-  readonly policies: readonly StoragePolicy[]
+  readonly policies: readonly PolicySetting[]
   /** The disks in the order they were given; empty where the disks belong to other processes (`swiftlet cluster`). */
   readonly disks: readonly DiskSetting[]
   readonly replicaCount: number
@@ -18,8 +18,17 @@ export interface Settings {
   readonly nodeCount?: number
 }
 
+/** A storage policy, each with an object ring of its own. */
+export interface PolicySetting extends StoragePolicy {
+  /** Of its ring, when that is made; as many as the cluster's `replicaCount` if absent. */
+  readonly replicaCount?: number
+}
+
 /** What a person chooses of them. */
-export type StoreShape = Pick<Settings, 'disks' | 'replicaCount' | 'nodeCount'>
+export interface StoreShape extends Pick<Settings, 'disks' | 'replicaCount' | 'nodeCount'> {
+  /** Besides the first, which is the default; in the order of their indexes from 1 on. */
+  readonly policies?: readonly Omit<PolicySetting, 'index' | 'default'>[]
+}
 
 export interface DiskSetting {
   /** Its name in the ring: `disk1`. */
@@ -30,14 +39,18 @@ export interface DiskSetting {
 
 const FORMAT = 1
 
-/** A new cluster's settings: its own salt, and one storage policy with Swift's name for it. */
+/** A new cluster's settings: its own salt, and as the default a storage policy with Swift's name for it. */
 export function newSettings(random: Random, choice: StoreShape): Settings {
+  const { policies = [], ...shape } = choice
   const hex = (bytes: number) => Buffer.from(random.bytes(bytes)).toString('hex')
   return {
     clusterId: hex(16),
     hashing: { prefix: hex(8), suffix: hex(8), placement: 'xxh64' },
-    policies: [{ index: 0, name: 'Policy-0', default: true }],
-    ...choice,
+    policies: [
+      { index: 0, name: 'Policy-0', default: true },
+      ...policies.map((policy, at) => ({ index: at + 1, default: false, ...policy })),
+    ],
+    ...shape,
   }
 }
 
@@ -77,13 +90,17 @@ function decodeHashing(config: Config): ItemHashing {
   return hashing
 }
 
-function decodePolicy(config: Config): StoragePolicy {
+function decodePolicy(config: Config): PolicySetting {
   return {
     index: config.integer('index', { min: 0, max: 65_535 }),
     name: config.text('name'),
     aliases: config.texts('aliases'),
     default: config.boolean('default', false),
     deprecated: config.boolean('deprecated', false),
+    consistency: config.oneOf('consistency', CONSISTENCIES, 'strict'),
+    ...(config.has('replicaCount')
+      ? { replicaCount: config.integer('replicaCount', { min: 1, max: 64 }) }
+      : {}),
   }
 }
 

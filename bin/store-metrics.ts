@@ -5,6 +5,8 @@ import type { SyncCounters } from '../storage-node/replicator/partition-sync.ts'
 
 const COUNTER_HELP: Readonly<Record<keyof BackendCounters, string>> = {
   handoffCopies: 'Copies written to a handoff because a primary failed',
+  sloppyWrites: 'Writes of sloppy policies in which handoffs stood in for primaries',
+  rowsDeferred: 'Rows of sloppy policies that their writers left to the settler',
   readRepairs: 'Replicas that a read found behind and brought up to date',
   restamps: 'Writes answered with a fresh stamp because something newer was there',
   prepares: 'Ballots that were prepared: conditional writes, recoveries, completions',

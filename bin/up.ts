@@ -18,7 +18,7 @@ import { type Endpoints, endpointsOf, writeEndpoints } from './endpoints.ts'
 import type { LogsOptions } from './logs.ts'
 import { openStore } from './open-store.ts'
 import { checkPortFree, DEFAULT_PORTS, explainListenError } from './ports.ts'
-import { localDevice, writeRings } from './rings.ts'
+import { addPolicyRings, localDevice, ringPlan, writeRings } from './rings.ts'
 import { StoreThreads } from './threads/store-threads.ts'
 import { readTls, type Tls } from './tls.ts'
 
@@ -65,6 +65,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
   const folder = await openFolder(options, context)
   try {
     await checkSameDisks(folder.settings, folder.paths)
+    await addPolicyRings(folder.paths.rings, ringPlan(folder.settings, context))
     const store = await open(folder, address, { ...options, tls }, context).catch(
       (error: unknown) => {
         const { settings, paths } = folder
@@ -100,7 +101,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
 }
 
 function openFolder(options: UpOptions, context: UpContext): Promise<DataFolder> {
-  const { random, clock } = context
+  const { random } = context
   return openDataFolder(options.data, {
     random,
     ...(options.adminPassword === undefined ? {} : { adminPassword: options.adminPassword }),
@@ -108,10 +109,7 @@ function openFolder(options: UpOptions, context: UpContext): Promise<DataFolder>
     check: (paths, settings) => checkUnchanged(options, settings, paths),
     fill: (paths, settings) =>
       writeRings(paths.rings, {
-        clusterId: settings.clusterId,
-        placement: settings.hashing.placement,
-        replicaCount: settings.replicaCount,
-        policies: settings.policies,
+        ...ringPlan(settings, context),
         devices: settings.disks.map(({ device }, index) =>
           localDevice(device, {
             zone: index + 1,
@@ -119,7 +117,6 @@ function openFolder(options: UpOptions, context: UpContext): Promise<DataFolder>
             port: DEFAULT_PORTS.storageNode,
           }),
         ),
-        nowS: Math.floor(clock.nowMs() / 1000),
       }),
   })
 }

@@ -6,6 +6,13 @@ import type { Random } from '../common/random.ts'
 import type { Backend } from './backend/backend.ts'
 import type { Limits } from './limits.ts'
 
+/**
+ * What a policy promises of its objects: `strict` is read-after-write by majorities of the primaries; `swift` is Swift's, in
+ * which handoffs count and a read takes the first good answer.
+ */
+export const CONSISTENCIES = ['strict', 'swift'] as const
+export type Consistency = (typeof CONSISTENCIES)[number]
+
 /** A storage policy as clients see it; containers choose one for life by X-Storage-Policy. */
 export interface StoragePolicy {
   readonly index: number
@@ -15,6 +22,8 @@ export interface StoragePolicy {
   readonly default: boolean
   /** Existing containers go on, new ones are refused. */
   readonly deprecated?: boolean
+  /** `strict` if absent. */
+  readonly consistency?: Consistency
 }
 
 /** Accounts whose name starts with `prefix` are this cluster's; with `requireGroup` only its members own them. */

@@ -6,6 +6,7 @@ import { startCluster } from '../cluster.ts'
 import { DEFAULT_HOST } from '../defaults.ts'
 import { openLogs } from '../logs.ts'
 import { parsePortOffset, wholeNumber } from '../option-values.ts'
+import { collectPolicy, POLICY_HELP, type PolicyChoice } from '../policy-choice.ts'
 import { runUntilStopped } from '../run-until-stopped.ts'
 import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
 
@@ -19,6 +20,7 @@ interface ClusterFlags extends ServeFlags {
   readonly disks: number
   readonly zones?: number
   readonly replicas?: number
+  readonly policy?: readonly PolicyChoice[]
 }
 
 export function clusterCommand(): Command {
@@ -43,6 +45,7 @@ export function clusterCommand(): Command {
     )
     .option('--zones <n>', 'zones; as many as nodes by default', wholeNumber({ min: 1, max: 64 }))
     .option('--replicas <n>', '1, 2 or 3 by default', wholeNumber({ min: 1, max: 32 }))
+    .option('--policy <policy>', POLICY_HELP, collectPolicy)
   return withLogOptions(command).action(cluster)
 }
 
@@ -59,6 +62,7 @@ async function cluster(flags: ClusterFlags): Promise<void> {
         nodeCount: nodes,
         disksPerNode: disks,
         zoneCount: zones ?? nodes,
+        policies: flags.policy ?? [],
         ...(replicas === undefined ? {} : { replicas }),
         ...(adminPassword === undefined || adminPassword === '' ? {} : { adminPassword }),
         say: (line) => console.log(line),

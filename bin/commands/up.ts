@@ -7,6 +7,7 @@ import { systemRandom as random } from '../../common/random.ts'
 import { DEFAULT_DATA, DEFAULT_HOST } from '../defaults.ts'
 import { openLogs } from '../logs.ts'
 import { collect, parsePortOffset, SEGMENT_BYTES, size, wholeNumber } from '../option-values.ts'
+import { collectPolicy, POLICY_HELP, type PolicyChoice } from '../policy-choice.ts'
 import { projectVersion } from '../project.ts'
 import { runUntilStopped } from '../run-until-stopped.ts'
 import { type Running, startUp } from '../up.ts'
@@ -21,6 +22,7 @@ interface UpFlags extends ServeFlags {
   readonly portOffset: number
   readonly disk?: readonly string[]
   readonly replicas?: number
+  readonly policy?: readonly PolicyChoice[]
   readonly segmentSize?: number
   readonly threads: number
   readonly tlsCert?: string
@@ -44,6 +46,7 @@ export function upCommand(): Command {
       'copies of everything; by default 1, 2 or 3 as there are disks; first start only',
       wholeNumber({ min: 1, max: 32 }),
     )
+    .option('--policy <policy>', POLICY_HELP, collectPolicy)
     .option(
       '--segment-size <size>',
       `bytes of a log file, ${formatBytes(SEGMENT_BYTES.min)} to ${formatBytes(SEGMENT_BYTES.max)}`,
@@ -72,6 +75,7 @@ async function up(flags: UpFlags): Promise<void> {
         ...flags,
         data: resolve(flags.data),
         disks: disk,
+        policies: flags.policy ?? [],
         logs: logOf,
         onFatal,
         ...(segmentSize === undefined ? {} : { segmentBytes: segmentSize }),

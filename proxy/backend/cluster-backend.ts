@@ -6,6 +6,7 @@
  *   proposals         prepare and accept             register-decisions, register-change  what to propose (pure)
  *   object-writes     object and row together        object-stream    bodies that are not inline
  *   rows, listings    container listings             containers       accounts, containers, account rows
+ *   sloppy-registers  objects of policies with Swift's consistency
  *   settler, updater  what a failure left half done  expirer          X-Delete-At
  */
 import type { Clock } from '../../common/clock.ts'
@@ -44,6 +45,7 @@ import { RegisterWrites } from './register-writes.ts'
 import { type ClusterRings, ReplicaMap } from './replica-map.ts'
 import { Rows, rowOfContainer, rowOfObject } from './rows.ts'
 import { Settler } from './settler.ts'
+import { SloppyRegisters } from './sloppy-registers.ts'
 import { Updater } from './updater.ts'
 import { WriteIds } from './write-ids.ts'
 
@@ -59,6 +61,8 @@ export interface ClusterBackendOptions {
   readonly log?: Log
   /** Storage policies, whose devices the updater and the expirer visit. */
   readonly policies?: readonly number[]
+  /** Those of them with `consistency: swift`. */
+  readonly sloppyPolicies?: readonly number[]
   /** How long one replica may take with one call when there are several. */
   readonly deadlineMs?: number
   /** Age from which an unconfirmed row or object is nobody's work in progress; several deadlines. */
@@ -112,8 +116,9 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   const parts = { keys, replicas, timing, jobs, counters, stamps, writeIds, clock }
 
   const proposals = new Proposals({ ...parts, random: options.random })
-  const reads = new RegisterReads({ ...parts, proposals })
-  const writes = new RegisterWrites({ ...parts, reads, proposals })
+  const sloppy = new SloppyRegisters(parts)
+  const reads = new RegisterReads({ ...parts, proposals, sloppy })
+  const writes = new RegisterWrites({ ...parts, reads, proposals, sloppy })
   const rows = new Rows({ ...parts, repairList: (list) => reads.info(list) })
   const listings = new Listings({ ...parts, reads, rows })
   const containers = new Containers({
@@ -127,14 +132,16 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     containers.syncAccountRow(account, container)
   const cache = new ContainerCache({
     clock,
-    load: guard((account, container) => containers.readContainer(account, container)),
+    load: guard((account, container) => containers.readSettings(account, container)),
   })
   const currentSettings = async ({ account, container }: ObjectPath) => {
     cache.invalidate(account, container)
     return cache.get(account, container)
   }
   const objectRows = new ObjectRows({
+    ...parts,
     rows,
+    isSloppy: (policy) => replicas.isSloppy({ kind: 'object', policy }),
     settings: ({ account, container }) => cache.get(account, container),
     currentSettings,
   })
@@ -171,7 +178,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     devices,
     expire: (path, deleteAt) => objects.expire(path, deleteAt),
   })
-  const streams = { ...parts, objects }
+  const streams = { ...parts, objects, sloppy }
   const passes = [
     daemon('totals', () => updater.updateTotals(), options.totalsMs),
     daemon('settle', () => updater.settleUnconfirmed(), options.totalsMs),

@@ -56,6 +56,43 @@ export class Containers {
     return containerInfo(info)
   }
 
+  /**
+   * The same for an object's sake: without a quorum, what any replica says of a container whose policy is sloppy. Its
+   * objects are written on all the same, as in Swift.
+   */
+  async readSettings(account: string, container: string): Promise<ItemInfo | null> {
+    try {
+      return await this.readContainer(account, container)
+    } catch (error) {
+      const info = live(await this.#anyReplica(this.#options.keys.container(account, container)))
+      if (info === null) throw error
+      const settings = containerInfo(info)
+      const isSloppy = this.#options.replicas.isSloppy({ kind: 'object', policy: settings.policy })
+      if (!isSloppy) throw error
+      this.#options.stamps.observe(info.stamp)
+      return settings
+    }
+  }
+
+  /** The newest record among the primaries that answer. */
+  async #anyReplica(item: ItemKey): Promise<ItemInfo | null> {
+    const { replicas, timing } = this.#options
+    if (!replicas.hasSloppyPolicies) return null
+    const { replies } = await askAll(
+      replicas.primaries(item),
+      (replica) => replica.node.read(replica.device, item, { head: true }),
+      () => false,
+      timing,
+    )
+    let newest: ItemInfo | null = null
+    for (const reply of replies) {
+      const info = reply !== undefined && 'outcome' in reply ? reply.outcome?.info : undefined
+      if (info === undefined) continue
+      if (newest === null || compareStamps(info.ballot, newest.ballot) > 0) newest = info
+    }
+    return newest
+  }
+
   async putContainer(
     account: string,
     container: string,

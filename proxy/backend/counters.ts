@@ -2,6 +2,10 @@
 export class BackendCounters {
   /** Copies written to a handoff because a primary failed. */
   handoffCopies = 0
+  /** Writes of sloppy policies in which handoffs stood in for primaries. */
+  sloppyWrites = 0
+  /** Rows of sloppy policies that their writers left to the settler. */
+  rowsDeferred = 0
   /** Replicas that a read found behind and brought up to date. */
   readRepairs = 0
   /** Writes answered with a fresh stamp because something newer was there. */

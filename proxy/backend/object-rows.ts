@@ -6,10 +6,14 @@
  *   another policy       -> the container was deleted and made again: the object is in nobody's container (`remade`)
  *   no container         -> `not-found`
  */
+import type { Clock } from '../../common/clock.ts'
+import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { ItemInfo, ListRow, RowOutcome } from '../../common/storage-node.ts'
 import type { ObjectPath } from './backend.ts'
 import { noQuorum } from './backend-errors.ts'
+import type { BackendCounters } from './counters.ts'
+import { withDeadline } from './replica-calls.ts'
 import type { Rows } from './rows.ts'
 
 /** The container of an object as the backend shows it: `policy` is that of its objects. */
@@ -17,16 +21,23 @@ type Settings = Pick<ItemInfo, 'policy' | 'metaStamp'>
 
 export interface ObjectRowsOptions {
   readonly rows: Rows
+  readonly clock: Clock
+  readonly counters: BackendCounters
+  readonly isSloppy: (policy: number) => boolean
   /** The container's settings, maybe a few seconds old; null if there is none. */
   readonly settings: (path: ObjectPath) => Settings | null | Promise<Settings | null>
   /** The same as they are now; what was known of them is forgotten. */
   readonly currentSettings: (path: ObjectPath) => Promise<Settings | null>
 }
 
-/** `remade`: the container has another storage policy by now. */
+/** `deferred`: the settler will put it. `remade`: the container has another storage policy by now. */
 export type ObjectRowOutcome =
   | Exclude<RowOutcome, { readonly status: 'stale-settings' }>
   | { readonly status: 'remade' }
+  | { readonly status: 'deferred' }
+
+/** How long a writer of a sloppy policy waits for its row: Swift's container_update_timeout. */
+const DEFER_MS = 1_000
 
 /** Changes of one container's settings that one row is carried through. */
 const RENEWALS_MAX = 4
@@ -47,6 +58,23 @@ export class ObjectRows {
       .then((outcome) =>
         outcome.status === 'stale-settings' ? this.#putRenewed(path, list, row) : outcome,
       )
+  }
+
+  /**
+   * The same for a writer whom an object of a sloppy policy lets go without: the object stays unconfirmed, and the
+   * settler puts its row.
+   */
+  async putOrDefer(path: ObjectPath, list: ItemKey, row: ListRow): Promise<ObjectRowOutcome> {
+    const { isSloppy, clock, counters } = this.#options
+    const putting = this.put(path, list, row)
+    if (!isSloppy(path.policy)) return putting
+    try {
+      return await withDeadline(putting, clock, DEFER_MS)
+    } catch (error) {
+      if (!(error instanceof ServiceError) || error.status < 500) throw error
+      counters.rowsDeferred++
+      return { status: 'deferred' }
+    }
   }
 
   /** By what is known of the container: for daemons, who were told of no settings. */

@@ -10,21 +10,29 @@ import type { Send } from './proposals.ts'
 import { majorityOf, type Reply } from './quorum.ts'
 import { askAll, askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
+import { type SloppyRegisters, sloppyQuorumOf } from './sloppy-registers.ts'
 
 export interface ObjectStreamsOptions {
   readonly keys: NameKeys
   readonly replicas: ReplicaMap
   readonly objects: ObjectWrites
   readonly timing: CallTiming
+  readonly sloppy: SloppyRegisters
 }
 
-/** Opens a body on all primaries of the object. 503 when fewer than a majority open it, 507 when they are full. */
+/**
+ * Opens a body on all primaries of the object, in a sloppy policy on handoffs for those that are away. 503 when fewer than
+ * a quorum open it, 507 when they are full.
+ */
 export async function openObjectStream(
   options: ObjectStreamsOptions,
   path: ObjectPath,
 ): Promise<ObjectWriter> {
   const item = options.keys.object(path)
   const primaries = options.replicas.primaries(item)
+  if (options.replicas.isSloppy(item)) {
+    return new ObjectStream(options.objects, path, await ReplicatedBody.openSloppy(options, item))
+  }
   const body =
     primaries.length === 1
       ? await SingleBody.open(primaries[0]!, item)
@@ -199,6 +207,8 @@ class ReplicatedBody implements Body {
   readonly #primaries: readonly Replica[]
   /** By the primaries' order. */
   readonly #parts: readonly Part[]
+  /** Parts that it takes. */
+  readonly #quorum: number
 
   static async open(
     { timing }: ObjectStreamsOptions,
@@ -213,20 +223,46 @@ class ReplicatedBody implements Body {
     }
     const { replies } = await askAll(primaries, open, () => false, timing)
     late = true
-    const body = new ReplicatedBody(timing, primaries, replies as readonly Reply<BodyWriter>[])
-    if (body.#live() >= majorityOf(primaries.length)) return body
+    const quorum = majorityOf(primaries.length)
+    const opened = replies as readonly Reply<BodyWriter>[]
+    const body = new ReplicatedBody(timing, { primaries, replies: opened, quorum })
+    if (body.#live() >= quorum) return body
     await body.release()
     const full = replies.filter((reply) => reply && 'failure' in reply && reply.failure === 'full')
-    if (full.length >= majorityOf(primaries.length)) throw devicesFull()
+    if (full.length >= quorum) throw devicesFull()
     throw noQuorum('too few replicas take the body', body.#firstError())
+  }
+
+  static async openSloppy(
+    { timing, sloppy, replicas }: ObjectStreamsOptions,
+    item: ItemKey,
+  ): Promise<ReplicatedBody> {
+    const slots = await sloppy.eachSlot(item, (replica) =>
+      replica.node.openBody(replica.device, item),
+    )
+    const quorum = sloppyQuorumOf(replicas.primaries(item).length)
+    const taken = slots.filter((slot) => slot.replica !== null)
+    const primaries = taken.map(({ replica }) => replica)
+    const replies = taken.map(({ outcome }) => ({ outcome }))
+    const body = new ReplicatedBody(timing, { primaries, replies, quorum })
+    if (taken.length >= quorum) return body
+    await body.release()
+    const failed = slots.filter((slot) => slot.replica === null)
+    if (failed.some((slot) => slot.isFull)) throw devicesFull()
+    throw noQuorum('too few devices take the body', failed[0]?.error)
   }
 
   private constructor(
     timing: CallTiming,
-    primaries: readonly Replica[],
-    replies: readonly Reply<BodyWriter>[],
+    opened: {
+      readonly primaries: readonly Replica[]
+      readonly replies: readonly Reply<BodyWriter>[]
+      readonly quorum: number
+    },
   ) {
+    const { primaries, replies, quorum } = opened
     this.#timing = timing
+    this.#quorum = quorum
     this.#primaries = primaries
     this.#parts = replies.map((reply) => new Part(reply))
     const send: Send = (replica, write) => {
@@ -242,7 +278,7 @@ class ReplicatedBody implements Body {
     await Promise.all(
       this.#parts.map((part, index) => part.write(piece, this.#primaries[index]!, this.#timing)),
     )
-    if (this.#live() < majorityOf(this.#parts.length)) {
+    if (this.#live() < this.#quorum) {
       throw noQuorum('too few replicas are left to take the body', this.#firstError())
     }
   }

@@ -177,7 +177,7 @@ export class ObjectWrites {
   ): Promise<WriteOutcome> {
     const name = change.path.object
     const row = rowOfWrite(write, name, change.bytes)
-    const rowing = this.#options.objectRows.put(change.path, list, row)
+    const rowing = this.#options.objectRows.putOrDefer(change.path, list, row)
     // If the object fails first, nobody else would look at the row's failure.
     rowing.catch(ignore)
     const outcome = await change.sendToOne(write)
@@ -193,7 +193,7 @@ export class ObjectWrites {
     if (outcome.status !== 'done' && !isRecorded) return outcome
     const row =
       outcome.status === 'done' ? rowOfObject(outcome.info, name) : rowOfWrite(write, name, 0)
-    const rowed = await this.#options.objectRows.put(change.path, list, row)
+    const rowed = await this.#options.objectRows.putOrDefer(change.path, list, row)
     this.#finish(list, name, ofWrite(write), rowed)
     return outcome
   }
@@ -206,7 +206,7 @@ export class ObjectWrites {
     let isAboveCompleted = await writes.riseAbove(item, { always: asksFirst })
     for (let round = 0; round <= RESTAMPS_MAX; round++) {
       const write = writes.draw(item, action, meta)
-      const rowing = objectRows.put(path, list, rowOfWrite(write, path.object, bytes))
+      const rowing = objectRows.putOrDefer(path, list, rowOfWrite(write, path.object, bytes))
       rowing.catch(ignore)
       const sent = await writes.sendPlain(write, { bytes, send, isAboveCompleted })
       if (sent.status === 'superseded') {
@@ -217,7 +217,7 @@ export class ObjectWrites {
       const row = await rowing
       if (sent.status === 'overtaken') {
         // Ours is listed no more than it can be read; the other is both, though its own writer may be dead.
-        await objectRows.put(path, list, rowOfObject(sent.by, path.object))
+        await objectRows.putOrDefer(path, list, rowOfObject(sent.by, path.object))
         if (row.status === 'not-found') throw noSuchContainer()
         if (row.status === 'remade') throw containerRemade()
         return sent.outcome
@@ -243,7 +243,7 @@ export class ObjectWrites {
     if (record === null) return outcome
     const row = rowOfObject(record, path.object)
     const written = { item, action, writeId, ballot: record.ballot, rowBallot: row.ballot }
-    this.#finish(list, path.object, written, await objectRows.put(path, list, row))
+    this.#finish(list, path.object, written, await objectRows.putOrDefer(path, list, row))
     return outcome
   }
 
@@ -254,6 +254,7 @@ export class ObjectWrites {
       jobs.add('orphan', () => settler.removeOrphan(written))
       throw row.status === 'remade' ? containerRemade() : noSuchContainer()
     }
+    if (row.status === 'deferred') return
     rows.confirm(list, name, written.rowBallot, written)
   }
 }

@@ -8,12 +8,14 @@ import { judgeRead, majorityOf, type ReadVerdict } from './quorum.ts'
 import { releaseBody } from './repair.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
+import type { SloppyRegisters } from './sloppy-registers.ts'
 
 export interface RegisterReadsOptions {
   readonly replicas: ReplicaMap
   readonly timing: CallTiming
   readonly jobs: BackgroundJobs
   readonly proposals: Proposals
+  readonly sloppy: SloppyRegisters
 }
 
 export interface RegisterReadOptions {
@@ -36,16 +38,19 @@ export class RegisterReads {
   readonly #timing: CallTiming
   readonly #jobs: BackgroundJobs
   readonly #proposals: Proposals
+  readonly #sloppy: SloppyRegisters
 
   constructor(options: RegisterReadsOptions) {
     this.#replicas = options.replicas
     this.#timing = options.timing
     this.#jobs = options.jobs
     this.#proposals = options.proposals
+    this.#sloppy = options.sloppy
   }
 
   /** The current record, tombstones included; null if there never was one. 503 without a quorum. */
   read(item: ItemKey, options?: RegisterReadOptions): Promise<ItemRead | null> {
+    if (this.#replicas.isSloppy(item)) return this.#sloppy.read(item, options)
     const primaries = this.#replicas.primaries(item)
     if (primaries.length === 1) {
       return primaries[0]!.node.read(primaries[0]!.device, item, options)
@@ -56,7 +61,7 @@ export class RegisterReads {
   /** The record without a wait, where one replica is all and has it in memory. */
   readNow(item: ItemKey, options?: RegisterReadOptions): ItemRead | undefined {
     const primaries = this.#replicas.primaries(item)
-    if (primaries.length > 1) return undefined
+    if (primaries.length > 1 || this.#replicas.isSloppy(item)) return undefined
     const { node, device } = primaries[0]!
     return node.readNow?.(device, item, options)
   }
@@ -72,6 +77,7 @@ export class RegisterReads {
    * Null without a majority.
    */
   async newestBallot(item: ItemKey): Promise<Stamp | null> {
+    if (this.#replicas.isSloppy(item)) return this.#sloppy.newestBallot(item)
     const primaries = this.#replicas.primaries(item)
     const round = new ReadRound(item, primaries, this.#timing, true)
     await round.ask(majorityOf(primaries.length))

@@ -35,6 +35,7 @@ import type { RegisterReads } from './register-reads.ts'
 import { bringUpToDate, recordOfWrite, repairTiming } from './repair.ts'
 import { askAll, askOne, type CallTiming, type Round } from './replica-calls.ts'
 import type { Replica, ReplicaMap } from './replica-map.ts'
+import type { SloppyRegisters } from './sloppy-registers.ts'
 import type { WriteIds } from './write-ids.ts'
 
 export interface RegisterWritesOptions {
@@ -46,6 +47,7 @@ export interface RegisterWritesOptions {
   readonly counters: BackendCounters
   readonly reads: RegisterReads
   readonly proposals: Proposals
+  readonly sloppy: SloppyRegisters
 }
 
 /** How a plain write ended. */
@@ -101,7 +103,8 @@ export class RegisterWrites {
   }
 
   isReplicated(item: ItemKey): boolean {
-    return this.#options.replicas.primaries(item).length > 1
+    const { replicas } = this.#options
+    return replicas.primaries(item).length > 1 || replicas.isSloppy(item)
   }
 
   /** With one replica: its word. */
@@ -129,7 +132,8 @@ export class RegisterWrites {
    * full devices a 507.
    */
   async sendPlain(write: ItemWrite, how: PlainSend): Promise<Sent> {
-    const { replicas, timing } = this.#options
+    const { replicas, timing, sloppy } = this.#options
+    if (replicas.isSloppy(write.item)) return sloppy.sendPlain(write, how)
     const primaries = replicas.primaries(write.item)
     const round = await askAll(
       primaries,
@@ -190,8 +194,9 @@ export class RegisterWrites {
    * have built on what may have been ours: nobody can know.
    */
   async change(change: RegisterChange, send?: Send): Promise<Changed> {
-    const { reads, proposals, stamps, timing } = this.#options
+    const { reads, proposals, stamps, timing, replicas, sloppy } = this.#options
     const { item, writeId } = change
+    if (replicas.isSloppy(item)) return sloppy.change(change, send)
     const nowMs = timing.clock.nowMs()
     const seen = await reads.info(item)
     if (seen !== null) stamps.observe(seen.ballot)

@@ -28,6 +28,8 @@ export interface ReplicaMapOptions {
   readonly nodeOf: (device: RingDevice) => StorageNode
   readonly clock: Clock
   readonly errorLimit?: ErrorLimit
+  /** Storage policies with Swift's consistency: handoffs count. */
+  readonly sloppyPolicies?: readonly number[]
 }
 
 /** Beyond this, primaries are looked up in the ring each time instead of being kept by partition. */
@@ -42,6 +44,7 @@ export class ReplicaMap {
   readonly #nodeOf: (device: RingDevice) => StorageNode
   readonly #clock: Clock
   readonly #errorLimit: ErrorLimit | undefined
+  readonly #sloppy: ReadonlySet<number>
   readonly #byLabel = new Map<string, Replica>()
   readonly #primaries = new WeakMap<Ring, (readonly Replica[] | undefined)[]>()
 
@@ -50,6 +53,7 @@ export class ReplicaMap {
     this.#nodeOf = options.nodeOf
     this.#clock = options.clock
     this.#errorLimit = options.errorLimit
+    this.#sloppy = new Set(options.sloppyPolicies)
   }
 
   /** The item's distinct primaries in ring order, never empty: a ring without devices is a 503. */
@@ -63,6 +67,27 @@ export class ReplicaMap {
     if (primaries.length === 0) throw noDevices(item)
     if (partition < PARTITIONS_KEPT_MAX) kept[partition] = primaries
     return primaries
+  }
+
+  /** Whether the item is an object of a policy with Swift's consistency. */
+  isSloppy(item: Pick<ItemKey, 'kind' | 'policy'>): boolean {
+    return this.#sloppy.size > 0 && item.kind === 'object' && this.#sloppy.has(item.policy)
+  }
+
+  get hasSloppyPolicies(): boolean {
+    return this.#sloppy.size > 0
+  }
+
+  /** Who may hold the item's record on purpose: the primaries, and in a sloppy policy as many handoffs. */
+  *holders(item: ItemKey): Generator<Replica, void, undefined> {
+    const primaries = this.primaries(item)
+    yield* primaries
+    if (!this.isSloppy(item)) return
+    let left = primaries.length
+    for (const handoff of this.handoffs(item)) {
+      yield handoff
+      if (--left === 0) return
+    }
   }
 
   /** The devices that stand in for absent primaries, best first; lazily. */

@@ -130,7 +130,7 @@ export class Rows {
     { item, ballot }: { readonly item: ItemKey; readonly ballot: Stamp },
   ): void {
     this.confirmRow(list, name, rowBallot)
-    for (const replica of this.#replicas.primaries(item)) {
+    for (const replica of this.#replicas.holders(item)) {
       replica.node.confirm(replica.device, { kind: 'item', item, ballot })
     }
   }

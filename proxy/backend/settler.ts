@@ -158,7 +158,7 @@ export class Settler {
   }
 
   #confirmItem(item: ItemKey, ballot: Stamp): void {
-    for (const replica of this.#options.replicas.primaries(item)) {
+    for (const replica of this.#options.replicas.holders(item)) {
       replica.node.confirm(replica.device, { kind: 'item', item, ballot })
     }
   }

@@ -283,6 +283,48 @@ t.test('three disks hold three replicas, and other disks are refused later', asy
 })
 
 const openssl = spawnSync('openssl', ['version']).status === 0
+t.test('storage policies: by a flag at the first start, by the settings later', async (t) => {
+  const data = dataFolderOf(t)
+  const args = ['--data', data, '--threads', '1', ...(await freePortOffset())]
+  const disks = ['a', 'b', 'c'].flatMap((name) => ['--disk', join(data, 'disks', name)])
+  const silver = ['--policy', 'silver,replicas=2,consistency=swift']
+  t.match(await runSwiftlet(['up', ...args, '--policy', 'x,replicas=0']), { code: 2 })
+  const tooMany = await runSwiftlet(['up', ...args, '--policy', 'x,replicas=2'])
+  t.match(tooMany, { code: 1, stderr: /2 replicas of policy x need as many disks/ })
+  const first = await startSwiftlet(t, [...args, ...disks, ...silver])
+  const session = await signIn(data)
+  const put = (path: string, policy: string) =>
+    fetch(session.storageUrl + path, {
+      method: 'PUT',
+      headers: { 'x-auth-token': session.token, 'x-storage-policy': policy },
+    })
+  t.equal((await put('/c', 'Silver')).status, 201)
+  t.equal((await session.send('PUT', '/c/o', 'in silver')).status, 201)
+  t.equal((await put('/d', 'bronze')).status, 400)
+  await first.end('SIGTERM')
+  const path = join(data, 'swiftlet.json')
+  const settings = JSON.parse(readFileSync(path, 'utf8'))
+  t.match(settings.policies[1], { index: 1, name: 'silver', replicaCount: 2, consistency: 'swift' })
+  const silverRing = readFileSync(join(data, 'rings', 'object-1.ring'))
+
+  const unknown = await runSwiftlet(['up', ...args, '--policy', 'bronze'])
+  t.match(unknown, { code: 1, stderr: /add it to "policies" in / })
+  settings.policies.push({ index: 7, name: 'bronze', replicaCount: 1 })
+  writeFileSync(path, JSON.stringify(settings))
+  const second = await startSwiftlet(t, args)
+  t.equal((await put('/d', 'bronze')).status, 201)
+  t.equal((await session.send('PUT', '/d/o', 'in bronze')).status, 201)
+  t.equal(await (await session.send('GET', '/d/o')).text(), 'in bronze')
+  t.equal(await (await session.send('GET', '/c/o')).text(), 'in silver')
+  t.strictSame(readFileSync(join(data, 'rings', 'object-1.ring')), silverRing, 'rings stay')
+  const info = (await (await fetch(`${second.origin}/info`)).json()) as Record<string, unknown>
+  const names = [{ name: 'Policy-0', default: true }, { name: 'silver' }, { name: 'bronze' }]
+  t.match(info, { swift: { policies: names } })
+  const head = await session.send('HEAD', '')
+  t.equal(head.headers.get('x-account-storage-policy-bronze-container-count'), '1')
+  await second.end('SIGTERM')
+})
+
 t.test('HTTPS', { skip: !openssl && 'openssl is not installed' }, async (t) => {
   const dir = t.testdir()
   const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]

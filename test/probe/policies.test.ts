@@ -3,17 +3,21 @@
  * the container has, and objects stand in the policy that their container says.
  */
 import t, { type Test } from 'tap'
+import { systemClock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
-import { itemKey } from '../../common/item.ts'
+import { type ItemKey, itemKey } from '../../common/item.ts'
+import type { Ring } from '../../common/ring/ring.ts'
 import type { ItemWrite, ListRow } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../../proxy/backend/backend.ts'
 import type { ClusterBackend, ClusterBackendOptions } from '../../proxy/backend/cluster-backend.ts'
 import { rowOfWrite } from '../../proxy/backend/rows.ts'
+import type { LocalNode } from '../../storage-node/local-node.ts'
+import { Replicator } from '../../storage-node/replicator/replicator.ts'
 import { ClusterUnderTest, HASHING, until } from '../support/cluster-nodes.ts'
 import { onLoopback, ringOver } from '../support/ring-over.ts'
 
 const META = { headers: {} }
-const NODES = 4
+const NODES = 6
 
 async function open(t: Test) {
   const cluster = await ClusterUnderTest.open(t, { nodes: NODES, replicas: 3, local: true })
@@ -28,15 +32,39 @@ async function open(t: Test) {
 }
 
 /** Policy 1 has a ring of its own, with the same devices in another order. */
-function twoPolicies({ ring }: ClusterUnderTest): Partial<ClusterBackendOptions> {
+function ringOfPolicy({ ring }: ClusterUnderTest, policy: number): Ring {
+  if (policy === 0) return ring
   const ports = ring.devices.map((device) => device!.port)
-  const other = ringOver(onLoopback(ports), { replicas: 3, partPower: 4, device: 'd', rotate: 1 })
-  const object = (policy: number) => (policy === 0 ? ring : other)
+  return ringOver(onLoopback(ports), { replicas: 3, partPower: 4, device: 'd', rotate: 1 })
+}
+
+function twoPolicies(cluster: ClusterUnderTest): Partial<ClusterBackendOptions> {
+  const { ring } = cluster
+  const rings = [ringOfPolicy(cluster, 0), ringOfPolicy(cluster, 1)]
+  const object = (policy: number) => rings[policy]!
   return { rings: { account: ring, container: ring, object }, policies: [0, 1] }
+}
+
+function primariesOf(cluster: ClusterUnderTest, item: ItemKey): readonly number[] {
+  const ring = item.kind === 'object' ? ringOfPolicy(cluster, item.policy) : cluster.ring
+  return ring.primaries(ring.partitionOf(item.placement)).map(({ id }) => id)
 }
 
 const list = itemKey(HASHING, 'container', '/a/c')
 const keyOf = (name: string, policy: number) => itemKey(HASHING, 'object', `/a/c/${name}`, policy)
+
+/** These nodes cannot be reached, until they are back. */
+function away(cluster: ClusterUnderTest, nodes: readonly number[]): void {
+  for (const node of nodes) {
+    cluster.setFault(node, (method) => {
+      if (method !== 'confirm') throw new ServiceError('Unreachable', 'away', { status: 503 })
+    })
+  }
+}
+
+function back(cluster: ClusterUnderTest): void {
+  for (let node = 0; node < NODES; node++) cluster.setFault(node, null)
+}
 
 /** Where the object lives as this proxy knows the container. */
 async function placeOf(backend: ClusterBackend, object: string): Promise<ObjectPath> {
@@ -123,12 +151,10 @@ t.test('a change of settings costs another proxy one more look, and no failure',
   t.ok(settings.ticks > known.settings!.ticks)
 
   t.comment('a replica that missed the change does not stand in the way')
-  const primaries = cluster.ring.primaries(cluster.ring.partitionOf(list.placement))
-  cluster.setFault(primaries[0]!.id, (method) => {
-    if (method !== 'confirm') throw new ServiceError('Unreachable', 'away', { status: 503 })
-  })
+  const [first] = primariesOf(cluster, list)
+  away(cluster, [first!])
   await a.postContainer('a', 'c', { headers: { 'x-container-write': '' } })
-  cluster.setFault(primaries[0]!.id, null)
+  back(cluster)
   t.match(await put(b, { ...known, settings }), { status: 'done' })
   t.match(await put(b, await placeOf(b, 'p')), { status: 'done' })
 })
@@ -145,12 +171,12 @@ t.test('what a dead writer left in the old policy is not shown, and goes', async
     ...{ item, action: 'put', stamp, ballot: stamp, writeId: 'a'.repeat(16) },
     meta: { etag: 'e', headers: {} },
   }
-  for (const { id } of cluster.ring.primaries(cluster.ring.partitionOf(item.placement))) {
+  for (const id of primariesOf(cluster, item)) {
     await cluster.node(id).write('d', write, Buffer.from('ghost'))
   }
   const row: ListRow = rowOfWrite(write, 'ghost', 5)
-  const primary = cluster.ring.primaries(cluster.ring.partitionOf(list.placement))[0]!
-  await cluster.node(primary.id).putRow('d', list, row)
+  const [primary] = primariesOf(cluster, list)
+  await cluster.node(primary!).putRow('d', list, row)
   t.strictSame(await names(a), [])
   t.equal(await a.readObject(await placeOf(a, 'ghost')), null)
 
@@ -161,8 +187,171 @@ t.test('what a dead writer left in the old policy is not shown, and goes', async
   })
   await until('its row is gone', async () => {
     await settling.runDaemonsOnce()
-    const page = await cluster.node(primary.id).list('d', list, { limit: 9 })
+    const page = await cluster.node(primary!).list('d', list, { limit: 9 })
     return page!.entries.length === 0
   })
   t.match(await a.deleteContainer('a', 'c'), { status: 'done' })
+})
+
+/** Passes of all nodes' replicators until none has anything to do. */
+async function replicate(cluster: ClusterUnderTest): Promise<void> {
+  const placements = [
+    { kind: 'account', policy: 0, ring: cluster.ring, previous: null },
+    { kind: 'container', policy: 0, ring: cluster.ring, previous: null },
+    ...[0, 1].map((policy) => {
+      return {
+        kind: 'object',
+        policy,
+        ring: ringOfPolicy(cluster, policy),
+        previous: null,
+      } as const
+    }),
+  ] as const
+  const replicators = Array.from({ length: NODES }, (_, index) => {
+    const node = cluster.node(index) as LocalNode
+    return new Replicator({
+      node,
+      placements: () => placements,
+      ownName: ({ id }) => (id === index ? 'd' : null),
+      nodeOf: ({ id }) => cluster.node(id),
+      clock: systemClock,
+      graceMs: 0,
+    })
+  })
+  await until('the replicas are in step', async () => {
+    const busy: boolean[] = []
+    for (const replicator of replicators) busy.push(await replicator.pass())
+    return !busy.includes(true)
+  })
+}
+
+/** An object of the policy whose last two primaries leave the container its majority, or do not. */
+function nameWith(cluster: ClusterUnderTest, policy: number, keepsContainer: boolean): string {
+  const listed = primariesOf(cluster, list)
+  for (let count = 0; ; count++) {
+    const name = `o${count}`
+    const gone = primariesOf(cluster, keyOf(name, policy)).slice(1)
+    const hit = gone.filter((node) => listed.includes(node)).length
+    if (keepsContainer ? hit < 2 : hit === 2) return name
+  }
+}
+
+async function textOf(backend: ClusterBackend, name: string, newest = false) {
+  const read = await backend.readObject(await placeOf(backend, name), { newest })
+  if (read === null) return null
+  if (read.body instanceof Uint8Array) return String(Buffer.from(read.body))
+  if (read.body === null) return ''
+  const pieces: Uint8Array[] = []
+  for await (const piece of read.body.stream(0, read.body.bytes)) pieces.push(piece)
+  await read.body.close()
+  return String(Buffer.concat(pieces))
+}
+
+t.test(
+  'two of three primaries away: 503 in a strict policy, handoffs in a sloppy one',
+  async (t) => {
+    const { cluster, backend } = await open(t)
+    const sloppy = () =>
+      backend({ sloppyPolicies: [1], settleAgeMs: 0, errorLimit: { count: 99, forMs: 1 } })
+    const [a, b] = [sloppy(), sloppy()]
+    await a.putContainer('a', 'c', { meta: META, policy: 0 })
+    const strict = nameWith(cluster, 0, true)
+    await a.cachedContainer('a', 'c')
+    away(cluster, primariesOf(cluster, keyOf(strict, 0)).slice(1))
+    await t.rejects(put(a, await placeOf(a, strict)), { code: 'NoQuorum', status: 503 })
+    back(cluster)
+    await until('what is left of it is settled', async () => {
+      await a.runDaemonsOnce()
+      await t.resolves(a.deleteObject(await placeOf(a, strict)))
+      return (await a.deleteContainer('a', 'c')).status === 'done'
+    })
+
+    await a.putContainer('a', 'c', { meta: META, policy: 1 })
+    const name = nameWith(cluster, 1, true)
+    const place = await placeOf(a, name)
+    const [first, ...others] = primariesOf(cluster, keyOf(name, 1))
+    t.match(await put(a, place), { status: 'done', existed: false })
+    away(cluster, others)
+    const meta = { etag: 'e2', headers: {} }
+    const body = Buffer.from('second')
+    t.match(await a.putObject(place, { meta, body }), { status: 'done', existed: true })
+    const absent = { ifNoneMatch: ['*'] }
+    t.match(await put(a, place, absent), { status: 'precondition-failed' })
+    t.match(await a.postObject(place, { meta: { headers: { 'x-object-meta-a': '1' } } }), {
+      status: 'done',
+      info: { bytes: 6, meta: { etag: 'e2', headers: { 'x-object-meta-a': '1' } } },
+    })
+    t.equal(await textOf(b, name), 'second', 'another proxy reads it')
+    t.strictSame(await names(b), [name])
+    const long = Buffer.alloc(300_000, 'x')
+    const streamed = nameOn(cluster, [first!, ...others], name)
+    const writer = await a.openObject({ ...place, object: streamed })
+    await writer.write(long)
+    t.match(await writer.commit(meta), { status: 'done' })
+    t.equal((await textOf(b, streamed))?.length, long.length)
+    const deleted = nameOn(cluster, [first!, ...others], streamed)
+    t.match(await put(a, { ...place, object: deleted }), { status: 'done' })
+    t.match(await a.deleteObject({ ...place, object: deleted }), { status: 'done', existed: true })
+    t.ok(a.counters.sloppyWrites >= 5)
+
+    t.comment('the first primary goes too: what stands on handoffs is read and written')
+    away(cluster, [first!, ...others])
+    t.equal(await textOf(b, name), 'second')
+    t.equal(await textOf(b, deleted), null)
+    t.match(await a.putObject(place, { meta, body: Buffer.from('third') }), { status: 'done' })
+    t.equal(await textOf(b, name), 'third')
+
+    t.comment('they return, and do not know yet')
+    back(cluster)
+    t.equal(await textOf(b, name), 'second', 'no read-after-write after a failure')
+    t.equal(await textOf(b, name, true), 'second', 'X-Newest asks the primaries, as in Swift')
+    await replicate(cluster)
+    await a.runDaemonsOnce()
+    await replicate(cluster)
+    t.equal(await textOf(b, name), 'third')
+    t.equal(await textOf(b, deleted), null)
+    t.equal((await textOf(b, streamed))?.length, long.length)
+    t.strictSame(await names(b), [name, streamed].sort())
+    for (const [object, isLive] of [
+      [name, true],
+      [streamed, true],
+      [deleted, false],
+    ] as const) {
+      const item = keyOf(object, 1)
+      const homes = primariesOf(cluster, item)
+      for (let node = 0; node < NODES; node++) {
+        const read = await cluster.node(node).read('d', item, { head: true })
+        if (homes.includes(node)) t.equal(read!.info.deleted, !isLive, `${object} on ${node}`)
+        else t.equal(read, null, `${object} not on ${node}`)
+      }
+    }
+  },
+)
+
+/** The next name in line with these primaries in policy 1. */
+function nameOn(cluster: ClusterUnderTest, nodes: readonly number[], after: string): string {
+  for (let count = Number(after.slice(1)) + 1; ; count++) {
+    const name = `o${count}`
+    if (String(primariesOf(cluster, keyOf(name, 1))) === String(nodes)) return name
+  }
+}
+
+t.test('a sloppy object waits for its row while the container has no majority', async (t) => {
+  const { cluster, backend } = await open(t)
+  const a = backend({ sloppyPolicies: [1], settleAgeMs: 0, errorLimit: { count: 99, forMs: 1 } })
+  await a.putContainer('a', 'c', { meta: META, policy: 1 })
+  const name = nameWith(cluster, 1, false)
+  away(cluster, primariesOf(cluster, keyOf(name, 1)).slice(1))
+  const fresh = backend({ sloppyPolicies: [1] })
+  t.match(await put(fresh, await placeOf(fresh, name)), { status: 'done' })
+  t.equal(fresh.counters.rowsDeferred, 1)
+  t.equal(await textOf(fresh, name), name)
+  await t.rejects(names(fresh), { code: 'NoQuorum', status: 503 })
+  const other = backend()
+  await t.rejects(placeOf(other, name), { code: 'NoQuorum', status: 503 })
+  back(cluster)
+  await until('the row is there', async () => {
+    await a.runDaemonsOnce()
+    return (await names(a)).length === 1
+  })
 })
