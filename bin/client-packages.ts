@@ -13,6 +13,8 @@ const CLIENT_PACKAGES: readonly { readonly program: string; readonly debian: str
   { program: 'gcc', debian: 'gcc' },
   { program: 'ip', debian: 'iproute2' },
   { program: 'nft', debian: 'nftables' },
+  { program: 'faketime', debian: 'faketime' },
+  { program: 'chromium', debian: 'chromium' },
 ]
 
 /** Programs that are not installed; their tests are skipped. */

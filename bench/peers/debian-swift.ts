@@ -26,27 +26,41 @@ export async function missingDebianSwift(): Promise<string | null> {
   }
 }
 
+export interface DebianSwiftOptions extends SideOptions {
+  /** A second proxy whose clock is so much ahead, by Debian's faketime. */
+  readonly aheadSeconds?: number
+}
+
+export interface DebianSwift extends Side {
+  /** Of the second proxy. */
+  readonly aheadPort: number | null
+}
+
 /**
  * OpenStack Swift from Debian as an all-in-one on loopback: proxy, account, container and object servers with as many
  * workers as there are cores, tempauth, memcached, one device a replica. Its consistency daemons are not started.
  */
-export async function startDebianSwift(options: SideOptions): Promise<Side> {
+export async function startDebianSwift(options: DebianSwiftOptions): Promise<DebianSwift> {
   const conf = join(options.folder, 'etc')
   await mkdir(conf, { recursive: true })
   const devices = Array.from({ length: options.replicas }, (_, index) => `d${index + 1}`)
   for (const device of devices)
     await mkdir(join(options.folder, 'srv', device), { recursive: true })
   const ports: Record<string, number> = {}
-  for (const name of ['proxy', 'memcached', ...KINDS]) ports[name] = await freePort()
+  for (const name of ['proxy', 'ahead', 'memcached', ...KINDS]) ports[name] = await freePort()
   await writeConfigs({ conf, folder: options.folder, ports })
   await buildRings({ conf, devices, ports })
 
+  const launch = (kind: string, config: string): string =>
+    `${PYTHON} ${launcher()} ${conf} ${kind} ${join(conf, config)}`
+  const { aheadSeconds } = options
   // All are children of one shell, so that their CPU time can be summed up by its tree.
   const commands = [
     `memcached -l 127.0.0.1 -p ${ports.memcached} -u root`,
-    ...[...KINDS, 'proxy'].map(
-      (kind) => `${PYTHON} ${launcher()} ${conf} ${kind} ${join(conf, `${kind}-server.conf`)}`,
-    ),
+    ...[...KINDS, 'proxy'].map((kind) => launch(kind, `${kind}-server.conf`)),
+    ...(aheadSeconds === undefined
+      ? []
+      : [`faketime -m -f +${aheadSeconds}s ${launch('proxy', 'ahead-server.conf')}`]),
   ]
   const child = spawn(
     'sh',
@@ -56,9 +70,13 @@ export async function startDebianSwift(options: SideOptions): Promise<Side> {
     },
   )
   try {
-    const health = `http://127.0.0.1:${ports.proxy}/healthcheck`
-    await until('proxy server', async () => (await fetch(health)).ok)
-    return await signIn(child, ports.proxy!)
+    const asked = aheadSeconds === undefined ? [ports.proxy] : [ports.proxy, ports.ahead]
+    for (const port of asked) {
+      const health = `http://127.0.0.1:${port}/healthcheck`
+      await until('proxy server', async () => (await fetch(health)).ok)
+    }
+    const side = await signIn(child, ports.proxy!)
+    return { ...side, aheadPort: aheadSeconds === undefined ? null : ports.ahead! }
   } catch (error) {
     killTree(child.pid!)
     throw error
@@ -115,16 +133,16 @@ async function writeConfigs(options: {
       `${common(ports[kind]!)}devices = ${join(options.folder, 'srv')}\nmount_check = false\n[pipeline:main]\npipeline = ${kind}-server\n[app:${kind}-server]\nuse = egg:swift#${kind}\n`,
     )
   }
-  await write(
-    'proxy-server.conf',
-    `${common(ports.proxy!)}[pipeline:main]\npipeline = catch_errors gatekeeper healthcheck cache tempauth proxy-server\n` +
-      `[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n` +
-      `[filter:tempauth]\nuse = egg:swift#tempauth\nuser_bench_bench = bench .admin\n` +
-      `[filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:${ports.memcached}\n` +
-      ['catch_errors', 'gatekeeper', 'healthcheck']
-        .map((name) => `[filter:${name}]\nuse = egg:swift#${name}\n`)
-        .join(''),
-  )
+  const proxy = (port: number): string =>
+    `${common(port)}[pipeline:main]\npipeline = catch_errors gatekeeper healthcheck cache tempauth proxy-server\n` +
+    `[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n` +
+    `[filter:tempauth]\nuse = egg:swift#tempauth\nuser_bench_bench = bench .admin\n` +
+    `[filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:${ports.memcached}\n` +
+    ['catch_errors', 'gatekeeper', 'healthcheck']
+      .map((name) => `[filter:${name}]\nuse = egg:swift#${name}\n`)
+      .join('')
+  await write('proxy-server.conf', proxy(ports.proxy!))
+  await write('ahead-server.conf', proxy(ports.ahead!))
 }
 
 async function buildRings(options: {
