@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { ReplicationStatus, StorageNode } from '../common/storage-node.ts'
+import type { ReplicationStatus } from '../common/storage-node.ts'
 import type { BackendCounters } from '../proxy/backend/counters.ts'
+import type { LocalNode } from '../storage-node/local-node.ts'
 import type { SyncCounters } from '../storage-node/replicator/partition-sync.ts'
 
 const COUNTER_HELP: Readonly<Record<keyof BackendCounters, string>> = {
@@ -56,7 +57,7 @@ function exposeCounters<T extends string>(
 }
 
 /** Shows the devices of a local storage node. */
-export function exposeDevices(registry: Registry, node: StorageNode): void {
+export function exposeDevices(registry: Registry, node: Pick<LocalNode, 'ownStatus'>): void {
   // The threads of a node see the same disk, but each its own shards: hence how they add up.
   const gauge = (name: string, help: string, aggregator: 'sum' | 'min') =>
     new Gauge({
@@ -76,7 +77,7 @@ export function exposeDevices(registry: Registry, node: StorageNode): void {
     registers: [registry],
     aggregator: 'min',
     async collect() {
-      for (const status of await node.status()) {
+      for (const status of await node.ownStatus()) {
         const labels = { device: status.device }
         this.set(labels, status.state === 'online' ? 1 : 0)
         bytesFree.set(labels, status.bytesFree)
@@ -87,9 +88,9 @@ export function exposeDevices(registry: Registry, node: StorageNode): void {
   })
 }
 
-const REPLICATION_GAUGES: Readonly<
-  Record<Exclude<keyof ReplicationStatus, 'passedAtMs' | 'passMs'>, string>
-> = {
+type ReplicationCount = Exclude<keyof ReplicationStatus, 'passedAtMs' | 'passMs' | 'inStepAtMs'>
+
+const REPLICATION_GAUGES: Readonly<Record<ReplicationCount, string>> = {
   compared: 'Partitions compared in the last pass, once for each peer',
   differing: 'Of these, partitions in which the peer lacked something',
   unreachable: 'Of these, partitions whose peer could not be asked',
@@ -100,7 +101,7 @@ const REPLICATION_GAUGES: Readonly<
 /** Shows how far the devices of a node are in step with their replicas. */
 export function exposeReplication(
   registry: Registry,
-  node: StorageNode,
+  node: Pick<LocalNode, 'ownStatus'>,
   counters: SyncCounters,
 ): void {
   exposeCounters(registry, 'replication', counters, REPLICATION_COUNTER_HELP)
@@ -117,6 +118,11 @@ export function exposeReplication(
       [field as keyof typeof REPLICATION_GAUGES, gauge(field, help, 'sum')] as const,
   )
   const passSeconds = gauge('pass_seconds', 'How long the last pass took', 'max')
+  const inStepAt = gauge(
+    'in_step_at_seconds',
+    'When a pass last found nothing to do and everybody there, in seconds since 1970; 0: none has since the start',
+    'min',
+  )
   new Gauge({
     name: 'swiftlet_replication_passed_at_seconds',
     help: 'When the last pass ended, in seconds since 1970',
@@ -124,11 +130,12 @@ export function exposeReplication(
     registers: [registry],
     aggregator: 'min',
     async collect() {
-      for (const { device, replication } of await node.status()) {
+      for (const { device, replication } of await node.ownStatus()) {
         if (replication === undefined) continue
         const labels = { device }
         for (const [field, shown] of gauges) shown.set(labels, replication[field])
         passSeconds.set(labels, replication.passMs / 1000)
+        inStepAt.set(labels, replication.inStepAtMs / 1000)
         this.set(labels, replication.passedAtMs / 1000)
       }
     },

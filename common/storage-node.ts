@@ -245,6 +245,19 @@ export interface DeviceStatus {
   readonly damage: readonly string[]
   /** How far it is in step with its replicas; absent where nothing is replicated. */
   readonly replication?: ReplicationStatus
+  /** How far everything on it has been read and verified; absent where nothing is scrubbed. */
+  readonly scrub?: ScrubStatus
+}
+
+/** The scrubber, which reads all that a device holds again and again. */
+export interface ScrubStatus {
+  /** When the last whole pass ended, in milliseconds since 1970; 0: none has since the start. */
+  readonly endedAtMs: number
+  readonly passMs: number
+  readonly bytes: number
+  /** Damaged records that the last pass found. */
+  readonly damaged: number
+  readonly isRunning: boolean
 }
 
 /** How far a device is in step with the others, as of its last pass. */
@@ -262,6 +275,8 @@ export interface ReplicationStatus {
   /** When the last pass ended, in milliseconds since 1970; 0 before the first. */
   readonly passedAtMs: number
   readonly passMs: number
+  /** When a pass last found nothing to do and everybody there; 0: none has since the start. */
+  readonly inStepAtMs: number
 }
 
 /** Partitions of one kind of register; of objects, of one policy. */

@@ -34,11 +34,11 @@ import {
 } from '../common/storage-node.ts'
 import { blobMeta } from './blob-meta.ts'
 import { Device, type IndexFailure, type LearnsOptions } from './device.ts'
+import { mergeStatuses } from './device-statuses.ts'
 import type { BlobWriter } from './engine/blob-store.ts'
 import { NO_BLOB } from './engine/entry.ts'
 import { byteText } from './engine/keys.ts'
 import { type KeyValueOpener, levelOpener } from './engine/level-store.ts'
-import { foldDigests } from './engine/partition-digests.ts'
 import { ROW_BYTES } from './engine/row.ts'
 import type { Shard } from './engine/shard.ts'
 import { findExpired } from './expiry.ts'
@@ -71,7 +71,10 @@ export interface LocalNodeOptions {
 /** Opens all devices; throws a ServiceError that says which one cannot be used and why. */
 export async function openLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
   const node = new LocalNode(options)
-  options.peers?.serve((device, shard) => node.ownShard(device, shard))
+  options.peers?.serve(
+    (device, shard) => node.ownShard(device, shard),
+    () => node.ownStatus(),
+  )
   try {
     for (const { name } of options.devices) await node.openDevice(name)
   } catch (error) {
@@ -321,13 +324,28 @@ export class LocalNode implements StorageNode {
     const device = this.#device(deviceName)
     const { policy, partPower, partitions } = query
     const of = { kind: ITEM_KINDS.indexOf(query.kind), policy, partPower }
+    if (query.folded === true) {
+      const asked = partitions ?? (await device.digests.partitions(of, device.digestSource))
+      const { items, digest } = await device.digests.folded(of, device.digestSource, asked)
+      return [{ partition: -1, items, leaves: [digest] }]
+    }
     const found = await device.digests.read(of, device.digestSource, partitions)
-    if (query.folded === true) return [foldDigests(found)]
     return found.map(({ partition, items, leaves }) => ({
       partition,
       items,
       leaves: leaves.map(String),
     }))
+  }
+
+  /** The partitions of which the device holds anything. */
+  async heldPartitions(
+    deviceName: string,
+    query: Pick<DigestQuery, 'kind' | 'policy' | 'partPower'>,
+  ): Promise<readonly number[]> {
+    const device = this.#device(deviceName)
+    const { policy, partPower } = query
+    const of = { kind: ITEM_KINDS.indexOf(query.kind), policy, partPower }
+    return device.digests.partitions(of, device.digestSource)
   }
 
   async held(
@@ -378,11 +396,23 @@ export class LocalNode implements StorageNode {
     throw new ServiceError('WrongThread', `${item.name} belongs to another thread`, { status: 500 })
   }
 
+  /** Of the devices whole, whichever threads have their shards. */
   async status(): Promise<readonly DeviceStatus[]> {
+    const others = this.#options.peers?.statuses() ?? []
+    return mergeStatuses([await this.ownStatus(), ...(await others)])
+  }
+
+  /** What this thread knows: of a device whose shards are shared with other threads, only its own. */
+  async ownStatus(): Promise<readonly DeviceStatus[]> {
     const open = await Promise.all([...this.#devices.values()].map((device) => device.status()))
     const online = open.map((status) => {
       const replication = this.#replicationOf(status.device)
-      return replication === undefined ? status : { ...status, replication }
+      const scrub = this.#maintenance.get(status.device)?.scrub
+      return {
+        ...status,
+        ...(replication === undefined ? {} : { replication }),
+        ...(scrub === undefined ? {} : { scrub }),
+      }
     })
     const offline = [...this.#rebuilding.keys(), ...this.#failed.keys()]
     return [...online, ...offline.map((name) => this.#offlineStatus(name))]

@@ -2,6 +2,7 @@
 import type { Clock } from '../common/clock.ts'
 import type { Disk } from '../common/disk.ts'
 import type { Log } from '../common/log.ts'
+import type { ScrubStatus } from '../common/storage-node.ts'
 import { type CompactionOptions, chooseSegment, compactable, compactSegment } from './compaction.ts'
 import type { Device } from './device.ts'
 import { segmentName } from './engine/segment-header.ts'
@@ -39,12 +40,18 @@ export class Maintenance {
   readonly #running = new Set<Promise<void>>()
   /** Segments whose compaction failed, and until when (monotonic milliseconds) others go first. */
   readonly #avoided = new Map<string, number>()
+  #scrub: ScrubStatus = { endedAtMs: 0, passMs: 0, bytes: 0, damaged: 0, isRunning: false }
   /** Blobs that the last scrub found without a record. */
   readonly #orphans = new Map<string, number>()
 
   constructor(device: Device, options: MaintenanceOptions) {
     this.#device = device
     this.#options = options
+  }
+
+  /** How far the scrubber is. */
+  get scrub(): ScrubStatus {
+    return this.#scrub
   }
 
   start(): void {
@@ -141,14 +148,22 @@ export class Maintenance {
     const startMs = clock.monotonicMs()
     const throttle = new Throttle(clock, { bytesPerSecond })
     const { signal } = this.#abort
+    this.#scrub = { ...this.#scrub, isRunning: true }
     const report = await scrubDevice(this.#device, {
       disk,
       clock,
       throttle,
       signal,
       orphans: this.#orphans,
+    }).finally(() => {
+      this.#scrub = { ...this.#scrub, isRunning: false }
     })
     const durationMs = Math.round(clock.monotonicMs() - startMs)
+    if (!signal.aborted) {
+      const { bytes, damaged } = report
+      const endedAtMs = clock.nowMs()
+      this.#scrub = { endedAtMs, passMs: durationMs, bytes, damaged, isRunning: false }
+    }
     log?.info('scrub', { device: this.#device.name, ...report, durationMs })
     return SCRUB_PAUSE_MS
   }

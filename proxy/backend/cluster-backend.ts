@@ -69,8 +69,10 @@ export interface ClusterBackendOptions {
   readonly settleAgeMs?: number
   /** Pause between reports of container totals to accounts while they change. */
   readonly totalsMs?: number
-  /** Longest pause of the daemons while there is nothing to do. */
+  /** Longest pause of the daemon that writes totals while there is nothing to do. */
   readonly idleMs?: number
+  /** The same of daemons whose work nobody waits for: the settler and the expirer. */
+  readonly patientMs?: number
   readonly errorLimit?: ErrorLimit
 }
 
@@ -80,6 +82,7 @@ const DEFAULTS = {
   settleAgeMs: 60_000,
   totalsMs: 250,
   idleMs: 5_000,
+  patientMs: 30_000,
 }
 
 /** The backend with its daemons. */
@@ -180,13 +183,14 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   })
   const streams = { ...parts, objects, sloppy }
   const passes = [
-    daemon('totals', () => updater.updateTotals(), options.totalsMs),
-    daemon('settle', () => updater.settleUnconfirmed(), options.totalsMs),
-    daemon('expire', () => expirer.pass(), options.totalsMs),
+    daemon('totals', () => updater.updateTotals(), options.idleMs),
+    // Nobody waits for these: what they find is a minute old, or hidden from clients already.
+    daemon('settle', () => updater.settleUnconfirmed(), options.patientMs),
+    daemon('expire', () => expirer.pass(), options.patientMs),
   ]
 
-  function daemon(name: string, run: () => Promise<boolean>, busyMs: number): PeriodicPass {
-    return new PeriodicPass({ name, clock, log, run, busyMs, idleMs: options.idleMs })
+  function daemon(name: string, run: () => Promise<boolean>, idleMs: number): PeriodicPass {
+    return new PeriodicPass({ name, clock, log, run, busyMs: options.totalsMs, idleMs })
   }
 
   function containerRows(account: string): RowSource {

@@ -31,15 +31,20 @@ export interface LeafDigests {
   readonly leaves: readonly DigestSum[]
 }
 
-interface Leaf {
+interface Partition {
+  readonly partition: number
+  /** Of all leaves together. */
   readonly sum: DigestSum
+  readonly leaves: (DigestSum | undefined)[]
   items: number
 }
 
 interface Table {
   readonly partPower: number
-  /** By leaf number: the top partPower + 4 bits of the placement. Empty ones are absent. */
-  readonly leaves: Map<number, Leaf>
+  /** Those that hold anything, and perhaps some that did. */
+  readonly partitions: Map<number, Partition>
+  /** Those that do; null: not known since something came or went. */
+  held: readonly number[] | null
   /** During the scan: what changed of a list's rows since it began. */
   rowChanges: Map<string, DigestSum> | null
   ready: Promise<void>
@@ -60,16 +65,11 @@ export class PartitionDigests {
   ): void {
     const table = this.#tables.get(tableKey(id.kind, id.policy))
     if (table === undefined) return
-    const leaf = leafOf(table, id.placement)
-    if (isList(id.kind) && isHeld(before) !== isHeld(after)) leaf.sum.add(rowsOf())
-    if (isHeld(before)) {
-      leaf.sum.toggle(id.hash, before.ballot, before.writeId)
-      leaf.items--
-    }
-    if (isHeld(after)) {
-      leaf.sum.toggle(id.hash, after.ballot, after.writeId)
-      leaf.items++
-    }
+    const change = new DigestSum()
+    if (isList(id.kind) && isHeld(before) !== isHeld(after)) change.add(rowsOf())
+    if (isHeld(before)) change.toggle(id.hash, before.ballot, before.writeId)
+    if (isHeld(after)) change.toggle(id.hash, after.ballot, after.writeId)
+    addChange(table, id.placement, change, Number(isHeld(after)) - Number(isHeld(before)))
   }
 
   /** A row of a list is replaced. */
@@ -87,7 +87,7 @@ export class PartitionDigests {
     if (after !== null) toggleRow(change, after)
     const { hash, placement } = list
     if (isHeld(entryOf({ kind, policy: 0, placement, hash }))) {
-      leafOf(table, placement).sum.add(change)
+      addChange(table, placement, change, 0)
     }
     if (table.rowChanges === null) return
     const known = table.rowChanges.get(list.hash)
@@ -100,14 +100,49 @@ export class PartitionDigests {
    * with another part power, scans the index.
    */
   async read(
-    of: { readonly kind: number; readonly policy: number; readonly partPower: number },
+    of: DigestsOf,
     source: DigestSource,
     partitions?: readonly number[],
   ): Promise<readonly LeafDigests[]> {
+    const table = await this.#table(of, source)
+    const wanted = partitions ?? table.partitions.keys()
+    return Array.from(wanted, (partition) => table.partitions.get(partition)).flatMap((found) =>
+      found === undefined || isEmpty(found) ? [] : [leafDigests(found)],
+    )
+  }
+
+  /** The partitions that hold anything; the same array as long as they are the same. */
+  async partitions(of: DigestsOf, source: DigestSource): Promise<readonly number[]> {
+    const table = await this.#table(of, source)
+    table.held ??= [...table.partitions.values()].flatMap((found) =>
+      isEmpty(found) ? [] : [found.partition],
+    )
+    return table.held
+  }
+
+  /** The digests of the named partitions as one: what idle devices compare, so it makes nothing for each of them. */
+  async folded(
+    of: DigestsOf,
+    source: DigestSource,
+    partitions: readonly number[],
+  ): Promise<{ readonly items: number; readonly digest: string }> {
+    const table = await this.#table(of, source)
+    const sum = new DigestSum()
+    let items = 0
+    for (const partition of partitions) {
+      const found = table.partitions.get(partition)
+      if (found === undefined) continue
+      items += found.items
+      sum.add(found.sum)
+    }
+    return { items, digest: String(sum) }
+  }
+
+  async #table(of: DigestsOf, source: DigestSource): Promise<Table> {
     const key = tableKey(of.kind, of.policy)
     let table = this.#tables.get(key)
     if (table?.partPower !== of.partPower) {
-      table = { partPower: of.partPower, leaves: new Map(), rowChanges: new Map(), ready: NOW }
+      table = newTable(of.partPower)
       this.#tables.set(key, table)
       table.ready = scan(table, of, source).catch((error: unknown) => {
         this.#tables.delete(key)
@@ -115,25 +150,15 @@ export class PartitionDigests {
       })
     }
     await table.ready
-    return partitions === undefined
-      ? allOf(table)
-      : partitions.flatMap((partition) => digestsOf(table, partition) ?? [])
+    return table
   }
 }
 
-/** Many partitions' digests as one. */
-export function foldDigests(digests: readonly LeafDigests[]): {
-  readonly partition: number
-  readonly items: number
-  readonly leaves: readonly string[]
-} {
-  const sum = new DigestSum()
-  let items = 0
-  for (const digest of digests) {
-    items += digest.items
-    for (const leaf of digest.leaves) sum.add(leaf)
-  }
-  return { partition: -1, items, leaves: [String(sum)] }
+/** A kind and policy, and how finely its ring divides. */
+export interface DigestsOf {
+  readonly kind: number
+  readonly policy: number
+  readonly partPower: number
 }
 
 /** Where a scan reads. */
@@ -146,6 +171,10 @@ export interface DigestSource {
 }
 
 const NOW = Promise.resolve()
+
+function newTable(partPower: number): Table {
+  return { partPower, partitions: new Map(), held: null, rowChanges: new Map(), ready: NOW }
+}
 
 function tableKey(kind: number, policy: number): number {
   return kind * 0x10000 + policy
@@ -165,19 +194,36 @@ export function isHeld(entry: Entry | null): entry is Entry {
   return entry.type !== RECORD_TYPES.promise && entry.type !== RECORD_TYPES.gone
 }
 
-function leafOf(table: Table, placement: number): Leaf {
-  const number = leafNumber(table.partPower, placement)
-  let leaf = table.leaves.get(number)
-  if (leaf === undefined) {
-    leaf = { sum: new DigestSum(), items: 0 }
-    table.leaves.set(number, leaf)
+function addChange(table: Table, placement: number, change: DigestSum, items: number): void {
+  // Below 2^36, hence no shifts.
+  const number = Math.floor(placement / 2 ** (32 - table.partPower - LEAF_BITS))
+  const partition = Math.floor(number / LEAVES)
+  let found = table.partitions.get(partition)
+  if (found === undefined) {
+    const leaves = Array<DigestSum | undefined>(LEAVES).fill(undefined)
+    found = { partition, sum: new DigestSum(), leaves, items: 0 }
+    table.partitions.set(partition, found)
   }
-  return leaf
+  found.sum.add(change)
+  found.items += items
+  // None before, or none now.
+  if (items !== 0 && (found.items === items || found.items === 0)) table.held = null
+  const leaf = number % LEAVES
+  const known = found.leaves[leaf]
+  if (known === undefined) found.leaves[leaf] = change.copy()
+  else known.add(change)
 }
 
-/** The leaf's number; below 2^36, hence no shifts. */
-function leafNumber(partPower: number, placement: number): number {
-  return Math.floor(placement / 2 ** (32 - partPower - LEAF_BITS))
+function isEmpty({ items, leaves }: Partition): boolean {
+  return items === 0 && leaves.every((leaf) => leaf === undefined || !hasAny(leaf))
+}
+
+function hasAny({ low, high }: DigestSum): boolean {
+  return low !== 0 || high !== 0
+}
+
+function leafDigests({ partition, items, leaves }: Partition): LeafDigests {
+  return { partition, items, leaves: leaves.map((leaf) => leaf?.copy() ?? new DigestSum()) }
 }
 
 /** Adds what the index held when the scan began. */
@@ -192,10 +238,10 @@ async function scan(
   const overlay = overlayOf(indexes(), of)
   const take = (id: RegisterId, entry: Entry | null) => {
     if (!isHeld(entry)) return
-    const leaf = leafOf(table, id.placement)
-    leaf.sum.toggle(id.hash, entry.ballot, entry.writeId)
-    leaf.items++
-    if (isList(id.kind)) addRows(table, leaf, id.hash, indexOf(id.hash))
+    const sum = new DigestSum()
+    sum.toggle(id.hash, entry.ballot, entry.writeId)
+    if (isList(id.kind)) addRows(table, sum, id.hash, indexOf(id.hash))
+    addChange(table, id.placement, sum, 1)
   }
   try {
     for (const { id, entry } of overlay.values()) take(id, entry)
@@ -216,11 +262,11 @@ async function scan(
 }
 
 /** Adds a list's rows as they were when the scan began: as they are now, without what has changed since. */
-function addRows(table: Table, leaf: Leaf, hash: string, index: ShardIndex | undefined): void {
+function addRows(table: Table, sum: DigestSum, hash: string, index: ShardIndex | undefined): void {
   if (index === undefined) return
-  leaf.sum.add(digestOfRows(index.totalsNow(hash)))
+  sum.add(digestOfRows(index.totalsNow(hash)))
   const since = table.rowChanges?.get(hash)
-  if (since !== undefined) leaf.sum.add(since)
+  if (since !== undefined) sum.add(since)
 }
 
 /** Registers of the kind and policy whose newest entry is in a memtable, by hash. */
@@ -247,24 +293,4 @@ export function registerIdOfKey(key: Buffer): RegisterId {
     placement: key.readUInt32BE(4),
     hash: key.toString('latin1', 8, 24),
   }
-}
-
-function allOf(table: Table): readonly LeafDigests[] {
-  const partitions = new Set<number>()
-  for (const leaf of table.leaves.keys()) partitions.add(Math.floor(leaf / LEAVES))
-  return [...partitions].flatMap((partition) => digestsOf(table, partition) ?? [])
-}
-
-/** Null if the partition is empty. */
-function digestsOf(table: Table, partition: number): LeafDigests | null {
-  let items = 0
-  let isEmpty = true
-  const leaves = Array.from({ length: LEAVES }, (_, leaf) => {
-    const found = table.leaves.get(partition * LEAVES + leaf)
-    if (found === undefined) return new DigestSum()
-    items += found.items
-    if (found.items > 0 || found.sum.low !== 0 || found.sum.high !== 0) isEmpty = false
-    return found.sum.copy()
-  })
-  return isEmpty ? null : { partition, items, leaves }
 }

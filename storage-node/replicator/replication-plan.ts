@@ -7,35 +7,35 @@ export interface ReplicationPlan {
   /** By the peer's label: what both are to hold. */
   readonly byPeer: ReadonlyMap<string, PeerPlan>
   /** Partitions that are not this device's. */
-  readonly handoffs: readonly PartitionDigest[]
+  readonly handoffs: readonly number[]
 }
 
 export interface PeerPlan {
   readonly peer: RingDevice
-  readonly partitions: readonly PartitionDigest[]
+  readonly partitions: readonly number[]
 }
 
-/** Sorts what the device holds by where it belongs. */
+/** Sorts the partitions that the device holds by where they belong. */
 export function planReplication(
   placement: Placement,
   self: string,
-  held: readonly PartitionDigest[],
+  held: readonly number[],
 ): ReplicationPlan {
-  const byPeer = new Map<string, { readonly peer: RingDevice; partitions: PartitionDigest[] }>()
-  const handoffs: PartitionDigest[] = []
-  for (const digest of held) {
-    const devices = placedDevices(placement, digest.partition)
+  const byPeer = new Map<string, { readonly peer: RingDevice; partitions: number[] }>()
+  const handoffs: number[] = []
+  for (const partition of held) {
+    const devices = placedDevices(placement, partition)
     if (devices.length === 0) continue
     if (!devices.some((device) => deviceLabel(device) === self)) {
-      handoffs.push(digest)
+      handoffs.push(partition)
       continue
     }
     for (const peer of devices) {
       const label = deviceLabel(peer)
       if (label === self) continue
       const plan = byPeer.get(label)
-      if (plan === undefined) byPeer.set(label, { peer, partitions: [digest] })
-      else plan.partitions.push(digest)
+      if (plan === undefined) byPeer.set(label, { peer, partitions: [partition] })
+      else plan.partitions.push(partition)
     }
   }
   return { byPeer, handoffs }

@@ -11,7 +11,7 @@ import { ITEM_KINDS } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
 import { deviceLabel, type Placement } from '../../common/ring/placement.ts'
 import type { RingDevice } from '../../common/ring/ring.ts'
-import type { PartitionDigest, ReplicationStatus, StorageNode } from '../../common/storage-node.ts'
+import type { ReplicationStatus, StorageNode } from '../../common/storage-node.ts'
 import type { RegisterId } from '../engine/memtable.ts'
 import type { LocalNode } from '../local-node.ts'
 import { Throttle } from '../throttle.ts'
@@ -30,6 +30,7 @@ import {
   type PeerPlan,
   placementsOf,
   planReplication,
+  type ReplicationPlan,
 } from './replication-plan.ts'
 
 export interface ReplicatorOptions {
@@ -70,6 +71,7 @@ const NO_PASS: ReplicationStatus = {
   damaged: 0,
   passedAtMs: 0,
   passMs: 0,
+  inStepAtMs: 0,
 }
 
 /** Partitions whose digests are asked for at once: about 80 KB of answer. */
@@ -85,6 +87,14 @@ export class Replicator {
   readonly #throttle: Throttle
   readonly #abort = new AbortController()
   readonly #status = new Map<string, ReplicationStatus>()
+  readonly #plans = new Map<
+    string,
+    {
+      readonly placement: Placement
+      readonly held: readonly number[]
+      readonly plan: ReplicationPlan
+    }
+  >()
   #pauseMs: number
   #cancel: (() => void) | null = null
   #running: Promise<unknown> = Promise.resolve()
@@ -164,8 +174,7 @@ export class Replicator {
     const count = { compared: 0, differing: 0, unreachable: 0, handoffs: 0 }
     for (const placement of placements()) {
       if (this.#abort.signal.aborted) break
-      const held = await node.digests(name, queryOf(placement))
-      const plan = planReplication(placement, own.address.label, held)
+      const plan = await this.#plan(own, placement)
       for (const peerPlan of plan.byPeer.values()) {
         count.compared += peerPlan.partitions.length
         try {
@@ -180,8 +189,22 @@ export class Replicator {
     }
     const damaged = await this.#repair(own)
     const passMs = clock.monotonicMs() - startMs
-    this.#status.set(name, { ...count, damaged, passedAtMs: clock.nowMs(), passMs })
-    return isLearning || count.differing + count.unreachable + count.handoffs + damaged > 0
+    const isBusy = isLearning || count.differing + count.unreachable + count.handoffs + damaged > 0
+    const passedAtMs = clock.nowMs()
+    const inStepAtMs = isBusy ? this.status(name).inStepAtMs : passedAtMs
+    this.#status.set(name, { ...count, damaged, passedAtMs, passMs, inStepAtMs })
+    return isBusy
+  }
+
+  /** What belongs where changes less often than passes are made. */
+  async #plan({ address }: OwnDevice, placement: Placement): Promise<ReplicationPlan> {
+    const held = await this.#options.node.heldPartitions(address.device, queryOf(placement))
+    const key = `${address.label} ${placement.kind} ${placement.policy}`
+    const known = this.#plans.get(key)
+    if (known?.placement === placement && known.held === held) return known.plan
+    const plan = planReplication(placement, address.label, held)
+    this.#plans.set(key, { placement, held, plan })
+    return plan
   }
 
   /** The number of partitions that differed. */
@@ -201,13 +224,15 @@ export class Replicator {
     own: OwnDevice,
     peer: DeviceAddress,
     placement: Placement,
-    all: readonly PartitionDigest[],
+    all: readonly number[],
   ): Promise<number> {
     let differing = 0
     for (let at = 0; at < all.length; at += DIGESTS_MAX) {
-      const mine = all.slice(at, at + DIGESTS_MAX)
-      const partitions = mine.map(({ partition }) => partition)
-      const theirs = await peer.node.digests(peer.device, { ...queryOf(placement), partitions })
+      const partitions = all.slice(at, at + DIGESTS_MAX)
+      // Ours first, as in isSame.
+      const query = { ...queryOf(placement), partitions }
+      const mine = await own.address.node.digests(own.address.device, query)
+      const theirs = await peer.node.digests(peer.device, query)
       const byPartition = new Map(theirs.map((digest) => [digest.partition, digest]))
       for (const digest of mine) {
         const leaves = differingLeaves(digest, byPartition.get(digest.partition))
@@ -238,11 +263,11 @@ export class Replicator {
   async #handOver(
     own: OwnDevice,
     placement: Placement,
-    handoffs: readonly PartitionDigest[],
+    handoffs: readonly number[],
   ): Promise<number> {
     let left = 0
     const { ring } = placement
-    for (const { partition } of handoffs) {
+    for (const partition of handoffs) {
       if (this.#abort.signal.aborted) return left + 1
       const range = { ...rangeOf(placement), ...placementsOf(ring.partPower, partition) }
       const { reclaimAgeMs, log } = this.#options
@@ -321,9 +346,8 @@ async function isSame(
   own: DeviceAddress,
   peer: DeviceAddress,
   placement: Placement,
-  digests: readonly PartitionDigest[],
+  partitions: readonly number[],
 ): Promise<boolean> {
-  const partitions = digests.map(({ partition }) => partition)
   const query = { ...queryOf(placement), partitions, folded: true }
   const [mine] = await own.node.digests(own.device, query)
   const [theirs] = await peer.node.digests(peer.device, query)

@@ -23,6 +23,8 @@ export type ThreadMessage =
       readonly method: ShardNote
       readonly args: readonly unknown[]
     }
+  /** What the thread knows of its shards of all devices: DeviceStatus. */
+  | { readonly kind: 'status'; readonly id: number }
   | { readonly kind: 'result'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'error'; readonly id: number; readonly error: PlainError }
 

@@ -5,6 +5,7 @@ import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { Stamp } from '../../common/stamp.ts'
 import type {
+  DeviceStatus,
   ItemWrite,
   ListPage,
   ListQuery,
@@ -31,12 +32,15 @@ export interface PeerOptions {
   readonly clock: Clock
   /** A shard of this thread. Throws if there is no such device. */
   readonly ownShard: (device: string, shard: number) => ShardFace
+  /** What this thread knows of its shards. */
+  readonly ownStatus: () => Promise<readonly DeviceStatus[]>
 }
 
 export class Peer {
   readonly #port: MessagePort
   readonly #outbox: Outbox
   readonly #ownShard: PeerOptions['ownShard']
+  readonly #ownStatus: PeerOptions['ownStatus']
   readonly #waiting = new Map<number, Waiting>()
   #nextId = 1
   #isGone = false
@@ -44,6 +48,7 @@ export class Peer {
   constructor(options: PeerOptions) {
     this.#port = options.port
     this.#ownShard = options.ownShard
+    this.#ownStatus = options.ownStatus
     this.#outbox = new Outbox(options.port, options.clock)
     this.#port.on('message', (messages: readonly ThreadMessage[]) => {
       for (const message of messages) this.#take(message)
@@ -62,12 +67,20 @@ export class Peer {
     method: ShardCall,
     args: readonly unknown[],
   ): Promise<unknown> {
+    return this.#ask((id) => ({ kind: 'call', id, device, shard, method, args }))
+  }
+
+  status(): Promise<readonly DeviceStatus[]> {
+    return this.#ask((id) => ({ kind: 'status', id })) as Promise<readonly DeviceStatus[]>
+  }
+
+  #ask(messageOf: (id: number) => ThreadMessage): Promise<unknown> {
     if (this.#isGone) return Promise.reject(gone())
     if (this.#waiting.size >= CALLS_MAX) return Promise.reject(busy())
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
-      this.#outbox.send({ kind: 'call', id, device, shard, method, args })
+      this.#outbox.send(messageOf(id))
     })
   }
 
@@ -92,6 +105,9 @@ export class Peer {
       case 'note':
         this.#hear(message)
         break
+      case 'status':
+        this.#answer(message.id, () => this.#ownStatus())
+        break
       case 'result':
         this.#end(message.id)?.resolve(message.value)
         break
@@ -109,14 +125,20 @@ export class Peer {
 
   #serve(call: ThreadMessage & { readonly kind: 'call' }): void {
     const { id, device, shard, method, args } = call
+    this.#answer(id, () => {
+      const face = this.#ownShard(device, shard)
+      const run = face[method] as (...all: unknown[]) => Promise<unknown>
+      return run.apply(face, [...args])
+    })
+  }
+
+  #answer(id: number, run: () => Promise<unknown>): void {
     const answer = (value: unknown): void => this.#outbox.send({ kind: 'result', id, value })
     const refuse = (error: unknown): void => {
       this.#outbox.send({ kind: 'error', id, error: plainError(error) })
     }
     try {
-      const face = this.#ownShard(device, shard)
-      const run = face[method] as (...all: unknown[]) => Promise<unknown>
-      run.apply(face, [...args]).then(answer, refuse)
+      run().then(answer, refuse)
     } catch (error) {
       refuse(error)
     }

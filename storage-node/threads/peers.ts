@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
+import type { DeviceStatus } from '../../common/storage-node.ts'
 import type { ShardFace } from '../shard-face.ts'
 import { Peer } from './peer.ts'
 
@@ -14,6 +15,7 @@ export class Peers {
   #ownShard: (device: string, shard: number) => ShardFace = (device) => {
     throw new ServiceError('DeviceOffline', `device ${device} is not open yet`, { status: 503 })
   }
+  #ownStatus: () => Promise<readonly DeviceStatus[]> = () => Promise.resolve([])
 
   constructor(options: {
     readonly index: number
@@ -29,16 +31,26 @@ export class Peers {
     return shard % this.count === this.index
   }
 
-  /** Says how to reach the shards of this thread, once they are open. */
-  serve(ownShard: (device: string, shard: number) => ShardFace): void {
+  /** Says how to reach the shards of this thread, once they are open, and what it knows of them. */
+  serve(
+    ownShard: (device: string, shard: number) => ShardFace,
+    ownStatus: () => Promise<readonly DeviceStatus[]>,
+  ): void {
     this.#ownShard = ownShard
+    this.#ownStatus = ownStatus
+  }
+
+  /** What the other threads know of their shards; of one that is being started again nothing. */
+  async statuses(): Promise<readonly (readonly DeviceStatus[])[]> {
+    return Promise.all([...this.#peers.values()].map((peer) => peer.status().catch(() => [])))
   }
 
   /** A (new) thread can be reached through the port. */
   connect(index: number, port: MessagePort): void {
     this.#peers.get(index)?.leave()
     const ownShard = (device: string, shard: number) => this.#ownShard(device, shard)
-    this.#peers.set(index, new Peer({ port, clock: this.#clock, ownShard }))
+    const ownStatus = () => this.#ownStatus()
+    this.#peers.set(index, new Peer({ port, clock: this.#clock, ownShard, ownStatus }))
   }
 
   /** A shard of another thread. */
