@@ -7,6 +7,7 @@ import type { RingDevice } from '../common/ring/ring.ts'
 import type { StorageNode } from '../common/storage-node.ts'
 import { createClusterBackend } from '../proxy/backend/cluster-backend.ts'
 import { createProxyServer, type ProxyOptions, type ProxyServer } from '../proxy/server.ts'
+import { StatusReader } from '../proxy/status/cluster-status.ts'
 import { openLocalNode } from '../storage-node/local-node.ts'
 import { startReplication } from './replication.ts'
 import { placementsOf, type Rings } from './rings.ts'
@@ -60,6 +61,12 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     log: context.log,
   })
   exposeBackend(context.metrics, backend.counters)
+  const placements = placementsOf(rings, settings.policies)
+  const status = new StatusReader({
+    placements: () => placements,
+    nodeOf,
+    clock: context.clock,
+  })
   const server = createProxyServer({
     ...context,
     ...proxy,
@@ -67,6 +74,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     identity,
     policies: settings.policies,
     allowAccountManagement: true,
+    readStatus: () => status.read(),
   })
   return {
     settle: () => backend.settleAfterStart({ timeMsMax: SETTLE_MS_MAX }),

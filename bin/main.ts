@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   cluster: async () => (await import('./commands/cluster.ts')).clusterCommand(),
   'storage-node': async () => (await import('./commands/storage-node.ts')).storageNodeCommand(),
   proxy: async () => (await import('./commands/proxy.ts')).proxyCommand(),
+  status: async () => (await import('./commands/status.ts')).statusCommand(),
   bench: async () => (await import('../bench/main.ts')).benchCommand(),
   test: async () => (await import('./commands/test.ts')).testCommand(),
   version: async () => (await import('./commands/version.ts')).versionCommand(),

@@ -14,6 +14,7 @@ import { metrics } from './middleware/metrics.ts'
 import { recon } from './middleware/recon.ts'
 import { signIn } from './middleware/sign-in.ts'
 import type { PipelineMiddleware, PipelineState } from './middleware/state.ts'
+import { status } from './middleware/status.ts'
 import { swiftApi } from './middleware/swift-api.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
@@ -29,6 +30,7 @@ function layers(proxy: ProxyContext, registry: Registry): readonly Layer[] {
     { middleware: catchErrors() },
     { paths: ['/healthcheck'], middleware: healthcheck(proxy.settings.healthcheckDisableFile) },
     { paths: ['/metrics'], middleware: metrics(registry) },
+    { paths: ['/status', '/status.json'], middleware: status(proxy) },
     { paths: ['/recon/:kind'], middleware: recon(proxy) },
     { paths: ['/info'], middleware: info(proxy) },
     { paths: signInPaths, middleware: signIn(proxy) },

@@ -5,6 +5,7 @@ import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { Backend } from './backend/backend.ts'
 import type { Limits } from './limits.ts'
+import type { ClusterStatus } from './status/cluster-status.ts'
 
 /**
  * What a policy promises of its objects: `strict` is read-after-write by majorities of the primaries; `swift` is Swift's, in
@@ -41,6 +42,8 @@ export interface ProxyOptions {
   /** Takes the proxy's metrics; served as /metrics with everything else that is in it. */
   readonly metrics: Registry
   readonly policies: readonly StoragePolicy[]
+  /** What /status shows; absent: there is no such page. */
+  readonly readStatus?: () => Promise<ClusterStatus>
   readonly limits?: Partial<Limits>
   /** PEM texts; with them the listener speaks HTTPS only. */
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
