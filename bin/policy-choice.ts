@@ -23,7 +23,9 @@ function parsePolicy(text: string): PolicyChoice {
   if (!/^[A-Za-z0-9-]{1,64}$/.test(name)) {
     throw new InvalidArgumentError('A policy has a name of letters, digits and hyphens.')
   }
-  return traits.reduce((policy, trait) => ({ ...policy, ...parseTrait(trait) }), { name })
+  let policy: PolicyChoice = { name }
+  for (const trait of traits) policy = { ...policy, ...parseTrait(trait) }
+  return policy
 }
 
 function parseTrait(text: string): Partial<PolicyChoice> {
