@@ -4,6 +4,9 @@ import { type Reply, statusReply, textReply } from './reply.ts'
 import { realmOf } from './swift/authenticate.ts'
 import { escapePath } from './wire-text.ts'
 
+/** Of a 503 that does not say when to come again. */
+const RETRY_AFTER_SECONDS = 5
+
 /**
  * The one place that turns an error into an answer. Messages of 4xx and 501 reach the client; what went wrong inside
  * goes to the log and the client learns the status only.
@@ -26,8 +29,10 @@ function errorHeaders(exchange: Exchange, error: ServiceError): string[] {
   if (error.status === 401) {
     headers.push('WWW-Authenticate', `Swift realm="${escapePath(realmOf(exchange))}"`)
   }
-  if (error.retryAfterSeconds !== undefined) {
-    headers.push('Retry-After', String(Math.ceil(error.retryAfterSeconds)))
+  const retryAfterSeconds =
+    error.retryAfterSeconds ?? (error.status === 503 ? RETRY_AFTER_SECONDS : undefined)
+  if (retryAfterSeconds !== undefined) {
+    headers.push('Retry-After', String(Math.ceil(retryAfterSeconds)))
   }
   if (error.status === 408 || error.status === 499) headers.push('Connection', 'close')
   return headers

@@ -71,6 +71,8 @@ export interface ProxyOptions {
   readonly clientTimeoutMs?: number
   /** How long an idle connection is kept. */
   readonly keepAliveTimeoutMs?: number
+  /** Requests in flight at once; more are answered 503 with Retry-After. */
+  readonly requestsMax?: number
   /** Connections at once; more are closed as they come. 0 is no limit. */
   readonly connectionsMax?: number
 }
@@ -89,4 +91,6 @@ export const PROXY_DEFAULTS = {
   clientTimeoutMs: 60_000,
   keepAliveTimeoutMs: 75_000,
   connectionsMax: 0,
+  // With 64 KiB of body each a gigabyte.
+  requestsMax: 16_384,
 } satisfies Partial<ProxyOptions>

@@ -32,6 +32,8 @@ export interface RemoteCallOptions {
   readonly connectionsMax?: number
   /** Calls under way; one more is refused with `Busy`. */
   readonly callsMax?: number
+  /** Bodies whose answer has not begun, those that wait for a connection included; one more is refused with `Busy`. */
+  readonly bodiesMax?: number
   readonly connectMs?: number
   /** Longest silence of the node before its answer, and in the middle of it. */
   readonly answerMs?: number
@@ -42,6 +44,7 @@ export interface RemoteCallOptions {
 const DEFAULTS = {
   connectionsMax: 64,
   callsMax: 8_192,
+  bodiesMax: 1_024,
   connectMs: 1_000,
   answerMs: 15_000,
   pingMs: 1_000,
@@ -61,6 +64,7 @@ export class RemoteCalls {
   /** Bodies have connections of their own: slow clients must not stand in the way of small calls. */
   readonly #bodies: Pool
   #underWay = 0
+  #bodiesWaiting = 0
 
   constructor(options: RemoteCallOptions) {
     this.#options = { ...DEFAULTS, ...options }
@@ -123,11 +127,18 @@ export class RemoteCalls {
     operation: O,
     head: Requests[O],
   ): Promise<Dispatcher.ResponseData> {
+    return this.#begin(this.#request(operation, encodeMessage(head)))
+  }
+
+  async #begin(request: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    if (this.#bodiesWaiting >= this.#options.bodiesMax) throw tooManyCalls()
+    this.#bodiesWaiting++
     try {
-      const request = this.#request(operation, encodeMessage(head))
       return await accepted(await this.#bodies.request(request))
     } catch (error) {
       throw callError(error)
+    } finally {
+      this.#bodiesWaiting--
     }
   }
 
@@ -139,13 +150,8 @@ export class RemoteCalls {
   ): Promise<Dispatcher.ResponseData> {
     const message = encodeMessage(head)
     body.push(message)
-    try {
-      const request = this.#request(operation, message)
-      // Silence in the middle is the sender's; its waits have deadlines of their own.
-      return await accepted(await this.#bodies.request({ ...request, body, bodyTimeout: 0 }))
-    } catch (error) {
-      throw callError(error)
-    }
+    // Silence in the middle is the sender's; its waits have deadlines of their own.
+    return this.#begin({ ...this.#request(operation, message), body, bodyTimeout: 0 })
   }
 
   async close(): Promise<void> {

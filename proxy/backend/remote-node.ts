@@ -36,6 +36,8 @@ export interface RemoteNodeOptions {
   readonly clock?: Clock
   readonly random?: Random
   readonly connectionsMax?: number
+  /** Bodies whose answer has not begun; one more is refused with `Busy`. */
+  readonly bodiesMax?: number
   readonly connectMs?: number
   /** Longest silence of the node before and in the middle of an answer. */
   readonly answerMs?: number

@@ -1,3 +1,4 @@
+import { ServiceError } from '../../common/errors.ts'
 import type { Handler } from '../answer.ts'
 import { type Exchange, refusal } from '../exchange.ts'
 import type { Reply } from '../reply.ts'
@@ -49,11 +50,18 @@ type SwiftKind = keyof typeof SWIFT_HANDLERS
 
 /** Takes a request through path, verb, sign-in and handler: the whole of the Swift API. */
 export function handleSwift(exchange: Exchange): Reply | Promise<Reply> {
+  const { settings, requestMetrics } = exchange.proxy
+  if (requestMetrics.inFlight > settings.requestsMax) throw tooManyRequests()
   exchange.path ??= parseSwiftPath(pathOfUrl(exchange.url))
   exchange.kind = kindOf(exchange)
   refuseUnsupported(exchange)
   const signingIn = authenticate(exchange)
   return signingIn === undefined ? handleVerb(exchange) : signingIn.then(() => handleVerb(exchange))
+}
+
+function tooManyRequests(): ServiceError {
+  const message = 'too many requests are in flight'
+  return new ServiceError('Busy', message, { status: 503, retryAfterSeconds: 1 })
 }
 
 function handleVerb(exchange: Exchange): Reply | Promise<Reply> {

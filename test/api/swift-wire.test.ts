@@ -27,9 +27,9 @@ const statusOf = async (path: string) => (await call('GET', path, { headers })).
 const put = (name: string, rest: string) =>
   `PUT /v1/AUTH_test/c/${name} HTTP/1.1\r\nHost: x\r\n${AUTH}${rest}`
 
-async function until(holds: () => boolean, what: string): Promise<void> {
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + 10_000
-  while (!holds()) {
+  while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`never came true: ${what}`)
     await new Promise((resolve) => setImmediate(resolve))
   }
@@ -178,6 +178,35 @@ t.test(
     t.equal(await statusOf('/v1/AUTH_test/c/silent'), 404)
   },
 )
+
+t.test('more requests than the proxy bears at once are told to come again', async (t) => {
+  const store = await openTestStore(t.testdir(), { requestsMax: 2 })
+  t.teardown(() => store.close())
+  const token = await fetch(`${store.url}/auth/v1.0`, {
+    headers: { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' },
+  })
+  const headers = { 'x-auth-token': token.headers.get('x-auth-token')! }
+  const url = `${store.url}/v1/AUTH_test/c`
+  t.equal((await fetch(url, { method: 'PUT', headers })).status, 201)
+  // Two uploads that wait for their client's next bytes.
+  const slow = [1, 2].map(() => {
+    const socket = connect(store.port, '127.0.0.1')
+    socket.on('error', () => {})
+    const token = `X-Auth-Token: ${headers['x-auth-token']}\r\n`
+    socket.write(
+      `PUT /v1/AUTH_test/c/slow HTTP/1.1\r\nHost: x\r\n${token}Content-Length: 100000\r\n\r\nx`,
+    )
+    return socket
+  })
+  const health = () => fetch(`${store.url}/recon/requests`).then((answer) => answer.json())
+  await until(async () => ((await health()) as { inFlight: number }).inFlight >= 3, 'both began')
+  const refused = await fetch(`${url}/o`, { method: 'PUT', headers, body: 'x' })
+  t.equal(refused.status, 503)
+  t.equal(refused.headers.get('retry-after'), '1')
+  for (const socket of slow) socket.destroy()
+  await until(async () => ((await health()) as { inFlight: number }).inFlight === 1, 'both ended')
+  t.equal((await fetch(`${url}/o`, { method: 'PUT', headers, body: 'x' })).status, 201)
+})
 
 t.test('a slow but steady client is not cut off', async (t) => {
   const socket = connect(port, '127.0.0.1')

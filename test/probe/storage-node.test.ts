@@ -430,6 +430,33 @@ t.test('a node that is slow is waited for, one that is gone without a word is no
   t.equal(await node.read(device, item), null, 'back by itself')
 })
 
+t.test('bodies that a node does not take do not queue up without end', async (t) => {
+  const local = await openLocal(t)
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const slow = Object.assign(Object.create(local) as StorageNode, {
+    openBody: (...asked: Parameters<StorageNode['openBody']>) =>
+      held.then(() => local.openBody(...asked)),
+  })
+  const { server } = await openServed(t, slow)
+  const node = createRemoteNode({
+    ip: '127.0.0.1',
+    port: server.port,
+    clusterKey: CLUSTER_KEY,
+    connectionsMax: 2,
+    bodiesMax: 3,
+  })
+  t.teardown(() => node.close())
+  const three = [1, 2, 3].map(() => node.openBody(device, item))
+  await t.rejects(node.openBody(device, item), { code: 'Busy', retryAfterSeconds: 1 })
+  release()
+  // The third waits for a connection of the first two.
+  for (const body of three) await (await body).abort()
+  await (await node.openBody(device, item)).abort()
+})
+
 t.test('a channel is opened only by who has the key, on both sides', async (t) => {
   const { server } = await openRemote(t)
   const nonce = 'ab'.repeat(32)
