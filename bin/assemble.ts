@@ -9,6 +9,7 @@ import { createClusterBackend } from '../proxy/backend/cluster-backend.ts'
 import { createProxyServer, type ProxyOptions, type ProxyServer } from '../proxy/server.ts'
 import { StatusReader } from '../proxy/status/cluster-status.ts'
 import { openLocalNode } from '../storage-node/local-node.ts'
+import { exposeActivity, exposeUpkeep } from './daemon-metrics.ts'
 import { startReplication } from './replication.ts'
 import { placementsOf, type Rings } from './rings.ts'
 import type { Settings } from './settings.ts'
@@ -61,6 +62,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     log: context.log,
   })
   exposeBackend(context.metrics, backend.counters)
+  exposeActivity(context.metrics, () => backend.activity())
   const placements = placementsOf(rings, settings.policies)
   const status = new StatusReader({
     placements: () => placements,
@@ -124,6 +126,7 @@ export async function openObjectStore(
     ...thread,
   })
   exposeDevices(context.metrics, node)
+  exposeUpkeep(context.metrics, node)
   const placements = placementsOf(rings, settings.policies)
   // Shard n of every device falls to the same thread: each thread compares its own shards of all of them.
   const replicator = startReplication(

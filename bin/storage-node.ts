@@ -2,6 +2,7 @@ import { createMetrics } from '../common/metrics.ts'
 import { type LocalNode, openLocalNode } from '../storage-node/local-node.ts'
 import type { Replicator } from '../storage-node/replicator/replicator.ts'
 import { serveStorageNode } from '../storage-node/server/node-server.ts'
+import { exposeUpkeep } from './daemon-metrics.ts'
 import { readClusterKey } from './data-folder.ts'
 import { explainDeviceInUse } from './device-holder.ts'
 import type { StorageNodeConfig } from './node-config.ts'
@@ -39,6 +40,7 @@ export async function startStorageNode(
   const peers = new RemoteNodes(clusterKey)
   const metrics = createMetrics()
   exposeDevices(metrics, node)
+  exposeUpkeep(metrics, node)
   let replicator: Replicator | null = null
   const closeNode = async () => {
     await replicator?.stop()

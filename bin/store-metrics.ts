@@ -68,6 +68,7 @@ export function exposeDevices(registry: Registry, node: Pick<LocalNode, 'ownStat
       aggregator,
     })
   const bytesFree = gauge('free_bytes', 'Bytes an ordinary user may still write', 'min')
+  const bytesTotal = gauge('total_bytes', 'Size of the file system', 'min')
   const segments = gauge('segments', 'Segment files', 'sum')
   const damage = gauge('damage', 'Places where damage was found', 'sum')
   new Gauge({
@@ -81,6 +82,7 @@ export function exposeDevices(registry: Registry, node: Pick<LocalNode, 'ownStat
         const labels = { device: status.device }
         this.set(labels, status.state === 'online' ? 1 : 0)
         bytesFree.set(labels, status.bytesFree)
+        bytesTotal.set(labels, status.bytesTotal)
         segments.set(labels, status.segments)
         damage.set(labels, status.damage.length)
       }

@@ -247,6 +247,17 @@ export interface DeviceStatus {
   readonly replication?: ReplicationStatus
   /** How far everything on it has been read and verified; absent where nothing is scrubbed. */
   readonly scrub?: ScrubStatus
+  /** What compaction has done since the start; absent where it does not run. */
+  readonly compaction?: CompactionStatus
+}
+
+export interface CompactionStatus {
+  /** Segments that were emptied and removed. */
+  readonly segments: number
+  /** Bytes that were still wanted and copied, and bytes that became free. */
+  readonly movedBytes: number
+  readonly freedBytes: number
+  readonly failures: number
 }
 
 /** The scrubber, which reads all that a device holds again and again. */

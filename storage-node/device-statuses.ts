@@ -1,5 +1,10 @@
 /** What several threads know of the devices that they share, as one: pure. */
-import type { DeviceStatus, ReplicationStatus, ScrubStatus } from '../common/storage-node.ts'
+import type {
+  CompactionStatus,
+  DeviceStatus,
+  ReplicationStatus,
+  ScrubStatus,
+} from '../common/storage-node.ts'
 
 /** The gravest first. */
 const STATES: readonly DeviceStatus['state'][] = ['offline', 'read-only', 'full', 'online']
@@ -20,6 +25,7 @@ function mergeTwo(a: DeviceStatus, b: DeviceStatus): DeviceStatus {
   const worse = STATES.indexOf(a.state) <= STATES.indexOf(b.state) ? a : b
   const replication = mergeIf(a.replication, b.replication, mergeReplication)
   const scrub = mergeIf(a.scrub, b.scrub, mergeScrub)
+  const compaction = mergeIf(a.compaction, b.compaction, mergeCompaction)
   return {
     device: a.device,
     state: worse.state,
@@ -30,6 +36,7 @@ function mergeTwo(a: DeviceStatus, b: DeviceStatus): DeviceStatus {
     damage: [...new Set([...a.damage, ...b.damage])],
     ...(replication === undefined ? {} : { replication }),
     ...(scrub === undefined ? {} : { scrub }),
+    ...(compaction === undefined ? {} : { compaction }),
   }
 }
 
@@ -58,5 +65,14 @@ function mergeScrub(a: ScrubStatus, b: ScrubStatus): ScrubStatus {
     bytes: a.bytes + b.bytes,
     damaged: a.damaged + b.damaged,
     isRunning: a.isRunning || b.isRunning,
+  }
+}
+
+function mergeCompaction(a: CompactionStatus, b: CompactionStatus): CompactionStatus {
+  return {
+    segments: a.segments + b.segments,
+    movedBytes: a.movedBytes + b.movedBytes,
+    freedBytes: a.freedBytes + b.freedBytes,
+    failures: a.failures + b.failures,
   }
 }

@@ -407,11 +407,12 @@ export class LocalNode implements StorageNode {
     const open = await Promise.all([...this.#devices.values()].map((device) => device.status()))
     const online = open.map((status) => {
       const replication = this.#replicationOf(status.device)
-      const scrub = this.#maintenance.get(status.device)?.scrub
+      const { scrub, compaction } = this.#maintenance.get(status.device) ?? {}
       return {
         ...status,
         ...(replication === undefined ? {} : { replication }),
         ...(scrub === undefined ? {} : { scrub }),
+        ...(compaction === undefined ? {} : { compaction }),
       }
     })
     const offline = [...this.#rebuilding.keys(), ...this.#failed.keys()]

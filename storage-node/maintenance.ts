@@ -2,7 +2,7 @@
 import type { Clock } from '../common/clock.ts'
 import type { Disk } from '../common/disk.ts'
 import type { Log } from '../common/log.ts'
-import type { ScrubStatus } from '../common/storage-node.ts'
+import type { CompactionStatus, ScrubStatus } from '../common/storage-node.ts'
 import { type CompactionOptions, chooseSegment, compactable, compactSegment } from './compaction.ts'
 import type { Device } from './device.ts'
 import { segmentName } from './engine/segment-header.ts'
@@ -40,6 +40,7 @@ export class Maintenance {
   readonly #running = new Set<Promise<void>>()
   /** Segments whose compaction failed, and until when (monotonic milliseconds) others go first. */
   readonly #avoided = new Map<string, number>()
+  #compaction: CompactionStatus = { segments: 0, movedBytes: 0, freedBytes: 0, failures: 0 }
   #scrub: ScrubStatus = { endedAtMs: 0, passMs: 0, bytes: 0, damaged: 0, isRunning: false }
   /** Blobs that the last scrub found without a record. */
   readonly #orphans = new Map<string, number>()
@@ -47,6 +48,11 @@ export class Maintenance {
   constructor(device: Device, options: MaintenanceOptions) {
     this.#device = device
     this.#options = options
+  }
+
+  /** What compaction has done. */
+  get compaction(): CompactionStatus {
+    return this.#compaction
   }
 
   /** How far the scrubber is. */
@@ -99,6 +105,8 @@ export class Maintenance {
       if (this.#abort.signal.aborted) break
       await this.#compactShard(number, shard).catch((error: unknown) => {
         failure = error
+        const { failures } = this.#compaction
+        this.#compaction = { ...this.#compaction, failures: failures + 1 }
       })
     }
     if (failure !== null) throw failure
@@ -130,6 +138,13 @@ export class Maintenance {
     // Unless it ends well, the segment would be chosen again and again and no other ever.
     this.#avoided.set(`${number}/${segmentId}`, startMs + AVOID_MS)
     const result = await compactSegment(shard, segmentId, options)
+    const { segments, movedBytes, freedBytes } = this.#compaction
+    this.#compaction = {
+      ...this.#compaction,
+      segments: segments + (result.damage === undefined ? 1 : 0),
+      movedBytes: movedBytes + result.movedBytes,
+      freedBytes: freedBytes + result.freedBytes,
+    }
     if (result.damage !== undefined) this.#device.note({ kind: 'damage', message: result.damage })
     else this.#avoided.delete(`${number}/${segmentId}`)
     const durationMs = Math.round(clock.monotonicMs() - startMs)

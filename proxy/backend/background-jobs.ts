@@ -39,6 +39,10 @@ export class BackgroundJobs {
     return this.#failed
   }
 
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
   /** Runs the job when there is room; its failure is logged. */
   add(name: string, run: () => Promise<unknown>): void {
     if (this.#closed) return

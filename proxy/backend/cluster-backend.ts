@@ -38,7 +38,7 @@ import { NameKeys } from './name-keys.ts'
 import { ObjectRows } from './object-rows.ts'
 import { openObjectStream } from './object-stream.ts'
 import { ObjectWrites } from './object-writes.ts'
-import { PeriodicPass } from './periodic-pass.ts'
+import { type PassStatus, PeriodicPass } from './periodic-pass.ts'
 import { Proposals } from './proposals.ts'
 import { RegisterReads } from './register-reads.ts'
 import { RegisterWrites } from './register-writes.ts'
@@ -97,8 +97,20 @@ export interface ClusterBackend extends Backend {
   /** Stops them and waits for what is under way; storage nodes stay open. Idempotent. */
   close(): Promise<void>
   readonly counters: BackendCounters
+  /** What runs in the background, now. */
+  activity(): BackendActivity
   /** One pass of each daemon, now: for tests and commands. */
   runDaemonsOnce(): Promise<void>
+}
+
+export interface BackendActivity {
+  readonly daemons: readonly PassStatus[]
+  /** Work that no answer waits for. */
+  readonly jobsWaiting: number
+  readonly jobsDropped: number
+  readonly jobsFailed: number
+  /** Devices that are not asked for a while, because they failed several times in a row. */
+  readonly devicesLeftAlone: number
 }
 
 /** What cannot be settled would be found in every pass. */
@@ -283,6 +295,13 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
         // One pass takes some of each device.
       }
     },
+    activity: () => ({
+      daemons: passes.map(({ status }) => status),
+      jobsWaiting: jobs.waiting,
+      jobsDropped: jobs.dropped,
+      jobsFailed: jobs.failed,
+      devicesLeftAlone: devices().filter(({ health }) => !health.available()).length,
+    }),
     async close() {
       await Promise.all(passes.map((pass) => pass.stop()))
       await jobs.close()

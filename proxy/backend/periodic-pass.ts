@@ -13,6 +13,18 @@ export interface PeriodicPassOptions {
   readonly idleMs: number
 }
 
+/** What a daemon has done since the start. */
+export interface PassStatus {
+  readonly name: string
+  readonly passes: number
+  /** Of these, those that ended with an error. */
+  readonly failures: number
+  /** How long the last one took. */
+  readonly passMs: number
+  /** When the last one ended, in milliseconds since 1970; 0: none has. */
+  readonly passedAtMs: number
+}
+
 /** A pass may take this share of the time: pauses are at least four times as long as the pass before. */
 const PAUSE_TO_WORK = 4
 
@@ -23,10 +35,16 @@ export class PeriodicPass {
   #cancel: (() => void) | null = null
   #running: Promise<void> = Promise.resolve()
   #started = false
+  #status: PassStatus
 
   constructor(options: PeriodicPassOptions) {
     this.#options = options
     this.#pauseMs = options.busyMs
+    this.#status = { name: options.name, passes: 0, failures: 0, passMs: 0, passedAtMs: 0 }
+  }
+
+  get status(): PassStatus {
+    return this.#status
   }
 
   /** Starts after `delayMs`; nothing happens if it is running. */
@@ -53,12 +71,16 @@ export class PeriodicPass {
     const { name, clock, log, run, busyMs, idleMs } = this.#options
     const startedMs = clock.monotonicMs()
     let found = false
+    let { passes, failures } = this.#status
     try {
       found = await run()
     } catch (error) {
+      failures++
       log.warn('pass failed', { pass: name, error })
     }
+    passes++
     const tookMs = clock.monotonicMs() - startedMs
+    this.#status = { name, passes, failures, passMs: tookMs, passedAtMs: clock.nowMs() }
     this.#pauseMs = found ? busyMs : Math.min(idleMs, this.#pauseMs * 2)
     if (this.#started) this.#schedule(Math.max(this.#pauseMs, tookMs * PAUSE_TO_WORK))
   }

@@ -1,11 +1,16 @@
 /** `swiftlet status` and the status page over real processes: who may see them, and what they show when a node is killed. */
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { type Browser, chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
 import type { ClusterStatus } from '../../proxy/status/cluster-status.ts'
 import { freePortOffset, runSwiftlet, signIn, startSwiftlet } from '../support/swiftlet-command.ts'
 
+const RULES = fileURLToPath(new URL('../../contrib/prometheus-rules.yml', import.meta.url))
+const ALERTS = fileURLToPath(new URL('../../docs/alerts.md', import.meta.url))
 const CHROMIUM = '/usr/bin/chromium'
 const CHROMIUM_FLAGS = [
   '--no-sandbox',
@@ -36,6 +41,14 @@ t.test(
       Array(3).fill(['', 'online']),
     )
 
+    await t.test('every metric that an alert asks for is there', async (t) => {
+      const config = await readFile(join(data, 'nodes/node1/storage-node.json'), 'utf8')
+      const { port } = JSON.parse(config) as { port: number }
+      const origins = [cluster.origin, `http://127.0.0.1:${port}`]
+      const pages = origins.map(async (origin) => (await fetch(`${origin}/metrics`)).text())
+      await checkAlerts(t, (await Promise.all(pages)).join('\n'))
+    })
+
     const pid = Number(/^node2: process (\d+)$/m.exec(cluster.stdout())![1])
     process.kill(pid, 'SIGKILL')
     const { code, stdout } = await runSwiftlet(['status', '--data', data])
@@ -55,6 +68,30 @@ t.test(
     )
   },
 )
+
+/** The rules for Prometheus, the document on them, and what a running store shows, are of one mind. */
+async function checkAlerts(t: Test, metrics: string): Promise<void> {
+  const rules = await readFile(RULES, 'utf8')
+  const shown = new Set(Array.from(metrics.matchAll(/^# TYPE (\w+) /gm), ([, name]) => name!))
+  const expressions = Array.from(rules.matchAll(/^ +expr: (.*)$/gm), ([, text]) => text!)
+  t.ok(expressions.length > 10)
+  const asked = expressions.flatMap((text) => text.match(/\b(?:swiftlet|nodejs)_\w+/g) ?? [])
+  const missing = asked.filter((name) => !shown.has(name.replace(/_(bucket|sum|count)$/, '')))
+  t.strictSame(missing, [], 'nothing asks for a metric that is not there')
+
+  const doc = await readFile(ALERTS, 'utf8')
+  const names = Array.from(rules.matchAll(/^ +- alert: (\w+)$/gm), ([, name]) => name!)
+  const documented = Array.from(doc.matchAll(/^## (Swiftlet\w+)$/gm), ([, name]) => name!)
+  t.strictSame(documented, names, 'each alert has its page')
+  const queries = Array.from(doc.matchAll(/^```promql\n(.*)\n```$/gm), ([, text]) => text!)
+  t.strictSame(
+    queries,
+    expressions.map((text) => text.replace(/^'(.*)'$/, '$1')),
+  )
+  const checked = spawnSync('promtool', ['check', 'rules', RULES], { encoding: 'utf8' })
+  if (checked.error !== undefined) t.comment('promtool is not installed: its check is skipped')
+  else t.equal(checked.status, 0, checked.stderr)
+}
 
 /** Light and dark, wide and narrow: it fits, and the browser has nothing to complain about. */
 async function look(t: Test, url: string): Promise<void> {
