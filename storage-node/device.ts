@@ -99,9 +99,10 @@ export class Device {
 
   /**
    * What must happen once before several threads open the device: it is formatted if it is empty, and an index that
-   * cannot be read or lacks batches is thrown away. Throws DeviceInUse if another process has it.
+   * cannot be read or lacks batches is thrown away. Throws DeviceInUse if another process has it. Returns the first
+   * handle of the index: it has to be closed behind all others (level-store.ts).
    */
-  static async prepare(options: DeviceOptions): Promise<void> {
+  static async prepare(options: DeviceOptions): Promise<KeyValue> {
     const { disk, directory, opener } = options
     const format = (await readFormat(disk, directory)) ?? (await formatNew(options))
     const path = `${directory}/idx`
@@ -111,12 +112,15 @@ export class Device {
       for (let shard = 0; shard < format.shards; shard++) {
         if ((await loadCheckpoint(kv, shard)) === 'damaged') isWhole = false
       }
-    } finally {
+    } catch (error) {
       await kv.close()
+      throw error
     }
-    if (isWhole) return
+    if (isWhole) return kv
     options.log?.warn('index-rebuild', { device: options.name, path })
+    await kv.close()
     await opener.destroy(path)
+    return opener.open(path)
   }
 
   /** Formats the folder if it is empty, recovers the device and returns it ready to serve. */

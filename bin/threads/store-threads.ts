@@ -8,6 +8,7 @@ import { MessageChannel, Worker } from 'node:worker_threads'
 import { AggregatorRegistry } from 'prom-client'
 import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
+import type { KeyValue } from '../../common/key-value.ts'
 import type { Log } from '../../common/log.ts'
 import { nodeDisk } from '../../common/node-disk.ts'
 import type { Random } from '../../common/random.ts'
@@ -52,6 +53,8 @@ export class StoreThreads implements Door {
   readonly #threads: (Thread | null)[]
   readonly #metrics = new Map<number, (metrics: unknown) => void>()
   #socket: SharedSocket | null = null
+  /** The first handle of each device's index: to be closed when no thread has one any more. */
+  #indexes: KeyValue[] = []
   #isClosing = false
   #deathsMs: number[] = []
   #nextId = 1
@@ -105,13 +108,18 @@ export class StoreThreads implements Door {
     // First all doors: a request that is being answered may need the shards of any thread.
     await this.#tellAll({ kind: 'close-door' }, 'door-closed')
     await this.#tellAll({ kind: 'close' }, 'closed')
+    await this.#closeIndexes()
     await this.#socket?.close()
+  }
+
+  async #closeIndexes(): Promise<void> {
+    for (const index of this.#indexes.splice(0)) await index.close()
   }
 
   async #prepareDevices(): Promise<void> {
     const { settings, paths, shards } = this.#options.store
     for (const disk of settings.disks) {
-      await Device.prepare({
+      const index = await Device.prepare({
         name: disk.device,
         directory: diskPath(disk, paths),
         disk: nodeDisk,
@@ -119,6 +127,7 @@ export class StoreThreads implements Door {
         shards,
         ...this.#context,
       })
+      this.#indexes.push(index)
     }
   }
 
@@ -184,6 +193,7 @@ export class StoreThreads implements Door {
     const threads = this.#threads.filter((thread) => thread !== null)
     for (const thread of threads) thread.isEnding = true
     await Promise.all(threads.map(({ worker }) => worker.terminate()))
+    await this.#closeIndexes()
     if (disk !== undefined && failure === 'damaged') {
       await levelOpener.destroy(`${diskPath(disk, paths)}/idx`)
     }

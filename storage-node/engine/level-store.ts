@@ -25,7 +25,11 @@ const WRITE_BUFFER_BYTES_MAX = 8 * 1024 * 1024
 
 type Database = Level<Uint8Array, Uint8Array>
 
-/** LevelDB, one handle shared by all threads of the process. */
+/**
+ * LevelDB, one database shared by all threads of the process. The thread that opens it first has to close it last:
+ * classic-level 3.0.0 keeps the cache of blocks with the first handle and frees it with that, whoever still reads
+ * (binding.cc, Database::CloseDatabase). Hence the supervisor of the threads opens it before them.
+ */
 export const levelOpener: KeyValueOpener = {
   async open(path) {
     // The options of classic-level go through; `level` types only the common ones.

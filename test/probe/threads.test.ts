@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { Agent, type Dispatcher, request } from 'undici'
 import { readCredentials } from '../../bin/data-folder.ts'
@@ -110,4 +112,15 @@ t.test('a thread that dies takes nothing acknowledged with it, and the others go
   const unlisted = acked.filter((name) => !listing.has(name)).length
   t.equal(lost, 0, `${acked.length} acknowledged, ${refused} refused, ${lost} lost`)
   t.equal(unlisted, 0, 'all of them are listed')
+})
+
+t.test('a thread may end while others read the same index', async (t) => {
+  const run = (...args: readonly string[]) =>
+    spawnSync(process.execPath, ['--import=tsx', program, ...args], { encoding: 'utf8' })
+  const program = fileURLToPath(new URL('support/shared-index.ts', import.meta.url))
+  const folder = t.testdir()
+  const stays = run(join(folder, 'one'), 'first-stays')
+  t.equal(stays.status, 0, `the first handle is closed last ${stays.stderr}`)
+  // Should this no longer crash, classic-level has been mended, and the supervisor need not open the index.
+  t.equal(run(join(folder, 'two')).signal, 'SIGSEGV', 'control: the first handle is closed first')
 })
