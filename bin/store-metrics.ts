@@ -18,6 +18,9 @@ const COUNTER_HELP: Readonly<Record<keyof BackendCounters, string>> = {
   orphansRemoved: 'Objects removed because their container was gone',
   totalsWritten: 'Account rows written with new totals',
   expired: 'Objects that the expirer deleted',
+  objectsReaped: 'Objects of deleted accounts that the reaper deleted',
+  containersReaped: 'Containers of deleted accounts that the reaper deleted',
+  accountsReaped: 'Deleted accounts that are empty and forgotten',
 }
 
 const REPLICATION_COUNTER_HELP: Readonly<Record<keyof SyncCounters, string>> = {
