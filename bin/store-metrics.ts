@@ -32,6 +32,7 @@ const REPLICATION_COUNTER_HELP: Readonly<Record<keyof SyncCounters, string>> = {
   released: 'Records and rows given away to the devices they belong to',
   repaired: 'Damaged records written again from a replica',
   givenUp: 'Damaged records that no majority can have had, given up',
+  reclaimed: 'Deletions forgotten, after all replicas had known them',
 }
 
 /** Shows what the backend counts, read when the page is asked for. */
