@@ -23,8 +23,8 @@ export interface IdleCost {
   readonly rssMebibytes: number
 }
 
-/** After the load, so that there is something to look after. */
-const SETTLE_SECONDS = 10
+/** After the load, so that there is something to look after, and until what it left in doubt is settled (a minute). */
+const SETTLE_SECONDS = 90
 
 export async function runClusterBench(options: ClusterBenchOptions): Promise<ClusterBench> {
   let idle: IdleCost | undefined

@@ -5,6 +5,7 @@ import { runEngineBench } from './engine/engine-bench.ts'
 import { type BenchRow, runHttpBench } from './http-bench.ts'
 import { describeMachine } from './machine.ts'
 import { missingDebianSwift } from './peers/debian-swift.ts'
+import { runRepairBench } from './repair-bench.ts'
 import { rowText, stepText, writeJson, writeReport } from './report.ts'
 import { allScenarios } from './scenario.ts'
 
@@ -67,7 +68,9 @@ function engineCommand(): Command {
 /** Storage nodes as processes, and what they cost when idle. */
 function clusterCommand(): Command {
   return new Command('cluster')
-    .description('measure storage nodes in processes of their own, busy and idle')
+    .description(
+      'measure storage nodes in processes of their own: busy, idle, and rebuilding a disk',
+    )
     .option('--folder <dir>', 'where data goes: a folder on a real disk', tmpdir())
     .option('--out <dir>', 'where cluster.json goes', 'bench/results')
     .option('--nodes <n>', 'storage nodes', '3')
@@ -77,13 +80,23 @@ function clusterCommand(): Command {
     .option('--warm <n>', 'seconds of work before a scenario is measured', '8')
     .option('--only <text>', 'scenarios whose id matches', '4k-c(1|64)$')
     .option('--idle <n>', 'seconds of idleness that are measured', '20')
+    .option('--repair-small <n>', 'objects of 4 KiB on the disk that is lost', '20000')
+    .option('--repair-large <n>', 'objects of 8 MiB on the disk that is lost', '100')
+    .option('--only-repair', 'neither busy nor idle')
     .action((flags: ClusterFlags) => benchCluster(flags))
 }
 
 type ClusterFlags = Pick<
   HttpFlags,
   'folder' | 'out' | 'replicas' | 'rounds' | 'seconds' | 'warm'
-> & { readonly nodes: string; readonly only: string; readonly idle: string }
+> & {
+  readonly nodes: string
+  readonly only: string
+  readonly idle: string
+  readonly repairSmall: string
+  readonly repairLarge: string
+  readonly onlyRepair?: boolean
+}
 
 async function benchCluster(flags: ClusterFlags): Promise<void> {
   const machine = describeMachine(flags.folder)
@@ -97,14 +110,26 @@ async function benchCluster(flags: ClusterFlags): Promise<void> {
     warmSeconds: Number(flags.warm),
     idleSeconds: Number(flags.idle),
   }
-  const result = await runClusterBench({
-    ...figures,
-    folder: flags.folder,
-    scenarios: allScenarios().filter(({ id }) => only.test(id)),
-    onRow: (row) => console.log(rowText(row)),
-  })
-  console.log(stepText('idle', { ...result.idle }))
-  await writeJson(flags.out, 'cluster.json', { startedAt, machine, ...figures, ...result })
+  const busy = flags.onlyRepair
+    ? null
+    : await runClusterBench({
+        ...figures,
+        folder: flags.folder,
+        scenarios: allScenarios().filter(({ id }) => only.test(id)),
+        onRow: (row) => console.log(rowText(row)),
+      })
+  if (busy !== null) console.log(stepText('idle', { ...busy.idle }))
+  const repair = []
+  for (const [objects, bodyBytes] of [
+    [Number(flags.repairSmall), 4096],
+    [Number(flags.repairLarge), 8 * 2 ** 20],
+  ] as const) {
+    if (objects === 0) continue
+    const cost = await runRepairBench({ folder: flags.folder, objects, bodyBytes })
+    console.log(stepText('repair', { ...cost }))
+    repair.push(cost)
+  }
+  await writeJson(flags.out, 'cluster.json', { startedAt, machine, ...figures, ...busy, repair })
   console.log(`written to ${flags.out}`)
 }
 

@@ -78,6 +78,32 @@ export async function startStore(options: StoreOptions): Promise<StoreProcess> {
   }
 }
 
+/** A storage node of `swiftlet cluster` that is started by hand. */
+export interface NodeProcess {
+  readonly pid: number
+  stop(): Promise<void>
+}
+
+/** Starts a storage node from its config file and waits until it is ready. */
+export async function startNode(configPath: string): Promise<NodeProcess> {
+  const child = spawn(process.execPath, [...command(), 'storage-node', '--config', configPath], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...cleanEnvironment(), UV_THREADPOOL_SIZE: '16' },
+  })
+  const exited = once(child, 'exit')
+  const killWithUs = (): boolean => child.kill('SIGKILL')
+  process.once('exit', killWithUs)
+  child.once('exit', () => process.off('exit', killWithUs))
+  await untilReady(child, { output: collectOutput(child), exited })
+  return {
+    pid: child.pid!,
+    async stop() {
+      child.kill('SIGTERM')
+      await exited
+    },
+  }
+}
+
 export interface StoreCredentials {
   readonly user: string
   readonly key: string
@@ -163,7 +189,7 @@ async function untilReady(
     throw new Error(`swiftlet ended before it was ready:\n${watch.output.text()}`)
   })
   dead.catch(() => {})
-  while (!/^Swiftlet is ready/m.test(watch.output.text())) {
+  while (!/^(Swiftlet|Storage node) is ready/m.test(watch.output.text())) {
     await Promise.race([once(child.stdout!, 'data', { signal: deadline }), dead])
   }
 }

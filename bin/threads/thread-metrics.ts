@@ -1,4 +1,5 @@
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
+import { collectProcessMetrics } from '../../common/metrics.ts'
 
 /**
  * The metrics of a thread. Whichever thread is asked for the page answers for all of them: it asks the supervisor, who
@@ -12,7 +13,7 @@ export class ThreadMetrics extends Registry {
   constructor(options: { readonly withProcess: boolean; readonly ask: (id: number) => void }) {
     super()
     this.#ask = options.ask
-    if (options.withProcess) collectDefaultMetrics({ register: this })
+    if (options.withProcess) collectProcessMetrics(this)
   }
 
   override metrics(): Promise<string> {
