@@ -1,3 +1,4 @@
+import { ServiceError } from '../common/errors.ts'
 import { createMetrics } from '../common/metrics.ts'
 import { type LocalNode, openLocalNode } from '../storage-node/local-node.ts'
 import type { Replicator } from '../storage-node/replicator/replicator.ts'
@@ -18,19 +19,28 @@ export interface RunningStorageNode {
   close(): Promise<void>
 }
 
-/** One storage node, for proxies in other processes. */
+/**
+ * One storage node, for proxies in other processes. With `replacedDisks`, empty disks stand for lost ones: they learn from
+ * their replicas before they vote. Without, an empty disk is that of a new cluster.
+ */
 export async function startStorageNode(
   config: StorageNodeConfig,
   context: UpContext,
+  options: { readonly replacedDisks?: boolean } = {},
 ): Promise<RunningStorageNode> {
   const { host, port, devices, segmentBytes } = config
+  const newDisks = options.replacedDisks === true
+  if (newDisks && config.ringFolder === undefined) {
+    const message = 'without ringFolder nobody is known to learn from'
+    throw new ServiceError('BadConfig', message, { status: 400 })
+  }
   const clusterKey = await readClusterKey(config.clusterKeyFile)
   await checkPortFree(host, port)
   const node = await openLocalNode({
     ...context,
     devices,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
-    ...(config.ringFolder === undefined ? {} : { learns: { newDisks: false } }),
+    ...(config.ringFolder === undefined ? {} : { learns: { newDisks } }),
   }).catch((error: unknown) => {
     throw explainDeviceInUse(
       error,

@@ -243,6 +243,8 @@ export interface DeviceStatus {
   /** Segment files of the log. */
   readonly segments: number
   readonly damage: readonly string[]
+  /** It lost a part of its memory and does not vote before its replicas have taught it. */
+  readonly learning?: true
   /** How far it is in step with its replicas; absent where nothing is replicated. */
   readonly replication?: ReplicationStatus
   /** How far everything on it has been read and verified; absent where nothing is scrubbed. */

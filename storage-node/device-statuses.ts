@@ -29,11 +29,12 @@ function mergeTwo(a: DeviceStatus, b: DeviceStatus): DeviceStatus {
   return {
     device: a.device,
     state: worse.state,
-    reason: worse.reason,
+    reason: worse.reason === '' && worse.state === 'online' ? b.reason || a.reason : worse.reason,
     bytesTotal: Math.max(a.bytesTotal, b.bytesTotal),
     bytesFree: worse.state === 'offline' ? worse.bytesFree : Math.min(a.bytesFree, b.bytesFree),
     segments: a.segments + b.segments,
     damage: [...new Set([...a.damage, ...b.damage])],
+    ...(a.learning === true || b.learning === true ? { learning: true as const } : {}),
     ...(replication === undefined ? {} : { replication }),
     ...(scrub === undefined ? {} : { scrub }),
     ...(compaction === undefined ? {} : { compaction }),

@@ -250,6 +250,7 @@ export class Device {
       bytesFree,
       segments,
       damage: [...this.#damage],
+      ...(this.learningReason === '' ? {} : { learning: true as const }),
     }
   }
 

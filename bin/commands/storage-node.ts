@@ -8,15 +8,28 @@ import { runUntilStopped } from '../run-until-stopped.ts'
 import { startStorageNode } from '../storage-node.ts'
 import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
 
+interface NodeFlags extends ServeFlags {
+  readonly config: string
+  readonly replacedDisks?: boolean
+}
+
 export function storageNodeCommand(): Command {
   const command = new Command('storage-node')
     .description('start one storage node of a cluster')
     .requiredOption('--config <file>', 'its storage-node.json')
-  return withLogOptions(command).action(async (flags: ServeFlags & { readonly config: string }) => {
+    .option(
+      '--replaced-disks',
+      'empty disks stand for lost ones: they learn from their replicas before they answer',
+    )
+  return withLogOptions(command).action(async (flags: NodeFlags) => {
     const config = await readStorageNodeConfig(resolve(flags.config))
     const logs = openLogs({ component: 'storage-node', clock, ...logOptions(flags) })
     await runUntilStopped(logs, async () => {
-      const running = await startStorageNode(config, { clock, random, log: logs.log })
+      const running = await startStorageNode(
+        config,
+        { clock, random, log: logs.log },
+        { replacedDisks: flags.replacedDisks === true },
+      )
       console.log(`Storage node is ready: ${config.host}:${running.port}`)
       return running
     })

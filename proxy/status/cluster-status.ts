@@ -218,9 +218,9 @@ export async function describeCluster(
   }
 }
 
-/** Whether a device in this state answers reads. */
+/** Whether a device in this state answers reads, and votes. */
 function serves(status: DeviceStatus | null): boolean {
-  return status !== null && status.state !== 'offline'
+  return status !== null && status.state !== 'offline' && status.learning !== true
 }
 
 /** All devices of the rings, those of rings before included, once each. */

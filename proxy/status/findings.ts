@@ -86,6 +86,7 @@ function stateFindings(where: string, status: DeviceStatus): readonly Finding[] 
   const findings: Finding[] = []
   if (state === 'offline') findings.push(alarm(where, `is offline: ${reason}`))
   if (state === 'read-only') findings.push(alarm(where, `takes no writes: ${reason}`))
+  if (status.learning === true) findings.push(note(where, `does not vote yet: ${reason}`))
   if (state === 'full') findings.push(alarm(where, 'is full'))
   else if (fullnessOf(status) > FULLNESS_MAX) {
     findings.push(warning(where, `is ${Math.round(fullnessOf(status) * 100)} % full`))

@@ -114,6 +114,7 @@ function barText(share: number): string {
 export function conditionTexts(status: DeviceStatus, nowMs: number): readonly string[] {
   const { damage, replication, scrub } = status
   return [
+    ...(status.learning === true ? ['learning from its replicas'] : []),
     ...(damage.length > 0 ? [`damage at ${countText(damage.length)} places`] : []),
     ...(replication === undefined ? [] : [replicationText(replication, nowMs)]),
     ...(scrub === undefined ? [] : [scrubText(scrub, nowMs)]),

@@ -1,13 +1,19 @@
 /** `swiftlet status` and the status page over real processes: who may see them, and what they show when a node is killed. */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Browser, chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
 import type { ClusterStatus } from '../../proxy/status/cluster-status.ts'
-import { freePortOffset, runSwiftlet, signIn, startSwiftlet } from '../support/swiftlet-command.ts'
+import {
+  freePortOffset,
+  runSwiftlet,
+  signIn,
+  startStorageNode,
+  startSwiftlet,
+} from '../support/swiftlet-command.ts'
 
 const RULES = fileURLToPath(new URL('../../contrib/prometheus-rules.yml', import.meta.url))
 const ALERTS = fileURLToPath(new URL('../../docs/alerts.md', import.meta.url))
@@ -68,6 +74,26 @@ t.test(
     )
   },
 )
+
+t.test('a replaced disk does not vote before it has learned from its replicas', async (t) => {
+  const data = join(t.testdir(), 'cluster')
+  const cluster = await startSwiftlet(t, ['cluster', '--data', data, ...(await freePortOffset())])
+  const session = await signIn(data)
+  t.equal((await session.send('PUT', '/c')).status, 201)
+  t.equal((await session.send('PUT', '/c/o', 'before')).status, 201)
+  process.kill(Number(/^node2: process (\d+)$/m.exec(cluster.stdout())![1]), 'SIGKILL')
+  const disk = join(data, 'nodes/node2/disk1')
+  rmSync(disk, { recursive: true })
+  mkdirSync(disk)
+  const config = join(data, 'nodes/node2/storage-node.json')
+  await startStorageNode(t, config, ['--replaced-disks'])
+  const status = await statusOf(data)
+  t.match(status, { health: 'degraded', rings: [{ refusing: 0 }, { refusing: 0 }, {}] })
+  const notes = status.findings.map(({ text }) => text)
+  t.ok(notes.some((text) => /^does not vote yet: learns from its replicas/.test(text)))
+  t.equal(await (await session.send('GET', '/c/o')).text(), 'before')
+  t.equal((await session.send('PUT', '/c/o', 'after')).status, 201, 'the others are enough')
+})
 
 /** The rules for Prometheus, the document on them, and what a running store shows, are of one mind. */
 async function checkAlerts(t: Test, metrics: string): Promise<void> {

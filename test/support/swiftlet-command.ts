@@ -75,8 +75,12 @@ export async function startSwiftlet(
 }
 
 /** Starts a storage node and waits until it is ready; it is killed with the test. Gives what ends it before. */
-export async function startStorageNode(t: Test, config: string): Promise<() => Promise<unknown>> {
-  const child = launch(['storage-node', '--config', config], {})
+export async function startStorageNode(
+  t: Test,
+  config: string,
+  extraArguments: readonly string[] = [],
+): Promise<() => Promise<unknown>> {
+  const child = launch(['storage-node', '--config', config, ...extraArguments], {})
   t.teardown(async () => {
     if (isRunning(child.process)) child.process.kill('SIGKILL')
     await child.exited
