@@ -28,7 +28,7 @@ export interface StoreContext {
 const SETTLE_MS_MAX = 10_000
 
 export interface DoorOptions {
-  readonly settings: Pick<Settings, 'hashing' | 'policies'>
+  readonly settings: Pick<Settings, 'hashing' | 'policies' | 'delayReapingSeconds'>
   readonly rings: Rings
   readonly identity: Identity
   /** The storage node of each ring device. */
@@ -55,6 +55,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     sloppyPolicies: settings.policies
       .filter((policy) => policy.consistency === 'swift')
       .map((policy) => policy.index),
+    delayReapingMs: (settings.delayReapingSeconds ?? 0) * 1000,
     // Two proxies that drew the same number would have to write the same name in the same 10 us to be confused.
     proposer: context.random.below(2 ** 24),
     clock: context.clock,

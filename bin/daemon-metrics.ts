@@ -41,6 +41,12 @@ const DAEMONS: readonly Figure<PassStatus>[] = [
     'min',
     ({ passedAtMs }) => seconds(passedAtMs),
   ),
+  gauge(
+    'swiftlet_daemon_waiting',
+    'What a daemon knew of and had not done, as of its last pass',
+    'sum',
+    ({ waiting }) => waiting,
+  ),
 ]
 
 const JOBS: readonly Figure<BackendActivity>[] = [

@@ -16,6 +16,8 @@ export interface Settings {
   readonly replicaCount: number
   /** Storage nodes of their own that `swiftlet cluster` starts; absent where the disks are this process's. */
   readonly nodeCount?: number
+  /** From the deletion of an account to the first deletion in it; 0 if absent. */
+  readonly delayReapingSeconds?: number
 }
 
 /** A storage policy, each with an object ring of its own. */
@@ -74,6 +76,9 @@ export function decodeSettings(text: string, path: string): Settings {
     replicaCount: config.integer('replicaCount', { min: 1, max: 64 }),
     ...(config.has('nodeCount')
       ? { nodeCount: config.integer('nodeCount', { min: 1, max: 64 }) }
+      : {}),
+    ...(config.has('delayReapingSeconds')
+      ? { delayReapingSeconds: config.integer('delayReapingSeconds', { min: 0, max: 2 ** 31 }) }
       : {}),
   }
   config.end()

@@ -18,6 +18,9 @@ const COUNTER_HELP: Readonly<Record<keyof BackendCounters, string>> = {
   orphansRemoved: 'Objects removed because their container was gone',
   totalsWritten: 'Account rows written with new totals',
   expired: 'Objects that the expirer deleted',
+  objectsReaped: 'Objects of deleted accounts that the reaper deleted',
+  containersReaped: 'Containers of deleted accounts that the reaper deleted',
+  accountsReaped: 'Deleted accounts that are empty and forgotten',
 }
 
 const REPLICATION_COUNTER_HELP: Readonly<Record<keyof SyncCounters, string>> = {
@@ -29,6 +32,7 @@ const REPLICATION_COUNTER_HELP: Readonly<Record<keyof SyncCounters, string>> = {
   released: 'Records and rows given away to the devices they belong to',
   repaired: 'Damaged records written again from a replica',
   givenUp: 'Damaged records that no majority can have had, given up',
+  reclaimed: 'Deletions forgotten, after all replicas had known them',
 }
 
 /** Shows what the backend counts, read when the page is asked for. */

@@ -7,6 +7,7 @@ import Router from '@koa/router'
 import Koa from 'koa'
 import type { Registry } from 'prom-client'
 import type { Exchange } from './exchange.ts'
+import { accounts } from './middleware/accounts.ts'
 import { catchErrors } from './middleware/catch-errors.ts'
 import { healthcheck } from './middleware/healthcheck.ts'
 import { info } from './middleware/info.ts'
@@ -33,6 +34,7 @@ function layers(proxy: ProxyContext, registry: Registry): readonly Layer[] {
     { paths: ['/status', '/status.json'], middleware: status(proxy) },
     { paths: ['/recon/:kind'], middleware: recon(proxy) },
     { paths: ['/info'], middleware: info(proxy) },
+    { paths: ['/swiftlet/accounts'], middleware: accounts() },
     { paths: signInPaths, middleware: signIn(proxy) },
     { middleware: swiftApi() },
   ]

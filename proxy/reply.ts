@@ -52,6 +52,7 @@ const EXPLANATIONS: Readonly<Record<number, string>> = {
   406: 'The resource is not available in a format acceptable to your client.',
   408: 'The server has waited too long for the request to be sent by the client.',
   409: 'There was a conflict when trying to complete your request.',
+  410: 'This resource is no longer available. No forwarding address is given.',
   411: 'Content-Length header required.',
   412: 'A precondition for this request was not met.',
   413: 'The body of your request was too large for this server.',

@@ -28,6 +28,8 @@ export interface CompactionOptions {
   readonly pathOf: (segmentId: number) => string
   /** Tombstones older than this are dropped when nothing of their name can be left. */
   readonly reclaimAgeMs: number
+  /** False where replicas forget deletions together (replicator/reclaim.ts): then they are kept until they are released. */
+  readonly reclaimsAlone?: boolean
   readonly throttle: Throttle
   /** Ends it early; the segment stays. */
   readonly signal?: AbortSignal
@@ -152,9 +154,9 @@ function fateOf(
 ): Fate {
   const { head } = item
   const isOld =
-    options.clock.nowMs() - head.ballot.ticks / (TICKS_PER_SECOND / 1000) > options.reclaimAgeMs
+    shard.surelyNowMs - head.ballot.ticks / (TICKS_PER_SECOND / 1000) > options.reclaimAgeMs
   // In the oldest segment nothing older of the name can be left: what a tombstone covers was written before it.
-  const isReclaimable = options.isOldest && isOld
+  const isReclaimable = options.isOldest && isOld && options.reclaimsAlone !== false
   switch (head.type) {
     case RECORD_TYPES.putInline:
     case RECORD_TYPES.putBlob:
@@ -204,7 +206,7 @@ function isStillCurrent(shard: Shard, item: RecordItem, place: Place): boolean {
 /** Whether a younger promise stands beside the record: it would go with the entry. */
 function isUnderWay(shard: Shard, head: RecordHead, options: CompactionOptions): boolean {
   const promisedTicks = shard.index.entry(registerOf(head))?.promised.ticks ?? 0
-  const youngTicks = (options.clock.nowMs() - options.reclaimAgeMs) * (TICKS_PER_SECOND / 1000)
+  const youngTicks = (shard.surelyNowMs - options.reclaimAgeMs) * (TICKS_PER_SECOND / 1000)
   return promisedTicks > youngTicks
 }
 

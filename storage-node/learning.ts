@@ -85,7 +85,7 @@ export class Learning {
 
   /** Whether answers about the register count. */
   knows({ kind, policy, placement }: Pick<RegisterId, 'kind' | 'policy' | 'placement'>): boolean {
-    if (!this.#isQuiet) return false
+    if (!this.isQuiet) return false
     const ring = this.#rings.get(`${kind}/${policy}`)
     return ring?.learned.has(Math.floor(placement / 2 ** (32 - ring.partPower))) ?? false
   }
@@ -97,7 +97,7 @@ export class Learning {
   }
 
   /** Nothing that counted on a promise from before can still be on its way. */
-  get #isQuiet(): boolean {
+  get isQuiet(): boolean {
     return this.#clock.monotonicMs() >= this.#fromMs
   }
 
@@ -133,7 +133,7 @@ export class Learning {
   /** Everything is learned: true if it has ended, false if it has to wait still. */
   async end({ areAllHeard }: { readonly areAllHeard: boolean }): Promise<boolean> {
     const isNew = this.isNew && areAllHeard
-    if (!isNew && !this.#isQuiet) return false
+    if (!isNew && !this.isQuiet) return false
     await this.#forget()
     return true
   }

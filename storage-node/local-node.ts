@@ -66,6 +66,10 @@ export interface LocalNodeOptions {
   readonly maintenance?: boolean
   /** Its devices have replicas that a replicator compares them with: they learn from them what they have lost. */
   readonly learns?: LearnsOptions
+  /** How long deleted names are remembered. */
+  readonly reclaimAgeMs?: number
+  /** Whether a device forgets them by itself; by default, unless it has replicas. */
+  readonly reclaimsAlone?: boolean
 }
 
 /** Opens all devices; throws a ServiceError that says which one cannot be used and why. */
@@ -134,6 +138,7 @@ export class LocalNode implements StorageNode {
 
   #maintain(device: Device): void {
     const maintenance = new Maintenance(device, {
+      reclaimsAlone: this.#options.learns === undefined,
       ...this.#options,
       disk: this.#options.disk ?? nodeDisk,
     })

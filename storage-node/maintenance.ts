@@ -16,6 +16,8 @@ export interface MaintenanceOptions {
   readonly log?: Log | undefined
   /** How long deleted names are remembered. */
   readonly reclaimAgeMs?: number
+  /** False where a replicator forgets them, together with the replicas. */
+  readonly reclaimsAlone?: boolean
   readonly scrubBytesPerSecond?: number
   readonly compactionBytesPerSecond?: number
 }
@@ -124,6 +126,7 @@ export class Maintenance {
       disk,
       clock,
       reclaimAgeMs: this.#options.reclaimAgeMs ?? DEFAULTS.reclaimAgeMs,
+      reclaimsAlone: this.#options.reclaimsAlone ?? true,
       throttle: new Throttle(clock, { bytesPerSecond }),
       signal: this.#abort.signal,
       pathOf: (segmentId) => `${this.#device.directory}/seg/${segmentName(number, segmentId)}`,

@@ -48,12 +48,21 @@ export interface ObjectWriter {
   abort(): Promise<void>
 }
 
+export interface AccountPage {
+  readonly accounts: readonly { readonly name: string; readonly info: ItemInfo }[]
+  /** Null at the end. */
+  readonly next: string | null
+}
+
 export interface Backend {
   /** Null if it does not exist or is deleted; with stats. */
   readAccount(account: string): Promise<ItemInfo | null>
   putAccount(account: string, meta: ItemMeta): Promise<BackendOutcome>
   postAccount(account: string, meta: ItemMeta): Promise<BackendOutcome>
+  /** Marks the account as deleted (`deletedAtOf`) for the reaper to empty; `not-found` if it is not there or marked. */
   deleteAccount(account: string): Promise<BackendOutcome>
+  /** Accounts by name, marked ones included, at most `query.limit`; `next` is the marker of the next page. */
+  listAccounts(query: ListQuery): Promise<AccountPage>
   /** Containers of an account; null if there is no account. */
   listAccount(account: string, query: ListQuery): Promise<ListPage | null>
 

@@ -9,6 +9,7 @@
  *   sloppy-registers  objects of policies with Swift's consistency
  *   settler, updater  what a failure left half done  expirer          X-Delete-At
  */
+import { forEachParallel } from '../../common/bounded-parallel.ts'
 import type { Clock } from '../../common/clock.ts'
 import type { Condition } from '../../common/condition.ts'
 import type { ItemHashing, ItemKey } from '../../common/item.ts'
@@ -24,7 +25,8 @@ import type {
   ListRow,
   StorageNode,
 } from '../../common/storage-node.ts'
-import type { Backend, ObjectPath, ReadOptions } from './backend.ts'
+import { AccountDirectory } from './account-directory.ts'
+import type { AccountPage, Backend, ObjectPath, ReadOptions } from './backend.ts'
 import { asBackendError } from './backend-errors.ts'
 import { BackgroundJobs } from './background-jobs.ts'
 import { ContainerCache } from './container-cache.ts'
@@ -38,8 +40,10 @@ import { NameKeys } from './name-keys.ts'
 import { ObjectRows } from './object-rows.ts'
 import { openObjectStream } from './object-stream.ts'
 import { ObjectWrites } from './object-writes.ts'
+import { Pace } from './pace.ts'
 import { type PassStatus, PeriodicPass } from './periodic-pass.ts'
 import { Proposals } from './proposals.ts'
+import { Reaper } from './reaper.ts'
 import { RegisterReads } from './register-reads.ts'
 import { RegisterWrites } from './register-writes.ts'
 import { type ClusterRings, ReplicaMap } from './replica-map.ts'
@@ -73,6 +77,18 @@ export interface ClusterBackendOptions {
   readonly idleMs?: number
   /** The same of daemons whose work nobody waits for: the settler and the expirer. */
   readonly patientMs?: number
+  /** Unconfirmed rows and objects that are settled in a second. */
+  readonly settlePerSecond?: number
+  /** Objects that the expirer deletes in a second. */
+  readonly expirePerSecond?: number
+  /** Longest pause of the reaper while no account is deleted. */
+  readonly reapIdleMs?: number
+  /** Objects of deleted accounts that the reaper deletes in a second. */
+  readonly reapPerSecond?: number
+  /** From the deletion of an account to the first deletion in it: Swift's delay_reaping. */
+  readonly delayReapingMs?: number
+  /** From the deletion of an account until its name may be used again. */
+  readonly accountReclaimMs?: number
   readonly errorLimit?: ErrorLimit
 }
 
@@ -82,6 +98,12 @@ const DEFAULTS = {
   settleAgeMs: 60_000,
   totalsMs: 250,
   idleMs: 5_000,
+  settlePerSecond: 500,
+  expirePerSecond: 200,
+  reapIdleMs: 60_000,
+  reapPerSecond: 100,
+  delayReapingMs: 0,
+  accountReclaimMs: 7 * 24 * 3600 * 1000,
   patientMs: 30_000,
 }
 
@@ -113,6 +135,8 @@ export interface BackendActivity {
   readonly devicesLeftAlone: number
 }
 
+/** Accounts whose totals are read at once for a list of them. */
+const ACCOUNTS_READ_MAX = 8
 /** What cannot be settled would be found in every pass. */
 const SETTLE_PASSES_MAX = 200
 
@@ -142,7 +166,10 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     writes,
     rows,
     hasRows: (list) => listings.hasRows(list),
+    noteAccount: (account) => jobs.add('account row', () => directory.note(account)),
   })
+  const ensureList = (list: ItemKey) => containers.ensureList(list)
+  const directory: AccountDirectory = new AccountDirectory({ ...parts, rows, listings, ensureList })
   const syncAccountRow = (account: string, container: string) =>
     containers.syncAccountRow(account, container)
   const cache = new ContainerCache({
@@ -187,22 +214,37 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     syncAccountRow,
     settle: (finding, at) => settler.settle(finding, at),
     settleAgeMs: options.settleAgeMs,
+    pace: new Pace(clock, { perSecond: options.settlePerSecond }),
   })
   const expirer = new Expirer({
     ...parts,
     devices,
     expire: (path, deleteAt) => objects.expire(path, deleteAt),
+    pace: new Pace(clock, { perSecond: options.expirePerSecond }),
   })
   const streams = { ...parts, objects, sloppy }
   const passes = [
-    daemon('totals', () => updater.updateTotals(), options.idleMs),
+    daemon('totals', () => updater.updateTotals(), {
+      idleMs: options.idleMs,
+      waiting: () => updater.totalsWaiting,
+    }),
     // Nobody waits for these: what they find is a minute old, or hidden from clients already.
-    daemon('settle', () => updater.settleUnconfirmed(), options.patientMs),
-    daemon('expire', () => expirer.pass(), options.patientMs),
+    daemon('settle', () => updater.settleUnconfirmed(), {
+      idleMs: options.patientMs,
+      waiting: () => updater.unsettled,
+    }),
+    daemon('expire', () => expirer.pass(), {
+      idleMs: options.patientMs,
+      waiting: () => expirer.due,
+    }),
   ]
 
-  function daemon(name: string, run: () => Promise<boolean>, idleMs: number): PeriodicPass {
-    return new PeriodicPass({ name, clock, log, run, busyMs: options.totalsMs, idleMs })
+  function daemon(
+    name: string,
+    run: () => Promise<boolean>,
+    extra: { readonly waiting: () => number; readonly idleMs: number },
+  ): PeriodicPass {
+    return new PeriodicPass({ name, clock, log, run, busyMs: options.totalsMs, ...extra })
   }
 
   function containerRows(account: string): RowSource {
@@ -224,6 +266,17 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     }
   }
 
+  async function listAccounts(query: ListQuery): Promise<AccountPage> {
+    const rows = await directory.list('accounts', query)
+    const accounts: { readonly name: string; readonly info: ItemInfo }[] = []
+    await forEachParallel(rows, ACCOUNTS_READ_MAX, async ({ name }) => {
+      const info = await containers.readAccount(name)
+      if (info !== null) accounts.push({ name, info })
+    })
+    accounts.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
+    return { accounts, next: rows.length < query.limit ? null : rows.at(-1)!.name }
+  }
+
   async function changed<T>(
     account: string,
     container: string,
@@ -239,10 +292,20 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
 
   const asked = guardAll({
     readAccount: (account: string) => containers.readAccount(account),
-    putAccount: (account: string, meta: ItemMeta) => containers.changeAccount(account, 'put', meta),
+    async putAccount(account: string, meta: ItemMeta) {
+      const outcome = await containers.changeAccount(account, 'put', meta)
+      jobs.add('account row', () => directory.note(account))
+      return outcome
+    },
     postAccount: (account: string, meta: ItemMeta) =>
       containers.changeAccount(account, 'post', meta),
-    deleteAccount: (account: string) => containers.changeAccount(account, 'delete'),
+    async deleteAccount(account: string) {
+      if ((await containers.readAccount(account)) === null) return { status: 'not-found' } as const
+      // First, so that a crash in between leaves nothing marked that the reaper does not know.
+      await directory.noteDeleted(account)
+      return containers.markAccount(account, Math.floor(clock.nowMs() / 1000))
+    },
+    listAccounts: (query: ListQuery) => listAccounts(query),
     listAccount: (account: string, query: ListQuery) =>
       listings.page(containerRows(account), query),
     readContainer: (account: string, container: string) =>
@@ -272,6 +335,21 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
       objects.delete(path, deletion?.condition),
   })
 
+  const reaper = new Reaper({
+    ...parts,
+    log,
+    directory,
+    backend: asked,
+    async removeAccount(account) {
+      const { status } = await containers.changeAccount(account, 'delete')
+      return status === 'done' || status === 'not-found'
+    },
+    pace: new Pace(clock, { perSecond: options.reapPerSecond }),
+    delayMs: options.delayReapingMs,
+    reclaimMs: options.accountReclaimMs,
+  })
+  const reaping = { waiting: () => reaper.waiting, idleMs: options.reapIdleMs }
+  passes.push(daemon('reap', () => reaper.pass(), reaping))
   const { readItem, ...rest } = asked
   return {
     ...rest,
@@ -291,7 +369,8 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     async settleAfterStart({ timeMsMax }) {
       const endMs = clock.monotonicMs() + timeMsMax
       let left = SETTLE_PASSES_MAX
-      while (left-- > 0 && clock.monotonicMs() < endMs && (await updater.settleUnconfirmed(0))) {
+      const settleAtOnce = () => updater.settleUnconfirmed(0, { atOnce: true })
+      while (left-- > 0 && clock.monotonicMs() < endMs && (await settleAtOnce())) {
         // One pass takes some of each device.
       }
     },
@@ -307,9 +386,9 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
       await jobs.close()
     },
     async runDaemonsOnce() {
-      await updater.settleUnconfirmed()
-      await updater.updateTotals()
-      await expirer.pass()
+      for (const name of ['settle', 'totals', 'expire', 'reap']) {
+        await passes.find((pass) => pass.status.name === name)!.once()
+      }
     },
   }
 }

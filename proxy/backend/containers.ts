@@ -1,6 +1,7 @@
 import type { ItemKey } from '../../common/item.ts'
 import { compareStamps, type Stamp, type StampClock, TICKS_PER_SECOND } from '../../common/stamp.ts'
 import type { ItemInfo, ItemMeta, ListRow, WriteAction } from '../../common/storage-node.ts'
+import { DELETED_AT_HEADER, deletedAtOf } from './account-status.ts'
 import type { BackendOutcome } from './backend.ts'
 import { noQuorum, noSuchAccount } from './backend-errors.ts'
 import { containerInfo, POLICY_HEADER, policyOf } from './container-policy.ts'
@@ -23,6 +24,8 @@ export interface ContainersOptions {
   readonly counters: BackendCounters
   /** Whether the container has anything to list. */
   readonly hasRows: (list: ItemKey) => Promise<boolean>
+  /** Told of accounts that are there. */
+  readonly noteAccount: (account: string) => void
 }
 
 type ListAction = Exclude<WriteAction, 'accept'>
@@ -45,6 +48,21 @@ export class Containers {
 
   changeAccount(account: string, action: ListAction, meta = NO_META): Promise<BackendOutcome> {
     return this.#change(this.#options.keys.account(account), action, meta)
+  }
+
+  /** Marks the account as deleted at that second; `not-found` if it is not there or marked already. */
+  async markAccount(account: string, deletedAtSeconds: number): Promise<BackendOutcome> {
+    const info = await this.readAccount(account)
+    if (info === null || deletedAtOf(info) !== null) return { status: 'not-found' }
+    return this.changeAccount(account, 'post', {
+      headers: { [DELETED_AT_HEADER]: String(deletedAtSeconds) },
+    })
+  }
+
+  /** Makes the register of a list that no account has. */
+  async ensureList(list: ItemKey): Promise<void> {
+    if (live(await this.#options.reads.info(list)) === null)
+      await this.#change(list, 'put', NO_META)
   }
 
   async readContainer(account: string, container: string): Promise<ItemInfo | null> {
@@ -151,6 +169,7 @@ export class Containers {
         rows.confirmRow(list, container, ballot)
         this.#confirmItem(item, after.ballot)
         this.#options.counters.totalsWritten++
+        this.#options.noteAccount(account)
         return 'done'
       }
       stamps.observe(ballot)

@@ -26,4 +26,8 @@ export class BackendCounters {
   totalsWritten = 0
   /** Objects that the expirer deleted. */
   expired = 0
+  /** Of deleted accounts: objects and containers that the reaper deleted, accounts that are no more. */
+  objectsReaped = 0
+  containersReaped = 0
+  accountsReaped = 0
 }

@@ -4,6 +4,7 @@ import { splitName } from '../../common/item.ts'
 import type { ExpiredItem } from '../../common/storage-node.ts'
 import type { ObjectPath } from './backend.ts'
 import type { BackendCounters } from './counters.ts'
+import type { Pace } from './pace.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica } from './replica-map.ts'
 
@@ -12,6 +13,8 @@ export interface ExpirerOptions {
   readonly clock: Clock
   readonly timing: CallTiming
   readonly counters: BackendCounters
+  /** Of deletions. */
+  readonly pace: Pace
   /** True if the object was deleted; false if it is not to be deleted at that time any more. */
   readonly expire: (path: ObjectPath, deleteAt: number) => Promise<boolean>
 }
@@ -25,9 +28,15 @@ const CONCURRENCY_MAX = 4
  */
 export class Expirer {
   readonly #options: ExpirerOptions
+  #due = 0
 
   constructor(options: ExpirerOptions) {
     this.#options = options
+  }
+
+  /** Objects that the last pass found due. */
+  get due(): number {
+    return this.#due
   }
 
   /** Some of each device; true if there was anything. */
@@ -44,6 +53,7 @@ export class Expirer {
       )
       if ('outcome' in reply) for (const item of reply.outcome) due.set(item.name, item)
     }
+    this.#due = due.size
     await forEachParallel(due.values(), CONCURRENCY_MAX, (item) => this.#expire(item))
     return due.size > 0
   }
@@ -52,6 +62,7 @@ export class Expirer {
     const { account, container, object } = splitName(name)
     if (container === undefined || object === undefined) return
     const path = { account, container, object, policy }
+    await this.#options.pace.take()
     if (await this.#options.expire(path, deleteAt)) this.#options.counters.expired++
   }
 }

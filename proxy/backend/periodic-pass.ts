@@ -7,6 +7,8 @@ export interface PeriodicPassOptions {
   readonly log: Log
   /** One pass; resolves to whether it found anything to do. */
   readonly run: () => Promise<boolean>
+  /** What is known and not done yet. */
+  readonly waiting?: () => number
   /** Pause after a pass that found something. */
   readonly busyMs: number
   /** Longest pause, reached by doubling while there is nothing to do. */
@@ -23,6 +25,8 @@ export interface PassStatus {
   readonly passMs: number
   /** When the last one ended, in milliseconds since 1970; 0: none has. */
   readonly passedAtMs: number
+  /** Known to it and not done, as of that. */
+  readonly waiting: number
 }
 
 /** A pass may take this share of the time: pauses are at least four times as long as the pass before. */
@@ -40,7 +44,8 @@ export class PeriodicPass {
   constructor(options: PeriodicPassOptions) {
     this.#options = options
     this.#pauseMs = options.busyMs
-    this.#status = { name: options.name, passes: 0, failures: 0, passMs: 0, passedAtMs: 0 }
+    const { name } = options
+    this.#status = { name, passes: 0, failures: 0, passMs: 0, passedAtMs: 0, waiting: 0 }
   }
 
   get status(): PassStatus {
@@ -68,20 +73,38 @@ export class PeriodicPass {
   }
 
   async #pass(): Promise<void> {
-    const { name, clock, log, run, busyMs, idleMs } = this.#options
+    const { name, clock, log, busyMs, idleMs } = this.#options
     const startedMs = clock.monotonicMs()
     let found = false
-    let { passes, failures } = this.#status
     try {
-      found = await run()
+      found = await this.once()
     } catch (error) {
-      failures++
       log.warn('pass failed', { pass: name, error })
     }
-    passes++
     const tookMs = clock.monotonicMs() - startedMs
-    this.#status = { name, passes, failures, passMs: tookMs, passedAtMs: clock.nowMs() }
     this.#pauseMs = found ? busyMs : Math.min(idleMs, this.#pauseMs * 2)
     if (this.#started) this.#schedule(Math.max(this.#pauseMs, tookMs * PAUSE_TO_WORK))
+  }
+
+  /** A pass now, by whoever asks; rejects when it fails. */
+  async once(): Promise<boolean> {
+    const { name, clock, run, waiting } = this.#options
+    const startedMs = clock.monotonicMs()
+    let isFailure = true
+    try {
+      const found = await run()
+      isFailure = false
+      return found
+    } finally {
+      const { passes, failures } = this.#status
+      this.#status = {
+        name,
+        passes: passes + 1,
+        failures: failures + (isFailure ? 1 : 0),
+        passMs: clock.monotonicMs() - startedMs,
+        passedAtMs: clock.nowMs(),
+        waiting: waiting?.() ?? 0,
+      }
+    }
   }
 }

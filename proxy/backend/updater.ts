@@ -2,6 +2,7 @@ import { forEachParallel } from '../../common/bounded-parallel.ts'
 import { splitName } from '../../common/item.ts'
 import type { Log } from '../../common/log.ts'
 import type { Unconfirmed } from '../../common/storage-node.ts'
+import type { Pace } from './pace.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica } from './replica-map.ts'
 
@@ -13,6 +14,8 @@ export interface UpdaterOptions {
   readonly syncAccountRow: (account: string, container: string) => Promise<unknown>
   /** `at`: the device that found it. */
   readonly settle: (finding: Unconfirmed, at: Replica) => Promise<void>
+  /** Of settlements. */
+  readonly pace: Pace
   /** Age from which an unconfirmed row or item is nobody's work in progress. */
   readonly settleAgeMs: number
 }
@@ -26,6 +29,7 @@ const CONCURRENCY_MAX = 8
 /** Carries what the devices report to where it belongs: container totals to accounts, half-done writes to their end. */
 export class Updater {
   readonly #options: UpdaterOptions
+  #unsettled = 0
   readonly #pending = new Map<string, { readonly account: string; readonly container: string }>()
 
   constructor(options: UpdaterOptions) {
@@ -54,16 +58,33 @@ export class Updater {
     return found
   }
 
-  /** Settles what has been unconfirmed for too long, some of each device. True if there was anything. */
-  async settleUnconfirmed(ageMs = this.#options.settleAgeMs): Promise<boolean> {
-    const { devices, settle, log } = this.#options
-    let found = false
+  /** Containers whose totals are still to be written. */
+  get totalsWaiting(): number {
+    return this.#pending.size
+  }
+
+  /** What the last pass found unsettled. */
+  get unsettled(): number {
+    return this.#unsettled
+  }
+
+  /**
+   * Settles what has been unconfirmed for too long, some of each device. True if there was anything. `atOnce`: as fast as
+   * it goes, because somebody waits for it.
+   */
+  async settleUnconfirmed(
+    ageMs = this.#options.settleAgeMs,
+    options: { readonly atOnce?: boolean } = {},
+  ): Promise<boolean> {
+    const { devices, settle, log, pace } = this.#options
+    let found = 0
     await forEachParallel(devices(), 2, async (replica) => {
       const findings = await this.#askQuietly(replica, () =>
         replica.node.unconfirmed(replica.device, { ageMs, limit: SETTLED_MAX }),
       )
-      found ||= findings.length > 0
+      found += findings.length
       await forEachParallel(findings, CONCURRENCY_MAX, async (finding) => {
+        if (options.atOnce !== true) await pace.take()
         try {
           await settle(finding, replica)
         } catch (error) {
@@ -71,7 +92,8 @@ export class Updater {
         }
       })
     })
-    return found
+    this.#unsettled = found
+    return found > 0
   }
 
   async #take(replica: Replica): Promise<void> {

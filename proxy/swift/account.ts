@@ -1,5 +1,6 @@
 import { formatTimestamp, type Stamp } from '../../common/stamp.ts'
 import type { ItemInfo, ListPage } from '../../common/storage-node.ts'
+import { deletedAtOf } from '../backend/account-status.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply } from '../reply.ts'
 import { utf8Bytes } from '../wire-text.ts'
@@ -30,6 +31,7 @@ export async function listAccount(exchange: Exchange): Promise<Reply> {
   const query = listQueryOf(exchange, proxy.limits.accountListingMax)
   const type = listingType(exchange)
   const page = (await proxy.backend.listAccount(account, query)) ?? notYetThere(exchange)
+  if (deletedAtOf(page.info) !== null) return deletedReply(410)
   const body = renderAccount(account, page.entries, { type, policies: proxy.policies })
   return listingReply(exchange, { body, type, headers: accountHeaders(exchange, page.info, grant) })
 }
@@ -40,6 +42,7 @@ export async function headAccount(exchange: Exchange): Promise<Reply> {
   checkAccountName(exchange, account)
   const type = listingType(exchange)
   const info = (await exchange.proxy.backend.readAccount(account)) ?? notYetThere(exchange).info
+  if (deletedAtOf(info) !== null) return deletedReply(410)
   return summaryReply(exchange, { type, headers: accountHeaders(exchange, info, grant) })
 }
 
@@ -52,6 +55,7 @@ export async function postAccount(exchange: Exchange): Promise<Reply> {
   const headers = listHeaders('account', exchange.headers, limits)
   if (acl !== undefined) headers[ACCOUNT_ACL_SYSMETA] = acl
   const current = await backend.readAccount(account)
+  if (current !== null && deletedAtOf(current) !== null) return deletedReply(404)
   checkMergedMeta('account', { current: current?.meta.headers ?? {}, changes: headers, limits })
   if (current === null) await ensureAccount(exchange, account)
   const outcome = await backend.postAccount(account, { headers })
@@ -70,6 +74,9 @@ export async function putAccount(exchange: Exchange): Promise<Reply> {
   const headers = listHeaders('account', exchange.headers, limits)
   if (acl !== undefined) headers[ACCOUNT_ACL_SYSMETA] = acl
   const current = await backend.readAccount(account)
+  if (current !== null && deletedAtOf(current) !== null) {
+    return { ...deletedReply(403), body: 'Recently deleted' }
+  }
   checkMergedMeta('account', { current: current?.meta.headers ?? {}, changes: headers, limits })
   const outcome = await backend.putAccount(account, { headers })
   accountAcls.forget(account)
@@ -77,7 +84,7 @@ export async function putAccount(exchange: Exchange): Promise<Reply> {
   return withAcl(statusReply(outcome.existed ? 202 : 201), outcome.info)
 }
 
-/** DELETE of an account, by reseller admins; what is in it must be gone first. */
+/** DELETE of an account, by reseller admins: it is gone at once, and the reaper empties it. */
 export async function deleteAccount(exchange: Exchange): Promise<Reply> {
   const { backend, accountAcls } = exchange.proxy
   const { account } = exchange.path!
@@ -86,18 +93,24 @@ export async function deleteAccount(exchange: Exchange): Promise<Reply> {
   if (queryOfUrl(exchange.url) !== '') throw refusal(400)
   const outcome = await backend.deleteAccount(account)
   accountAcls.forget(account)
-  if (outcome.status === 'not-empty') throw refusal(409, 'The account still has containers')
-  if (outcome.status !== 'done') throw refusal(404)
-  return statusReply(204)
+  if (outcome.status === 'done') return deletedReply(204)
+  return (await backend.readAccount(account)) === null ? statusReply(404) : deletedReply(404)
 }
 
 /** Makes the account if it is not there yet and the cluster creates accounts by themselves; else a 404. */
 export async function ensureAccount(exchange: Exchange, account: string): Promise<void> {
   const { backend, settings, limits } = exchange.proxy
   if (utf8Bytes(account) > limits.accountNameBytesMax) throw refusal(404)
-  if ((await backend.readAccount(account)) !== null) return
+  const current = await backend.readAccount(account)
+  if (current !== null && deletedAtOf(current) !== null) throw refusal(404)
+  if (current !== null) return
   if (!settings.accountAutocreate) throw refusal(404)
   await backend.putAccount(account, { headers: {} })
+}
+
+/** Of an account that is marked: the reaper empties it, and its name is not free yet. */
+function deletedReply(status: number): Reply {
+  return statusReply(status, ['X-Account-Status', 'Deleted'])
 }
 
 function checkAccountName(exchange: Exchange, account: string): void {

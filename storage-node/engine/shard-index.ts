@@ -170,7 +170,8 @@ export class ShardIndex {
     const promised = compareStamps(old.promised, next.ballot) > 0 ? old.promised : ZERO_STAMP
     // The same write under a higher ballot says nothing new of its row.
     const wasSame = old.writeId === next.writeId && compareStamps(old.stamp, next.stamp) === 0
-    slot.entry = { ...next, promised, confirmed: wasSame ? old.confirmed : next.confirmed }
+    const confirmed = next.type === RECORD_TYPES.gone || (wasSame ? old.confirmed : next.confirmed)
+    slot.entry = { ...next, promised, confirmed }
     this.#digests?.entryChanged(id, old, slot.entry, () => this.#rowsOf(id))
     if (slot.entry.confirmed) this.unconfirmedEntries.delete(registerKey(id))
     else this.#doubtEntry(id, next.ballot)
@@ -262,8 +263,12 @@ export class ShardIndex {
     this.unconfirmedRows.set(list.hash + name, { list, name, ballot, sinceMs: this.#nowMs() })
   }
 
+  /** A record that compaction moves has been in doubt since before. */
   #doubtEntry(id: RegisterId, ballot: Stamp): void {
-    this.unconfirmedEntries.set(registerKey(id), { id, ballot, sinceMs: this.#nowMs() })
+    const key = registerKey(id)
+    const known = this.unconfirmedEntries.get(key)
+    if (known !== undefined && compareStamps(known.ballot, ballot) === 0) return
+    this.unconfirmedEntries.set(key, { id, ballot, sinceMs: this.#nowMs() })
   }
 
   /** The register's record is to be settled once more, whatever is known of its row. */

@@ -157,6 +157,8 @@ export class Shard {
   #takenLists: readonly ListId[] = []
   #closing = false
   #learning: Learning | null
+  /** Of the ballots taken in since the start. */
+  #newestTicks = 0
   #flushPosition: LogPosition
   #checkpoint: LogPosition
 
@@ -193,6 +195,28 @@ export class Shard {
 
   get log(): SegmentLog {
     return this.#log
+  }
+
+  /** Every record before it is in the index. */
+  get appliedUpTo(): LogPosition {
+    return this.#applied
+  }
+
+  /**
+   * What time it is at least, whatever the clock of this machine says: no later than the newest ballot of a proxy. What
+   * forgets by age goes by it. In the beginning of a process it is long ago.
+   */
+  get surelyNowMs(): number {
+    return Math.min(this.#options.clock.nowMs(), this.#newestTicks / TICKS_PER_MS)
+  }
+
+  /** What time it may be: no earlier than the newest ballot. */
+  get perhapsNowMs(): number {
+    return Math.max(this.#options.clock.nowMs(), this.#newestTicks / TICKS_PER_MS)
+  }
+
+  #sawBallot({ ticks }: Stamp): void {
+    if (ticks > this.#newestTicks) this.#newestTicks = ticks
   }
 
   get segmentIds(): ReadonlySet<number> {
@@ -338,6 +362,7 @@ export class Shard {
   #commitPromise(item: ItemKey, id: RegisterId, ballot: Stamp): Promise<void> {
     const key = registerKey(id)
     const record = encodeRecord(promiseDraft(item, ballot))
+    this.#sawBallot(ballot)
     this.#pending.setPromise(key, ballot)
     return new Promise((resolve, reject) => {
       this.#log.append(record, (error, place) => {
@@ -422,6 +447,11 @@ export class Shard {
     return this.#learning !== null && !this.#learning.knows(id)
   }
 
+  /** A promise keeps no copy from who does not vote: its proposer is gone, and nobody counts the copy. */
+  #isPastPromises(id: RegisterId, { copy }: ItemWrite): boolean {
+    return copy === true && this.#isUnknown(id) && this.#learning?.isQuiet === true
+  }
+
   #unknown(id: RegisterId): Promise<never> | null {
     return this.#isUnknown(id) ? Promise.reject(this.#learning!.refusal()) : null
   }
@@ -485,6 +515,7 @@ export class Shard {
     const encoded = encodeRecord(draft)
     const key = registerKey(id)
     const { ballot, writeId, deleted } = record
+    this.#sawBallot(ballot)
     this.#pending.setEntry(key, { ballot, writeId, live: !deleted, stamp: record.stamp })
     return new Promise((resolve, reject) => {
       this.#log.append(encoded, (error, place) => {
@@ -524,7 +555,10 @@ export class Shard {
     const pending = this.#pending.entry(registerKey(id))
     const entry = this.#index.entry(id)
     const newest = maxStamp(pending?.ballot ?? ZERO_STAMP, entry?.ballot ?? ZERO_STAMP)
-    const barrier = maxStamp(newest, this.#promised(registerKey(id), entry))
+    const promised = this.#isPastPromises(id, write)
+      ? ZERO_STAMP
+      : this.#promised(registerKey(id), entry)
+    const barrier = maxStamp(newest, promised)
     const order = compareStamps(write.ballot, barrier)
     if (order > 0 || (pending === undefined && mayRepeat(write, entry))) return null
     if (order === 0 && compareStamps(newest, barrier) === 0) {
@@ -791,6 +825,7 @@ export class Shard {
       data: null,
     })
     this.#pending.setRow(list.hash, key, row)
+    this.#sawBallot(row.ballot)
     return new Promise((resolve, reject) => {
       this.#log.append(record, (error, place) => {
         this.#pending.clearRow(list.hash, key, row)

@@ -8,14 +8,16 @@ import { deviceLabel, type Placement, placedDevices } from '../../common/ring/pl
 import type { PartitionDigest } from '../../common/storage-node.ts'
 import { LEAVES } from '../engine/partition-digests.ts'
 import type { Learning } from '../learning.ts'
-import type { OwnDevice } from './partition-sync.ts'
+import type { OwnDevice, SyncContext } from './partition-sync.ts'
 import type { DeviceAddress } from './record-transfer.ts'
-import { differingLeaves } from './replication-plan.ts'
+import { differingLeaves, placementsOf } from './replication-plan.ts'
+import { dropStale } from './stale.ts'
 
 export interface LearnerContext {
   readonly placements: readonly Placement[]
   readonly addressOf: (device: ReturnType<typeof placedDevices>[number]) => DeviceAddress
   readonly signal: AbortSignal
+  readonly sync: SyncContext
 }
 
 const PARTITIONS_MAX = 256
@@ -63,7 +65,31 @@ async function learnPlacement(
     const some = left.slice(at, at + PARTITIONS_MAX)
     if (!(await hearPeers(own, placement, some, learnings, context))) areAllHeard = false
   }
-  return { isWhole: left.every(isLearned), areAllHeard }
+  const differing = left.filter((partition) => !isLearned(partition))
+  if (learnings.some(({ isQuiet }) => isQuiet)) {
+    for (const partition of differing) await dropStaleOf(own, placement, partition, context)
+  }
+  return { isWhole: differing.length === 0, areAllHeard }
+}
+
+async function dropStaleOf(
+  own: OwnDevice,
+  placement: Placement,
+  partition: number,
+  { addressOf, sync }: LearnerContext,
+): Promise<void> {
+  const { kind, policy, ring } = placement
+  const range = {
+    kind: ITEM_KINDS.indexOf(kind),
+    policy,
+    ...placementsOf(ring.partPower, partition),
+  }
+  const peers = placedDevices(placement, partition)
+    .map(addressOf)
+    .filter(({ label }) => label !== own.address.label)
+  const groups = groupsOf(placement, partition, own.address.label)
+  const needed = Math.max(...groups.map((group) => group.needed))
+  if (peers.length > 0) await dropStale(own, peers, range, { ...sync, needed })
 }
 
 /** Asks every replica of the partitions what it holds; true if all have answered. */

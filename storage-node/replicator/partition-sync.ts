@@ -11,6 +11,7 @@ import type { HeldItem, RowRange } from '../../common/storage-node.ts'
 import type { Device } from '../device.ts'
 import { DigestSum } from '../engine/digest.ts'
 import type { RegisterId } from '../engine/memtable.ts'
+import { registerIdOf } from '../engine/register.ts'
 import { ROW_BYTES, type StoredRow } from '../engine/row.ts'
 import type { Shard } from '../engine/shard.ts'
 import { toggleRow } from '../engine/totals.ts'
@@ -23,7 +24,9 @@ import {
   type PlacementRange,
   rowsOf,
 } from '../replica-view.ts'
+import { isReclaimableRow, type ReclaimContext, reclaimItem } from './reclaim.ts'
 import { type DeviceAddress, itemKeyOf, sendRecord } from './record-transfer.ts'
+import { isOld } from './stale.ts'
 
 export interface SyncContext {
   /** Resolves when so many bytes may be sent. */
@@ -33,6 +36,7 @@ export interface SyncContext {
   readonly nowMs: () => number
   readonly signal: AbortSignal
   readonly counters: SyncCounters
+  readonly reclaim: ReclaimContext
   /** A record that cannot be read here. */
   readonly onDamage: (id: RegisterId) => void
 }
@@ -52,6 +56,8 @@ export class SyncCounters {
   repaired = 0
   /** Damaged records that no majority can have had. */
   givenUp = 0
+  /** Tombstones and deleted rows forgotten, after all their devices had known them. */
+  reclaimed = 0
 }
 
 /** A device of this node. */
@@ -95,6 +101,13 @@ async function syncItems(
       return
     }
     const theirs = held[index] ?? null
+    // What a part of the log that was lost had deleted comes to light again: see stale.ts.
+    if (theirs === null && isStale(own, found, context)) {
+      isWhole = false
+      return
+    }
+    // It was there, and has been reclaimed.
+    if (theirs === null && (await reclaimItem(own, found, context.reclaim, NOW))) return
     if (isBehind(theirs, found.held) && !(await send(own, peer, found, context))) isWhole = false
     else if (isConflict(theirs, found.held)) {
       context.counters.conflicts++
@@ -108,6 +121,12 @@ async function syncItems(
   return isWhole
 }
 
+function isStale(own: OwnDevice, { id, held }: FoundItem, context: SyncContext): boolean {
+  const isLearning = shardOf(own.device, id.hash).learning !== null
+  return isLearning && isOld(own, id.hash, held.ballot, context)
+}
+
+const NOW = { isForLong: false } as const
 const NO_ROWS = '0'.repeat(16)
 
 async function askHeld(
@@ -177,7 +196,7 @@ async function syncRows(
   let pages: (readonly StoredRow[])[] = []
   let after = ''
   const compare = async (isEnd: boolean) => {
-    if (!(await syncStretches(peer, list, { after, pages, isEnd }, context))) isWhole = false
+    if (!(await syncStretches(own, peer, list, { after, pages, isEnd }, context))) isWhole = false
     after = pages.at(-1)?.at(-1)?.name ?? after
     pages = []
   }
@@ -191,6 +210,7 @@ async function syncRows(
 }
 
 async function syncStretches(
+  own: OwnDevice,
   peer: DeviceAddress,
   list: ItemKey,
   stretches: {
@@ -215,12 +235,13 @@ async function syncStretches(
     const sum = new DigestSum()
     for (const row of page) toggleRow(sum, row)
     if (theirs[index]?.digest === String(sum)) continue
-    if (!(await sendRows(peer, list, page, context))) isWhole = false
+    if (!(await sendRows(own, peer, list, page, context))) isWhole = false
   }
   return isWhole
 }
 
 async function sendRows(
+  own: OwnDevice,
   peer: DeviceAddress,
   list: ItemKey,
   page: readonly StoredRow[],
@@ -228,10 +249,19 @@ async function sendRows(
 ): Promise<boolean> {
   const names = page.map(({ name }) => name)
   const held = await peer.node.heldRows(peer.device, list, names)
-  const lacking = page.filter((row, index) => {
+  const shard = shardOf(own.device, list.hash)
+  const id = registerIdOf(list)
+  const lacking: StoredRow[] = []
+  let isWhole = true
+  for (const [index, row] of page.entries()) {
     const theirs = held[index] ?? null
-    return theirs === null || compareStamps(theirs, row.ballot) < 0
-  })
+    // It was there, and has been reclaimed; or its deletion was lost here.
+    if (theirs === null && shard.learning !== null && isOld(own, list.hash, row.ballot, context)) {
+      isWhole = false
+    } else if (theirs === null && isReclaimableRow(own, id, row, context.reclaim, NOW)) {
+      if (await shard.releaseRow(list, row.name, row.ballot)) context.counters.reclaimed++
+    } else if (theirs === null || compareStamps(theirs, row.ballot) < 0) lacking.push(row)
+  }
   const due = lacking.filter((row) => !isYoung(row.ballot, context))
   if (due.length > 0) {
     const bytes = due.length * ROW_BYTES
@@ -240,7 +270,7 @@ async function sendRows(
     context.counters.rowsSent += due.length
     context.counters.bytesSent += bytes
   }
-  return due.length === lacking.length
+  return isWhole && due.length === lacking.length
 }
 
 /**
@@ -251,13 +281,13 @@ export async function handOver(
   own: OwnDevice,
   peers: readonly DeviceAddress[],
   range: PlacementRange,
-  options: SyncContext & { readonly reclaimAgeMs: number },
+  options: SyncContext,
 ): Promise<boolean> {
   assert(peers.length > 0, 'a partition has devices')
   let isEmpty = true
   for await (const page of itemsOf(own.device, range)) {
     if (options.signal.aborted) return false
-    const due = await withoutForgotten(page, peers, options)
+    const due = await withoutForgotten(own, page, peers, options)
     for (const peer of peers) await syncItems(own, peer, due, options)
     const answers = await Promise.all(peers.map((peer) => askHeld(peer, due)))
     for (const [index, found] of due.entries()) {
@@ -271,21 +301,30 @@ export async function handOver(
 }
 
 /**
- * Leaves out what is older than the memory of deletions and unknown to all of the partition's devices: it was deleted,
- * and its tombstone reclaimed, while this device was away.
+ * Leaves out what is about as old as the memory of deletions and unknown to all of the partition's devices: it was
+ * deleted, and its tombstone reclaimed, while this device was away. A tombstone of that kind has nothing left to do.
  */
 async function withoutForgotten(
+  own: OwnDevice,
   page: readonly FoundItem[],
   peers: readonly DeviceAddress[],
-  { nowMs, reclaimAgeMs }: SyncContext & { readonly reclaimAgeMs: number },
+  context: SyncContext,
 ): Promise<readonly FoundItem[]> {
-  const isOld = ({ held }: FoundItem) =>
-    nowMs() - held.ballot.ticks / (TICKS_PER_SECOND / 1000) > reclaimAgeMs
-  if (!page.some(isOld)) return page
+  const isStale = ({ id, held }: FoundItem) => isOld(own, id.hash, held.ballot, context)
+  if (!page.some(isStale)) return page
   const answers = await Promise.all(peers.map((peer) => askHeld(peer, page)))
-  return page.filter(
-    (found, index) => !isOld(found) || answers.some((held) => (held[index] ?? null) !== null),
-  )
+  const due: FoundItem[] = []
+  for (const [index, found] of page.entries()) {
+    const isForgotten = isStale(found) && answers.every((held) => (held[index] ?? null) === null)
+    if (!isForgotten) due.push(found)
+    else if (found.held.deleted && found.held.rows === undefined) {
+      const shard = shardOf(own.device, found.id.hash)
+      if (await shard.release(found.id, found.held.ballot)) {
+        context.counters.reclaimed++
+      }
+    }
+  }
+  return due
 }
 
 /** Rows first: without its register a list does not show them, and what comes meanwhile goes to the others. */

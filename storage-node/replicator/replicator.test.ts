@@ -47,7 +47,7 @@ class Cluster {
       },
       placements: () => this.placements,
       ownName: (device) => (device.id === index ? 'd' : null),
-      nodeOf: (device) => this.nodeOf(device.id),
+      nodeOf: ({ id }) => (this.away.has(id) ? AWAY : this.nodeOf(id)),
       clock: rig.clock,
     })
   }
@@ -59,6 +59,12 @@ class Cluster {
 
   replicator(index: number): Replicator {
     return this.#replicator(index)
+  }
+
+  /** The node's index is made anew, by a process that begins anew. */
+  async rebuild(index: number): Promise<void> {
+    await this.rigs[index]!.rebuild()
+    this.replicators[index] = this.#replicator(index)
   }
 
   /** Passes of all nodes until nobody has anything to do. */
@@ -92,6 +98,11 @@ class Cluster {
     }
   }
 }
+
+/** A node that cannot be reached. */
+const AWAY = new Proxy({} as StorageNode, {
+  get: () => () => Promise.reject(new Error('away')),
+})
 
 function ringOf(count: number, rotate = 0): Ring {
   const ports = Array.from({ length: count }, (_, id) => 6200 + id)
@@ -401,6 +412,189 @@ t.test(
     for (const each of cluster.rigs) await each.close()
   },
 )
+
+const WEEK_MS = 7 * 24 * 3600 * 1000
+
+/** Passes of replicators that remember the passes before. */
+async function passes(cluster: Cluster, count: number): Promise<void> {
+  for (let pass = 0; pass < count; pass++) {
+    for (const rig of cluster.rigs) rig.clock.advance(7 * 3600 * 1000)
+    for (const [index, replicator] of cluster.replicators.entries()) {
+      if (!cluster.away.has(index)) await replicator.pass()
+    }
+  }
+}
+
+/** What each node holds of the object, and of its row. */
+async function heldBy(cluster: Cluster, name: string): Promise<readonly string[]> {
+  return Promise.all(
+    cluster.rigs.map(async (rig) => {
+      const { kind, policy, hash, placement } = rig.object(name)
+      const query = { kind, policy, items: [{ hash, placement }] }
+      const [item] = await rig.node.held('d', query)
+      const [row] = await rig.node.heldRows('d', rig.container, [name])
+      const text = item == null ? 'nothing' : item.deleted ? 'tombstone' : 'object'
+      return row === null ? text : `${text} and row`
+    }),
+  )
+}
+
+/** Something young on every node, so that they know by somebody else's clock how late it is. */
+async function tick(cluster: Cluster): Promise<void> {
+  const rig = cluster.rigs[0]!
+  const row = rig.row('tick')
+  await cluster.write(rig.draft(rig.object('tick'), 'put'), 'x', [0, 1, 2])
+  for (const id of [0, 1, 2]) await cluster.nodeOf(id).putRow('d', rig.container, row)
+}
+
+t.test(
+  'a deletion is forgotten when all replicas have known it for long enough, and by all',
+  async (t) => {
+    const cluster = await Cluster.open(3)
+    const [rig] = cluster.rigs as [EngineRig]
+    await cluster.write(rig.draft(rig.container, 'put'), null, [0, 1, 2])
+    const item = rig.object('dead')
+    await cluster.write(rig.draft(item, 'put'), 'x', [0, 1, 2])
+    cluster.away.add(2)
+    const deletion = rig.draft(item, 'delete')
+    await cluster.write(deletion, null, [0, 1])
+    const row = { ...rig.row('dead', { deleted: true }), ballot: deletion.stamp }
+    for (const id of [0, 1]) await cluster.nodeOf(id).putRow('d', rig.container, row)
+    for (const each of cluster.rigs) each.clock.advance(WEEK_MS)
+    await passes(cluster, 4)
+    for (const id of [0, 1]) {
+      cluster.nodeOf(id).confirm('d', { kind: 'item', item, ballot: deletion.ballot })
+    }
+    await passes(cluster, 2)
+    const known = 'tombstone and row'
+    t.strictSame(
+      await heldBy(cluster, 'dead'),
+      [known, known, 'object'],
+      'one does not know it yet',
+    )
+    cluster.away.clear()
+    await passes(cluster, 2)
+    t.strictSame(
+      await heldBy(cluster, 'dead'),
+      [known, known, known],
+      'by its own clock it may be too young',
+    )
+    await tick(cluster)
+    for (const each of cluster.rigs) await each.roll()
+    await passes(cluster, 4)
+    for (const each of cluster.rigs) {
+      each.node.confirm('d', { kind: 'item', item, ballot: deletion.ballot })
+    }
+    await passes(cluster, 4)
+    t.strictSame(await heldBy(cluster, 'dead'), ['nothing', 'nothing', 'nothing'])
+    const reclaimed = cluster.replicators.map(({ counters }) => counters.reclaimed)
+    t.strictSame(reclaimed, [2, 2, 2], 'object and row, once on each')
+    for (const [index, each] of cluster.rigs.entries()) {
+      await cluster.rebuild(index)
+      t.equal(await each.get('dead'), null, 'also by the log alone')
+    }
+    await passes(cluster, 2)
+    t.strictSame(await heldBy(cluster, 'dead'), ['nothing', 'nothing', 'nothing'])
+    await cluster.close()
+  },
+)
+
+t.test(
+  'negative control: forgotten by age alone, a deletion is undone by who was away',
+  async (t) => {
+    for (const reclaimsAlone of [false, true]) {
+      const cluster = await Cluster.open(3)
+      const [rig] = cluster.rigs as [EngineRig]
+      const item = rig.object('dead')
+      await cluster.write(rig.draft(item, 'put'), 'x', [0, 1, 2])
+      cluster.away.add(2)
+      await cluster.write(rig.draft(item, 'delete'), null, [0, 1])
+      for (const each of cluster.rigs) each.clock.advance(WEEK_MS + 1000)
+      for (const each of cluster.rigs.slice(0, 2)) {
+        for (let round = 0; round < 4; round++) {
+          await each.roll()
+          await each.compact(each.segments()[0]!, { reclaimAgeMs: WEEK_MS, reclaimsAlone })
+        }
+      }
+      cluster.away.clear()
+      await passes(cluster, 3)
+      const found = await Promise.all(cluster.rigs.map((each) => each.get('dead')))
+      t.strictSame(found, reclaimsAlone ? ['x', 'x', 'x'] : [null, null, null])
+      for (const each of cluster.rigs) await each.close()
+    }
+  },
+)
+
+t.test('a clock that jumps ahead makes no deletion old', async (t) => {
+  const cluster = await Cluster.open(3)
+  const [rig] = cluster.rigs as [EngineRig]
+  const item = rig.object('dead')
+  await cluster.write(rig.draft(item, 'delete'), null, [0, 1, 2])
+  for (const each of cluster.rigs) await each.roll()
+  cluster.rigs[0]!.clock.advance(2 * WEEK_MS)
+  for (let pass = 0; pass < 3; pass++) {
+    for (const replicator of cluster.replicators) await replicator.pass()
+  }
+  const [oldest] = rig.segments()
+  await rig.compact(oldest!, { reclaimAgeMs: WEEK_MS })
+  t.strictSame(await heldBy(cluster, 'dead'), ['tombstone', 'tombstone', 'tombstone'])
+  await cluster.close()
+})
+
+t.test(
+  'what a lost stretch of the log had deleted long ago does not come to light again',
+  async (t) => {
+    const cluster = await Cluster.open(3, { learns: { newDisks: false } })
+    const [, rig] = cluster.rigs as [EngineRig, EngineRig]
+    const item = rig.object('dead')
+    await cluster.write(rig.draft(item, 'put'), 'x', [0, 1, 2])
+    await rig.roll()
+    const segment = rig.pathOf(rig.segments()[0]!)
+    const deletion = rig.draft(item, 'delete')
+    await cluster.write(deletion, null, [0, 1, 2])
+    for (const each of cluster.rigs) {
+      each.node.confirm('d', { kind: 'item', item, ballot: deletion.ballot })
+      each.clock.advance(WEEK_MS + 60_000)
+    }
+    await tick(cluster)
+    await passes(cluster, 8)
+    t.strictSame(await heldBy(cluster, 'dead'), ['nothing', 'nothing', 'nothing'])
+    await rig.roll()
+    // Until none is left: a segment may hold the tombstone and the note that it was given up.
+    const hash = Buffer.from(item.hash, 'latin1')
+    const damage = () => rig.find(hash).find(({ path }) => path !== segment)
+    for (let found = damage(); found !== undefined; found = damage()) {
+      rig.disk.flip(found.path, found.offset)
+    }
+    await cluster.rebuild(1)
+    t.strictSame(await heldBy(cluster, 'dead'), ['nothing', 'object', 'nothing'], 'the log has it')
+    await passes(cluster, 4)
+    t.strictSame(await heldBy(cluster, 'dead'), ['nothing', 'nothing', 'nothing'])
+    t.notOk(await refusesToVote(rig, 'o1'))
+    for (const each of cluster.rigs) await each.close()
+  },
+)
+
+t.test('a promise from before its loss does not keep a device from learning', async (t) => {
+  const cluster = await Cluster.open(3, { learns: { newDisks: false } })
+  const [, rig] = cluster.rigs as [EngineRig, EngineRig]
+  const item = rig.object('promised')
+  await rig.put('lost', 'x')
+  const write = rig.draft(item, 'put')
+  await cluster.write(write, 'x', [0, 2])
+  await rig.node.prepare('d', item, rig.stamp())
+  await rig.roll()
+  for (const { path, offset } of rig.find(Buffer.from(rig.object('lost').name))) {
+    rig.disk.flip(path, offset)
+  }
+  await rig.rebuild()
+  await cluster.converge(3)
+  t.ok(await refusesToVote(rig, 'promised'))
+  rig.clock.advance(OPERATION_MS_MAX)
+  await cluster.converge(4)
+  t.equal(await rig.get('promised'), 'x')
+  for (const each of cluster.rigs) await each.close()
+})
 
 t.test('digests count rows that came before the register of their list', async (t) => {
   const cluster = await Cluster.open(3)

@@ -10,12 +10,15 @@ import { forEachParallel } from '../../common/bounded-parallel.ts'
 import type { Clock } from '../../common/clock.ts'
 import { ITEM_KINDS } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
-import { deviceLabel, type Placement } from '../../common/ring/placement.ts'
+import { deviceLabel, type Placement, placedDevices } from '../../common/ring/placement.ts'
 import type { RingDevice } from '../../common/ring/ring.ts'
 import type { ReplicationStatus, StorageNode } from '../../common/storage-node.ts'
+import type { Device } from '../device.ts'
 import type { RegisterId } from '../engine/memtable.ts'
+import type { LearnedRing } from '../learning.ts'
 import type { LocalNode } from '../local-node.ts'
 import { Throttle } from '../throttle.ts'
+import { Agreements, type Positions } from './agreements.ts'
 import { learn } from './learner.ts'
 import {
   handOver,
@@ -24,6 +27,7 @@ import {
   SyncCounters,
   syncRange,
 } from './partition-sync.ts'
+import { type ReclaimContext, reclaimRange } from './reclaim.ts'
 import { repairRecord } from './record-repair.ts'
 import type { DeviceAddress } from './record-transfer.ts'
 import {
@@ -54,6 +58,8 @@ export interface ReplicatorOptions {
   readonly graceMs?: number
   /** How long deleted names are remembered. */
   readonly reclaimAgeMs?: number
+  /** What all replicas know is forgotten so long after that was seen: others have to have seen it, too. */
+  readonly reclaimWaitMs?: number
 }
 
 const DEFAULTS = {
@@ -62,6 +68,7 @@ const DEFAULTS = {
   idleMs: 20_000,
   graceMs: 3_000,
   reclaimAgeMs: 7 * 24 * 3600 * 1000,
+  reclaimWaitMs: 600_000,
 }
 
 const NO_PASS: ReplicationStatus = {
@@ -83,6 +90,8 @@ const FOLDED_MAX = 4096
 const PARTITIONS_AT_ONCE = 16
 /** More leaves of a partition are synced together. */
 const LEAVES_MAX = 4
+/** Pause between two looks through all deletions, as a share of the time for which they are remembered. */
+const RECLAIM_SHARE = 1 / 28
 /** Damaged records repaired in one pass. */
 const REPAIRS_MAX = 500
 
@@ -91,6 +100,9 @@ export class Replicator {
   readonly #options: Required<Omit<ReplicatorOptions, 'log'>> & { readonly log: Log }
   readonly #throttle: Throttle
   readonly #abort = new AbortController()
+  readonly #agreements = new Map<string, Agreements>()
+  /** When deletions of a device are looked through again, in monotonic milliseconds. */
+  readonly #reclaimAtMs = new Map<string, number>()
   readonly #status = new Map<string, ReplicationStatus>()
   readonly #plans = new Map<
     string,
@@ -175,6 +187,7 @@ export class Replicator {
       placements: placements(),
       addressOf: (device) => this.#addressOf(device),
       signal: this.#abort.signal,
+      sync: this.#context(own),
     })
     const count = { compared: 0, differing: 0, unreachable: 0, handoffs: 0 }
     for (const placement of placements()) {
@@ -193,6 +206,7 @@ export class Replicator {
       count.handoffs += await this.#handOver(own, placement, plan.handoffs)
     }
     const damaged = await this.#repair(own)
+    await this.#reclaim(own)
     const passMs = clock.monotonicMs() - startMs
     const isBusy = isLearning || count.differing + count.unreachable + count.handoffs + damaged > 0
     const passedAtMs = clock.nowMs()
@@ -218,7 +232,11 @@ export class Replicator {
     let differing = 0
     for (let at = 0; at < plan.partitions.length; at += FOLDED_MAX) {
       const some = plan.partitions.slice(at, at + FOLDED_MAX)
-      if (await isSame(own.address, peer, placement, some)) continue
+      const positions = positionsOf(own.device)
+      if (await isSame(own.address, peer, placement, some)) {
+        for (const partition of some) this.#agree(own, placement, partition, peer, positions)
+        continue
+      }
       differing += await this.#syncPartitions(own, peer, placement, some)
       if (this.#abort.signal.aborted) return differing
     }
@@ -234,6 +252,7 @@ export class Replicator {
     let differing = 0
     for (let at = 0; at < all.length; at += DIGESTS_MAX) {
       const partitions = all.slice(at, at + DIGESTS_MAX)
+      const positions = positionsOf(own.device)
       // Ours first, as in isSame.
       const query = { ...queryOf(placement), partitions }
       const mine = await own.address.node.digests(own.address.device, query)
@@ -241,7 +260,9 @@ export class Replicator {
       const byPartition = new Map(theirs.map((digest) => [digest.partition, digest]))
       const behind = mine.flatMap((digest) => {
         const leaves = differingLeaves(digest, byPartition.get(digest.partition))
-        return leaves.length === 0 ? [] : [{ partition: digest.partition, leaves }]
+        if (leaves.length > 0) return [{ partition: digest.partition, leaves }]
+        this.#agree(own, placement, digest.partition, peer, positions)
+        return []
       })
       const sync = async ({ partition, leaves }: (typeof behind)[number]) => {
         if (this.#abort.signal.aborted) return
@@ -253,6 +274,62 @@ export class Replicator {
       if (this.#abort.signal.aborted) return differing
     }
     return differing
+  }
+
+  #agree(
+    own: OwnDevice,
+    placement: Placement,
+    partition: number,
+    peer: DeviceAddress,
+    positions: Positions,
+  ): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    const of = { peer: peer.label, positions, nowMs }
+    this.#agreementsOf(own).note(learnedRing(placement), partition, of)
+  }
+
+  #agreementsOf({ address: { device } }: OwnDevice): Agreements {
+    const known = this.#agreements.get(device)
+    if (known !== undefined) return known
+    const agreements = new Agreements({ waitMs: this.#options.reclaimWaitMs })
+    this.#agreements.set(device, agreements)
+    return agreements
+  }
+
+  /** Forgets deletions that all replicas have known for long enough, now and then. */
+  async #reclaim(own: OwnDevice): Promise<void> {
+    const { clock, placements, reclaimAgeMs, node } = this.#options
+    const { device } = own.address
+    if (clock.monotonicMs() < (this.#reclaimAtMs.get(device) ?? 0)) return
+    this.#reclaimAtMs.set(device, clock.monotonicMs() + reclaimAgeMs * RECLAIM_SHARE)
+    for (const placement of placements()) {
+      const { ring } = placement
+      for (const partition of await node.heldPartitions(device, queryOf(placement))) {
+        if (this.#abort.signal.aborted) return
+        if (!isPlaced(placement, partition, own.address.label)) continue
+        const range = { ...rangeOf(placement), ...placementsOf(ring.partPower, partition) }
+        await reclaimRange(own, range, this.#reclaimContext(own))
+      }
+    }
+  }
+
+  #reclaimContext(own: OwnDevice): ReclaimContext {
+    const agreements = this.#agreementsOf(own)
+    return {
+      reclaimAgeMs: this.#options.reclaimAgeMs,
+      counters: this.counters,
+      signal: this.#abort.signal,
+      isShared: (id, of) => {
+        const placement = this.#placementOf(id)
+        if (placement === undefined) return false
+        const partition = placement.ring.partitionOf(id.placement)
+        if (!isPlaced(placement, partition, own.address.label)) return false
+        const peers = placedDevices(placement, partition)
+          .map(deviceLabel)
+          .filter((label) => label !== own.address.label)
+        return agreements.isShared(learnedRing(placement), partition, { ...of, peers })
+      },
+    }
   }
 
   async #syncLeaves(
@@ -282,10 +359,10 @@ export class Replicator {
     for (const partition of handoffs) {
       if (this.#abort.signal.aborted) return left + 1
       const range = { ...rangeOf(placement), ...placementsOf(ring.partPower, partition) }
-      const { reclaimAgeMs, log } = this.#options
+      const { log } = this.#options
       try {
         const peers = ring.primaries(partition).map((device) => this.#addressOf(device))
-        if (!(await handOver(own, peers, range, { ...this.#context(own), reclaimAgeMs }))) left++
+        if (!(await handOver(own, peers, range, this.#context(own)))) left++
       } catch (error) {
         left++
         log.info('handoff-kept', { partition, error: String(error) })
@@ -348,9 +425,22 @@ export class Replicator {
       nowMs: () => clock.nowMs(),
       signal: this.#abort.signal,
       counters: this.counters,
+      reclaim: this.#reclaimContext(own),
       onDamage: (id) => own.device.noteDamagedItem(id),
     }
   }
+}
+
+function learnedRing({ kind, policy, ring }: Placement): LearnedRing {
+  return { kind: ITEM_KINDS.indexOf(kind), policy, partPower: ring.partPower }
+}
+
+function positionsOf(device: Device): Positions {
+  return new Map(Array.from(device.shards, ([number, shard]) => [number, shard.appliedUpTo]))
+}
+
+function isPlaced(placement: Placement, partition: number, label: string): boolean {
+  return placedDevices(placement, partition).some((device) => deviceLabel(device) === label)
 }
 
 /** Ours first: what the peer has when it answers includes what we had then. */

@@ -233,6 +233,21 @@ t.test('users come and go while it runs', async (t) => {
   t.equal(await until('testing', 200), 200)
   const session = await signIn(data, { name: 'test:tester', key: 'testing' })
   t.equal((await session.send('PUT', '/c')).status, 201)
+  t.equal((await session.send('PUT', '/c/o', 'hello')).status, 201)
+  const account = (...args: string[]) => runSwiftlet(['account', ...args, '--data', data])
+  let listed = ''
+  for (let attempt = 0; attempt < 100 && !listed.includes('objects 1'); attempt++) {
+    listed = (await account('list')).stdout
+  }
+  t.equal(listed, 'AUTH_test containers 1 objects 1 bytes 5 B\n')
+  t.match(JSON.parse((await account('list', '--json')).stdout), { name: 'AUTH_test', objects: 1 })
+  t.equal((await account('list', '--prefix', 'x')).stdout, '')
+  t.match((await account('show', 'AUTH_test')).stdout, /^object-count: 1$/m)
+  t.match(await account('show', 'BAD_test'), { code: 1, stderr: /answered with 403/ })
+  t.match(await account('delete', 'AUTH_test'), { code: 2, stderr: /--yes/ })
+  t.match(await account('delete', 'AUTH_test', '--yes'), { code: 0, stdout: /^deleted AUTH_test/ })
+  t.match(await account('delete', 'AUTH_test', '--yes'), { code: 1, stderr: /deleted already/ })
+  t.match((await account('show', 'AUTH_test')).stdout, /^status: Deleted$/m)
   t.match(await user(['add', 'test:tester']), { code: 1, stderr: /there already/ })
   t.match(await user(['add', 'tester']), { code: 1, stderr: /ACCOUNT:NAME/ })
   t.match((await user(['list'])).stdout, /^test:tester AUTH_test \.admin$/m)

@@ -172,9 +172,60 @@ t.test('an account that nobody wrote to is empty, and made by its first containe
   t.equal((await stranger('PUT', other)).status, 403, 'accounts are made by reseller admins')
   t.equal((await reseller('PUT', '/v1/AUTH_new')).status, 201)
   t.equal((await reseller('PUT', '/v1/AUTH_new')).status, 202)
-  t.equal((await reseller('DELETE', other)).status, 409)
   t.equal((await reseller('DELETE', '/v1/AUTH_new?x=1')).status, 400)
   t.equal((await reseller('DELETE', '/v1/AUTH_new')).status, 204)
+})
+
+t.test('a deleted account is gone at once, and emptied', async (t) => {
+  const path = '/v1/AUTH_doomed'
+  t.equal((await reseller('DELETE', path)).status, 404)
+  t.equal((await reseller('PUT', path)).status, 201)
+  for (const container of ['c', 'd']) {
+    t.equal((await reseller('PUT', `${path}/${container}`)).status, 201)
+    for (const object of ['1', '2', '3']) {
+      const put = await reseller('PUT', `${path}/${container}/${object}`, { body: object })
+      t.equal(put.status, 201)
+    }
+  }
+  t.equal((await owner('DELETE', path)).status, 403)
+  const listed = async () => {
+    const answer = await reseller('GET', '/swiftlet/accounts?prefix=AUTH_doomed')
+    return JSON.parse(answer.body).accounts[0]
+  }
+  t.match(await listed(), { name: 'AUTH_doomed', containers: 2, deletedAt: undefined })
+  t.equal((await reseller('DELETE', path)).status, 204)
+  for (const [method, status] of [
+    ['HEAD', 410],
+    ['GET', 410],
+    ['POST', 404],
+    ['PUT', 403],
+    ['DELETE', 404],
+  ] as const) {
+    const answer = await reseller(method, path)
+    t.equal(answer.status, status, method)
+    t.equal(answer.headers['x-account-status'], 'Deleted', method)
+  }
+  t.equal((await reseller('PUT', path)).body, 'Recently deleted')
+  t.equal((await reseller('PUT', `${path}/new`)).status, 404)
+  await store.runDaemons()
+  t.equal((await reseller('GET', `${path}/c`)).status, 404)
+  t.equal((await reseller('GET', `${path}/d/1`)).status, 404)
+  t.match(await listed(), { containers: 0, objects: 0, deletedAt: /^20/ })
+  t.equal((await reseller('HEAD', path)).status, 410, 'its name is not free yet')
+
+  t.equal((await call('GET', '/swiftlet/accounts')).status, 401)
+  t.equal((await owner('GET', '/swiftlet/accounts')).status, 403)
+  t.equal((await reseller('GET', '/swiftlet/accounts?limit=0')).status, 400)
+  const names: string[] = []
+  for (let next: string | null = ''; next !== null; ) {
+    const page = await reseller('GET', `/swiftlet/accounts?limit=1&marker=${next}`)
+    const { accounts, next: after } = JSON.parse(page.body)
+    names.push(...accounts.map(({ name }: { readonly name: string }) => name))
+    next = after
+  }
+  for (const name of ['AUTH_doomed', 'AUTH_new', 'AUTH_test', 'AUTH_test2'])
+    t.ok(names.includes(name))
+  t.strictSame(names, [...new Set(names)].sort())
 })
 
 t.test('account metadata, limits and totals', async (t) => {

@@ -139,7 +139,7 @@ t.test('a proxy whose clock is behind stamps above what it finds', async (t) => 
 })
 
 t.test('containers and accounts', async (t) => {
-  const { backend } = await open(t)
+  const { backend, cluster } = await open(t)
   t.match(await backend.readAccount('a'), { name: '/a', stats: { rows: 1 } })
   t.equal(await backend.readAccount('b'), null)
   t.equal(await backend.listAccount('b', { limit: 10 }), null)
@@ -170,9 +170,11 @@ t.test('containers and accounts', async (t) => {
   t.equal(await backend.cachedContainer('a', 'c'), null)
   t.match(await backend.deleteContainer('a', 'c'), { status: 'not-found' })
   t.strictSame(await accountNames(), ['d'])
-  t.match(await backend.deleteAccount('a'), { status: 'not-empty' })
-  t.match(await backend.deleteContainer('a', 'd'), { status: 'done' })
   t.match(await backend.deleteAccount('a'), { status: 'done' })
+  const reaping = cluster.backend({ accountReclaimMs: 0 })
+  await reaping.runDaemonsOnce()
+  await reaping.runDaemonsOnce()
+  t.equal(await backend.readContainer('a', 'd'), null)
   t.equal(await backend.readAccount('a'), null)
   const orphan = backend.putContainer('a', 'late', { meta: META, policy: 0 })
   await t.rejects(orphan, { code: 'NoSuchAccount', status: 404 })

@@ -219,7 +219,13 @@ async function live(seed: number, planted: PlantedFault | null = null): Promise<
   const cluster = new SimCluster({ seed: draw(), ...size, planted })
   const thinkMs = [3, 30, 300][random.below(3)]!
   const workMs = STEPS * (thinkMs + 12)
-  const nemesis = new Nemesis({ cluster, random: seededRandom(draw()), workMs, tell: () => {} })
+  const nemesis = new Nemesis({
+    cluster,
+    random: seededRandom(draw()),
+    workMs,
+    longestMs: 0,
+    tell: () => {},
+  })
   const life = new Life(cluster, seededRandom(draw()))
   const run = async () => {
     await cluster.start()

@@ -28,6 +28,8 @@ export interface NemesisOptions {
   readonly random: SeededRandom
   /** How long clients are at work if nothing stands in their way. */
   readonly workMs: number
+  /** Of a long run: how long a trouble may last; else 0. */
+  readonly longestMs: number
   readonly tell: (what: string) => void
 }
 
@@ -38,11 +40,13 @@ export class Nemesis {
   readonly #troubles: readonly Trouble[]
   /** Mean time between the end of a trouble and the next one of its kind. */
   readonly #pauseMs: number
+  readonly #longestMs: number
   /** The host whose disk may lose what it holds. */
   readonly #frail: SimHost
   #isOver = false
 
-  constructor({ cluster, random, workMs, tell }: NemesisOptions) {
+  constructor({ cluster, random, workMs, longestMs, tell }: NemesisOptions) {
+    this.#longestMs = longestMs
     this.#cluster = cluster
     this.#random = random
     this.#tell = tell
@@ -287,6 +291,7 @@ export class Nemesis {
 
   /** How long a trouble lasts: often shorter than a deadline, sometimes longer. */
   #duration(): number {
+    if (this.#longestMs > 0 && this.#random.chance(0.3)) return this.#longestMs
     return (
       [this.#pauseMs, 1_000, 12_000, 30_000][this.#random.below(4)]! *
       (0.3 + this.#random.fraction())

@@ -19,7 +19,10 @@ import { SimProcess, SimTime } from './sim-time.ts'
 export const HASHING: ItemHashing = { prefix: 'p', suffix: 's', placement: 'xxh64' }
 const PART_POWER = 3
 /** Its pauses as in production, but for the longest: idle rounds are most of what a seed costs. */
-const REPLICATION = { busyMs: 1_000, idleMs: 120_000, graceMs: 3_000 }
+const REPLICATION = { busyMs: 1_000, idleMs: 120_000, graceMs: 3_000, reclaimWaitMs: 130_000 }
+/** Small, so that they roll and are compacted. */
+const SEGMENT_BYTES = 16 * 1024
+const WEEK_MS = 7 * 24 * 3600 * 1000
 const RINGS = ['account', 'container', 'object'] as const
 
 export interface SimClusterOptions {
@@ -28,6 +31,9 @@ export interface SimClusterOptions {
   readonly replicas: number
   readonly proxies: number
   readonly shards: number
+  /** How long deletions are remembered; a week, as in production, if absent. */
+  readonly reclaimAgeMs?: number
+  readonly segmentBytes?: number
   readonly planted: PlantedFault | null
   readonly log?: Log
 }
@@ -43,12 +49,14 @@ export class SimCluster {
   /** Where the storage nodes believe that registers belong. */
   readonly placements: readonly Placement[]
   readonly planted: PlantedFault | null
+  readonly reclaimAgeMs: number
   readonly #observer: SimProcess
 
   constructor(options: SimClusterOptions) {
     const { seed, planted, shards } = options
     const log = options.log ?? silentLog
     this.planted = planted
+    this.reclaimAgeMs = options.reclaimAgeMs ?? WEEK_MS
     this.random = seededRandom(seed)
     const draw = () => this.random.below(2 ** 31)
     this.time = new SimTime(draw())
@@ -71,6 +79,8 @@ export class SimCluster {
         log,
         shards,
         syncIsANoOp: planted?.syncIsANoOp ?? false,
+        reclaimAgeMs: this.reclaimAgeMs,
+        segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
         withoutLearning: planted?.withoutLearning ?? false,
         withoutReplication: planted?.withoutReplication ?? false,
         replicatorOf,
@@ -119,6 +129,7 @@ export class SimCluster {
       nodeOf: ({ id }) => this.network.link(process, host.machine, this.hosts[id]!),
       clock: process,
       log,
+      reclaimAgeMs: this.reclaimAgeMs,
     })
   }
 

@@ -17,7 +17,6 @@ import { never, SimProcess, type SimTime, type WallClock } from './sim-time.ts'
 
 export const DEVICE = 'd'
 const DIRECTORY = '/d'
-const SEGMENT_BYTES = 16 * 1024
 
 export interface SimHostOptions {
   readonly index: number
@@ -29,6 +28,9 @@ export interface SimHostOptions {
   readonly syncIsANoOp: boolean
   /** Planted fault: nodes do not replicate. */
   readonly withoutReplication: boolean
+  readonly segmentBytes: number
+  /** How long deleted names are remembered. */
+  readonly reclaimAgeMs: number
   /** Planted fault: what a disk has lost is taken for what was never there. */
   readonly withoutLearning: boolean
   /** Keeps the node in step with the others; started when it serves. */
@@ -96,7 +98,8 @@ export class SimHost {
 
   /** Starts the node; resolves when it serves, or to false when it died on the way or cannot start. */
   async start(): Promise<boolean> {
-    const { time, log, shards, replicatorOf, withoutReplication, withoutLearning } = this.#options
+    const { time, log, shards, replicatorOf } = this.#options
+    const { reclaimAgeMs, withoutReplication, withoutLearning } = this.#options
     assert(this.isDown, 'one process has the disk')
     this.starts++
     const process = new SimProcess(`${this.machine}.${this.starts}`, time, this.wall)
@@ -106,8 +109,9 @@ export class SimHost {
       clock: process,
       random: this.#random,
       log,
-      segmentBytes: SEGMENT_BYTES,
+      segmentBytes: this.#options.segmentBytes,
       shards,
+      reclaimAgeMs,
       ...(withoutLearning ? {} : { learns: { newDisks: true } }),
       disk: this.#diskOf(process),
       opener: {

@@ -55,6 +55,9 @@ export interface SimNetworkOptions {
   readonly note?: (what: string) => void
 }
 
+/** No connection keeps a message for longer. */
+const DELAY_MS_MAX = 100_000
+
 /** What only a node in the same process offers, and what a promise would have. */
 const LOCAL_ONLY = new Set(['readNow', 'then'])
 
@@ -271,8 +274,9 @@ export class SimNetwork {
   #delayMs(host: SimHost): number {
     const { delayMs, lateChance, lateMs } = this.weather
     const random = this.#random
-    if (random.chance(lateChance)) return random.fraction() * lateMs * host.slowness
-    return (0.1 + random.fraction() * 1.8) * delayMs * host.slowness
+    const isLate = random.chance(lateChance)
+    const ms = isLate ? random.fraction() * lateMs : (0.1 + random.fraction() * 1.8) * delayMs
+    return Math.min(ms * host.slowness, DELAY_MS_MAX)
   }
 }
 

@@ -1,5 +1,5 @@
 /** One run of a cluster from a seed: trouble while clients are at work, then peace, then the judgement. */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { Log } from '../../../common/log.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
 import { type Operation, type OperationKind, showOperation } from '../checker/history.ts'
@@ -49,15 +49,27 @@ const SETTLE_LOOK_MS = 50_000
 const OPERATIONS = 100
 /** What one takes in calm weather. */
 const OPERATION_MS = 12
-const RUN_MS_MAX = 7_200_000
+const RUN_MS_MAX = 14_400_000
+/**
+ * Some runs are long for their time: deletions are forgotten meanwhile, and nodes may be away for longer than they are
+ * remembered. It has to be longer than anything is on its way.
+ */
+const LONG_CHANCE = 0.12
+const LONG_RECLAIM_MS = 600_000
+const LONG_THINK_MS = 40_000
+const LONG_SEGMENT_BYTES = 8 * 1024
+/** So many that all shards see one. */
+const LATE_WRITES = 24
 
 export async function simulate(options: SimulateOptions): Promise<SimulationResult> {
   const random = seededRandom(options.seed * 7919 + 13)
   const draw = () => random.below(2 ** 31)
   const hosts = 3 + random.below(3)
+  const isLong = random.chance(LONG_CHANCE)
   const cluster = new SimCluster({
     seed: draw(),
     hosts,
+    ...(isLong ? { reclaimAgeMs: LONG_RECLAIM_MS, segmentBytes: LONG_SEGMENT_BYTES } : {}),
     replicas: random.chance(0.85) ? 3 : Math.min(hosts, 4 + random.below(2)),
     proxies: 2 + random.below(2),
     shards: 1 + random.below(2),
@@ -67,7 +79,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
   const tell = (line: string) => options.tell?.(`${(cluster.time.nowMs / 1000).toFixed(4)} ${line}`)
   const containers = random.chance(0.7) ? ['c'] : ['c', 'd']
   const names = ['x', 'y', 'z', 'u'].slice(0, 1 + random.below(4))
-  const thinkMs = [3, 30, 300, 2_000][random.below(4)]!
+  const thinkMs = isLong ? LONG_THINK_MS : [3, 30, 300, 2_000][random.below(4)]!
   const workload = new Workload(cluster, seededRandom(draw()), {
     containers,
     names,
@@ -79,6 +91,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
   const nemesis = new Nemesis({
     cluster,
     random: seededRandom(draw()),
+    longestMs: isLong ? LONG_RECLAIM_MS * 2.5 : 0,
     workMs: operationsEach * (thinkMs + OPERATION_MS),
     tell,
   })
@@ -93,6 +106,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
       ),
     )
     await nemesis.heal()
+    if (isLong) await letDeletionsGo(cluster)
     const inDoubt = await settle(cluster)
     if (inDoubt !== '') errors.push({ kind: 'convergence', key: '', what: inDoubt })
     if (options.tell !== undefined) {
@@ -136,6 +150,19 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
     virtualMs: cluster.time.nowMs,
     events: cluster.time.events,
   }
+}
+
+/** Until deletions of before are old, and everybody has seen by somebody's write that they are. */
+async function letDeletionsGo(cluster: SimCluster): Promise<void> {
+  await cluster.time.sleep(LONG_RECLAIM_MS * 1.5)
+  const { backend } = cluster.proxies[0]!.running!
+  await backend.putContainer(ACCOUNT, 'late', { meta: { headers: {} }, policy: 0 })
+  for (let count = 0; count < LATE_WRITES; count++) {
+    const path = { account: ACCOUNT, container: 'late', object: `o${count}`, policy: 0 }
+    const meta = { etag: hash('md5', 'late'), headers: {} }
+    await backend.putObject(path, { meta, body: Buffer.from('late') })
+  }
+  await cluster.time.sleep(LONG_RECLAIM_MS)
 }
 
 /** Waits until nobody doubts what it holds any more, handoffs included; what is left in doubt, or an empty text. */
