@@ -15,6 +15,7 @@ const COUNTER_HELP: Readonly<Record<keyof BackendCounters, string>> = {
   contested: 'Plain writes that some replicas refused and others may have accepted',
   rowsProbed: 'Rows that a listing compared with their object',
   settled: 'Unconfirmed rows and items that were settled',
+  moved: 'Objects moved to the storage policy that their container has',
   orphansRemoved: 'Objects removed because their container was gone',
   totalsWritten: 'Account rows written with new totals',
   expired: 'Objects that the expirer deleted',

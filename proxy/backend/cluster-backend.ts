@@ -36,6 +36,7 @@ import { BackendCounters } from './counters.ts'
 import type { ErrorLimit } from './device-health.ts'
 import { Expirer } from './expirer.ts'
 import { Listings, type RowSource } from './listings.ts'
+import { MisplacedObjects } from './misplaced-objects.ts'
 import { NameKeys } from './name-keys.ts'
 import { ObjectRows } from './object-rows.ts'
 import { openObjectStream } from './object-stream.ts'
@@ -187,8 +188,15 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     settings: ({ account, container }) => cache.get(account, container),
     currentSettings,
   })
+  const misplaced = new MisplacedObjects({
+    ...parts,
+    reads,
+    currentSettings,
+    copy: (path, read, condition) => copyObject(path, read, condition),
+  })
   const settler = new Settler({
     ...parts,
+    misplaced,
     reads,
     writes,
     rows,
@@ -263,6 +271,22 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
       itemOf: (row: ListRow, info: ItemInfo) =>
         keys.object({ account, container, object: row.name, policy: policyOf(info) }),
       rowOf: (info, { name }) => rowOfObject(info, name),
+    }
+  }
+
+  async function copyObject(path: ObjectPath, read: ItemRead, condition: Condition) {
+    const { body, info } = read
+    const { meta } = info
+    if (body === null || body instanceof Uint8Array) {
+      return objects.put(path, { meta, body: body ?? new Uint8Array(0), condition })
+    }
+    const writer = await openObjectStream(streams, path)
+    try {
+      for await (const piece of body.stream(0, body.bytes)) await writer.write(piece)
+      return await writer.commit(meta, condition)
+    } catch (error) {
+      await writer.abort()
+      throw error
     }
   }
 

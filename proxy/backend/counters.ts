@@ -20,6 +20,8 @@ export class BackendCounters {
   rowsProbed = 0
   /** Unconfirmed rows and items that the updater settled. */
   settled = 0
+  /** Objects moved to the policy that their container has. */
+  moved = 0
   /** Objects removed because their container was gone when their row came. */
   orphansRemoved = 0
   /** Account rows written with new totals. */

@@ -14,6 +14,7 @@ import { compareStamps, maxStamp, type Stamp } from '../../common/stamp.ts'
 import type { ItemInfo, ListRow, Unconfirmed, WriteAction } from '../../common/storage-node.ts'
 import type { ObjectPath } from './backend.ts'
 import type { BackendCounters } from './counters.ts'
+import type { MisplacedObjects } from './misplaced-objects.ts'
 import type { NameKeys } from './name-keys.ts'
 import type { ObjectRows } from './object-rows.ts'
 import type { RegisterReads } from './register-reads.ts'
@@ -28,6 +29,7 @@ export interface SettlerOptions {
   readonly writes: RegisterWrites
   readonly rows: Rows
   readonly objectRows: ObjectRows
+  readonly misplaced: MisplacedObjects
   readonly counters: BackendCounters
   /** The container of a row, maybe as it was a few seconds ago; null if there is none. */
   readonly containerOf: (
@@ -83,7 +85,7 @@ export class Settler {
 
   /** Makes the object's row say what the object's record says, then confirms both. */
   async settleObject(path: ObjectPath): Promise<void> {
-    const { keys, rows, objectRows } = this.#options
+    const { keys, rows, objectRows, replicas, misplaced } = this.#options
     const item = keys.object(path)
     const list = keys.container(path.account, path.container)
     const info = await this.#newest(item)
@@ -92,6 +94,10 @@ export class Settler {
     for (let attempt = 0; attempt < SETTLEMENTS_MAX; attempt++) {
       const row = { ...rowOfObject(info, path.object), ballot }
       const outcome = await objectRows.put(path, list, row)
+      if (outcome.status === 'remade' && replicas.isSloppy(item)) {
+        // It may have been acknowledged without its row.
+        if (!(await misplaced.move(path, info))) return
+      }
       if (outcome.status === 'not-found' || outcome.status === 'remade') {
         const { writeId } = info
         return this.removeOrphan({

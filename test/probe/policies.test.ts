@@ -10,11 +10,13 @@ import type { Ring } from '../../common/ring/ring.ts'
 import type { ItemWrite, ListRow } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../../proxy/backend/backend.ts'
 import type { ClusterBackend, ClusterBackendOptions } from '../../proxy/backend/cluster-backend.ts'
+import { policyOf } from '../../proxy/backend/container-policy.ts'
 import { rowOfWrite } from '../../proxy/backend/rows.ts'
 import type { LocalNode } from '../../storage-node/local-node.ts'
 import { Replicator } from '../../storage-node/replicator/replicator.ts'
 import { ClusterUnderTest, HASHING, until } from '../support/cluster-nodes.ts'
 import { onLoopback, ringOver } from '../support/ring-over.ts'
+import { seededRandom } from '../support/seeded-random.ts'
 
 const META = { headers: {} }
 const NODES = 6
@@ -85,8 +87,14 @@ async function names(backend: ClusterBackend): Promise<unknown[]> {
 }
 
 async function remake(backend: ClusterBackend, policy: number): Promise<void> {
-  t.match(await backend.deleteContainer('a', 'c'), { status: 'done' })
-  t.match(await backend.putContainer('a', 'c', { meta: META, policy }), { status: 'done' })
+  // A replica that has yet to hear of a row's deletion keeps the container for a moment.
+  await until('the container is deleted', async () => {
+    return (await backend.deleteContainer('a', 'c')).status === 'done'
+  })
+  t.match(await backend.putContainer('a', 'c', { meta: META, policy }), {
+    status: 'done',
+    existed: false,
+  })
 }
 
 /** Whether any node holds a live record of the object in the policy. */
@@ -340,6 +348,10 @@ t.test('a sloppy object waits for its row while the container has no majority', 
   const { cluster, backend } = await open(t)
   const a = backend({ sloppyPolicies: [1], settleAgeMs: 0, errorLimit: { count: 99, forMs: 1 } })
   await a.putContainer('a', 'c', { meta: META, policy: 1 })
+  await until('all its replicas have the container', async () => {
+    const reads = primariesOf(cluster, list).map((id) => cluster.node(id).read('d', list))
+    return (await Promise.all(reads)).every((read) => read !== null)
+  })
   const name = nameWith(cluster, 1, false)
   away(cluster, primariesOf(cluster, keyOf(name, 1)).slice(1))
   const fresh = backend({ sloppyPolicies: [1] })
@@ -354,4 +366,132 @@ t.test('a sloppy object waits for its row while the container has no majority', 
     await a.runDaemonsOnce()
     return (await names(a)).length === 1
   })
+})
+
+t.test('a sloppy object whose container was made again meanwhile is moved', async (t) => {
+  const { cluster, backend } = await open(t)
+  const sloppy = { sloppyPolicies: [1], errorLimit: { count: 99, forMs: 1 } }
+  const [a, b] = [backend(sloppy), backend(sloppy)]
+  await a.putContainer('a', 'c', { meta: META, policy: 1 })
+  const old = await placeOf(b, 'o')
+  const long = Buffer.alloc(200_000, 'y')
+  // B reaches a minority of the container's replicas, and believes what it has in memory.
+  const cut = primariesOf(cluster, list).slice(1)
+  const write = async (object: string, body: Buffer) => {
+    const writer = await b.openObject({ ...old, object })
+    await writer.write(body)
+    return writer.commit({ etag: 'e', contentType: 'x/y', headers: { 'x-object-meta-a': 'b' } })
+  }
+  await remake(a, 0)
+  t.match(await put(a, await placeOf(a, 'newer')), { status: 'done' })
+  for (const node of cut) {
+    cluster.setFault(node, (method) => {
+      if (method === 'putRow' || method === 'list') {
+        throw new ServiceError('Unreachable', 'away', { status: 503 })
+      }
+    })
+  }
+  t.match(await put(b, old), { status: 'done' }, 'acknowledged in the old policy')
+  t.match(await write('long', long), { status: 'done' })
+  t.equal(b.counters.rowsDeferred, 2)
+  back(cluster)
+  t.strictSame(await names(a), ['newer'])
+  const settling = backend({ ...sloppy, settleAgeMs: 0 })
+  await until('they are where the container is', async () => {
+    await settling.runDaemonsOnce()
+    return (await names(a)).length === 3
+  })
+  t.equal(await textOf(a, 'o'), 'o')
+  t.equal((await textOf(a, 'long'))?.length, long.length)
+  const { info } = (await a.readObject(await placeOf(a, 'long')))!
+  t.match(info.meta, { etag: 'e', contentType: 'x/y', headers: { 'x-object-meta-a': 'b' } })
+  t.equal(settling.counters.moved, 2)
+  for (const name of ['o', 'long']) t.notOk(await isAnywhere(cluster, name, 1), name)
+})
+
+t.test('two proxies that make one container with two policies agree on one', async (t) => {
+  const { cluster, a, b } = await open(t)
+  for (let round = 0; round < 20; round++) {
+    const name = `both${round}`
+    await Promise.allSettled([
+      a.putContainer('a', name, { meta: META, policy: 0 }),
+      b.putContainer('a', name, { meta: META, policy: 1 }),
+    ])
+    const { policy } = (await a.readContainer('a', name))!
+    t.equal((await b.readContainer('a', name))!.policy, policy)
+    const item = itemKey(HASHING, 'container', `/a/${name}`)
+    await until('its replicas agree', async () => {
+      const reads = primariesOf(cluster, item).map((id) => cluster.node(id).read('d', item))
+      const policies = (await Promise.all(reads)).map((read) => read && policyOf(read.info))
+      return policies.every((one) => one === policy)
+    })
+  }
+})
+
+/** Has the proxy read the container. */
+const knowing = async (proxy: ClusterBackend, container: string) =>
+  proxy.cachedContainer('a', container)
+
+t.test('strict: whatever is acknowledged is where its container is', async (t) => {
+  const { cluster, backend } = await open(t)
+  const seed = Number(process.env.SWIFTLET_SEED ?? Date.now() % 1_000_000)
+  t.comment(`seed ${seed}`)
+  const random = seededRandom(seed)
+  const proxies = [0, 1, 2].map(() => backend({ errorLimit: { count: 99, forMs: 1 } }))
+  const away = () => new ServiceError('Unreachable', 'now and then', { status: 503 })
+  for (let node = 0; node < NODES; node++) {
+    cluster.setFault(node, (method) => {
+      if (method !== 'confirm' && random.chance(0.05)) throw away()
+    })
+  }
+  const rounds = Number(process.env.SWIFTLET_PROBE === 'long' ? 200 : 20)
+  const acknowledged: ObjectPath[] = []
+  let refused = 0
+  for (let round = 0; round < rounds; round++) {
+    const container = `r${round}`
+    const settled = (work: Promise<unknown>) => work.catch(() => {})
+    const [maker, ...writers] = proxies
+    await settled(maker!.putContainer('a', container, { meta: META, policy: 0 }))
+    const write = async (proxy: ClusterBackend, name: number) => {
+      const known = await proxy.cachedContainer('a', container)
+      if (known === null) return
+      const path = { account: 'a', container, object: `o${name}`, policy: known.policy }
+      try {
+        const { status } = await put(proxy, { ...path, settings: known.metaStamp })
+        if (status === 'done') acknowledged.push(path)
+      } catch {
+        refused++
+      }
+    }
+    await Promise.all(writers.map(async (proxy) => settled(knowing(proxy, container))))
+    // The writers believe in the first container while it is made again, and begin at any moment of that.
+    const remaking = async () => {
+      for (const policy of [1, 0]) {
+        await settled(maker!.deleteContainer('a', container))
+        await settled(maker!.putContainer('a', container, { meta: META, policy }))
+      }
+    }
+    const writing = writers.map(async (proxy, index) => {
+      for (let turn = random.below(60); turn > 0; turn--) await new Promise(setImmediate)
+      for (let count = 0; count < 2; count++) await settled(write(proxy, index * 10 + count))
+    })
+    await Promise.all([remaking(), ...writing])
+  }
+  back(cluster)
+  const reader = backend()
+  for (const path of acknowledged) {
+    const { account, container, object } = path
+    const now = await reader.readContainer(account, container)
+    if (now === null) {
+      t.fail(`${container} was deleted over ${object}`)
+      continue
+    }
+    const found = await reader.readObject({ ...path, policy: now.policy })
+    if (found === null) t.fail(`${container}/${object} is not in policy ${now.policy}`)
+    const page = await reader.listContainer(account, container, { limit: 100 })
+    const isListed = page!.entries.some((entry) => 'name' in entry && entry.name === object)
+    if (!isListed) t.fail(`${container}/${object} is not listed`)
+  }
+  t.ok(acknowledged.length > rounds / 2, `${acknowledged.length} acknowledged`)
+  t.comment(`${refused} refused`)
 })
