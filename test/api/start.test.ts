@@ -338,6 +338,20 @@ t.test('storage policies: by a flag at the first start, by the settings later', 
   const head = await session.send('HEAD', '')
   t.equal(head.headers.get('x-account-storage-policy-bronze-container-count'), '1')
   await second.end('SIGTERM')
+
+  const builder = join(data, 'rings', 'object-1.builder')
+  const ring = async (command: string) => {
+    t.match(await runSwiftlet(['ring', builder, command]), { code: 0 }, command)
+    t.match(await runSwiftlet(['ring', builder, 'write_ring']), { code: 0 })
+  }
+  for (const step of ['prepare_increase', 'increase', 'finish_increase']) {
+    await ring(`${step}_partition_power`)
+  }
+  t.notSame(readFileSync(join(data, 'rings', 'object-1.ring')), silverRing)
+  const third = await startSwiftlet(t, args)
+  t.equal(await (await session.send('GET', '/c/o')).text(), 'in silver', 'in twice the partitions')
+  t.equal((await session.send('PUT', '/c/p', 'x')).status, 201)
+  await third.end('SIGTERM')
 })
 
 t.test('HTTPS', { skip: !openssl && 'openssl is not installed' }, async (t) => {
