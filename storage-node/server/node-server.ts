@@ -6,7 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, systemClock } from '../../common/clock.ts'
-import { ServiceError } from '../../common/errors.ts'
+import { ServiceError, systemErrorCode } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
 import { type Random, systemRandom } from '../../common/random.ts'
@@ -253,7 +253,8 @@ class NodeHandler {
   }
 
   #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
-    const isExpected = error instanceof ServiceError
+    // A client that goes away in the middle is nobody's mistake.
+    const isExpected = error instanceof ServiceError || systemErrorCode(error) === 'ECONNRESET'
     if (!isExpected) this.#log.error('request failed', { path: request.url, error })
     if (response.destroyed || response.writableEnded) return
     const failure = failureOfError(error)

@@ -9,6 +9,7 @@ import { Ledger } from './support/ledger.ts'
 import { runLoad } from './support/load.ts'
 import { probeFolder } from './support/probe-folder.ts'
 import { probeSeed, shortOrLong } from './support/scale.ts'
+import type { StoreClient } from './support/store-client.ts'
 import { checkProblems } from './support/store-under-test.ts'
 import { countFindings, SETTLE_MS_MAX, verifyAll } from './support/verify.ts'
 import { CUTS, type Cut, makeZoneNetwork, missingForNetwork } from './support/zone-network.ts'
@@ -24,7 +25,7 @@ const CUTS_TRIED = shortOrLong<readonly Cut[]>(
   CUTS,
 )
 /** Acknowledged writes that the majority's side has to reach while the zone is away, and refusals of the other. */
-const ACKNOWLEDGED_WANTED = shortOrLong(200, 5_000)
+const ACKNOWLEDGED_WANTED = shortOrLong(100, 5_000)
 const REFUSED_WANTED = shortOrLong(CLIENTS, 100)
 const PHASE_MS_MAX = shortOrLong(60_000, 300_000)
 
@@ -67,6 +68,7 @@ t.test(
       }
       t.comment(JSON.stringify({ cut, ...answers }))
     }
+    const convergedMs = await untilInStep(away)
     for (const client of [whole, away]) {
       // Rows of writes without an answer are settled after a minute.
       const settle = shortOrLong({}, { settleMsMax: SETTLE_MS_MAX })
@@ -78,7 +80,9 @@ t.test(
     const problems = await checkProblems(shortOrLong(disks.slice(-1), disks))
     t.equal(problems, '', 'swiftlet check finds nothing wrong')
     const { acknowledged, unknown } = ledger
-    t.comment(JSON.stringify({ seed, acknowledged, unknown, inDoubt: ledger.inDoubtCount() }))
+    t.comment(
+      JSON.stringify({ seed, acknowledged, unknown, inDoubt: ledger.inDoubtCount(), convergedMs }),
+    )
 
     /** Loses the zone under load, and brings it back when both sides have shown what they do. */
     async function loseZone(cut: Cut, round: number) {
@@ -118,6 +122,25 @@ t.test(
     }
   },
 )
+
+/** How long it took until every device was found in step with all of its replicas, after the last of the zone's returns. */
+async function untilInStep(client: StoreClient): Promise<number> {
+  const [startMs, sinceMs] = [performance.now(), Date.now()]
+  for (;;) {
+    const { regions } = await client.status()
+    const devices = regions.flatMap(({ zones }) =>
+      zones.flatMap(({ nodes }) => nodes.flatMap((node) => node.devices)),
+    )
+    const isInStep = devices.every(({ status }) => {
+      const { replication } = status ?? {}
+      return replication !== undefined && replication.inStepAtMs > sinceMs
+    })
+    const tookMs = Math.round(performance.now() - startMs)
+    if (isInStep) return tookMs
+    if (tookMs > PHASE_MS_MAX) throw new Error('the replicas did not come in step')
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
 
 function newAnswers(): Answers {
   return { acknowledged: 0, refused: 0, other: {} }

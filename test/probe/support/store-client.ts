@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Pool } from 'undici'
+import type { ClusterStatus } from '../../../proxy/status/cluster-status.ts'
 import type { ListedRow, ObjectState } from './ledger.ts'
 
 export interface Credentials {
@@ -79,6 +80,14 @@ export class StoreClient {
     })
     const body = Buffer.from(await answer.body.arrayBuffer())
     return { status: answer.statusCode, etag: String(answer.headers.etag ?? ''), body }
+  }
+
+  /** What an operator sees of the cluster. */
+  async status(): Promise<ClusterStatus> {
+    const headers = { 'x-auth-token': this.#token }
+    const answer = await this.#pool.request({ method: 'GET', path: '/status.json', headers })
+    if (answer.statusCode !== 200) throw new Error(`/status.json answered ${answer.statusCode}`)
+    return (await answer.body.json()) as ClusterStatus
   }
 
   /** The whole listing of a container, page by page. */

@@ -132,6 +132,7 @@ export class ZonedCluster {
         host: network.addressOf(zone),
         port: ports[index]!,
         clusterKeyFile: join(this.dataFolder, 'cluster.key'),
+        ringFolder: join(this.dataFolder, 'rings'),
         devices: [{ name: 'disk1', path: disk }],
       })
     }
