@@ -38,7 +38,7 @@ export interface RemoteChannelOptions {
   readonly clock: Clock
   readonly random: Random
   readonly connectMs: number
-  /** A call that has waited so long ends the channel. */
+  /** A call that has waited so long is given up: `NoAnswer`. */
   readonly answerMs: number
   /**
    * A node that is waited for and sends nothing for so long is asked whether it is there; when it has not said anything
@@ -82,7 +82,7 @@ export class RemoteChannel {
     this.#options = options
   }
 
-  /** The node's answer. Rejects with its ServiceError, `ChannelEnded`, `Busy`, or a system error of connecting. */
+  /** The node's answer. Rejects with its ServiceError, `ChannelEnded`, `NoAnswer`, `Busy`, or a system error of connecting. */
   async call(operation: Operation, message: Uint8Array): Promise<WireMessage> {
     const channel = this.#channel ?? (await this.#open())
     if (channel.isOver) throw channelEnded(null)
@@ -219,31 +219,37 @@ export class RemoteChannel {
     const { clock, pingMs, answerMs } = this.#options
     this.#cancelWatch = clock.after(Math.min(pingMs, answerMs / SILENCE_CHECKS), () => {
       this.#cancelWatch = null
+      this.#giveUpLate()
       if (this.#waiting.size === 0) return
-      const why = this.#silence()
-      if (why !== null) this.#channel?.destroy(new ServiceError('Silent', why))
+      if (this.#isSilent()) this.#channel?.destroy(new ServiceError('Silent', 'no sign of life'))
       if (this.#waiting.size > 0) this.#watchOn()
     })
   }
 
-  /** Why the node counts as dead, or null; one that has been silent is asked for a sign of life. */
-  #silence(): string | null {
+  /** Calls that took too long: the node is there, and the others need not suffer for it. */
+  #giveUpLate(): void {
     const { clock, answerMs } = this.#options
-    const oldest = this.#waiting.values().next().value
-    if (oldest !== undefined && clock.monotonicMs() - oldest.sinceMs >= answerMs) {
-      return `no answer within ${answerMs} ms`
+    const beforeMs = clock.monotonicMs() - answerMs
+    for (const [call, { sinceMs, reject }] of this.#waiting) {
+      if (sinceMs > beforeMs) return
+      this.#waiting.delete(call)
+      reject(tooLate(answerMs))
     }
+  }
+
+  /** Whether the node counts as dead; one that has been silent is asked for a sign of life. */
+  #isSilent(): boolean {
     const bytesRead = this.#socket?.bytesRead ?? 0
     if (bytesRead !== this.#bytesRead) {
       this.#bytesRead = bytesRead
       this.#pings = 0
-      return null
+      return false
     }
     // Counted, not measured: a process that was stopped itself has yet to read what came meanwhile.
-    if (this.#pings === PINGS_MAX) return 'no sign of life'
+    if (this.#pings === PINGS_MAX) return true
     this.#pings++
     this.#channel?.send({ call: PING_CALL, ...PING })
-    return null
+    return false
   }
 }
 
@@ -255,6 +261,10 @@ function channelEnded(cause: Error | null): ServiceError {
     status: 503,
     cause,
   })
+}
+
+function tooLate(answerMs: number): ServiceError {
+  return new ServiceError('NoAnswer', `no answer within ${answerMs} ms`, { status: 503 })
 }
 
 function notConnected(): ServiceError {

@@ -12,13 +12,13 @@ import { probeFolder } from './support/probe-folder.ts'
 import { shortOrLong } from './support/scale.ts'
 import { StoreClient } from './support/store-client.ts'
 
-const CLIENTS = shortOrLong(200, 600)
+const CLIENTS = shortOrLong(120, 600)
 /** One in so many uploads is a long one, which is streamed. */
 const LONG_EVERY = 10
 const LONG_BYTES = 512 * 1024
 const SHORT_BYTES = 4096
 /** Answers that each phase waits for. */
-const ANSWERS = shortOrLong(300, 20_000)
+const ANSWERS = shortOrLong(200, 20_000)
 const PHASE_MS_MAX = shortOrLong(120_000, 600_000)
 /** Nobody may wait longer for an answer, whatever is down. */
 const ANSWER_MS_MAX = 40_000

@@ -396,6 +396,49 @@ t.test(
   },
 )
 
+t.test(
+  'a call that takes too long is given up alone, not with all that share its channel',
+  async (t) => {
+    const local = await openLocal(t)
+    let reads = 0
+    const half = Object.assign(Object.create(local) as StorageNode, {
+      status: () => new Promise(() => {}),
+      async read(...asked: Parameters<StorageNode['read']>) {
+        reads++
+        await new Promise((resolve) => setTimeout(resolve, 300))
+        return local.read(...asked)
+      },
+    })
+    const server = await serveStorageNode(half, {
+      host: '127.0.0.1',
+      port: 0,
+      clusterKey: CLUSTER_KEY,
+      closeGraceMs: 100,
+    })
+    const node = createRemoteNode({
+      ip: '127.0.0.1',
+      port: server.port,
+      clusterKey: CLUSTER_KEY,
+      answerMs: 1_000,
+    })
+    t.teardown(async () => {
+      await node.close()
+      await server.close()
+    })
+    let isGivenUp = false
+    const lost = t.rejects(node.status(), { code: 'NoAnswer', status: 503 }).then(() => {
+      isGivenUp = true
+    })
+    let asked = 0
+    while (!isGivenUp) {
+      t.equal(await node.read(device, item), null)
+      asked++
+    }
+    await lost
+    t.equal(reads, asked, 'none was broken off and sent again')
+  },
+)
+
 t.test('a node that is slow is waited for, one that is gone without a word is not', async (t) => {
   const local = await openLocal(t)
   let release = () => {}
