@@ -77,7 +77,12 @@ export interface Run {
 export async function run(
   program: string,
   args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  options: {
+    readonly cwd?: string
+    readonly env?: Readonly<Record<string, string>>
+    /** Told of each piece as it comes. */
+    readonly onOutput?: (text: string) => void
+  } = {},
 ): Promise<Run> {
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -86,7 +91,9 @@ export async function run(
   })
   let output = ''
   const keep = (piece: Buffer) => {
-    output = (output + piece.toString()).slice(-MIB)
+    const text = piece.toString()
+    output = (output + text).slice(-MIB)
+    options.onOutput?.(text)
   }
   child.stdout.on('data', keep)
   child.stderr.on('data', keep)
