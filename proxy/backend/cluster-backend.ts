@@ -12,7 +12,7 @@
 import { forEachParallel } from '../../common/bounded-parallel.ts'
 import type { Clock } from '../../common/clock.ts'
 import type { Condition } from '../../common/condition.ts'
-import type { ItemHashing, ItemKey } from '../../common/item.ts'
+import { type ItemHashing, type ItemKey, splitName } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
 import type { Random } from '../../common/random.ts'
 import type { RingDevice } from '../../common/ring/ring.ts'
@@ -136,6 +136,8 @@ export interface BackendActivity {
   readonly devicesLeftAlone: number
 }
 
+/** Rows asked for at once where one would do: many of them may turn out to be no more. */
+const LOOKED_FOR_MAX = 100
 /** Accounts whose totals are read at once for a list of them. */
 const ACCOUNTS_READ_MAX = 8
 /** What cannot be settled would be found in every pass. */
@@ -166,7 +168,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     reads,
     writes,
     rows,
-    hasRows: (list) => listings.hasRows(list),
+    hasRows: (list) => hasRows(list),
     noteAccount: (account) => jobs.add('account row', () => directory.note(account)),
   })
   const ensureList = (list: ItemKey) => containers.ensureList(list)
@@ -272,6 +274,14 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
         keys.object({ account, container, object: row.name, policy: policyOf(info) }),
       rowOf: (info, { name }) => rowOfObject(info, name),
     }
+  }
+
+  /** Whether anything is listed: what only replicas that lag still have is not. */
+  async function hasRows(list: ItemKey): Promise<boolean> {
+    const { account, container } = splitName(list.name)
+    const source = container === undefined ? containerRows(account) : rowsOf(account, container)
+    const page = await listings.page(source, { limit: LOOKED_FOR_MAX })
+    return page !== null && page.entries.length > 0
   }
 
   async function copyObject(path: ObjectPath, read: ItemRead, condition: Condition) {

@@ -215,7 +215,10 @@ export class Containers {
     return writes.inTurn(item, () => this.#changeReplicated(item, action, meta))
   }
 
-  /** A replica that lags may hold no rows and let itself be deleted where the others refuse: all are asked before. */
+  /**
+   * A replica that lags may hold no rows and let itself be deleted where the others refuse: the listing is asked before. One
+   * that lags with rows refuses by itself, and is no majority.
+   */
   async #changeReplicated(
     item: ItemKey,
     action: ListAction,

@@ -69,12 +69,6 @@ export class Listings {
     return this.#fill(source, query, first)
   }
 
-  /** Whether there is anything to list, shown or in doubt. */
-  async hasRows(list: ItemKey): Promise<boolean> {
-    const { replies } = await this.#ask(list, { limit: 1 }, this.#options.replicas.primaries(list))
-    return replies.some((reply) => 'outcome' in reply && (reply.outcome?.entries.length ?? 0) > 0)
-  }
-
   /**
    * Rows that turned out not to be there leave gaps: pages go on until the limit or the end. A marker that is a subdir
    * goes on behind all of it.

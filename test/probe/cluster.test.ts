@@ -302,6 +302,30 @@ t.test('a container made while a replica of it was away', async (t) => {
   t.match(await backend.deleteContainer('a', 'late'), { status: 'not-empty' })
 })
 
+t.test('rows that only a replica that lags still has do not keep a container', async (t) => {
+  const { cluster, backend } = await open(t)
+  t.match(await put(backend, 'o'), { status: 'done' })
+  const [lagging] = primariesOf(cluster, listKey)
+  await until('all have the row', async () => {
+    const pages = await Promise.all(
+      primariesOf(cluster, listKey).map((id) => cluster.node(id).list('d', listKey, { limit: 9 })),
+    )
+    return pages.every((page) => page?.entries.length === 1)
+  })
+  t.match(await backend.deleteContainer('a', 'c'), { status: 'not-empty' })
+  cluster.setFault(lagging!, (method) => {
+    if (method === 'putRow') throw new ServiceError('Unreachable', 'away', { status: 503 })
+  })
+  t.match(await backend.deleteObject(pathOf('o')), { status: 'done' })
+  cluster.setFault(lagging!, null)
+  t.match(await backend.deleteContainer('a', 'c'), { status: 'done' })
+  t.equal(await backend.readContainer('a', 'c'), null)
+  t.match(await backend.putContainer('a', 'c', { meta: META, policy: 0 }), { existed: false })
+  t.strictSame(await names(backend), [])
+  t.match(await put(backend, 'p'), { status: 'done' })
+  t.strictSame(await names(backend), ['p'])
+})
+
 t.test('two replicas need both', async (t) => {
   const cluster = await ClusterUnderTest.open(t, { nodes: 2, replicas: 2 })
   const backend = cluster.backend()
