@@ -12,33 +12,45 @@ export interface ReplicationPlan {
 
 export interface PeerPlan {
   readonly peer: RingDevice
+  /** In the order in which they are looked at. */
   readonly partitions: readonly number[]
 }
 
-/** Sorts the partitions that the device holds by where they belong. */
+/**
+ * Sorts the partitions that the device holds by where they belong. Each of a peer's partners begins with other partitions,
+ * those of which it is the first of them: a new disk is filled by all of them at once, and when one comes to where another
+ * began, most is there.
+ */
 export function planReplication(
   placement: Placement,
   self: string,
   held: readonly number[],
 ): ReplicationPlan {
-  const byPeer = new Map<string, { readonly peer: RingDevice; partitions: number[] }>()
+  const byPeer = new Map<string, { readonly peer: RingDevice; readonly byRank: number[][] }>()
   const handoffs: number[] = []
   for (const partition of held) {
     const devices = placedDevices(placement, partition)
     if (devices.length === 0) continue
-    if (!devices.some((device) => deviceLabel(device) === self)) {
+    const rank = devices.findIndex((device) => deviceLabel(device) === self)
+    if (rank < 0) {
       handoffs.push(partition)
       continue
     }
-    for (const peer of devices) {
+    for (const [index, peer] of devices.entries()) {
+      if (index === rank) continue
       const label = deviceLabel(peer)
-      if (label === self) continue
-      const plan = byPeer.get(label)
-      if (plan === undefined) byPeer.set(label, { peer, partitions: [partition] })
-      else plan.partitions.push(partition)
+      const plan = byPeer.get(label) ?? { peer, byRank: [] }
+      byPeer.set(label, plan)
+      const rankAmongPartners = index < rank ? rank - 1 : rank
+      plan.byRank[rankAmongPartners] ??= []
+      plan.byRank[rankAmongPartners].push(partition)
     }
   }
-  return { byPeer, handoffs }
+  const plans = [...byPeer].map(
+    // A rank that it never has is a hole.
+    ([label, { peer, byRank }]) => [label, { peer, partitions: byRank.flat() }] as const,
+  )
+  return { byPeer: new Map(plans), handoffs }
 }
 
 /** The leaves in which the peer holds something else; all that are not empty if it holds nothing. */

@@ -6,6 +6,7 @@ import { compareStamps } from '../../common/stamp.ts'
 import type { ItemWrite, StorageNode } from '../../common/storage-node.ts'
 import { EngineRig, type EngineRigOptions, wholeBody } from '../../test/support/engine-rig.ts'
 import { onLoopback, ringOver } from '../../test/support/ring-over.ts'
+import { planReplication } from './replication-plan.ts'
 import { Replicator } from './replicator.ts'
 
 const PART_POWER = 2
@@ -631,4 +632,30 @@ t.test('what was deleted and forgotten everywhere is not brought back by a hando
     t.equal(await cluster.nodeOf(id).read('d', item), null)
   }
   await cluster.close()
+})
+
+t.test('the partners of a new disk begin with different partitions', async (t) => {
+  const ring = ringOver(onLoopback([6200, 6201, 6202]), { replicas: 3, partPower: 4, device: 'd' })
+  const placement: Placement = { kind: 'object', policy: 0, ring, previous: null }
+  const held = Array.from({ length: 16 }, (_, partition) => partition)
+  const plans = [6200, 6201].map(
+    (port) =>
+      planReplication(placement, `127.0.0.1:${port}/d`, held).byPeer.get('127.0.0.1:6202/d')!,
+  )
+  const [one, other] = plans.map(({ partitions }) => partitions)
+  t.strictSame(
+    [...one!].sort((a, b) => a - b),
+    held,
+    'each of them looks at all',
+  )
+  t.strictSame(
+    [...other!].sort((a, b) => a - b),
+    held,
+  )
+  // Of two thirds of the partitions the one is the first, of one third the other.
+  t.equal(new Set([...one!.slice(0, 11), ...other!.slice(0, 5)]).size, 16)
+  t.strictSame(planReplication(placement, '127.0.0.1:6299/d', held), {
+    byPeer: new Map(),
+    handoffs: held,
+  })
 })
