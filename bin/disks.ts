@@ -79,7 +79,12 @@ export async function checkSameDisks(settings: Settings, paths: DataPaths): Prom
     const path = diskPath(disk, paths)
     const now = deviceUuid(path)
     if (now === before) continue
-    const what = now === null ? 'holds no device: is it mounted?' : 'holds another device'
+    const what =
+      now === null
+        ? 'holds no device: is it mounted?'
+        : now === UNREADABLE
+          ? 'cannot be read'
+          : 'holds another device'
     throw new ServiceError(
       'WrongDisk',
       `disk ${disk.device} at ${path} ${what} (to begin with it empty, take its line out of ${paths.seenDisks})`,
@@ -104,13 +109,15 @@ async function readSeenDisks(paths: DataPaths): Promise<ReadonlyMap<string, stri
   return new Map(config.names().map((name) => [name, config.text(name)]))
 }
 
+const UNREADABLE = 'unreadable'
+
 /** The uuid in the device's FORMAT file; null if there is none. A damaged file is the storage node's to refuse. */
 function deviceUuid(path: string): string | null {
   try {
     const { uuid } = JSON.parse(readFileSync(join(path, 'FORMAT'), 'utf8')) as { uuid?: unknown }
-    return typeof uuid === 'string' ? uuid : 'unknown'
+    return typeof uuid === 'string' ? uuid : UNREADABLE
   } catch (error) {
-    return systemErrorCode(error) === 'ENOENT' ? null : 'unknown'
+    return systemErrorCode(error) === 'ENOENT' ? null : UNREADABLE
   }
 }
 

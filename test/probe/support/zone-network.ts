@@ -28,7 +28,7 @@ export async function missingForNetwork(): Promise<string | null> {
   const probe = `swiftlet-${process.pid}-try`
   try {
     await run('ip', ['netns', 'add', probe])
-    await run('ip', ['netns', 'exec', probe, 'nft', CHAIN])
+    await runIn(probe, ['nft', CHAIN])
     return null
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
@@ -36,6 +36,19 @@ export async function missingForNetwork(): Promise<string | null> {
   } finally {
     await run('ip', ['netns', 'delete', probe]).catch(() => {})
   }
+}
+
+/**
+ * The command for a program in the namespace. Not `ip netns exec`: that gives it mounts of its own, and a file system
+ * that another test unmounts would live on in them.
+ */
+function commandIn(space: string, command: readonly string[]): string[] {
+  return ['nsenter', `--net=/run/netns/${space}`, '--', ...command]
+}
+
+async function runIn(space: string, command: readonly string[]): Promise<void> {
+  const [program, ...args] = commandIn(space, command)
+  await run(program!, args)
 }
 
 /** Makes it; it goes when the test ends. Zones are numbered from 1. */
@@ -52,12 +65,12 @@ export async function makeZoneNetwork(t: Teardown, zoneCount: number): Promise<Z
   })
   await run('ip', ['netns', 'add', router])
   for (const zone of zones) await addZone({ router, zone, space: nameOf(zone) })
-  await run('ip', ['netns', 'exec', router, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'])
-  const filter = (rules: string) => run('ip', ['netns', 'exec', router, 'nft', rules])
+  await runIn(router, ['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'])
+  const filter = (rules: string) => runIn(router, ['nft', rules])
   await filter(CHAIN)
   return {
     addressOf: (zone) => `10.77.${zone}.1`,
-    commandIn: (zone, command) => ['ip', 'netns', 'exec', nameOf(zone), ...command],
+    commandIn: (zone, command) => commandIn(nameOf(zone), command),
     async cut(zone, cut) {
       const rules = ruleText(cut, zone).map((rule) => `add rule ip cut forward ${rule}; `)
       await filter(`flush chain ip cut forward; ${rules.join('')}`)
