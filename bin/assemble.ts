@@ -4,6 +4,7 @@ import type { Identity } from '../common/identity.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { RingDevice } from '../common/ring/ring.ts'
+import type { RingSource } from '../common/ring/ring-set.ts'
 import type { StorageNode } from '../common/storage-node.ts'
 import { createClusterBackend } from '../proxy/backend/cluster-backend.ts'
 import { createProxyServer, type ProxyOptions, type ProxyServer } from '../proxy/server.ts'
@@ -11,7 +12,6 @@ import { StatusReader } from '../proxy/status/cluster-status.ts'
 import { openLocalNode } from '../storage-node/local-node.ts'
 import { exposeActivity, exposeUpkeep } from './daemon-metrics.ts'
 import { startReplication } from './replication.ts'
-import { placementsOf, type Rings } from './rings.ts'
 import type { Settings } from './settings.ts'
 import { exposeBackend, exposeDevices } from './store-metrics.ts'
 import type { StoreThread } from './threads/store-thread.ts'
@@ -29,7 +29,7 @@ const SETTLE_MS_MAX = 10_000
 
 export interface DoorOptions {
   readonly settings: Pick<Settings, 'hashing' | 'policies' | 'delayReapingSeconds'>
-  readonly rings: Rings
+  readonly rings: RingSource
   readonly identity: Identity
   /** The storage node of each ring device. */
   readonly nodeOf: (device: RingDevice) => StorageNode
@@ -64,9 +64,8 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
   })
   exposeBackend(context.metrics, backend.counters)
   exposeActivity(context.metrics, () => backend.activity())
-  const placements = placementsOf(rings, settings.policies)
   const status = new StatusReader({
-    placements: () => placements,
+    placements: () => rings.current().placements,
     nodeOf,
     clock: context.clock,
   })
@@ -114,7 +113,7 @@ export async function openObjectStore(
   options: ObjectStoreOptions,
   context: StoreContext,
 ): Promise<ObjectStore> {
-  const { devices, rings, settings, segmentBytes, shards, thread } = options
+  const { devices, rings, segmentBytes, shards, thread } = options
   const { clock, random, log } = context
   const node = await openLocalNode({
     devices,
@@ -128,12 +127,11 @@ export async function openObjectStore(
   })
   exposeDevices(context.metrics, node)
   exposeUpkeep(context.metrics, node)
-  const placements = placementsOf(rings, settings.policies)
   // Shard n of every device falls to the same thread: each thread compares its own shards of all of them.
   const replicator = startReplication(
     {
       node,
-      placements: () => placements,
+      placements: () => rings.current().placements,
       ownName: ({ device }) => device,
       nodeOf: () => node,
       ...(thread === undefined ? {} : { threads: thread.peers.count }),
@@ -148,7 +146,7 @@ export async function openObjectStore(
     closeDoor: door.close,
     async close() {
       await door.close()
-      await replicator?.stop()
+      await replicator.stop()
       await node.close()
     },
   }

@@ -1,11 +1,13 @@
 import type { Clock } from '../common/clock.ts'
 import { ServiceError } from '../common/errors.ts'
+import { ringSetOf } from '../common/ring/ring-set-file.ts'
 import { readTextFile } from '../common/whole-file.ts'
 import { type ClusterStatus, StatusReader } from '../proxy/status/cluster-status.ts'
 import { dataPaths, readClusterKey, readCredentials } from './data-folder.ts'
 import { readEndpoints } from './endpoints.ts'
 import { RemoteNodes } from './remote-nodes.ts'
-import { placementsOf, readRings } from './rings.ts'
+import { readRingSet } from './ring-folder.ts'
+import { requireRings } from './rings.ts'
 import { decodeSettings } from './settings.ts'
 
 /** Where the state of a cluster can be read. */
@@ -31,10 +33,11 @@ export async function openStatusSource(
   }
   const settings = decodeSettings(text, paths.settings)
   if (settings.disks.length > 0) return askProxy(folder)
-  const placements = placementsOf(readRings(paths.rings, settings.policies), settings.policies)
+  const rings = ringSetOf(readRingSet(paths.rings))
+  requireRings(rings, paths.rings, settings.policies)
   const nodes = new RemoteNodes(await readClusterKey(paths.clusterKey))
   const reader = new StatusReader({
-    placements: () => placements,
+    placements: () => rings.placements,
     nodeOf: (device) => nodes.of(device),
     clock: context.clock,
     keptMs: 0,

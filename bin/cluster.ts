@@ -29,6 +29,7 @@ export interface ClusterOptions {
   readonly zoneCount: number
   readonly replicas?: number
   readonly policies?: readonly PolicyChoice[]
+  readonly partPower?: number
   readonly adminPassword?: string
   /** Told what a person should know while it runs. */
   readonly say: (line: string) => void
@@ -67,7 +68,7 @@ export async function startCluster(
     )
     nodes.push(...started)
     await Promise.all(nodes.map((node) => untilReady(node)))
-    const config = { host, port, dataFolder: folder.paths.folder }
+    const config = { host, port, dataFolder: folder.paths.folder, keeper: true }
     const proxy = await startProxy(config, context)
     await writeEndpoints(folder.paths.endpoints, proxy.endpoints)
     let closing = false
@@ -131,7 +132,7 @@ async function fillFolder(
   options: ClusterOptions,
   context: UpContext,
 ): Promise<void> {
-  const { disksPerNode, zoneCount, portOffset } = options
+  const { disksPerNode, zoneCount, portOffset, partPower } = options
   const disks = Array.from({ length: disksPerNode }, (_, index) => `disk${index + 1}`)
   const names = nodeNames(options.nodeCount)
   const portOf = (index: number) => DEFAULT_PORTS.storageNode + portOffset + index
@@ -140,7 +141,6 @@ async function fillFolder(
       host: '127.0.0.1',
       port: portOf(index),
       clusterKeyFile: '../../cluster.key',
-      ringFolder: '../../rings',
       devices: disks.map((disk) => ({ name: disk, path: disk })),
     }
     makeFolder(join(paths.nodes, name))
@@ -148,6 +148,7 @@ async function fillFolder(
   }
   await writeRings(paths.rings, {
     ...ringPlan(settings, context),
+    ...(partPower === undefined ? {} : { partPower }),
     devices: names.flatMap((_, index) =>
       disks.map((disk) =>
         localDevice(disk, { zone: (index % zoneCount) + 1, ip: '127.0.0.1', port: portOf(index) }),

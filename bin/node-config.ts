@@ -13,8 +13,8 @@ export interface StorageNodeConfig {
   /** The file with the cluster's key, the same on every node and proxy. */
   readonly clusterKeyFile: string
   readonly segmentBytes?: number
-  /** The folder with the rings; without it the node is not brought in step with the others by itself. */
-  readonly ringFolder?: string
+  /** Where it keeps the rings; the keeper of the rings fills it. */
+  readonly ringFolder: string
   /** The address by which the rings know this node: `host`, or any of the machine's own where that is a wildcard. */
   readonly address?: string
 }
@@ -25,6 +25,8 @@ export interface ProxyConfig {
   readonly port: number
   /** Holds copies of the cluster's swiftlet.json, rings/, users.json, token.key and cluster.key. */
   readonly dataFolder: string
+  /** Whether it keeps the rings of the cluster: one proxy does, whose data folder has their builders. */
+  readonly keeper?: boolean
   readonly tlsCert?: string
   readonly tlsKey?: string
 }
@@ -44,7 +46,7 @@ export async function readStorageNodeConfig(path: string): Promise<StorageNodeCo
     ...(config.has('segmentSize')
       ? { segmentBytes: config.bytes('segmentSize', SEGMENT_BYTES) }
       : {}),
-    ...(config.has('ringFolder') ? { ringFolder: beside(path, config.text('ringFolder')) } : {}),
+    ringFolder: beside(path, config.text('ringFolder', 'rings')),
     ...(config.has('address') ? { address: config.text('address') } : {}),
   }
   config.end()
@@ -57,6 +59,7 @@ export async function readProxyConfig(path: string): Promise<ProxyConfig> {
     host: config.text('host', '127.0.0.1'),
     port: config.integer('port', PORTS),
     dataFolder: beside(path, config.text('dataFolder')),
+    keeper: config.boolean('keeper', false),
     ...(config.has('tlsCert') ? { tlsCert: beside(path, config.text('tlsCert')) } : {}),
     ...(config.has('tlsKey') ? { tlsKey: beside(path, config.text('tlsKey')) } : {}),
   }

@@ -5,7 +5,8 @@ import { type Door, openObjectStore, type StoreContext } from './assemble.ts'
 import { type DataPaths, readKeys } from './data-folder.ts'
 import { diskPath } from './disks.ts'
 import { projectVersion } from './project.ts'
-import { readRings } from './rings.ts'
+import { RingFolder } from './ring-folder.ts'
+import { requireRings } from './rings.ts'
 import type { Settings } from './settings.ts'
 import type { StoreThread } from './threads/store-thread.ts'
 import type { Tls } from './tls.ts'
@@ -33,7 +34,8 @@ export async function openStore(
 ): Promise<OpenStore> {
   const { paths, settings, segmentBytes, shards, tls } = options
   const tokenKeys = await readKeys(paths.tokenKey)
-  const rings = readRings(paths.rings, settings.policies)
+  const rings = new RingFolder(paths.rings, context)
+  requireRings(rings.current(), paths.rings, settings.policies)
   const users = await UsersFile.open(paths.users, context)
   const identity = new UserIdentity({ ...context, users: () => users.users, tokenKeys })
   try {
@@ -56,6 +58,7 @@ export async function openStore(
       closeDoor: store.closeDoor,
       async close() {
         await store.close()
+        rings.close()
         users.close()
       },
     }

@@ -4,20 +4,26 @@ import { ServiceError } from '../common/errors.ts'
 import { createMetrics } from '../common/metrics.ts'
 import type { RingDevice } from '../common/ring/ring.ts'
 import { readTextFile } from '../common/whole-file.ts'
+import type { MovementStatus } from '../ring-builder/movement/keeper.ts'
 import { openDoor } from './assemble.ts'
 import { dataPaths, readClusterKey, readKeys } from './data-folder.ts'
 import { type Endpoints, endpointsOf } from './endpoints.ts'
+import { askNewestRings } from './newest-rings.ts'
 import type { ProxyConfig } from './node-config.ts'
 import { explainListenError } from './ports.ts'
 import { projectVersion } from './project.ts'
 import { RemoteNodes } from './remote-nodes.ts'
-import { readRings } from './rings.ts'
+import { RingFolder } from './ring-folder.ts'
+import { startKeeper } from './ring-keeper.ts'
+import { requireRings } from './rings.ts'
 import { decodeSettings } from './settings.ts'
 import { readTls } from './tls.ts'
 import type { UpContext } from './up.ts'
 
 export interface RunningProxy {
   readonly endpoints: Endpoints
+  /** How far the movement of partitions is; null unless this proxy keeps the rings. */
+  movement(): MovementStatus | null
   close(): Promise<void>
 }
 
@@ -33,7 +39,12 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
   const tls = readTls(config)
   const nodes = new RemoteNodes(await readClusterKey(paths.clusterKey))
   const tokenKeys = await readKeys(paths.tokenKey)
-  const rings = readRings(paths.rings, settings.policies)
+  const rings = new RingFolder(paths.rings, context)
+  requireRings(rings.current(), paths.rings, settings.policies)
+  rings.watch(askNewestRings(rings, nodes, context.random))
+  const keeper = config.keeper
+    ? startKeeper({ folder: paths.rings, rings, memberOf: (device) => nodes.of(device) }, context)
+    : null
   const users = await UsersFile.open(paths.users, context)
   const identity = new UserIdentity({ ...context, users: () => users.users, tokenKeys })
   const nodeOf = (device: RingDevice) => nodes.of(device)
@@ -44,6 +55,8 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
   )
   const close = async () => {
     await door.close()
+    await keeper?.close()
+    rings.close()
     await nodes.close()
     users.close()
   }
@@ -51,6 +64,7 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
     const listening = await door.listen({ host, port })
     return {
       endpoints: endpointsOf({ host, port: listening.port, tls: tls !== undefined }),
+      movement: () => keeper?.status() ?? null,
       close,
     }
   } catch (error) {

@@ -21,16 +21,12 @@ export interface ReplicationOptions {
 /** Of all devices of a node together. */
 const BYTES_PER_SECOND = 50 * 1024 * 1024
 
-/**
- * Starts what keeps the node's devices in step with their replicas, and shows it in the metrics and in the node's status.
- * Null where no ring has a second device: there is nobody to be in step with.
- */
+/** Starts what keeps the node's devices in step with their replicas, and shows it in the metrics and in the node's status. */
 export function startReplication(
   options: ReplicationOptions,
   context: UpContext & { readonly metrics: Registry },
-): Replicator | null {
-  const { node, placements, threads = 1 } = options
-  if (placements().every(({ ring }) => ring.devices.filter(Boolean).length < 2)) return null
+): Replicator {
+  const { node, threads = 1 } = options
   const { clock, log, metrics } = context
   const bytesPerSecond = BYTES_PER_SECOND / threads
   const replicator = new Replicator({ ...options, clock, log, bytesPerSecond })

@@ -1,10 +1,10 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../common/clock.ts'
-import { ServiceError, systemErrorCode } from '../common/errors.ts'
-import type { Placement } from '../common/ring/placement.ts'
-import { type Placement as PlacementHash, Ring } from '../common/ring/ring.ts'
-import { decodeRing, encodeRing } from '../common/ring/ring-file.ts'
+import { ServiceError } from '../common/errors.ts'
+import type { Placement } from '../common/ring/ring.ts'
+import { encodeRing } from '../common/ring/ring-file.ts'
+import { findPlacement, type RingSet } from '../common/ring/ring-set.ts'
 import { replaceFile } from '../common/whole-file.ts'
 import {
   addDevice,
@@ -16,14 +16,8 @@ import {
 import { encodeBuilder } from '../ring-builder/builder-file.ts'
 import { rebalance } from '../ring-builder/rebalance.ts'
 import { makeFolder } from './folders.ts'
+import { readRingSet } from './ring-folder.ts'
 import type { Settings } from './settings.ts'
-
-/** The rings of a cluster: one for accounts, one for containers, one for each storage policy's objects. */
-export interface Rings {
-  readonly account: Ring
-  readonly container: Ring
-  readonly object: (policy: number) => Ring
-}
 
 /** What the rings of a cluster follow from, besides its disks. */
 export function ringPlan(settings: Settings, { clock }: { readonly clock: Clock }) {
@@ -45,8 +39,10 @@ export interface PolicyRing {
 export interface RingPlan {
   /** Names the cluster; with the ring's name it seeds the placement. */
   readonly clusterId: string
-  readonly placement: PlacementHash
+  readonly placement: Placement
   readonly replicaCount: number
+  /** There are 2^partPower partitions; by default about a thousand a device. */
+  readonly partPower?: number
   readonly devices: readonly NewDevice[]
   readonly policies: readonly PolicyRing[]
   /** Seconds since 1970. */
@@ -101,7 +97,8 @@ export async function addPolicyRings(
     (policy) => !existsSync(join(folder, `${objectRingName(policy)}.ring`)),
   )
   if (missing.length === 0) return
-  const devices = readRing(folder, 'container').devices.filter((device) => device !== null)
+  const container = readRingSet(folder).placements.find(({ kind }) => kind === 'container')
+  const devices = (container?.ring.devices ?? []).filter((device) => device !== null)
   for (const policy of missing) {
     const replicaCount = policy.replicaCount ?? plan.replicaCount
     if (replicaCount > devices.length) {
@@ -123,57 +120,29 @@ async function writeRing(folder: string, name: string, plan: RingPlan): Promise<
   await replaceFile(join(folder, `${name}.ring`), encodeRing(ringOf(builder)))
 }
 
-/** Reads the rings of the policies. Throws a 404 `NoRing` or what the ring file's reader finds wrong. */
-export function readRings(folder: string, policies: readonly { readonly index: number }[]): Rings {
-  const byPolicy = new Map(
-    policies.map((policy) => [policy.index, readRing(folder, objectRingName(policy))]),
-  )
-  return {
-    account: readRing(folder, 'account'),
-    container: readRing(folder, 'container'),
-    object(policy) {
-      const ring = byPolicy.get(policy)
-      if (ring === undefined) {
-        throw new ServiceError('NoSuchPolicy', `no ring for storage policy ${policy}`, {
-          status: 503,
-        })
-      }
-      return ring
-    },
-  }
-}
-
-/** All rings as a storage node looks at them; `policies` are those that have a ring. */
-export function placementsOf(
-  rings: Rings,
+/** Throws a 404 `NoRing` if accounts, containers or one of the policies have no ring in the folder. */
+export function requireRings(
+  set: RingSet,
+  folder: string,
   policies: readonly { readonly index: number }[],
-): readonly Placement[] {
-  return [
-    { kind: 'account', policy: 0, ring: rings.account, previous: null },
-    { kind: 'container', policy: 0, ring: rings.container, previous: null },
-    ...policies.map(({ index }) => ({
-      kind: 'object' as const,
-      policy: index,
-      ring: rings.object(index),
-      previous: null,
-    })),
-  ]
-}
-
-/** The rings that lie in a folder, whatever policies there are. Throws as `readRings` does. */
-export function readPlacements(folder: string): readonly Placement[] {
-  const policies = readdirSync(folder).flatMap((name) => {
-    const match = /^object(?:-(\d+))?\.ring$/.exec(name)
-    return match === null ? [] : [{ index: Number(match[1] ?? 0) }]
-  })
-  return placementsOf(readRings(folder, policies), policies)
+): void {
+  const wanted = [
+    ['account', 'account', 0],
+    ['container', 'container', 0],
+    ...policies.map((policy) => [objectRingName(policy), 'object', policy.index] as const),
+  ] as const
+  for (const [name, kind, policy] of wanted) {
+    if (findPlacement(set, kind, policy) !== undefined) continue
+    const message = `${join(folder, `${name}.ring`)}: there is no such ring`
+    throw new ServiceError('NoRing', message, { status: 404 })
+  }
 }
 
 function buildRing(name: string, plan: RingPlan): Builder {
   const id = `${plan.clusterId}`
   const first = createBuilder({
     id,
-    partPower: partPowerFor(plan.devices.length),
+    partPower: plan.partPower ?? partPowerFor(plan.devices.length),
     replicas: plan.replicaCount,
     minPartHours: 1,
     placement: plan.placement,
@@ -182,21 +151,7 @@ function buildRing(name: string, plan: RingPlan): Builder {
   return rebalance(filled, { seed: `${plan.clusterId} ${name}`, nowS: plan.nowS }).builder
 }
 
-function readRing(folder: string, name: string): Ring {
-  const path = join(folder, `${name}.ring`)
-  try {
-    return new Ring(decodeRing(readFileSync(path)))
-  } catch (error) {
-    const missing = systemErrorCode(error) === 'ENOENT'
-    throw new ServiceError(
-      missing ? 'NoRing' : 'BadRing',
-      `${path}: ${missing ? 'there is no such ring' : (error as Error).message}`,
-      { status: missing ? 404 : 500, cause: error },
-    )
-  }
-}
-
 /** Swift's names: `object.ring`, `object-1.ring`. */
-function objectRingName(policy: { readonly index: number }): string {
+export function objectRingName(policy: { readonly index: number }): string {
   return policy.index === 0 ? 'object' : `object-${policy.index}`
 }

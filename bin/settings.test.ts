@@ -1,11 +1,14 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { systemRandom as random } from '../common/random.ts'
+import { placementOf } from '../common/ring/ring-set.ts'
+import { ringSetOf } from '../common/ring/ring-set-file.ts'
 import { exportLines } from './commands/env.ts'
 import { dataPaths } from './data-folder.ts'
 import { chooseDisks } from './disks.ts'
 import { endpointsOf } from './endpoints.ts'
-import { defaultReplicas, localDevice, partPowerFor, readRings, writeRings } from './rings.ts'
+import { readRingSet } from './ring-folder.ts'
+import { defaultReplicas, localDevice, partPowerFor, requireRings, writeRings } from './rings.ts'
 import { decodeSettings, encodeSettings, newSettings } from './settings.ts'
 
 const SHAPE = { disks: [{ device: 'disk1', path: 'disks/disk1' }], replicaCount: 1 }
@@ -78,8 +81,10 @@ t.test('rings are built, written, and give every partition its replicas', async 
     nowS: 1_700_000_000,
   } as const
   await writeRings(folder, plan)
-  const rings = readRings(folder, plan.policies)
-  for (const ring of [rings.account, rings.container, rings.object(0), rings.object(2)]) {
+  const rings = ringSetOf(readRingSet(folder))
+  t.equal(rings.epoch, 0)
+  t.equal(rings.placements.length, 4)
+  for (const { ring } of rings.placements) {
     t.equal(ring.partPower, partPowerFor(4))
     const held = new Map<string, number>()
     for (let partition = 0; partition < ring.partitionCount; partition++) {
@@ -94,8 +99,10 @@ t.test('rings are built, written, and give every partition its replicas', async 
       'even shares',
     )
   }
-  t.throws(() => rings.object(1), { code: 'NoSuchPolicy' })
-  t.throws(() => readRings(folder, [{ index: 7 }]), { code: 'NoRing', message: /object-7\.ring/ })
+  t.throws(() => placementOf(rings, 'object', 1), { code: 'NoSuchPolicy' })
+  requireRings(rings, folder, plan.policies)
+  const lacking = { code: 'NoRing', message: /object-7\.ring/ }
+  t.throws(() => requireRings(rings, folder, [{ index: 7 }]), lacking)
 })
 
 t.test('a wildcard address is reached by loopback, IPv6 stands in brackets', async (t) => {

@@ -1,7 +1,7 @@
-import { ServiceError } from '../common/errors.ts'
 import { createMetrics } from '../common/metrics.ts'
-import { type LocalNode, openLocalNode } from '../storage-node/local-node.ts'
-import type { Replicator } from '../storage-node/replicator/replicator.ts'
+import { openLocalNode } from '../storage-node/local-node.ts'
+import { NodeMember } from '../storage-node/node-member.ts'
+import { RingGuard } from '../storage-node/ring-guard.ts'
 import { serveStorageNode } from '../storage-node/server/node-server.ts'
 import { exposeUpkeep } from './daemon-metrics.ts'
 import { readClusterKey } from './data-folder.ts'
@@ -10,7 +10,7 @@ import type { StorageNodeConfig } from './node-config.ts'
 import { checkPortFree, explainListenError } from './ports.ts'
 import { RemoteNodes } from './remote-nodes.ts'
 import { ownDevices, startReplication } from './replication.ts'
-import { readPlacements } from './rings.ts'
+import { RingFolder } from './ring-folder.ts'
 import { exposeDevices } from './store-metrics.ts'
 import type { UpContext } from './up.ts'
 
@@ -30,17 +30,17 @@ export async function startStorageNode(
 ): Promise<RunningStorageNode> {
   const { host, port, devices, segmentBytes } = config
   const newDisks = options.replacedDisks === true
-  if (newDisks && config.ringFolder === undefined) {
-    const message = 'without ringFolder nobody is known to learn from'
-    throw new ServiceError('BadConfig', message, { status: 400 })
-  }
   const clusterKey = await readClusterKey(config.clusterKeyFile)
   await checkPortFree(host, port)
+  const rings = new RingFolder(config.ringFolder, context)
+  const guard = new RingGuard()
+  rings.onChange((set) => guard.use(set))
   const node = await openLocalNode({
     ...context,
     devices,
+    guard,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
-    ...(config.ringFolder === undefined ? {} : { learns: { newDisks } }),
+    learns: { newDisks },
   }).catch((error: unknown) => {
     throw explainDeviceInUse(
       error,
@@ -51,19 +51,34 @@ export async function startStorageNode(
   const metrics = createMetrics()
   exposeDevices(metrics, node)
   exposeUpkeep(metrics, node)
-  let replicator: Replicator | null = null
+  const replicator = startReplication(
+    {
+      node,
+      placements: () => rings.current().placements,
+      ownName: ownDevices(config),
+      nodeOf: (device) => peers.of(device),
+    },
+    { ...context, metrics },
+  )
+  rings.onChange(({ placements }) => {
+    // When a movement has ended, what was left behind is to be given away.
+    if (placements.every(({ previous }) => previous === null)) replicator.wake()
+  })
+  // The keeper tells it of newer ones; besides, a person may copy them here.
+  rings.watch()
   const closeNode = async () => {
-    await replicator?.stop()
+    rings.close()
+    await replicator.stop()
     await peers.close()
     await node.close()
   }
   try {
-    replicator = replicate(node, config, peers, { ...context, metrics })
     const server = await serveStorageNode(node, {
       ...context,
       host,
       port,
       clusterKey,
+      member: new NodeMember({ node, rings, replicator }),
       metrics: () => metrics.metrics(),
     })
     return {
@@ -77,27 +92,4 @@ export async function startStorageNode(
     await closeNode()
     throw explainListenError(error, { host, port })
   }
-}
-
-function replicate(
-  node: LocalNode,
-  config: StorageNodeConfig,
-  peers: RemoteNodes,
-  context: Parameters<typeof startReplication>[1],
-): Replicator | null {
-  const { ringFolder } = config
-  if (ringFolder === undefined) {
-    context.log.warn('no-replication', { reason: 'the config names no ringFolder' })
-    return null
-  }
-  const placements = readPlacements(ringFolder)
-  return startReplication(
-    {
-      node,
-      placements: () => placements,
-      ownName: ownDevices(config),
-      nodeOf: (device) => peers.of(device),
-    },
-    context,
-  )
 }

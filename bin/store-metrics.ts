@@ -112,39 +112,46 @@ export function exposeReplication(
   counters: SyncCounters,
 ): void {
   exposeCounters(registry, 'replication', counters, REPLICATION_COUNTER_HELP)
-  const gauge = (name: string, help: string, aggregator: 'sum' | 'min' | 'max') =>
+  // All gauges of a page show one reading.
+  let reading: ReturnType<LocalNode['ownStatus']> | null = null
+  const read = () => {
+    reading ??= node.ownStatus().finally(() => {
+      reading = null
+    })
+    return reading
+  }
+  const gauge = (
+    name: string,
+    help: string,
+    aggregator: 'sum' | 'min' | 'max',
+    sampleOf: (status: ReplicationStatus) => number,
+  ) =>
     new Gauge({
       name: `swiftlet_replication_${name}`,
       help,
       labelNames: ['device'],
       registers: [registry],
       aggregator,
+      async collect() {
+        for (const { device, replication } of await read()) {
+          if (replication !== undefined) this.set({ device }, sampleOf(replication))
+        }
+      },
     })
-  const gauges = Object.entries(REPLICATION_GAUGES).map(
-    ([field, help]) =>
-      [field as keyof typeof REPLICATION_GAUGES, gauge(field, help, 'sum')] as const,
-  )
-  const passSeconds = gauge('pass_seconds', 'How long the last pass took', 'max')
-  const inStepAt = gauge(
+  for (const [field, help] of Object.entries(REPLICATION_GAUGES)) {
+    gauge(field, help, 'sum', (status) => status[field as keyof typeof REPLICATION_GAUGES])
+  }
+  gauge('pass_seconds', 'How long the last pass took', 'max', ({ passMs }) => passMs / 1000)
+  gauge(
     'in_step_at_seconds',
     'When a pass last found nothing to do and everybody there, in seconds since 1970; 0: none has since the start',
     'min',
+    ({ inStepAtMs }) => inStepAtMs / 1000,
   )
-  new Gauge({
-    name: 'swiftlet_replication_passed_at_seconds',
-    help: 'When the last pass ended, in seconds since 1970',
-    labelNames: ['device'],
-    registers: [registry],
-    aggregator: 'min',
-    async collect() {
-      for (const { device, replication } of await node.ownStatus()) {
-        if (replication === undefined) continue
-        const labels = { device }
-        for (const [field, shown] of gauges) shown.set(labels, replication[field])
-        passSeconds.set(labels, replication.passMs / 1000)
-        inStepAt.set(labels, replication.inStepAtMs / 1000)
-        this.set(labels, replication.passedAtMs / 1000)
-      }
-    },
-  })
+  gauge(
+    'passed_at_seconds',
+    'When the last pass ended, in seconds since 1970',
+    'min',
+    ({ passedAtMs }) => passedAtMs / 1000,
+  )
 }

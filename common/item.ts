@@ -16,6 +16,8 @@ export interface ItemKey {
   readonly placement: number
   /** Storage policy index; 0 for accounts and containers. */
   readonly policy: number
+  /** Of the rings by which its devices were found; 0 if absent. A node refuses what is older than the last move. */
+  readonly epoch?: number
 }
 
 /** The cluster's salt and placement function: the same in every process of a cluster, for good. */

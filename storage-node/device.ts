@@ -20,6 +20,7 @@ import { type RegisterId, registerKey } from './engine/memtable.ts'
 import { type DigestSource, PartitionDigests, registerIdOfKey } from './engine/partition-digests.ts'
 import type { Shard, ShardProblem } from './engine/shard.ts'
 import { openShard } from './engine/shard-open.ts'
+import type { RingGuard } from './ring-guard.ts'
 import type { ShardFace } from './shard-face.ts'
 import type { Peers } from './threads/peers.ts'
 
@@ -37,6 +38,8 @@ export interface DeviceOptions {
   readonly shards?: number | undefined
   /** The other threads that share the device; absent: this thread owns all shards. */
   readonly peers?: Peers | undefined
+  /** Refuses what comes by rings that are too old. */
+  readonly guard?: RingGuard | undefined
   /** Told once: the device has to be reopened, with `rebuild` if the index is damaged. */
   readonly onIndexFailure?: ((failure: IndexFailure) => void) | undefined
   /** It has replicas: after a loss of memory it learns from them before it is asked. */
@@ -294,6 +297,7 @@ export class Device {
         segmentBytesMax: this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX,
         report: (problem) => this.#note(problem),
         digests: this.digests,
+        guard: this.#options.guard,
       })
       if (opened === null) return false
       const { shard, recovery } = opened

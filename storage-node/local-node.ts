@@ -45,6 +45,7 @@ import { findExpired } from './expiry.ts'
 import { listItem, registerItem } from './local-items.ts'
 import { Maintenance } from './maintenance.ts'
 import { heldItems, rowDigest } from './replica-view.ts'
+import type { RingGuard } from './ring-guard.ts'
 import type { ShardFace } from './shard-face.ts'
 import type { Peers } from './threads/peers.ts'
 
@@ -58,6 +59,8 @@ export interface LocalNodeOptions {
   readonly shards?: number
   /** The other threads that share the devices; absent: this thread owns all shards. */
   readonly peers?: Peers
+  /** Refuses what comes by rings that are too old; absent: nothing. */
+  readonly guard?: RingGuard
   /** With peers: told that a device needs a fresh start of its index, by all threads. */
   readonly onIndexFailure?: (device: string, failure: IndexFailure) => void
   readonly disk?: Disk
@@ -107,7 +110,8 @@ export class LocalNode implements StorageNode {
 
   /** Recovers the device; nothing of it is served before. */
   async openDevice(name: string, options: { readonly rebuild?: boolean } = {}): Promise<void> {
-    const { disk, opener, clock, random, log, segmentBytes, shards, peers, learns } = this.#options
+    const { disk, opener, clock, random, log, segmentBytes, shards } = this.#options
+    const { peers, guard, learns } = this.#options
     const path = this.#options.devices.find((device) => device.name === name)?.path
     if (path === undefined) throw unknownDevice(name)
     const device = await Device.open({
@@ -122,6 +126,7 @@ export class LocalNode implements StorageNode {
       shards,
       peers,
       learns,
+      guard,
       rebuild: options.rebuild,
       onIndexFailure: (failure) => this.#reopen(name, failure),
     })
@@ -196,6 +201,8 @@ export class LocalNode implements StorageNode {
   }
 
   async openBody(deviceName: string, item: ItemKey): Promise<BodyWriter> {
+    const refusal = this.#options.guard?.refusalOf(item)
+    if (refusal != null) throw refusal
     const device = this.#device(deviceName)
     device.space.assertRoom(0)
     return new LocalBodyWriter(device, item, await device.blobs.create())
@@ -221,6 +228,7 @@ export class LocalNode implements StorageNode {
     item: ItemKey,
     options: { readonly head?: boolean } = {},
   ): ItemRead | undefined {
+    if (this.#options.guard?.refusalOf(item) != null) return undefined
     const device = this.#closing === null ? this.#devices.get(deviceName) : undefined
     const cached = device?.ownShardOf(item.hash)?.cached(item)
     if (cached === undefined) return undefined
@@ -393,6 +401,13 @@ export class LocalNode implements StorageNode {
     const device = this.#device(deviceName)
     device.space.assertRoom(rows.length * ROW_BYTES, { isRow: true })
     await device.shardOf(list.hash).putRows(list, rows)
+  }
+
+  /** Resolves when whatever was let in before is durable and visible: in this thread's shards of all devices. */
+  async fence(): Promise<void> {
+    await Promise.all(this.#rebuilding.values())
+    const shards = [...this.#devices.values()].flatMap((device) => [...device.shards.values()])
+    await Promise.all(shards.map((shard) => shard.fence()))
   }
 
   #ownShardOf(device: Device, item: ItemKey): Shard {

@@ -8,6 +8,7 @@ import { openLogs } from '../logs.ts'
 import { parsePortOffset, wholeNumber } from '../option-values.ts'
 import { collectPolicy, POLICY_HELP, type PolicyChoice } from '../policy-choice.ts'
 import { runUntilStopped } from '../run-until-stopped.ts'
+import { clusterChangeCommands } from './cluster-change.ts'
 import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
 
 const DEFAULT_CLUSTER_DATA = './data/cluster'
@@ -21,6 +22,7 @@ interface ClusterFlags extends ServeFlags {
   readonly zones?: number
   readonly replicas?: number
   readonly policy?: readonly PolicyChoice[]
+  readonly partPower?: number
 }
 
 export function clusterCommand(): Command {
@@ -46,11 +48,19 @@ export function clusterCommand(): Command {
     .option('--zones <n>', 'zones; as many as nodes by default', wholeNumber({ min: 1, max: 64 }))
     .option('--replicas <n>', '1, 2 or 3 by default', wholeNumber({ min: 1, max: 32 }))
     .option('--policy <policy>', POLICY_HELP, collectPolicy)
+    .option(
+      '--part-power <n>',
+      '2^n partitions: about a thousand a disk by default; first start only',
+      wholeNumber({ min: 1, max: 24 }),
+    )
+    // What stands behind a subcommand is the subcommand's.
+    .enablePositionalOptions()
+  for (const change of clusterChangeCommands(DEFAULT_CLUSTER_DATA)) command.addCommand(change)
   return withLogOptions(command).action(cluster)
 }
 
 async function cluster(flags: ClusterFlags): Promise<void> {
-  const { host, portOffset, nodes, disks, zones, replicas } = flags
+  const { host, portOffset, nodes, disks, zones, replicas, partPower } = flags
   const adminPassword = process.env.SWIFTLET_ADMIN_PASSWORD
   const logs = openLogs({ component: 'cluster', clock, ...logOptions(flags) })
   await runUntilStopped(logs, async () => {
@@ -64,6 +74,7 @@ async function cluster(flags: ClusterFlags): Promise<void> {
         zoneCount: zones ?? nodes,
         policies: flags.policy ?? [],
         ...(replicas === undefined ? {} : { replicas }),
+        ...(partPower === undefined ? {} : { partPower }),
         ...(adminPassword === undefined || adminPassword === '' ? {} : { adminPassword }),
         say: (line) => console.log(line),
       },

@@ -13,6 +13,8 @@ export interface Placement {
    * quorums hold in both.
    */
   readonly previous: Ring | null
+  /** By partition: the epoch at which its last move began. Absent: none has moved yet. */
+  readonly movedAt?: Uint32Array
 }
 
 /** Names a device wherever it stands in a ring. */
@@ -20,23 +22,53 @@ export function deviceLabel(device: Pick<RingDevice, 'ip' | 'port' | 'device'>):
   return `${device.ip}:${device.port}/${device.device}`
 }
 
-/**
- * The devices that are to hold a partition: its primaries, and while the ring changes those of the ring before behind
- * them. Each once.
- */
-export function placedDevices(placement: Placement, partition: number): readonly RingDevice[] {
-  const { ring, previous } = placement
-  const primaries = ring.primaries(partition)
-  if (previous === null) return primaries
-  const labels = new Set(primaries.map(deviceLabel))
-  const leaving = previous.primaries(partition).filter((device) => !labels.has(deviceLabel(device)))
-  return leaving.length === 0 ? primaries : [...primaries, ...leaving]
+/** A partition's devices by what becomes of them. */
+export interface PlacedSides {
+  /** In both rings; all of them where there is only one. */
+  readonly staying: readonly RingDevice[]
+  /** Only in the ring before. */
+  readonly leaving: readonly RingDevice[]
+  /** Only in the new ring. */
+  readonly arriving: readonly RingDevice[]
+}
+
+/** Sorts the devices of a partition. */
+export function placedSides({ ring, previous }: Placement, partition: number): PlacedSides {
+  const after = ring.primaries(partition)
+  if (previous === null) return { staying: after, leaving: [], arriving: [] }
+  const before = previous.primaries(partition)
+  const labelsAfter = new Set(after.map(deviceLabel))
+  const labelsBefore = new Set(before.map(deviceLabel))
+  return {
+    staying: after.filter((device) => labelsBefore.has(deviceLabel(device))),
+    leaving: before.filter((device) => !labelsAfter.has(deviceLabel(device))),
+    arriving: after.filter((device) => !labelsBefore.has(deviceLabel(device))),
+  }
 }
 
 /**
- * How many of a partition's devices make a quorum: a majority of the old placement and of the new one, whichever they
- * are. With one replica on its way that is one more than a majority of the replicas, out of one more.
+ * The devices that are to hold a partition: its primaries, and while the ring changes those of the ring before. Each
+ * once; those that hold everything first, those that are being filled last.
  */
-export function quorumOf(replicaCount: number, movingCount: number): number {
-  return Math.floor(replicaCount / 2) + 1 + movingCount
+export function placedDevices(placement: Placement, partition: number): readonly RingDevice[] {
+  const { staying, leaving, arriving } = placedSides(placement, partition)
+  return leaving.length + arriving.length === 0 ? staying : [...staying, ...leaving, ...arriving]
+}
+
+/**
+ * How many of a partition's devices make a quorum: so many that, whichever they are, a majority of the old placement is
+ * among them and one of the new. Without a move that is a majority; with one of three replicas on its way 3 of 4.
+ */
+export function quorumOf(sides: {
+  readonly staying: number
+  readonly leaving: number
+  readonly arriving: number
+}): number {
+  const { staying, leaving, arriving } = sides
+  const majorityOf = (count: number) => Math.floor(count / 2) + 1
+  // All of the others may be among those that answer.
+  return Math.max(
+    arriving + majorityOf(staying + leaving),
+    leaving + majorityOf(staying + arriving),
+  )
 }

@@ -1,4 +1,5 @@
 /** What a proxy may ask of a storage node, as it is on the wire: heads by operation (docs/formats/wire.md). */
+import { type ArrivalReport, MOVES_MAX, type PartitionMove } from '../cluster-member.ts'
 import { ServiceError } from '../errors.ts'
 import { ITEM_KINDS, type ItemKey, type ItemKind } from '../item.ts'
 import type { Stamp } from '../stamp.ts'
@@ -56,6 +57,9 @@ export const OPERATIONS = [
   'put-rows',
   'status',
   'ping',
+  'rings',
+  'learn-rings',
+  'arrivals',
 ] as const
 export type Operation = (typeof OPERATIONS)[number]
 
@@ -125,6 +129,10 @@ export interface Requests {
   readonly status: Readonly<Record<string, never>>
   /** Shows that the node is alive while it takes its time for other calls; a refusal shows it as well. */
   readonly ping: Readonly<Record<string, never>>
+  readonly rings: { readonly known: number }
+  /** The set follows as data. */
+  readonly 'learn-rings': Readonly<Record<string, never>>
+  readonly arrivals: { readonly device: string; readonly moves: readonly PartitionMove[] }
 }
 
 /** Response heads. */
@@ -157,6 +165,10 @@ export interface Responses {
   readonly 'put-rows': null
   readonly status: readonly DeviceStatus[]
   readonly ping: null
+  /** The set follows as data if it is newer. */
+  readonly rings: null
+  readonly 'learn-rings': { readonly epoch: number }
+  readonly arrivals: ArrivalReport
 }
 
 /** A failure, in the head of a response or in its tail. */
@@ -228,6 +240,13 @@ const isPage: Check = (value) => Array.isArray(value) && value.length <= REPLICA
 const isRow: Check = (value) =>
   isRecord(value) && isText(value.name) && isStamp(value.stamp) && isStamp(value.ballot)
 
+const isMove: Check = (value) =>
+  isRecord(value) &&
+  ITEM_KINDS.some((kind) => kind === value.kind) &&
+  isCount(value.policy) &&
+  isCount(value.partition) &&
+  isCount(value.since)
+
 const isAcceptedRecord: Check = (value) =>
   isRecord(value) &&
   isStamp(value.metaStamp) &&
@@ -276,6 +295,15 @@ const FIELDS: Readonly<Record<Operation, Readonly<Record<string, Check>>>> = {
   },
   status: {},
   ping: {},
+  rings: { known: isCount },
+  'learn-rings': {},
+  arrivals: {
+    device: isText,
+    moves: (moves) =>
+      Array.isArray(moves) &&
+      moves.length <= MOVES_MAX &&
+      (moves as readonly unknown[]).every(isMove),
+  },
 }
 
 function badRequest(message: string): ServiceError {

@@ -16,6 +16,7 @@ import { type ItemHashing, type ItemKey, splitName } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
 import type { Random } from '../../common/random.ts'
 import type { RingDevice } from '../../common/ring/ring.ts'
+import type { RingSource } from '../../common/ring/ring-set.ts'
 import { StampClock } from '../../common/stamp.ts'
 import type {
   ItemInfo,
@@ -47,7 +48,7 @@ import { Proposals } from './proposals.ts'
 import { Reaper } from './reaper.ts'
 import { RegisterReads } from './register-reads.ts'
 import { RegisterWrites } from './register-writes.ts'
-import { type ClusterRings, ReplicaMap } from './replica-map.ts'
+import { ReplicaMap } from './replica-map.ts'
 import { Rows, rowOfContainer, rowOfObject } from './rows.ts'
 import { Settler } from './settler.ts'
 import { SloppyRegisters } from './sloppy-registers.ts'
@@ -56,7 +57,7 @@ import { WriteIds } from './write-ids.ts'
 
 export interface ClusterBackendOptions {
   readonly hashing: ItemHashing
-  readonly rings: ClusterRings
+  readonly rings: RingSource
   /** The storage node of a ring device; asked once for each device. */
   readonly nodeOf: (device: RingDevice) => StorageNode
   readonly clock: Clock

@@ -10,7 +10,7 @@ import type { NameKeys } from './name-keys.ts'
 import type { RegisterReads } from './register-reads.ts'
 import type { RegisterWrites } from './register-writes.ts'
 import { askAll, type CallTiming } from './replica-calls.ts'
-import type { ReplicaMap } from './replica-map.ts'
+import { itemOf, type ReplicaMap } from './replica-map.ts'
 import { type Rows, rowOfContainer } from './rows.ts'
 
 export interface ContainersOptions {
@@ -96,9 +96,11 @@ export class Containers {
   async #anyReplica(item: ItemKey): Promise<ItemInfo | null> {
     const { replicas, timing } = this.#options
     if (!replicas.hasSloppyPolicies) return null
+    const group = replicas.group(item)
+    const asked = itemOf(group, item)
     const { replies } = await askAll(
-      replicas.primaries(item),
-      (replica) => replica.node.read(replica.device, item, { head: true }),
+      group,
+      (replica) => replica.node.read(replica.device, asked, { head: true }),
       () => false,
       timing,
     )
@@ -193,9 +195,11 @@ export class Containers {
 
   async #newestRow(list: ItemKey, name: string): Promise<ListRow | null> {
     const { replicas, timing } = this.#options
+    const group = replicas.group(list)
+    const asked = itemOf(group, list)
     const { replies } = await askAll(
-      replicas.primaries(list),
-      (replica) => replica.node.list(replica.device, list, { limit: 1, prefix: name }),
+      group,
+      (replica) => replica.node.list(replica.device, asked, { limit: 1, prefix: name }),
       () => false,
       timing,
     )
@@ -210,8 +214,15 @@ export class Containers {
   }
 
   #change(item: ItemKey, action: ListAction, meta: ItemMeta): Promise<BackendOutcome> {
-    const { writes } = this.#options
-    if (!writes.isReplicated(item)) return this.#changeOne(item, action, meta)
+    const { writes, replicas } = this.#options
+    if (!writes.isReplicated(item)) {
+      // The one replica refused: nothing was done, and by newer rings there may be two.
+      return replicas.fresh(() =>
+        writes.isReplicated(item)
+          ? this.#change(item, action, meta)
+          : this.#changeOne(item, action, meta),
+      )
+    }
     return writes.inTurn(item, () => this.#changeReplicated(item, action, meta))
   }
 

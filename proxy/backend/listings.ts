@@ -7,6 +7,7 @@
  *   rows in doubt (no majority, or unconfirmed) -> the object's own register decides what is shown
  */
 import type { ItemKey } from '../../common/item.ts'
+import { isStaleRings } from '../../common/ring/ring-set.ts'
 import { compareStamps } from '../../common/stamp.ts'
 import type {
   ItemInfo,
@@ -19,10 +20,10 @@ import { noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
 import { entryName, isRow, type MergedEntry, mergePages } from './listing-merge.ts'
-import { majorityOf, type Reply } from './quorum.ts'
+import type { Reply } from './quorum.ts'
 import type { RegisterReads } from './register-reads.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
-import type { Replica, ReplicaMap } from './replica-map.ts'
+import { itemOf, type Replica, type ReplicaGroup, type ReplicaMap } from './replica-map.ts'
 import { type Rows, rowMatches } from './rows.ts'
 
 export interface ListingsOptions {
@@ -91,10 +92,15 @@ export class Listings {
     return { info: first.info, entries }
   }
 
-  async #round(source: RowSource, query: ListQuery): Promise<Round | null> {
-    const primaries = this.#options.replicas.primaries(source.list)
-    if (primaries.length > 1) return this.#quorumRound(source, query, primaries)
-    const page = await primaries[0]!.node.list(primaries[0]!.device, source.list, query)
+  #round(source: RowSource, query: ListQuery): Promise<Round | null> {
+    return this.#options.replicas.fresh(() => this.#roundNow(source, query))
+  }
+
+  async #roundNow(source: RowSource, query: ListQuery): Promise<Round | null> {
+    const group = this.#options.replicas.group(source.list)
+    const [first, second] = group.replicas
+    if (second !== undefined) return this.#quorumRound(source, query, group)
+    const page = await first!.node.list(first!.device, itemOf(group, source.list), query)
     if (page === null) return null
     const isFull = page.entries.length >= query.limit && query.limit > 0
     const horizon = isFull ? entryName(page.entries.at(-1)!) : null
@@ -107,12 +113,15 @@ export class Listings {
   async #quorumRound(
     source: RowSource,
     query: ListQuery,
-    primaries: readonly Replica[],
+    group: ReplicaGroup,
   ): Promise<Round | null> {
-    const { list } = source
-    const majority = majorityOf(primaries.length)
-    let { pages, rest, errors } = await this.#collect(list, query, primaries, majority)
-    if (pages.length < majority) throw noQuorum('too few replicas answered the listing', errors[0])
+    const list = itemOf(group, source.list)
+    const { quorum } = group
+    let { pages, rest, errors } = await this.#collect(list, query, group.replicas, quorum)
+    if (pages.length < quorum) {
+      const cause = errors.find(isStaleRings) ?? errors[0]
+      throw noQuorum('too few replicas answered the listing', cause)
+    }
     if (agree(pages)) {
       const page = pages[0]!
       if (page === null) return null
@@ -130,7 +139,7 @@ export class Listings {
     const merged = mergePages(
       pages.map((page) => page?.entries ?? []),
       query,
-      majority,
+      quorum,
     )
     const entries = await this.#resolve(source, info, merged.entries)
     return { info, entries, horizon: merged.horizon }

@@ -1,15 +1,16 @@
 import type { Condition } from '../../common/condition.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
+import { inAnyEpoch } from '../../common/ring/ring-set.ts'
 import type { BodyWriter, ItemMeta, ItemWrite, WriteOutcome } from '../../common/storage-node.ts'
 import type { BackendOutcome, ObjectPath, ObjectWriter } from './backend.ts'
 import { asBackendError, devicesFull, noQuorum } from './backend-errors.ts'
 import type { NameKeys } from './name-keys.ts'
 import type { ObjectChange, ObjectWrites } from './object-writes.ts'
 import type { Send } from './proposals.ts'
-import { majorityOf, type Reply } from './quorum.ts'
-import { askAll, askOne, type CallTiming } from './replica-calls.ts'
-import type { Replica, ReplicaMap } from './replica-map.ts'
+import type { Reply } from './quorum.ts'
+import { askAll, askOne, type CallTiming, causeOf } from './replica-calls.ts'
+import { itemOf, type Replica, type ReplicaGroup, type ReplicaMap } from './replica-map.ts'
 import { type SloppyRegisters, sloppyQuorumOf } from './sloppy-registers.ts'
 
 export interface ObjectStreamsOptions {
@@ -29,14 +30,16 @@ export async function openObjectStream(
   path: ObjectPath,
 ): Promise<ObjectWriter> {
   const item = options.keys.object(path)
-  const primaries = options.replicas.primaries(item)
-  if (options.replicas.isSloppy(item)) {
+  const { replicas } = options
+  if (replicas.isSloppy(item)) {
     return new ObjectStream(options.objects, path, await ReplicatedBody.openSloppy(options, item))
   }
-  const body =
-    primaries.length === 1
-      ? await SingleBody.open(primaries[0]!, item)
-      : await ReplicatedBody.open(options, item, primaries)
+  const body = await replicas.fresh(() => {
+    const group = replicas.group(item)
+    return group.replicas.length === 1
+      ? SingleBody.open(group.replicas[0]!, itemOf(group, item))
+      : ReplicatedBody.open(options, itemOf(group, item), group)
+  })
   return new ObjectStream(options.objects, path, body)
 }
 
@@ -99,10 +102,10 @@ class SingleBody implements Body {
   #ended = false
 
   static async open(replica: Replica, item: ItemKey): Promise<Body> {
-    return new SingleBody(await replica.node.openBody(replica.device, item))
+    return new SingleBody(replica, await replica.node.openBody(replica.device, item))
   }
 
-  private constructor(writer: BodyWriter) {
+  private constructor(own: Replica, writer: BodyWriter) {
     this.#writer = writer
     const repeatable = writer.canRecommit
     const sendToOne = async (write: ItemWrite) => {
@@ -111,7 +114,10 @@ class SingleBody implements Body {
       if (outcome.status === 'superseded') this.#ended = !repeatable
       return outcome
     }
-    this.sending = { sendToOne, repeatable }
+    // By newer rings there may be two replicas.
+    const send: Send = (replica, write) =>
+      replica === own && !this.#ended ? sendToOne(write) : keepBody(replica, write)
+    this.sending = { sendToOne, repeatable, send }
   }
 
   write(piece: Uint8Array): Promise<void> {
@@ -213,7 +219,7 @@ class ReplicatedBody implements Body {
   static async open(
     { timing }: ObjectStreamsOptions,
     item: ItemKey,
-    primaries: readonly Replica[],
+    group: ReplicaGroup,
   ): Promise<ReplicatedBody> {
     let late = false
     const open = async (replica: Replica) => {
@@ -221,16 +227,20 @@ class ReplicatedBody implements Body {
       if (late) await writer.abort()
       return writer
     }
-    const { replies } = await askAll(primaries, open, () => false, timing)
+    const { replies } = await askAll(group, open, () => false, timing)
     late = true
-    const quorum = majorityOf(primaries.length)
+    const { quorum } = group
     const opened = replies as readonly Reply<BodyWriter>[]
-    const body = new ReplicatedBody(timing, { primaries, replies: opened, quorum })
+    const body = new ReplicatedBody(timing, {
+      primaries: group.replicas,
+      replies: opened,
+      quorum,
+    })
     if (body.#live() >= quorum) return body
     await body.release()
     const full = replies.filter((reply) => reply && 'failure' in reply && reply.failure === 'full')
     if (full.length >= quorum) throw devicesFull()
-    throw noQuorum('too few replicas take the body', body.#firstError())
+    throw noQuorum('too few replicas take the body', causeOf(replies))
   }
 
   static async openSloppy(
@@ -238,7 +248,7 @@ class ReplicatedBody implements Body {
     item: ItemKey,
   ): Promise<ReplicatedBody> {
     const slots = await sloppy.eachSlot(item, (replica) =>
-      replica.node.openBody(replica.device, item),
+      replica.node.openBody(replica.device, inAnyEpoch(item)),
     )
     const quorum = sloppyQuorumOf(replicas.primaries(item).length)
     const taken = slots.filter((slot) => slot.replica !== null)
@@ -267,7 +277,7 @@ class ReplicatedBody implements Body {
     this.#parts = replies.map((reply) => new Part(reply))
     const send: Send = (replica, write) => {
       // The rings may have changed since the body was opened: who has none of it may get a copy.
-      const part = this.#parts[primaries.findIndex(({ label }) => label === replica.label)]
+      const part = this.#parts[primaries.indexOf(replica)]
       return part === undefined ? keepBody(replica, write) : part.commit(replica, write)
     }
     const sendToOne = () => Promise.reject(new TypeError('a replicated body has several replicas'))

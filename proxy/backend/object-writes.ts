@@ -11,6 +11,7 @@
 import type { Clock } from '../../common/clock.ts'
 import type { Condition } from '../../common/condition.ts'
 import type { ItemKey } from '../../common/item.ts'
+import { isStaleRings } from '../../common/ring/ring-set.ts'
 import type { Stamp, StampClock } from '../../common/stamp.ts'
 import {
   INLINE_BYTES_MAX,
@@ -28,12 +29,14 @@ import type { ObjectRowOutcome, ObjectRows } from './object-rows.ts'
 import type { Send } from './proposals.ts'
 import type { RegisterReads } from './register-reads.ts'
 import type { RegisterWrites } from './register-writes.ts'
+import type { ReplicaMap } from './replica-map.ts'
 import { type Rows, rowOfObject, rowOfWrite } from './rows.ts'
 import type { Settler } from './settler.ts'
 
 export interface ObjectWritesOptions {
   readonly keys: NameKeys
   readonly reads: RegisterReads
+  readonly replicas: ReplicaMap
   readonly writes: RegisterWrites
   readonly rows: Rows
   readonly objectRows: ObjectRows
@@ -147,10 +150,33 @@ export class ObjectWrites {
             ? this.#changeDependent(item, list, change)
             : this.#changePlain(item, list, change),
         )
-      : await this.#changeOne(item, list, change)
+      : await this.#changeOneOrMore(item, list, change)
     const isSlow = clock.monotonicMs() - startedMs > this.#options.slowWriteMs
     if (isSlow && outcome.status === 'done') await this.#options.settler.settleObject(change.path)
     return outcome
+  }
+
+  /** One replica, unless it says that there are more by now. */
+  async #changeOneOrMore(
+    item: ItemKey,
+    list: ItemKey,
+    change: ObjectChange,
+  ): Promise<BackendOutcome> {
+    const { replicas } = this.#options
+    const { epoch } = replicas.group(item)
+    // The one replica refused: nothing was done.
+    let isStale = false
+    const sendToOne = (write: ItemWrite) =>
+      change.sendToOne(write).catch((error: unknown) => {
+        isStale = isStaleRings(error)
+        throw error
+      })
+    try {
+      return await this.#changeOne(item, list, { ...change, sendToOne })
+    } catch (error) {
+      if (!isStale || !(await replicas.refresh(epoch))) throw error
+      return this.change(change)
+    }
   }
 
   /** One replica decides. */

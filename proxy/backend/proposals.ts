@@ -1,5 +1,5 @@
 /**
- * The two phases of CASPaxos towards the primaries of a name: prepare at a majority, accept at a majority. What is
+ * The two phases of CASPaxos towards the primaries of a name: prepare at a quorum, accept at a quorum. What is
  * proposed is decided by the caller (register-decisions.ts); here are the messages, the copying of bodies to replicas
  * that lack them, and the pauses between attempts.
  */
@@ -17,11 +17,11 @@ import type {
 import { devicesFull, noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
-import { majorityOf, type Replies } from './quorum.ts'
+import type { Replies } from './quorum.ts'
 import { isChosen, newestOf, type Promised, withoutTombstone } from './register-decisions.ts'
 import { bringUpToDate, copyBody, repairTiming } from './repair.ts'
-import { askAll, askOne, type CallTiming } from './replica-calls.ts'
-import type { Replica, ReplicaMap } from './replica-map.ts'
+import { askAll, askOne, type CallTiming, causeOf, isAnyStale } from './replica-calls.ts'
+import { itemOf, type Replica, type ReplicaGroup, type ReplicaMap } from './replica-map.ts'
 
 export interface ProposalsOptions {
   readonly replicas: ReplicaMap
@@ -35,9 +35,14 @@ export interface ProposalsOptions {
 /** How an accept is sent to one replica. */
 export type Send = (replica: Replica, write: ItemWrite) => Promise<WriteOutcome>
 
-/** A majority has promised; `promises` may be more. */
-export interface Promises {
+/** A ballot that was prepared, and the group that promised: what is accepted under it is accepted by these. */
+export interface Prepared {
   readonly ballot: Stamp
+  readonly group: ReplicaGroup
+}
+
+/** A quorum has promised; `promises` may be more. */
+export interface Promises extends Prepared {
   readonly promises: readonly Promised[]
   readonly newest: ItemInfo | null
   /** A majority holds the newest record under one ballot. */
@@ -53,6 +58,7 @@ export interface Accepted {
   readonly isNotEmpty: boolean
   /** A majority has no space. */
   readonly isFull: boolean
+  readonly group: ReplicaGroup
   readonly replies: Replies<WriteOutcome>
 }
 
@@ -101,14 +107,15 @@ export class Proposals {
    */
   async prepare(item: ItemKey, options: { readonly all?: boolean } = {}): Promise<Promises | null> {
     const { replicas, stamps, timing, counters } = this.#options
-    const primaries = replicas.primaries(item)
-    const majority = majorityOf(primaries.length)
+    const group = replicas.group(item)
+    const { quorum } = group
     const ballot = stamps.next()
     counters.prepares++
+    const asked = itemOf(group, item)
     const round = await askAll<PrepareOutcome>(
-      primaries,
-      (replica) => replica.node.prepare(replica.device, item, ballot),
-      (replies) => options.all !== true && isPrepareDecided(replies, majority),
+      group,
+      (replica) => replica.node.prepare(replica.device, asked, ballot),
+      (replies) => options.all !== true && isPrepareDecided(replies, quorum),
       timing,
     )
     const promises: Promised[] = []
@@ -122,38 +129,38 @@ export class Proposals {
         stamps.observe(outcome.ballot)
       }
     }
-    if (promises.length < majority) {
+    if (promises.length < quorum) {
       if (isSuperseded) return null
-      if (isFull(round.replies)) throw devicesFull(firstError(round.replies))
-      throw noQuorum('too few replicas answered the proposal', firstError(round.replies))
+      if (isAnyStale(round.replies) && (await replicas.refresh(group.epoch))) return null
+      if (isFull(round.replies, quorum)) throw devicesFull(causeOf(round.replies))
+      throw noQuorum('too few replicas answered the proposal', causeOf(round.replies))
     }
     const newest = newestOf(promises)
-    const chosen = isChosen(promises, newest, primaries.length)
-    return { ballot, promises, newest, isChosen: chosen }
+    return { ballot, group, promises, newest, isChosen: isChosen(promises, newest, quorum) }
   }
 
   /**
-   * Has the record accepted under the ballot by a majority. `send` gives replicas a body that we have ourselves; without
-   * it they take the one that they have, and those that have none get a copy from one that has.
+   * Has the record accepted under the ballot by a quorum. `send` gives replicas a body that we have ourselves; without
+   * it they take the one that they have, and those that have none get a copy from one that has. The group is the one that
+   * promised: where the rings have changed since, nodes refuse, and the ballot has to be prepared anew.
    */
   async accept(
     item: ItemKey,
     record: RecordHead,
-    ballot: Stamp,
+    { ballot, group }: Prepared,
     send: Send = keepBody,
   ): Promise<Accepted> {
     const { replicas, stamps, timing } = this.#options
-    const primaries = replicas.primaries(item)
-    const majority = majorityOf(primaries.length)
-    const write = acceptOf(item, record, ballot)
+    const { quorum } = group
+    const write = acceptOf(itemOf(group, item), record, ballot)
     const round = await askAll(
-      primaries,
+      group,
       (replica) => send(replica, write),
-      (replies) => replies.filter((reply) => statusOf(reply) === 'done').length >= majority,
+      (replies) => replies.filter((reply) => statusOf(reply) === 'done').length >= quorum,
       timing,
     )
     const replies = [...round.replies]
-    await this.#copyToMissing(write, record, primaries, replies)
+    await this.#copyToMissing(write, record, group, replies)
     let done = 0
     let unknown = 0
     let isNotEmpty = false
@@ -164,11 +171,13 @@ export class Proposals {
       const outcome = reply !== undefined && 'outcome' in reply ? reply.outcome : null
       if (outcome?.status === 'superseded') stamps.observe(outcome.ballot)
     }
+    if (done < quorum && isAnyStale(replies)) await replicas.refresh(group.epoch)
     return {
-      isChosen: done >= majority,
+      isChosen: done >= quorum,
       isAnywhere: done + unknown > 0,
       isNotEmpty,
-      isFull: isFull(replies),
+      isFull: isFull(replies, quorum),
+      group,
       replies,
     }
   }
@@ -177,7 +186,7 @@ export class Proposals {
   async #copyToMissing(
     write: ItemWrite,
     record: RecordHead,
-    primaries: readonly Replica[],
+    { replicas: primaries, quorum }: ReplicaGroup,
     replies: Replies<WriteOutcome>[number][],
   ): Promise<void> {
     const indexes = [...replies.keys()]
@@ -191,7 +200,7 @@ export class Proposals {
       const call = async () => (await copyBody(write, source, target)) ?? MISSING
       replies[index] = await askOne(target, call, repairTiming(timing, record))
     }
-    if (holders.length < majorityOf(primaries.length)) await Promise.all(missing.map(copy))
+    if (holders.length < quorum) await Promise.all(missing.map(copy))
     else for (const index of missing) jobs.add('read repair', () => copy(index))
   }
 
@@ -204,7 +213,6 @@ export class Proposals {
     item: ItemKey,
     options: { readonly over?: boolean } = {},
   ): Promise<ItemInfo | null> {
-    const replicaCount = this.#options.replicas.primaries(item).length
     let refused: ItemInfo | null = null
     for await (const _ of this.attempts('the newest record cannot be completed')) {
       const prepared = await this.prepare(item, { all: refused !== null })
@@ -212,11 +220,13 @@ export class Proposals {
       let { newest } = prepared
       if (newest === null || (prepared.isChosen && options.over !== true)) return newest
       if (refused !== null && newest.writeId === refused.writeId) {
-        const before = withoutTombstone(prepared.promises, newest, replicaCount)
+        const { replicas, quorum } = prepared.group
+        const of = { replicaCount: replicas.length, quorum }
+        const before = withoutTombstone(prepared.promises, newest, of)
         if (before === null) return null
         newest = before ?? newest
       }
-      const accepted = await this.accept(item, newest, prepared.ballot)
+      const accepted = await this.accept(item, newest, prepared)
       if (accepted.isChosen) {
         this.#options.counters.completions++
         return newest
@@ -251,7 +261,7 @@ const MISSING: WriteOutcome = { status: 'body-missing' }
 
 const keepBody: Send = (replica, write) => replica.node.write(replica.device, write, null)
 
-function isPrepareDecided(replies: Replies<PrepareOutcome>, majority: number): boolean {
+function isPrepareDecided(replies: Replies<PrepareOutcome>, quorum: number): boolean {
   let promised = 0
   let pending = 0
   let superseded = 0
@@ -260,19 +270,14 @@ function isPrepareDecided(replies: Replies<PrepareOutcome>, majority: number): b
     else if ('outcome' in reply && reply.outcome.status === 'promised') promised++
     else if ('outcome' in reply) superseded++
   }
-  return promised >= majority || (superseded > 0 && promised + pending < majority)
+  return promised >= quorum || (superseded > 0 && promised + pending < quorum)
 }
 
 function statusOf(reply: Replies<WriteOutcome>[number]): WriteOutcome['status'] | null {
   return reply !== undefined && 'outcome' in reply ? reply.outcome.status : null
 }
 
-function isFull(replies: Replies<unknown>): boolean {
+function isFull(replies: Replies<unknown>, quorum: number): boolean {
   const full = replies.filter((reply) => reply && 'failure' in reply && reply.failure === 'full')
-  return full.length >= majorityOf(replies.length)
-}
-
-function firstError(replies: Replies<unknown>): unknown {
-  for (const reply of replies) if (reply !== undefined && 'failure' in reply) return reply.error
-  return undefined
+  return full.length >= quorum
 }

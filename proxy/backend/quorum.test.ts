@@ -100,18 +100,22 @@ t.test('what the replicas say about a write adds up', async (t) => {
   ]
   for (const [letters, action, expected] of cases) {
     const replies = [...letters].map((letter) => WRITE_REPLIES[letter])
-    t.equal(judgeWrite(replies, action)?.verdict ?? null, expected, `${action} ${letters}`)
+    t.equal(
+      judgeWrite(replies, action, majorityOf(replies.length))?.verdict ?? null,
+      expected,
+      `${action} ${letters}`,
+    )
   }
 })
 
 t.test('the highest refusing ballot is the one to rise above', async (t) => {
   const replies = [...'sSs'].map((letter) => WRITE_REPLIES[letter])
   const superseded = { verdict: 'superseded', ballot: stamp(9) }
-  t.strictSame(judgeWrite(replies, 'put'), { ...superseded, isMajority: true })
+  t.strictSame(judgeWrite(replies, 'put', 2), { ...superseded, isMajority: true })
   const few = [...'Srr'].map((letter) => WRITE_REPLIES[letter])
-  t.strictSame(judgeWrite(few, 'put'), { ...superseded, isMajority: false })
+  t.strictSame(judgeWrite(few, 'put', 2), { ...superseded, isMajority: false })
   const some = [...'dSs'].map((letter) => WRITE_REPLIES[letter])
-  t.strictSame(judgeWrite(some, 'put'), { verdict: 'contested', ballot: stamp(9) })
+  t.strictSame(judgeWrite(some, 'put', 2), { verdict: 'contested', ballot: stamp(9) })
 })
 
 t.test('what the replicas say about a row adds up', async (t) => {
@@ -139,22 +143,30 @@ t.test('what the replicas say about a row adds up', async (t) => {
     ['nno', 'not-found'],
   ]
   for (const [letters, expected] of cases) {
-    t.equal(judgeRow([...letters].map((letter) => ROW_REPLIES[letter])), expected, letters)
+    const replies = [...letters].map((letter) => ROW_REPLIES[letter])
+    t.equal(judgeRow(replies, majorityOf(replies.length)), expected, letters)
   }
 })
 
 t.test('a read shows only what a majority holds', async (t) => {
   const [zero, old, fresh] = [stamp(0), stamp(1), stamp(2)]
-  t.equal(judgeRead([old, undefined, undefined]).verdict, 'no-quorum')
-  t.equal(judgeRead([old, undefined]).verdict, 'no-quorum', 'two replicas: both are asked')
-  t.match(judgeRead([old, old, undefined]), { verdict: 'agreed', holders: [0, 1], lagging: [] })
-  t.match(judgeRead([fresh, old, fresh]), { verdict: 'agreed', holders: [0, 2], lagging: [1] })
-  t.match(judgeRead([fresh, old, undefined]), {
+  t.equal(judgeRead([old, undefined, undefined], 2).verdict, 'no-quorum')
+  t.equal(judgeRead([old, undefined], 2).verdict, 'no-quorum', 'two replicas: both are asked')
+  t.match(judgeRead([old, old, undefined], 2), { verdict: 'agreed', holders: [0, 1], lagging: [] })
+  t.match(judgeRead([fresh, old, fresh], 2), { verdict: 'agreed', holders: [0, 2], lagging: [1] })
+  t.match(judgeRead([fresh, old, undefined], 2), {
     verdict: 'incomplete',
     holders: [0],
     lagging: [1],
     newest: fresh,
   })
-  t.match(judgeRead([zero, fresh, zero]), { verdict: 'incomplete', holders: [1], lagging: [0, 2] })
-  t.match(judgeRead([undefined, { ticks: 2, proposer: 2 }, fresh]), { holders: [1], lagging: [2] })
+  t.match(judgeRead([zero, fresh, zero], 2), {
+    verdict: 'incomplete',
+    holders: [1],
+    lagging: [0, 2],
+  })
+  t.match(judgeRead([undefined, { ticks: 2, proposer: 2 }, fresh], 2), {
+    holders: [1],
+    lagging: [2],
+  })
 })

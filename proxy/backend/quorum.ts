@@ -1,7 +1,8 @@
 /**
  * What the answers of N replicas to one write add up to: pure decisions (docs: distribution.md 2.2, 2.6).
  *
- *   write quorum W = read quorum R = floor(N / 2) + 1, of the partition's primaries; handoffs never count
+ *   write quorum W = read quorum R = floor(N / 2) + 1, of the partition's primaries; handoffs never count. While a
+ *   partition moves W is larger (common/ring/placement.ts, quorumOf): the group of replicas says.
  */
 import assert from 'node:assert'
 import { compareStamps, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
@@ -53,14 +54,14 @@ export type WriteVerdict =
 export function judgeWrite(
   replies: Replies<WriteOutcome>,
   action: WriteAction,
+  quorum: number,
 ): WriteVerdict | null {
   const count = tally(replies, action)
-  const majority = majorityOf(replies.length)
-  if (count.accepted >= majority) {
+  if (count.accepted >= quorum) {
     return { verdict: count.done > 0 ? 'done' : 'not-found' }
   }
   const contested = { verdict: 'contested', ballot: count.ballot } as const
-  const mayReach = count.accepted + count.pending >= majority
+  const mayReach = count.accepted + count.pending >= quorum
   if (count.accepted > 0 && count.superseded > 0 && !mayReach) return contested
   // No early verdict on other failures: whether somebody accepted decides between a retry and a recovery.
   if (count.pending > 0) return null
@@ -68,14 +69,14 @@ export function judgeWrite(
   if (count.accepted > 0) return { verdict: 'indeterminate' }
   // One replica with rows is enough: an empty one beside it only lags.
   if (count.notEmpty > 0) return { verdict: 'not-empty' }
-  if (count.preconditionFailed >= majority) return { verdict: 'precondition-failed' }
-  if (count.notFound >= majority) return { verdict: 'not-found' }
+  if (count.preconditionFailed >= quorum) return { verdict: 'precondition-failed' }
+  if (count.notFound >= quorum) return { verdict: 'not-found' }
   if (count.unknown > 0) return { verdict: 'indeterminate' }
   if (count.superseded > 0) {
-    const isMajority = count.superseded >= majority
+    const isMajority = count.superseded >= quorum
     return { verdict: 'superseded', ballot: count.ballot, isMajority }
   }
-  if (count.full >= majority) return { verdict: 'full' }
+  if (count.full >= quorum) return { verdict: 'full' }
   return { verdict: 'refused' }
 }
 
@@ -85,8 +86,7 @@ export type RowVerdict = 'done' | 'not-found' | 'stale-settings' | 'refused' | '
  * The verdict on a row, or null while answers that matter are outstanding. A replica that holds a newer row of the
  * name counts: that row's own writer, or the settling of unconfirmed rows, answers for it.
  */
-export function judgeRow(replies: Replies<RowOutcome>): RowVerdict | null {
-  const majority = majorityOf(replies.length)
+export function judgeRow(replies: Replies<RowOutcome>, quorum: number): RowVerdict | null {
   let accepted = 0
   let notFound = 0
   let stale = 0
@@ -99,12 +99,12 @@ export function judgeRow(replies: Replies<RowOutcome>): RowVerdict | null {
     else if (reply.outcome.status === 'stale-settings') stale++
     else accepted++
   }
-  if (accepted >= majority) return 'done'
-  if (notFound >= majority) return 'not-found'
-  if (accepted + pending >= majority || notFound + pending >= majority) return null
+  if (accepted >= quorum) return 'done'
+  if (notFound >= quorum) return 'not-found'
+  if (accepted + pending >= quorum || notFound + pending >= quorum) return null
   // One that knows better is enough: what is current is asked for before the row is sent again.
   if (stale > 0) return 'stale-settings'
-  return full >= majority ? 'full' : 'refused'
+  return full >= quorum ? 'full' : 'refused'
 }
 
 export type ReadVerdict =
@@ -126,8 +126,7 @@ interface ReadSides<V extends string> {
  * What was read, judged by ballots: ZERO_STAMP for a replica that knows nothing, undefined for one that did not
  * answer.
  */
-export function judgeRead(ballots: readonly (Stamp | undefined)[]): ReadVerdict {
-  const majority = majorityOf(ballots.length)
+export function judgeRead(ballots: readonly (Stamp | undefined)[], quorum: number): ReadVerdict {
   let newest = ZERO_STAMP
   let answered = 0
   for (const ballot of ballots) {
@@ -135,7 +134,7 @@ export function judgeRead(ballots: readonly (Stamp | undefined)[]): ReadVerdict 
     answered++
     if (compareStamps(ballot, newest) > 0) newest = ballot
   }
-  if (answered < majority) return { verdict: 'no-quorum' }
+  if (answered < quorum) return { verdict: 'no-quorum' }
   const holders: number[] = []
   const lagging: number[] = []
   for (const [index, ballot] of ballots.entries()) {
@@ -144,7 +143,7 @@ export function judgeRead(ballots: readonly (Stamp | undefined)[]): ReadVerdict 
     else lagging.push(index)
   }
   return {
-    verdict: holders.length >= majority ? 'agreed' : 'incomplete',
+    verdict: holders.length >= quorum ? 'agreed' : 'incomplete',
     newest,
     holders,
     lagging,

@@ -4,6 +4,7 @@ import { itemKey } from '../../common/item.ts'
 import type { Stamp } from '../../common/stamp.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import { POLICY_HEADER } from './container-policy.ts'
+import { majorityOf } from './quorum.ts'
 import { evaluateChange, type RegisterChange } from './register-change.ts'
 import {
   isChosen,
@@ -56,7 +57,7 @@ t.test('chosen is what a majority holds under one ballot', async (t) => {
     [promisesOf(a), a, 1, true],
   ]
   for (const [promises, newest, replicas, expected] of cases) {
-    t.equal(isChosen(promises, newest, replicas), expected)
+    t.equal(isChosen(promises, newest, majorityOf(replicas)), expected)
   }
 })
 
@@ -116,8 +117,12 @@ t.test(
       ['two of five have it', promisesOf(dead, dead, live, live, live), 5, live],
       ['nothing was there before', promisesOf(dead, null, null), 3, null],
     ]
-    for (const [what, promises, replicas, expected] of cases) {
-      t.equal(withoutTombstone(promises, dead, replicas), expected, what)
+    for (const [what, promises, replicaCount, expected] of cases) {
+      t.equal(
+        withoutTombstone(promises, dead, { replicaCount, quorum: majorityOf(replicaCount) }),
+        expected,
+        what,
+      )
     }
   },
 )

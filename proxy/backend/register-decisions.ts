@@ -7,7 +7,6 @@
  */
 import { compareStamps, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
-import { majorityOf } from './quorum.ts'
 
 /** When the record was made; of one that a POST made, the POST. */
 export function createdAt(record: { readonly metaStamp: Stamp }): Stamp {
@@ -30,17 +29,17 @@ export function newestOf(promises: readonly Promised[]): ItemInfo | null {
   return newest
 }
 
-/** Whether a majority holds the record under one and the same ballot: then it is chosen already. */
+/** Whether a quorum holds the record under one and the same ballot: then it is chosen already. */
 export function isChosen(
   promises: readonly Promised[],
   record: ItemInfo | null,
-  replicaCount: number,
+  quorum: number,
 ): boolean {
   const ballot = record?.ballot ?? ZERO_STAMP
   const holders = promises.filter(
     ({ current }) => compareStamps(current?.ballot ?? ZERO_STAMP, ballot) === 0,
   )
-  return holders.length >= majorityOf(replicaCount)
+  return holders.length >= quorum
 }
 
 /** A plain write that was refused by some replicas and accepted, perhaps, by others. */
@@ -88,18 +87,18 @@ export function resumeDependent(
 
 /**
  * The newest record apart from a tombstone that replicas refused because of rows; null if there is none, undefined if
- * the tombstone may have been chosen. It was not if so many replicas never accepted it that no majority is left.
+ * the tombstone may have been chosen. It was not if so many replicas never accepted it that no quorum is left.
  */
 export function withoutTombstone(
   promises: readonly Promised[],
   tombstone: ItemInfo,
-  replicaCount: number,
+  { replicaCount, quorum }: { readonly replicaCount: number; readonly quorum: number },
 ): ItemInfo | null | undefined {
   const made = createdAt(tombstone)
   // Ballots only rise: what is below its first one was never the tombstone.
   const never = promises.filter(
     ({ current }) => current === null || compareStamps(current.ballot, made) < 0,
   )
-  if (never.length <= replicaCount - majorityOf(replicaCount)) return undefined
+  if (never.length <= replicaCount - quorum) return undefined
   return newestOf(promises.filter(({ current }) => current?.writeId !== tombstone.writeId))
 }

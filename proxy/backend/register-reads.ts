@@ -1,13 +1,14 @@
 import type { ItemKey } from '../../common/item.ts'
+import { isStaleRings } from '../../common/ring/ring-set.ts'
 import { maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import type { ItemInfo, ItemRead } from '../../common/storage-node.ts'
 import { noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { Proposals, RepairResult } from './proposals.ts'
-import { judgeRead, majorityOf, type ReadVerdict } from './quorum.ts'
+import { judgeRead, type ReadVerdict } from './quorum.ts'
 import { releaseBody } from './repair.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
-import type { Replica, ReplicaMap } from './replica-map.ts'
+import { itemOf, type Replica, type ReplicaGroup, type ReplicaMap } from './replica-map.ts'
 import type { SloppyRegisters } from './sloppy-registers.ts'
 
 export interface RegisterReadsOptions {
@@ -51,19 +52,20 @@ export class RegisterReads {
   /** The current record, tombstones included; null if there never was one. 503 without a quorum. */
   read(item: ItemKey, options?: RegisterReadOptions): Promise<ItemRead | null> {
     if (this.#replicas.isSloppy(item)) return this.#sloppy.read(item, options)
-    const primaries = this.#replicas.primaries(item)
-    if (primaries.length === 1) {
-      return primaries[0]!.node.read(primaries[0]!.device, item, options)
-    }
-    return this.#readQuorum(item, primaries, options)
+    return this.#replicas.fresh(() => {
+      const group = this.#replicas.group(item)
+      const [first, second] = group.replicas
+      if (second !== undefined) return this.#readQuorum(itemOf(group, item), group, options)
+      return first!.node.read(first!.device, itemOf(group, item), options)
+    })
   }
 
   /** The record without a wait, where one replica is all and has it in memory. */
   readNow(item: ItemKey, options?: RegisterReadOptions): ItemRead | undefined {
-    const primaries = this.#replicas.primaries(item)
-    if (primaries.length > 1 || this.#replicas.isSloppy(item)) return undefined
-    const { node, device } = primaries[0]!
-    return node.readNow?.(device, item, options)
+    const group = this.#replicas.group(item)
+    if (group.replicas.length > 1 || this.#replicas.isSloppy(item)) return undefined
+    const { node, device } = group.replicas[0]!
+    return node.readNow?.(device, itemOf(group, item), options)
   }
 
   /** What a HEAD knows of the current record. */
@@ -78,22 +80,22 @@ export class RegisterReads {
    */
   async newestBallot(item: ItemKey): Promise<Stamp | null> {
     if (this.#replicas.isSloppy(item)) return this.#sloppy.newestBallot(item)
-    const primaries = this.#replicas.primaries(item)
-    const round = new ReadRound(item, primaries, this.#timing, true)
-    await round.ask(majorityOf(primaries.length))
+    const group = this.#replicas.group(item)
+    const round = new ReadRound(itemOf(group, item), group, this.#timing, true)
+    await round.ask(group.quorum)
     return round.highest()
   }
 
   async #readQuorum(
     item: ItemKey,
-    primaries: readonly Replica[],
+    group: ReplicaGroup,
     options: RegisterReadOptions = {},
   ): Promise<ItemRead | null> {
     const reading = this.#proposals.attempts('the newest record keeps changing while it is read')
     for await (const _ of reading) {
-      const round = new ReadRound(item, primaries, this.#timing, options.head ?? false)
+      const round = new ReadRound(item, group, this.#timing, options.head ?? false)
       try {
-        await round.ask(options.newest ? primaries.length : majorityOf(primaries.length))
+        await round.ask(options.newest ? group.replicas.length : group.quorum)
         let sides = round.judge()
         if (sides.lagging.length > 0 || sides.verdict === 'incomplete') {
           await round.askRest()
@@ -128,7 +130,7 @@ export class RegisterReads {
     }
     const repaired = await Promise.all(repairs.map((repair) => repair()))
     const holders = sides.holders.length + repaired.filter((result) => result === 'done').length
-    if (holders >= majorityOf(round.primaries.length)) return true
+    if (holders >= round.quorum) return true
     await this.#proposals.complete(round.item)
     return false
   }
@@ -149,6 +151,7 @@ export class RegisterReads {
 class ReadRound {
   readonly item: ItemKey
   readonly primaries: readonly Replica[]
+  readonly quorum: number
   readonly #timing: CallTiming
   readonly #head: boolean
   readonly #answers: Answer[]
@@ -156,9 +159,11 @@ class ReadRound {
   readonly #errors: unknown[] = []
   #taken: ItemRead | null = null
 
-  constructor(item: ItemKey, primaries: readonly Replica[], timing: CallTiming, head: boolean) {
+  constructor(item: ItemKey, group: ReplicaGroup, timing: CallTiming, head: boolean) {
+    const primaries = group.replicas
     this.item = item
     this.primaries = primaries
+    this.quorum = group.quorum
     this.#timing = timing
     this.#head = head
     this.#answers = primaries.map(() => undefined)
@@ -190,14 +195,15 @@ class ReadRound {
   judge(): Sides {
     const verdict = judgeRead(
       this.#answers.map((answer) => answer && (answer.read?.info.ballot ?? ZERO_STAMP)),
+      this.quorum,
     )
     if (verdict.verdict !== 'no-quorum') return verdict
-    throw noQuorum('too few replicas answered the read', this.#errors[0])
+    throw noQuorum('too few replicas answered the read', this.#cause(this.#errors))
   }
 
   /** The highest ballot of those who answered; null if they are no majority. */
   highest(): Stamp | null {
-    if (this.#answered() < majorityOf(this.primaries.length)) return null
+    if (this.#answered() < this.quorum) return null
     const ballots = this.#answers.map((answer) => answer?.read?.info.ballot ?? ZERO_STAMP)
     return ballots.reduce(maxStamp, ZERO_STAMP)
   }
@@ -240,7 +246,11 @@ class ReadRound {
     }
     const errors = this.#errors.slice(failedBefore)
     if (errors.length < sides.holders.length) return undefined
-    throw noQuorum('no replica that has the newest record can read it', errors[0])
+    throw noQuorum('no replica that has the newest record can read it', this.#cause(errors))
+  }
+
+  #cause(errors: readonly unknown[]): unknown {
+    return errors.find(isStaleRings) ?? errors[0]
   }
 
   #answered(): number {

@@ -33,8 +33,15 @@ import { type Evaluation, evaluateChange, type RegisterChange } from './register
 import { recoverPlain, resumeDependent } from './register-decisions.ts'
 import type { RegisterReads } from './register-reads.ts'
 import { bringUpToDate, recordOfWrite, repairTiming } from './repair.ts'
-import { askAll, askOne, type CallTiming, type Round } from './replica-calls.ts'
-import type { Replica, ReplicaMap } from './replica-map.ts'
+import {
+  askAll,
+  askOne,
+  type CallTiming,
+  causeOf,
+  isAnyStale,
+  type Round,
+} from './replica-calls.ts'
+import { itemOf, type Replica, type ReplicaGroup, type ReplicaMap } from './replica-map.ts'
 import type { SloppyRegisters } from './sloppy-registers.ts'
 import type { WriteIds } from './write-ids.ts'
 
@@ -109,8 +116,9 @@ export class RegisterWrites {
 
   /** With one replica: its word. */
   sendToOne(write: ItemWrite, body: Uint8Array | null): Promise<WriteOutcome> {
-    const [first] = this.#options.replicas.primaries(write.item)
-    return first!.node.write(first!.device, write, body)
+    const group = this.#options.replicas.group(write.item)
+    const [first] = group.replicas
+    return first!.node.write(first!.device, writeOf(group, write), body)
   }
 
   /** Writes of one name go one after the other. Rejects with `Busy` when too many wait. */
@@ -128,21 +136,13 @@ export class RegisterWrites {
   }
 
   /**
-   * A plain write to several replicas; resolves when a majority has it. What nobody can know the end of is a 503, and
+   * A plain write to several replicas; resolves when a quorum has it. What nobody can know the end of is a 503, and
    * full devices a 507.
    */
   async sendPlain(write: ItemWrite, how: PlainSend): Promise<Sent> {
-    const { replicas, timing, sloppy } = this.#options
+    const { replicas, sloppy } = this.#options
     if (replicas.isSloppy(write.item)) return sloppy.sendPlain(write, how)
-    const primaries = replicas.primaries(write.item)
-    const round = await askAll(
-      primaries,
-      (replica) => how.send(replica, write),
-      (replies) => judgeWrite(replies, write.action) !== null,
-      timing,
-    )
-    // The verdict is taken now: replies that come later belong to the repair alone.
-    const verdict = judgeWrite(round.replies, write.action)!
+    const { group, round, verdict } = await this.#ask(write, how.send)
     if (verdict.verdict === 'contested' || verdict.verdict === 'superseded') {
       this.#options.stamps.observe(verdict.ballot)
       this.#contested.add(write.item.name)
@@ -150,8 +150,42 @@ export class RegisterWrites {
     if (verdict.verdict === 'superseded') return { status: 'superseded', ...ofRefusal(verdict) }
     if (verdict.verdict === 'contested') return this.#recover(write, how, round.replies)
     const outcome = outcomeOf(verdict, round.replies)
-    await this.#follow(recordOfWrite(write, how.bytes, write.ballot), write.item, primaries, round)
+    const record = recordOfWrite(write, how.bytes, write.ballot)
+    await this.#follow(record, write.item, group.replicas, round)
     return { status: 'written', outcome, ballot: write.ballot }
+  }
+
+  /**
+   * Sends a plain write to all replicas, and again by newer rings as long as nodes say that ours are too old: the same
+   * write under the same ballot, which does no harm where it was taken already. What was not refused by everybody the
+   * first time may be somewhere, whatever the answers are later.
+   */
+  async #ask(
+    write: ItemWrite,
+    send: Send,
+  ): Promise<{ group: ReplicaGroup; round: Round<WriteOutcome>; verdict: WriteVerdict }> {
+    const { replicas, timing } = this.#options
+    let mayBeSomewhere = false
+    for (;;) {
+      const group = replicas.group(write.item)
+      const sent = writeOf(group, write)
+      const round = await askAll(
+        group,
+        (replica) => send(replica, sent),
+        (replies) => judgeWrite(replies, write.action, group.quorum) !== null,
+        timing,
+      )
+      // The verdict is taken now: replies that come later belong to the repair alone.
+      const verdict = judgeWrite(round.replies, write.action, group.quorum)!
+      const isDecided = ['done', 'not-found', 'precondition-failed', 'not-empty']
+      if (isDecided.includes(verdict.verdict) || !isAnyStale(round.replies)) {
+        return { group, round, verdict: mayBeSomewhere ? doubted(verdict) : verdict }
+      }
+      mayBeSomewhere ||= round.replies.some(mayHaveTaken)
+      if (!(await replicas.refresh(group.epoch))) {
+        return { group, round, verdict: mayBeSomewhere ? doubted(verdict) : verdict }
+      }
+    }
   }
 
   /** What was refused by some and accepted, perhaps, by others: never stamped anew, but brought to its end. */
@@ -174,14 +208,14 @@ export class RegisterWrites {
       const recovery = recoverPlain(found, { writeId, stamp, isAboveCompleted })
       if (recovery === 'unknown') throw noQuorum('the write may have happened or not')
       if (recovery === 'complete') {
-        const accepted = await proposals.accept(item, found!, ballot)
+        const accepted = await proposals.accept(item, found!, prepared)
         if (!accepted.isChosen) continue
         const outcome = plainOutcome(write, how.bytes, ballot, true)
         return { status: 'overtaken', outcome, by: { ...found!, ballot } }
       }
       if (recovery === 'propose') existed ||= found !== null && !found.deleted
       const record = recordOfWrite(write, how.bytes, ballot)
-      const accepted = await proposals.accept(item, record, ballot, send)
+      const accepted = await proposals.accept(item, record, prepared, send)
       if (!accepted.isChosen) continue
       this.#fillIn(item, record, accepted)
       return { status: 'written', outcome: plainOutcome(write, how.bytes, ballot, existed), ballot }
@@ -221,12 +255,12 @@ export class RegisterWrites {
           return { outcome: evaluation.refused, record: null }
         }
         // Only what is chosen can refuse, and nothing of ours may be left that is newer.
-        const accepted = await proposals.accept(item, found, ballot)
+        const accepted = await proposals.accept(item, found, prepared)
         if (accepted.isChosen) return { outcome: evaluation.refused, record: null }
         continue
       }
       existed = evaluation.existed
-      const accepted = await proposals.accept(item, evaluation.record, ballot, send)
+      const accepted = await proposals.accept(item, evaluation.record, prepared, send)
       if (accepted.isChosen) {
         this.#fillIn(item, { ...evaluation.record, ballot }, accepted)
         const info = infoOf(item, evaluation.record, ballot)
@@ -275,8 +309,8 @@ export class RegisterWrites {
     if (this.#unsettledRounds > UNSETTLED_ROUNDS_MAX) await followed
   }
 
-  #fillIn(item: ItemKey, record: RecordHead, { replies }: Accepted): void {
-    this.#copyToHandoffs(record, item, this.#options.replicas.primaries(item), replies)
+  #fillIn(item: ItemKey, record: RecordHead, { group, replies }: Accepted): void {
+    this.#copyToHandoffs(record, item, group.replicas, replies)
   }
 
   /** For each primary that failed, one handoff is given the object for the repair to find. It never counts. */
@@ -315,6 +349,23 @@ export class RegisterWrites {
       counters.handoffCopies++
     }
   }
+}
+
+function writeOf(group: ReplicaGroup, write: ItemWrite): ItemWrite {
+  return group.epoch === 0 ? write : { ...write, item: itemOf(group, write.item) }
+}
+
+function mayHaveTaken(reply: Replies<WriteOutcome>[number]): boolean {
+  if (reply === undefined) return true
+  return 'failure' in reply ? reply.failure === 'unknown' : isAccepted(reply, true)
+}
+
+/** Of a write that may have been taken by devices that are not asked any more. */
+function doubted(verdict: WriteVerdict): WriteVerdict {
+  if (verdict.verdict === 'superseded') return { verdict: 'contested', ballot: verdict.ballot }
+  return verdict.verdict === 'refused' || verdict.verdict === 'full'
+    ? { verdict: 'indeterminate' }
+    : verdict
 }
 
 function isAccepted(reply: Replies<WriteOutcome>[number], isDelete: boolean): boolean {
@@ -358,11 +409,11 @@ function outcomeOf(verdict: SimpleVerdict, replies: Replies<WriteOutcome>): Back
     case 'not-empty':
       return bestOutcome(replies, verdict.verdict)
     case 'full':
-      throw devicesFull(firstError(replies))
+      throw devicesFull(causeOf(replies))
     case 'refused':
-      throw noQuorum('too few replicas took the write', firstError(replies))
+      throw noQuorum('too few replicas took the write', causeOf(replies))
     case 'indeterminate':
-      throw noQuorum('the write may have happened or not', firstError(replies))
+      throw noQuorum('the write may have happened or not', causeOf(replies))
   }
 }
 
@@ -388,11 +439,6 @@ function isFinal(outcome: WriteOutcome): outcome is BackendOutcome {
 function knowsBefore(outcome: WriteOutcome): boolean {
   if (outcome.status === 'done') return outcome.existed
   return outcome.status === 'precondition-failed' && outcome.current !== null
-}
-
-function firstError(replies: Replies<WriteOutcome>): unknown {
-  for (const reply of replies) if (reply !== undefined && 'failure' in reply) return reply.error
-  return undefined
 }
 
 /** Others have built on what may have been ours. S3 answers 409 ConditionalRequestConflict. */

@@ -118,7 +118,9 @@ export class RemoteCalls {
   /** What the first attempt did stays unknown, whatever becomes of this one. */
   #callAgain(operation: Operation, message: Buffer): Promise<WireMessage> {
     return this.#channel.call(operation, message).catch((error: unknown) => {
-      throw callError(error).code === 'Unreachable' ? noAnswer(error) : error
+      // A refusal says only what the second attempt did.
+      const isOpen = CHANGES.has(operation) || callError(error).code === 'Unreachable'
+      throw isOpen ? noAnswer(error) : error
     })
   }
 
@@ -185,6 +187,9 @@ async function accepted(response: Dispatcher.ResponseData): Promise<Dispatcher.R
   const { head } = decodeMessage(Buffer.from(await response.body.arrayBuffer()))
   throw errorOfFailure(head) ?? new ServiceError('NoAnswer', 'not understood', { status: 503 })
 }
+
+/** Operations that leave something behind. */
+const CHANGES = new Set<Operation>(['write', 'prepare', 'put-row', 'put-rows'])
 
 /** Nothing was sent. */
 const NOT_CONNECTED = new Set([

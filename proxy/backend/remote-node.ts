@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '../../common/clock.ts'
+import type { ArrivalReport, ClusterMember, PartitionMove } from '../../common/cluster-member.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import { type Random, systemRandom } from '../../common/random.ts'
@@ -46,7 +47,7 @@ export interface RemoteNodeOptions {
 }
 
 /** A storage node in another process. Beyond the node's own failures: `Unreachable`, `NoAnswer`, `Busy`, all 503. */
-export function createRemoteNode(options: RemoteNodeOptions): StorageNode {
+export function createRemoteNode(options: RemoteNodeOptions): StorageNode & ClusterMember {
   return new RemoteNode(new RemoteCalls({ clock: systemClock, random: systemRandom, ...options }))
 }
 
@@ -56,7 +57,7 @@ const CONFIRMATIONS_MAX = 256
 const CONFIRMATIONS_WAITING_MAX = 8_192
 const CONFIRM_AFTER_MS = 10
 
-class RemoteNode implements StorageNode {
+class RemoteNode implements StorageNode, ClusterMember {
   readonly #calls: RemoteCalls
   readonly #received = new Map<string, string>()
   #confirmations: { readonly device: string; readonly confirmation: Confirmation }[] = []
@@ -167,6 +168,18 @@ class RemoteNode implements StorageNode {
 
   async putRows(device: string, list: ItemKey, rows: readonly ListRow[]): Promise<void> {
     await this.#ask('put-rows', { device, list, rows })
+  }
+
+  async rings(known: number): Promise<Uint8Array | null> {
+    return (await this.#calls.call('rings', { known })).data
+  }
+
+  async learnRings(set: Uint8Array): Promise<number> {
+    return (await this.#ask('learn-rings', {}, set)).epoch
+  }
+
+  arrivals(device: string, moves: readonly PartitionMove[]): Promise<ArrivalReport> {
+    return this.#ask('arrivals', { device, moves })
   }
 
   status(): Promise<readonly DeviceStatus[]> {

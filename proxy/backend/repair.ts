@@ -1,6 +1,7 @@
 /** Brings one replica up to date from another. */
 import { acceptOf, type RecordHead, streamBody } from '../../common/accept.ts'
 import type { ItemKey } from '../../common/item.ts'
+import { inAnyEpoch } from '../../common/ring/ring-set.ts'
 import { compareStamps, type Stamp } from '../../common/stamp.ts'
 import {
   type BodyReader,
@@ -26,7 +27,7 @@ export interface RepairOrder {
 /** True if the target now has the record. Rejects when a device fails. */
 export async function bringUpToDate(order: RepairOrder): Promise<boolean> {
   const { item, record, source, target, stale } = order
-  const write = acceptOf(item, record)
+  const write = acceptOf(inAnyEpoch(item), record)
   const needsBody = item.kind === 'object' && !record.deleted && record.bytes > 0
   const hasBody = stale !== null && compareStamps(stale.stamp, record.stamp) === 0
   if (!needsBody || hasBody) {

@@ -1,7 +1,8 @@
 import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
+import { isStaleRings, STALE_RINGS } from '../../common/ring/ring-set.ts'
 import type { Failure, Replies, Reply } from './quorum.ts'
-import type { Replica } from './replica-map.ts'
+import type { Replica, ReplicaGroup } from './replica-map.ts'
 
 export interface CallTiming {
   readonly clock: Clock
@@ -21,13 +22,13 @@ export interface Round<T> {
  * device that is being left alone for its errors is not asked, unless too few would be.
  */
 export function askAll<T>(
-  replicas: readonly Replica[],
+  { replicas, quorum }: Pick<ReplicaGroup, 'replicas' | 'quorum'>,
   call: (replica: Replica, index: number) => Promise<T>,
   decided: (replies: Replies<T>) => boolean,
   timing: CallTiming,
 ): Promise<Round<T>> {
   const replies: (Reply<T> | undefined)[] = replicas.map(() => undefined)
-  const skip = devicesToSkip(replicas)
+  const skip = devicesToSkip(replicas, quorum)
   return new Promise((resolve) => {
     let settle: () => void = () => {}
     const settled = new Promise<void>((done) => {
@@ -85,6 +86,17 @@ export function withDeadline<T>(promise: Promise<T>, clock: Clock, deadlineMs: n
   })
 }
 
+/** The failure that says most: that the rings were too old, if anybody said so. */
+export function causeOf(replies: Replies<unknown>): unknown {
+  const errors = replies.flatMap((reply) => (reply && 'failure' in reply ? [reply.error] : []))
+  return errors.find(isStaleRings) ?? errors[0]
+}
+
+/** Whether anybody refused because the rings were too old. */
+export function isAnyStale(replies: Replies<unknown>): boolean {
+  return replies.some((reply) => reply && 'failure' in reply && isStaleRings(reply.error))
+}
+
 /** Codes with which a node says, or the connection shows, that nothing was written. */
 const REFUSALS = new Set([
   'Unreachable',
@@ -95,6 +107,7 @@ const REFUSALS = new Set([
   'WireVersion',
   'StampAhead',
   'Learning',
+  STALE_RINGS,
 ])
 
 /** Whether a failed call may have written. */
@@ -105,17 +118,24 @@ export function failureOf(error: unknown): Failure {
 }
 
 /** Answers of a device that is well: its space, a clock, or one damaged record are no reason to leave it alone. */
-const SOUND = new Set(['DeviceFull', 'StampAhead', 'CorruptData', 'NameCollision', 'Busy'])
+const SOUND = new Set([
+  'DeviceFull',
+  'StampAhead',
+  'CorruptData',
+  'NameCollision',
+  'Busy',
+  STALE_RINGS,
+])
 
 function isSound(error: unknown): boolean {
   return error instanceof ServiceError && SOUND.has(error.code)
 }
 
-/** Devices left alone are asked nevertheless when the others are no majority. */
-function devicesToSkip(replicas: readonly Replica[]): readonly boolean[] {
+/** Devices left alone are asked nevertheless when the others are no quorum. */
+function devicesToSkip(replicas: readonly Replica[], quorum: number): readonly boolean[] {
   const skip = replicas.map((replica) => !replica.health.available())
   const asked = skip.filter((skipped) => !skipped).length
-  return asked * 2 > replicas.length ? skip : replicas.map(() => false)
+  return asked >= quorum ? skip : replicas.map(() => false)
 }
 
 function leftAlone(replica: Replica): ServiceError {

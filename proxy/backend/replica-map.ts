@@ -2,16 +2,11 @@ import assert from 'node:assert'
 import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
-import type { Ring, RingDevice } from '../../common/ring/ring.ts'
+import { deviceLabel, type Placement, placedSides, quorumOf } from '../../common/ring/placement.ts'
+import type { RingDevice } from '../../common/ring/ring.ts'
+import { isStaleRings, placementOf, type RingSource } from '../../common/ring/ring-set.ts'
 import type { StorageNode } from '../../common/storage-node.ts'
 import { DeviceHealth, type ErrorLimit } from './device-health.ts'
-
-/** The rings of a cluster. `object` throws a ServiceError for a policy that does not exist. */
-export interface ClusterRings {
-  readonly account: Ring
-  readonly container: Ring
-  readonly object: (policy: number) => Ring
-}
 
 /** A device as the backend talks to it. */
 export interface Replica {
@@ -23,8 +18,17 @@ export interface Replica {
   readonly label: string
 }
 
+/** The devices of one partition, as of one epoch. */
+export interface ReplicaGroup {
+  /** Distinct, in ring order, never empty; while the partition moves, those that are being filled come last. */
+  readonly replicas: readonly Replica[]
+  /** How many of them, whichever, make a quorum for reads and writes. */
+  readonly quorum: number
+  readonly epoch: number
+}
+
 export interface ReplicaMapOptions {
-  readonly rings: ClusterRings
+  readonly rings: RingSource
   readonly nodeOf: (device: RingDevice) => StorageNode
   readonly clock: Clock
   readonly errorLimit?: ErrorLimit
@@ -32,21 +36,24 @@ export interface ReplicaMapOptions {
   readonly sloppyPolicies?: readonly number[]
 }
 
-/** Beyond this, primaries are looked up in the ring each time instead of being kept by partition. */
+/** Beyond this, groups are looked up in the ring each time instead of being kept by partition. */
 const PARTITIONS_KEPT_MAX = 2 ** 16
+/** Epochs that may follow each other while one operation goes on. */
+const EPOCHS_MAX = 20
 
 /**
- * From a name's key to the devices that hold it: key.placement -> ring -> partition -> primaries. A device that is in
- * several rings is one Replica, so that its health is known to all.
+ * From a name's key to the devices that hold it: key.placement -> ring -> partition -> group. A device that is in several
+ * rings is one Replica, so that its health is known to all.
  */
 export class ReplicaMap {
-  readonly #rings: ClusterRings
+  readonly #rings: RingSource
   readonly #nodeOf: (device: RingDevice) => StorageNode
   readonly #clock: Clock
   readonly #errorLimit: ErrorLimit | undefined
   readonly #sloppy: ReadonlySet<number>
   readonly #byLabel = new Map<string, Replica>()
-  readonly #primaries = new WeakMap<Ring, (readonly Replica[] | undefined)[]>()
+  readonly #groups = new WeakMap<Placement, (ReplicaGroup | undefined)[]>()
+  #refreshing: Promise<void> | null = null
 
   constructor(options: ReplicaMapOptions) {
     this.#rings = options.rings
@@ -56,17 +63,33 @@ export class ReplicaMap {
     this.#sloppy = new Set(options.sloppyPolicies)
   }
 
-  /** The item's distinct primaries in ring order, never empty: a ring without devices is a 503. */
-  primaries(item: ItemKey): readonly Replica[] {
-    const ring = this.#ringOf(item)
-    const partition = ring.partitionOf(item.placement)
-    const kept = this.#keptOf(ring)
+  /** The item's devices now. A ring without devices is a 503. */
+  group(item: ItemKey): ReplicaGroup {
+    const set = this.#rings.current()
+    const placement = placementOf(set, item.kind, item.policy)
+    const partition = placement.ring.partitionOf(item.placement)
+    const kept = this.#keptOf(placement)
     const known = kept[partition]
     if (known !== undefined) return known
-    const primaries = ring.primaries(partition).map((device) => this.#replicaOf(device))
-    if (primaries.length === 0) throw noDevices(item)
-    if (partition < PARTITIONS_KEPT_MAX) kept[partition] = primaries
-    return primaries
+    const { staying, leaving, arriving } = placedSides(placement, partition)
+    const devices = [...staying, ...leaving, ...arriving]
+    if (devices.length === 0) throw noDevices(item)
+    const group = {
+      replicas: devices.map((device) => this.#replicaOf(device)),
+      quorum: quorumOf({
+        staying: staying.length,
+        leaving: leaving.length,
+        arriving: arriving.length,
+      }),
+      epoch: set.epoch,
+    }
+    if (partition < PARTITIONS_KEPT_MAX) kept[partition] = group
+    return group
+  }
+
+  /** The same, without the quorum. */
+  primaries(item: ItemKey): readonly Replica[] {
+    return this.group(item).replicas
   }
 
   /** Whether the item is an object of a policy with Swift's consistency. */
@@ -92,44 +115,63 @@ export class ReplicaMap {
 
   /** The devices that stand in for absent primaries, best first; lazily. */
   *handoffs(item: ItemKey): Generator<Replica, void, undefined> {
-    const ring = this.#ringOf(item)
+    const { ring } = placementOf(this.#rings.current(), item.kind, item.policy)
+    const { replicas } = this.group(item)
     for (const device of ring.handoffs(ring.partitionOf(item.placement))) {
-      yield this.#replicaOf(device)
+      const replica = this.#replicaOf(device)
+      if (!replicas.includes(replica)) yield replica
     }
   }
 
   /** Every device of the account and container rings and of the given policies' object rings, once each. */
   all(policies: readonly number[]): readonly Replica[] {
-    const rings = [this.#rings.account, this.#rings.container, ...policies.map(this.#rings.object)]
     const replicas = new Set<Replica>()
-    for (const ring of rings) {
-      for (const device of ring.devices) if (device !== null) replicas.add(this.#replicaOf(device))
+    for (const { kind, policy, ring, previous } of this.#rings.current().placements) {
+      if (kind === 'object' && !policies.includes(policy)) continue
+      for (const device of [...ring.devices, ...(previous?.devices ?? [])]) {
+        if (device !== null) replicas.add(this.#replicaOf(device))
+      }
     }
     return [...replicas]
   }
 
-  #ringOf(item: ItemKey): Ring {
-    switch (item.kind) {
-      case 'object':
-        return this.#rings.object(item.policy)
-      case 'container':
-        return this.#rings.container
-      case 'account':
-        return this.#rings.account
+  /**
+   * After a node said that rings of this epoch are too old: asks for newer ones. True if there are; otherwise what was
+   * refused stays so.
+   */
+  async refresh(epoch: number): Promise<boolean> {
+    if (this.#rings.current().epoch === epoch) {
+      this.#refreshing ??= this.#rings.refresh().finally(() => {
+        this.#refreshing = null
+      })
+      await this.#refreshing
+    }
+    return this.#rings.current().epoch > epoch
+  }
+
+  /** Does again by newer rings what nodes refused because ours were too old: only for what may be done twice. */
+  async fresh<T>(run: () => Promise<T>): Promise<T> {
+    for (let left = EPOCHS_MAX; ; left--) {
+      const { epoch } = this.#rings.current()
+      try {
+        return await run()
+      } catch (error) {
+        if (left === 0 || !isStaleRings(error) || !(await this.refresh(epoch))) throw error
+      }
     }
   }
 
-  #keptOf(ring: Ring): (readonly Replica[] | undefined)[] {
-    let kept = this.#primaries.get(ring)
+  #keptOf(placement: Placement): (ReplicaGroup | undefined)[] {
+    let kept = this.#groups.get(placement)
     if (kept === undefined) {
       kept = []
-      this.#primaries.set(ring, kept)
+      this.#groups.set(placement, kept)
     }
     return kept
   }
 
   #replicaOf(device: RingDevice): Replica {
-    const label = `${device.ip}:${device.port}/${device.device}`
+    const label = deviceLabel(device)
     const known = this.#byLabel.get(label)
     if (known !== undefined) return known
     assert(device.device !== '', 'a ring device has a name')
@@ -142,6 +184,11 @@ export class ReplicaMap {
     this.#byLabel.set(label, replica)
     return replica
   }
+}
+
+/** The item as nodes are asked for it: with the epoch by which they were found. */
+export function itemOf(group: ReplicaGroup, item: ItemKey): ItemKey {
+  return group.epoch === 0 ? item : { ...item, epoch: group.epoch }
 }
 
 function noDevices(item: ItemKey): ServiceError {

@@ -4,8 +4,8 @@ import type { ItemInfo, ItemWrite, ListRow, RowOutcome } from '../../common/stor
 import { devicesFull, noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import { judgeRow, type Replies } from './quorum.ts'
-import { askAll, type CallTiming } from './replica-calls.ts'
-import type { ReplicaMap } from './replica-map.ts'
+import { askAll, type CallTiming, causeOf } from './replica-calls.ts'
+import { itemOf, type ReplicaMap } from './replica-map.ts'
 
 /** The row of an object's record, whatever its state; not confirmed. */
 export function rowOfObject(info: ItemInfo, name: string): ListRow {
@@ -117,9 +117,12 @@ export class Rows {
    * settings of the container. 503 without a quorum, 507 when the devices are full.
    */
   put(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome> {
-    const primaries = this.#replicas.primaries(list)
-    if (primaries.length > 1) return this.#putQuorum(list, { row, settings }, true)
-    return primaries[0]!.node.putRow(primaries[0]!.device, list, row, settings)
+    return this.#replicas.fresh(() => {
+      const group = this.#replicas.group(list)
+      const [first, second] = group.replicas
+      if (second !== undefined) return this.#putQuorum(list, { row, settings }, true)
+      return first!.node.putRow(first!.device, itemOf(group, list), row, settings)
+    })
   }
 
   /** Notes on both sides that the row and the item behind it have their quorums. Lazy; never fails. */
@@ -142,13 +145,15 @@ export class Rows {
   }
 
   async #putQuorum(list: ItemKey, sent: SentRow, mayRepair: boolean): Promise<RowOutcome> {
+    const group = this.#replicas.group(list)
+    const asked = itemOf(group, list)
     const { replies } = await askAll(
-      this.#replicas.primaries(list),
-      (replica) => replica.node.putRow(replica.device, list, sent.row, sent.settings),
-      (partial) => judgeRow(partial) !== null,
+      group,
+      (replica) => replica.node.putRow(replica.device, asked, sent.row, sent.settings),
+      (partial) => judgeRow(partial, group.quorum) !== null,
       this.#timing,
     )
-    const verdict = judgeRow(replies)!
+    const verdict = judgeRow(replies, group.quorum)!
     const lagging = has(replies, 'not-found')
     if (verdict === 'done') {
       if (lagging) this.#jobs.add('list repair', () => this.#repairList(list))
@@ -161,7 +166,7 @@ export class Rows {
       await this.#repairList(list)
       return this.#putQuorum(list, sent, false)
     }
-    throw noQuorum('too few replicas took the row')
+    throw noQuorum('too few replicas took the row', causeOf(replies))
   }
 }
 

@@ -12,6 +12,7 @@
  */
 import { acceptOf } from '../../common/accept.ts'
 import type { ItemKey } from '../../common/item.ts'
+import { inAnyEpoch } from '../../common/ring/ring-set.ts'
 import { compareStamps, maxStamp, type Stamp, type StampClock } from '../../common/stamp.ts'
 import type { ItemInfo, ItemRead, ItemWrite, WriteOutcome } from '../../common/storage-node.ts'
 import type { BackendOutcome } from './backend.ts'
@@ -58,7 +59,9 @@ export class SloppyRegisters {
    * The first record found, at the primaries and then at as many handoffs; a tombstone on the way hides older ones. With
    * `newest` all primaries are asked, and a handoff for each that is away. 503 if nobody answers.
    */
-  async read(item: ItemKey, options: RegisterReadOptions = {}): Promise<ItemRead | null> {
+  async read(named: ItemKey, options: RegisterReadOptions = {}): Promise<ItemRead | null> {
+    // Nothing is promised that other rings could break: whoever has the item may be asked.
+    const item = inAnyEpoch(named)
     if (options.newest === true) return this.#readNewest(item, options.head ?? false)
     const candidates = this.#candidates(item)
     let tombstone: ItemRead | null = null
@@ -94,7 +97,7 @@ export class SloppyRegisters {
 
   /** A put or delete to N devices. `superseded` if newer records keep it out; 503, 507 without Swift's quorum. */
   async sendPlain(write: ItemWrite, { send }: PlainSend): Promise<Sent> {
-    const sent = await this.#send(write, send)
+    const sent = await this.#send({ ...write, item: inAnyEpoch(write.item) }, send)
     if (sent.status === 'superseded') return { ...sent, isMajority: true }
     return { status: 'written', outcome: sent.outcome, ballot: write.ballot }
   }
@@ -102,7 +105,7 @@ export class SloppyRegisters {
   /** A write that depends on the old value: on the newest one that answers. Without `send`, bodies are copied. */
   async change(change: RegisterChange, send?: Send): Promise<Changed> {
     const { stamps, timing, counters } = this.#options
-    const { item } = change
+    const item = inAnyEpoch(change.item)
     for (let round = 0; round <= RESTAMPS_MAX; round++) {
       const { info, source } = await this.#newest(item)
       if (info !== null) stamps.observe(info.ballot)
@@ -205,7 +208,8 @@ export class SloppyRegisters {
   }
 
   /** Of those who answer. 503 if nobody does. */
-  async #newest(item: ItemKey): Promise<Found> {
+  async #newest(named: ItemKey): Promise<Found> {
+    const item = inAnyEpoch(named)
     const slots = await this.eachSlot(item, (replica) =>
       replica.node.read(replica.device, item, { head: true }),
     )

@@ -4,6 +4,7 @@ import type { Disk, DiskFile } from '../../common/disk.ts'
 import { systemErrorCode } from '../../common/errors.ts'
 import type { KeyValue } from '../../common/key-value.ts'
 import { Learning } from '../learning.ts'
+import type { RingGuard } from '../ring-guard.ts'
 import type { BlobStore } from './blob-store.ts'
 import { flushIndex, loadCheckpoint, loadSegmentNotes } from './index-flush.ts'
 import { Memtable } from './memtable.ts'
@@ -33,6 +34,7 @@ export interface OpenShardOptions {
   readonly segmentBytesMax: number
   readonly report: (problem: ShardProblem) => void
   readonly digests?: PartitionDigests | undefined
+  readonly guard?: RingGuard | undefined
 }
 
 export interface OpenedShard {

@@ -32,6 +32,7 @@ import type {
   WriteOutcome,
 } from '../../common/storage-node.ts'
 import type { Learning } from '../learning.ts'
+import type { RingGuard } from '../ring-guard.ts'
 import type { BlobStore } from './blob-store.ts'
 import { type Entry, NO_BLOB } from './entry.ts'
 import { flushIndex } from './index-flush.ts'
@@ -97,6 +98,8 @@ export interface ShardOptions {
   readonly lastBatch: number
   /** What it has to learn before it votes; null if nothing. */
   readonly learning: Learning | null
+  /** Refuses what comes by rings that are too old; absent: nothing. */
+  readonly guard?: RingGuard | undefined
   /** Told of damage and failures, for the device's state and the log. */
   readonly report: (problem: ShardProblem) => void
 }
@@ -327,7 +330,8 @@ export class Shard {
   /** Promises, durably, to accept nothing below the ballot, and says what was accepted last. */
   async prepare(item: ItemKey, ballot: Stamp): Promise<PrepareOutcome> {
     const id = registerIdOf(item)
-    const refusal = this.#unknown(id) ?? this.#overload() ?? this.#tooFarAhead(ballot)
+    const refusal =
+      this.#stale(item) ?? this.#unknown(id) ?? this.#overload() ?? this.#tooFarAhead(ballot)
     if (refusal !== null) return refusal
     const barrier = this.#barrier(id)
     if (compareStamps(ballot, barrier) < 0) return { status: 'superseded', ballot: barrier }
@@ -456,6 +460,11 @@ export class Shard {
     return this.#isUnknown(id) ? Promise.reject(this.#learning!.refusal()) : null
   }
 
+  #assertNotStale(item: ItemKey): void {
+    const refusal = this.#options.guard?.refusalOf(item) ?? null
+    if (refusal !== null) throw refusal
+  }
+
   #assertKnown(item: ItemKey): void {
     if (this.#learning !== null && this.#isUnknown(registerIdOf(item))) {
       throw this.#learning.refusal()
@@ -552,6 +561,8 @@ export class Shard {
 
   /** The outcome if something at least as new is there already: the same write again, or a newer one. */
   #superseded(id: RegisterId, write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> | null {
+    const stale = this.#stale(write.item)
+    if (stale !== null) return stale
     const pending = this.#pending.entry(registerKey(id))
     const entry = this.#index.entry(id)
     const newest = maxStamp(pending?.ballot ?? ZERO_STAMP, entry?.ballot ?? ZERO_STAMP)
@@ -600,6 +611,7 @@ export class Shard {
     item: ItemKey,
     options: { readonly body: boolean; readonly copy?: boolean },
   ): Promise<ShardRead | null> {
+    this.#assertNotStale(item)
     if (options.copy !== true) this.#assertKnown(item)
     return this.#read(item, options)
   }
@@ -672,7 +684,8 @@ export class Shard {
 
   /** Inserts or deletes a row, made under these settings of its container. */
   putRow(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome> {
-    const refusal = this.#unknown(registerIdOf(list)) ?? this.#overload() ?? refusalOf(row)
+    const refusal =
+      this.#stale(list) ?? this.#unknown(registerIdOf(list)) ?? this.#overload() ?? refusalOf(row)
     if (refusal !== null) return refusal
     if (!this.#takesRow(list, row)) return Promise.resolve({ status: 'not-found' })
     if (settings !== undefined) {
@@ -860,6 +873,7 @@ export class Shard {
 
   /** A page of a listing; null if the account or container is not there. */
   async list(list: ItemKey, query: ListQuery): Promise<ListPage | null> {
+    this.#assertNotStale(list)
     this.#assertKnown(list)
     const read = await this.#read(list, { body: false })
     if (read === null || read.info.deleted) return null
@@ -1024,6 +1038,17 @@ export class Shard {
   /** Segments before this one are not needed by a restart. */
   get checkpointSegmentId(): number {
     return this.#checkpoint.segmentId
+  }
+
+  /** By rings from before the last move of the partition: looked at in the same turn as what it guards. */
+  #stale(item: ItemKey): Promise<never> | null {
+    const refusal = this.#options.guard?.refusalOf(item) ?? null
+    return refusal === null ? null : Promise.reject(refusal)
+  }
+
+  /** Resolves when everything that was on its way to the log is durable and visible, or never will be. */
+  async fence(): Promise<void> {
+    await this.#log.mark().catch(() => {})
   }
 
   #overload(): Promise<never> | null {

@@ -1,6 +1,7 @@
 /** Sends one record to another device. */
 import { acceptOf, streamBody } from '../../common/accept.ts'
 import { ITEM_KINDS, type ItemKey } from '../../common/item.ts'
+import { ANY_EPOCH } from '../../common/ring/ring-set.ts'
 import type { BodyReader, StorageNode } from '../../common/storage-node.ts'
 import type { RegisterId } from '../engine/memtable.ts'
 
@@ -14,7 +15,7 @@ export interface DeviceAddress {
 
 export function itemKeyOf(id: RegisterId, name: string): ItemKey {
   const { policy, placement, hash } = id
-  return { kind: ITEM_KINDS[id.kind]!, name, hash, placement, policy }
+  return { kind: ITEM_KINDS[id.kind]!, name, hash, placement, policy, epoch: ANY_EPOCH }
 }
 
 /** What became of a record: `refused` means that the receiver has promised not to take anything so old. */

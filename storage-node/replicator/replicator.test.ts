@@ -659,3 +659,68 @@ t.test('the partners of a new disk begin with different partitions', async (t) =
     handoffs: held,
   })
 })
+
+t.test(
+  'what leaves a device arrives, however young, and however busy its container is',
+  async (t) => {
+    const cluster = await Cluster.open(4)
+    const rig = cluster.rigs[0]!
+    const before = ringOf(4)
+    const container = rig.draft(rig.container, 'put')
+    await cluster.write(container, null, primaries(cluster, rig.container.placement))
+    const items = Array.from({ length: 40 }, (_, index) => rig.object(`o${index}`))
+    for (const item of items) {
+      await cluster.write(rig.draft(item, 'put'), 'body', primaries(cluster, item.placement))
+    }
+    const addRow = async (name: string, ids: readonly number[]) => {
+      const row = rig.row(name)
+      for (const id of ids) await cluster.nodeOf(id).putRow('d', rig.container, row)
+    }
+    const list = before.partitionOf(rig.container.placement)
+    await addRow('first', primaries(cluster, rig.container.placement))
+    const after = ringOf(4, 1)
+    cluster.use(after, before)
+    const movesOf = (id: number) =>
+      (['container', 'object'] as const).flatMap((kind) =>
+        Array.from({ length: 2 ** PART_POWER }, (_, partition) => partition)
+          .filter((partition) => before.primaries(partition).some((device) => device.id === id))
+          .map((partition) => ({ kind, policy: 0, partition, since: 1 })),
+      )
+    const away = after
+      .primaries(list)
+      .find(({ id }) => !before.primaries(list).some((device) => device.id === id))!.id
+    cluster.away.add(away)
+    const arrivals = cluster.replicators.map(({ arrivals: of }) => of)
+    const arrivedAt = async (id: number) => {
+      let arrived: readonly boolean[] = []
+      for (let tries = 0; tries < 200; tries++) {
+        arrived = arrivals[id]!.want('d', movesOf(id))
+        if (arrived.every(Boolean)) break
+        await new Promise((resolve) => setImmediate(resolve))
+        cluster.rigs[id]!.clock.advance(1_000)
+      }
+      return arrived
+    }
+    const mover = before.primaries(list)[0]!.id
+    t.ok((await arrivedAt(mover)).includes(false), 'not while one of the devices is away')
+    cluster.away.delete(away)
+    // A row comes with every step: no two devices are ever equal.
+    let rows = 0
+    const busy = setInterval(() => void addRow(`busy ${rows++}`, [mover]), 0)
+    for (const id of cluster.rigs.keys()) {
+      t.ok((await arrivedAt(id)).every(Boolean), `node ${id} has brought over what it had`)
+    }
+    clearInterval(busy)
+    t.ok(rows > 0)
+    for (const item of items) {
+      for (const { id } of after.primaries(after.partitionOf(item.placement))) {
+        const read = await cluster.nodeOf(id).read('d', item)
+        t.equal((await wholeBody(read!.body!)).toString(), 'body', `${item.name} at ${id}`)
+      }
+    }
+    const page = await cluster.nodeOf(away).list('d', rig.container, { limit: 10 })
+    t.ok(page!.entries.some((entry) => 'name' in entry && entry.name === 'first'))
+    for (const of of arrivals) await of.stop()
+    await cluster.close()
+  },
+)

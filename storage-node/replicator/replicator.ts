@@ -8,6 +8,7 @@
  */
 import { forEachParallel } from '../../common/bounded-parallel.ts'
 import type { Clock } from '../../common/clock.ts'
+import type { PartitionMove } from '../../common/cluster-member.ts'
 import { ITEM_KINDS } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
 import { deviceLabel, type Placement, placedDevices } from '../../common/ring/placement.ts'
@@ -19,6 +20,7 @@ import type { LearnedRing } from '../learning.ts'
 import type { LocalNode } from '../local-node.ts'
 import { Throttle } from '../throttle.ts'
 import { Agreements, type Positions } from './agreements.ts'
+import { Arrivals } from './arrivals.ts'
 import { learn } from './learner.ts'
 import {
   handOver,
@@ -97,6 +99,8 @@ const REPAIRS_MAX = 500
 
 export class Replicator {
   readonly counters = new SyncCounters()
+  /** What leaves the node. */
+  readonly arrivals: Arrivals
   readonly #options: Required<Omit<ReplicatorOptions, 'log'>> & { readonly log: Log }
   readonly #throttle: Throttle
   readonly #abort = new AbortController()
@@ -122,6 +126,8 @@ export class Replicator {
       bytesPerSecond: this.#options.bytesPerSecond,
     })
     this.#pauseMs = this.#options.busyMs
+    const { clock, log } = this.#options
+    this.arrivals = new Arrivals({ clock, log, bring: (device, move) => this.#bring(device, move) })
   }
 
   /** Runs passes until `stop`; the first at once where a device has to learn before it is of use. */
@@ -143,6 +149,7 @@ export class Replicator {
   async stop(): Promise<void> {
     this.#abort.abort()
     this.#cancel?.()
+    await this.arrivals.stop()
     await this.#running
   }
 
@@ -192,6 +199,8 @@ export class Replicator {
     const count = { compared: 0, differing: 0, unreachable: 0, handoffs: 0 }
     for (const placement of placements()) {
       if (this.#abort.signal.aborted) break
+      // There is nobody to be in step with.
+      if (isAlone(placement)) continue
       const plan = await this.#plan(own, placement)
       for (const peerPlan of plan.byPeer.values()) {
         count.compared += peerPlan.partitions.length
@@ -348,6 +357,36 @@ export class Replicator {
     }
   }
 
+  /**
+   * Sends the devices that a partition moves to whatever this one holds of it, however young: its writers need not have
+   * known of them. True if they have all of it.
+   */
+  async #bring(name: string, move: PartitionMove): Promise<boolean> {
+    const placement = this.#options
+      .placements()
+      .find(({ kind, policy }) => kind === move.kind && policy === move.policy)
+    const own = this.#own(name)
+    if (placement === undefined || own === null) return false
+    const { partition } = move
+    const query = { ...queryOf(placement), partitions: [partition] }
+    let isWhole = true
+    for (const device of placement.ring.primaries(partition)) {
+      const peer = this.#addressOf(device)
+      if (peer.label === own.address.label || move.without?.includes(peer.label)) continue
+      const [mine] = await own.address.node.digests(name, query)
+      if (mine === undefined) return true
+      const [theirs] = await peer.node.digests(peer.device, query)
+      for (const leaf of differingLeaves(mine, theirs)) {
+        const place = placementsOf(placement.ring.partPower, partition, leaf)
+        const context = { ...this.#context(own), graceMs: Number.NEGATIVE_INFINITY }
+        if (!(await syncRange(own, peer, { ...rangeOf(placement), ...place }, context))) {
+          isWhole = false
+        }
+      }
+    }
+    return isWhole
+  }
+
   /** The number of partitions that are still not given away. */
   async #handOver(
     own: OwnDevice,
@@ -441,6 +480,10 @@ function positionsOf(device: Device): Positions {
 
 function isPlaced(placement: Placement, partition: number, label: string): boolean {
   return placedDevices(placement, partition).some((device) => deviceLabel(device) === label)
+}
+
+function isAlone({ ring, previous }: Placement): boolean {
+  return previous === null && ring.devices.filter((device) => device !== null).length < 2
 }
 
 /** Ours first: what the peer has when it answers includes what we had then. */

@@ -37,8 +37,8 @@ export interface ChannelServerOptions {
   readonly refusalOf: (request: IncomingMessage, signed: Uint8Array) => string | null
 }
 
-/** An inline body and the longest metadata fit into a message, and a packet holds 1 MiB of them and one more. */
-const PACKET_BYTES_MAX = 4 * 1024 * 1024
+/** An inline body and the longest metadata fit into 4 MiB; the rings of 2^20 partitions into this. */
+const PACKET_BYTES_MAX = 64 * 1024 * 1024
 /** Calls of one channel under way; until some end, no more are read. */
 const CALLS_MAX = 2_048
 /** Answers that wait to be taken by the client; until they are, no more calls are read. */

@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, systemClock } from '../../common/clock.ts'
+import type { ClusterMember } from '../../common/cluster-member.ts'
 import { ServiceError, systemErrorCode } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
@@ -55,6 +56,8 @@ export interface NodeServerOptions {
   readonly connectionsMax?: number
   /** How long close() waits for requests in flight before it breaks them off. */
   readonly closeGraceMs?: number
+  /** What the node does for the movement of partitions; absent: it takes no part. */
+  readonly member?: ClusterMember
   /** The page for Prometheus, shown to anybody at /metrics; absent: there is none. */
   readonly metrics?: () => Promise<string>
 }
@@ -153,6 +156,7 @@ class NodeHandler {
     this.#metrics = options.metrics
     this.#context = {
       node,
+      member: options.member,
       readers: new BodyReaders({ clock, random }),
       batches: new ChangedBatches({ node, random }),
     }

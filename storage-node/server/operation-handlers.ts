@@ -1,3 +1,5 @@
+import type { ClusterMember } from '../../common/cluster-member.ts'
+import { ServiceError } from '../../common/errors.ts'
 import type { Confirmation, StorageNode } from '../../common/storage-node.ts'
 import {
   type Operation,
@@ -10,6 +12,8 @@ import type { ChangedBatches } from './changed-batches.ts'
 
 export interface HandlerContext {
   readonly node: StorageNode
+  /** Absent at a node that takes no part in the movement of partitions. */
+  readonly member: ClusterMember | undefined
   readonly readers: BodyReaders
   readonly batches: ChangedBatches
 }
@@ -115,7 +119,25 @@ const HANDLERS: Handlers = {
     return { head: await node.status() }
   },
 
+  async rings({ member }, { known }) {
+    return { head: null, data: await memberOf(member).rings(known) }
+  },
+
+  async 'learn-rings'({ member }, _, data) {
+    if (data === null) throw new ServiceError('BadRequest', 'no rings came along', { status: 400 })
+    return { head: { epoch: await memberOf(member).learnRings(data) } }
+  },
+
+  async arrivals({ member }, { device, moves }) {
+    return { head: await memberOf(member).arrivals(device, moves) }
+  },
+
   async ping() {
     return { head: null }
   },
+}
+
+function memberOf(member: ClusterMember | undefined): ClusterMember {
+  if (member !== undefined) return member
+  throw new ServiceError('NoSuchOperation', 'this node keeps no rings', { status: 404 })
 }

@@ -481,9 +481,9 @@ t.test('a disk that begins empty is filled by the others, by all threads', async
     await until('the disks hold the same partitions', async () => {
       const metrics = await (await fetch(`${swiftlet.origin}/metrics`)).text()
       const compared = samplesOf(metrics, 'swiftlet_replication_compared')
-      const passedAt = samplesOf(metrics, 'swiftlet_replication_passed_at_seconds')
+      const inStepAt = samplesOf(metrics, 'swiftlet_replication_in_step_at_seconds')
       const isEven = compared.length === 3 && new Set(compared).size === 1
-      return isEven && Math.min(...passedAt) > 0 && behindOf(metrics) === 0
+      return isEven && Math.min(...inStepAt) > 0 && behindOf(metrics) === 0
     })
   }
   for (const name of names) t.equal(await (await session.send('GET', name)).text(), name)

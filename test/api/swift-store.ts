@@ -6,6 +6,7 @@ import { UserIdentity } from '../../auth/user-identity.ts'
 import { systemClock } from '../../common/clock.ts'
 import { createLog, type Log } from '../../common/log.ts'
 import { systemRandom } from '../../common/random.ts'
+import { steadyRings } from '../../common/ring/ring-set.ts'
 import { createClusterBackend } from '../../proxy/backend/cluster-backend.ts'
 import type { ProxyOptions } from '../../proxy/proxy-options.ts'
 import { createProxyServer } from '../../proxy/server.ts'
@@ -49,7 +50,7 @@ export async function openTestStore(
     const backend = createClusterBackend({
       ...context,
       hashing: { prefix: 'test', suffix: 'store', placement: 'xxh64' },
-      rings: { account: ring, container: ring, object: () => ring },
+      rings: steadyRings({ account: ring, container: ring, objects: [ring, ring] }),
       nodeOf: () => node,
       proposer,
       policies: [0, 1],

@@ -6,6 +6,7 @@ import t from 'tap'
 import { systemClock } from '../../common/clock.ts'
 import { itemKey } from '../../common/item.ts'
 import { Ring } from '../../common/ring/ring.ts'
+import { type RingSet, steadyRings } from '../../common/ring/ring-set.ts'
 import type { ClusterBackend } from '../../proxy/backend/cluster-backend.ts'
 import { addDevice, type Builder, createBuilder, ringOf } from '../../ring-builder/builder.ts'
 import {
@@ -86,17 +87,16 @@ t.test('reads, writes and replication go on through all steps', async (t) => {
   /** What each process believes: proxies and nodes get to know a new ring one by one. */
   const proxyRings = [first, first]
   const nodeRings = Array.from({ length: NODES }, () => first)
+  const sets = new Map<Ring, RingSet>()
+  const setOf = (ring: Ring): RingSet => {
+    const set =
+      sets.get(ring) ?? steadyRings({ account: ring, container: ring, objects: [ring] }).current()
+    sets.set(ring, set)
+    return set
+  }
   const proxies = proxyRings.map((_, index) =>
     cluster.backend({
-      rings: {
-        get account() {
-          return proxyRings[index]!
-        },
-        get container() {
-          return proxyRings[index]!
-        },
-        object: () => proxyRings[index]!,
-      },
+      rings: { current: () => setOf(proxyRings[index]!), refresh: async () => {} },
     }),
   )
   const replicators = nodeRings.map((_, index) => {

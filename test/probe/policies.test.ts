@@ -2,11 +2,13 @@
  * Storage policies and the settings of containers, as several proxies know them: rows are made under the settings that
  * the container has, and objects stand in the policy that their container says.
  */
+
 import t, { type Test } from 'tap'
 import { systemClock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import { type ItemKey, itemKey } from '../../common/item.ts'
 import type { Ring } from '../../common/ring/ring.ts'
+import { steadyRings } from '../../common/ring/ring-set.ts'
 import type { ItemWrite, ListRow } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../../proxy/backend/backend.ts'
 import type { ClusterBackend, ClusterBackendOptions } from '../../proxy/backend/cluster-backend.ts'
@@ -43,8 +45,11 @@ function ringOfPolicy({ ring }: ClusterUnderTest, policy: number): Ring {
 function twoPolicies(cluster: ClusterUnderTest): Partial<ClusterBackendOptions> {
   const { ring } = cluster
   const rings = [ringOfPolicy(cluster, 0), ringOfPolicy(cluster, 1)]
-  const object = (policy: number) => rings[policy]!
-  return { rings: { account: ring, container: ring, object }, policies: [0, 1] }
+  const objects = rings
+  return {
+    rings: steadyRings({ account: ring, container: ring, objects }),
+    policies: [0, 1],
+  }
 }
 
 function primariesOf(cluster: ClusterUnderTest, item: ItemKey): readonly number[] {

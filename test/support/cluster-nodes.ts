@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '../../common/clock.ts'
 import type { ItemHashing } from '../../common/item.ts'
 import { systemRandom } from '../../common/random.ts'
 import type { Ring } from '../../common/ring/ring.ts'
+import { type RingSet, type RingSource, steadyRings } from '../../common/ring/ring-set.ts'
 import type { StorageNode } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../../proxy/backend/backend.ts'
 import {
@@ -15,6 +16,7 @@ import {
 } from '../../proxy/backend/cluster-backend.ts'
 import { createRemoteNode } from '../../proxy/backend/remote-node.ts'
 import { openLocalNode } from '../../storage-node/local-node.ts'
+import { RingGuard } from '../../storage-node/ring-guard.ts'
 import { type NodeServer, serveStorageNode } from '../../storage-node/server/node-server.ts'
 import { onLoopback, ringOver } from './ring-over.ts'
 
@@ -35,10 +37,12 @@ export type Fault = (method: string, parameters: readonly unknown[]) => Promise<
 /** One device on each node, all named `d`. */
 export class ClusterUnderTest {
   readonly ring: Ring
+  readonly rings: RingSource
   readonly #t: Test
   readonly #folder: string
   readonly #options: ClusterUnderTestOptions
   readonly #locals: (StorageNode | null)[] = []
+  readonly #guards: RingGuard[] = []
   readonly #servers: (NodeServer | null)[] = []
   readonly #ports: number[] = []
   readonly #remotes = new Map<number, StorageNode>()
@@ -49,9 +53,12 @@ export class ClusterUnderTest {
     const folder = t.testdir()
     const ports: number[] = []
     const locals: StorageNode[] = []
+    const guards: RingGuard[] = []
     const servers: (NodeServer | null)[] = []
     for (let index = 0; index < options.nodes; index++) {
-      const node = await openNode(folder, index)
+      const guard = new RingGuard()
+      guards.push(guard)
+      const node = await openNode(folder, index, guard)
       locals.push(node)
       const server = options.local ? null : await serve(node, 0)
       servers.push(server)
@@ -59,6 +66,7 @@ export class ClusterUnderTest {
     }
     const cluster = new ClusterUnderTest(t, folder, options, ports)
     cluster.#locals.push(...locals)
+    cluster.#guards.push(...guards)
     cluster.#servers.push(...servers)
     t.teardown(() => cluster.#close())
     return cluster
@@ -79,13 +87,15 @@ export class ClusterUnderTest {
       partPower: PART_POWER,
       device: 'd',
     })
+    const { ring } = this
+    this.rings = steadyRings({ account: ring, container: ring, objects: [ring] })
   }
 
   /** A proxy's backend with a proposer of its own. */
   backend(extra: Partial<ClusterBackendOptions> = {}): ClusterBackend {
     const backend = createClusterBackend({
       hashing: HASHING,
-      rings: { account: this.ring, container: this.ring, object: () => this.ring },
+      rings: this.rings,
       nodeOf: (device) => this.#faulty(device.id),
       clock: systemClock,
       random: systemRandom,
@@ -101,6 +111,11 @@ export class ClusterUnderTest {
   /** The node itself, without wire and faults. */
   node(index: number): StorageNode {
     return this.#locals[index]!
+  }
+
+  /** The node refuses from now on what comes by rings from before the moves of these. */
+  teach(index: number, set: RingSet): void {
+    this.#guards[index]!.use(set)
   }
 
   /** Every call to the node passes the fault first; null heals it. */
@@ -119,7 +134,7 @@ export class ClusterUnderTest {
 
   /** The node comes back with its disk on its old port. */
   async start(index: number): Promise<void> {
-    const node = await openNode(this.#folder, index)
+    const node = await openNode(this.#folder, index, this.#guards[index]!)
     this.#locals[index] = node
     if (!this.#options.local) this.#servers[index] = await serve(node, this.#ports[index]!)
   }
@@ -159,7 +174,7 @@ export class ClusterUnderTest {
   }
 }
 
-async function openNode(folder: string, index: number): Promise<StorageNode> {
+async function openNode(folder: string, index: number, guard: RingGuard): Promise<StorageNode> {
   const path = join(folder, `node${index}`)
   if (!existsSync(path)) mkdirSync(path)
   return openLocalNode({
@@ -167,6 +182,7 @@ async function openNode(folder: string, index: number): Promise<StorageNode> {
     clock: systemClock,
     random: systemRandom,
     shards: 1,
+    guard,
   })
 }
 

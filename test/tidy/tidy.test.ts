@@ -24,7 +24,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'anything'>> = {
 }
 
 /** Logic that a simulation runs with its own time, randomness and disk. */
-const DETERMINISTIC_FOLDERS = ['storage-node/', 'proxy/backend/', 'common/']
+const DETERMINISTIC_FOLDERS = [
+  'storage-node/',
+  'proxy/backend/',
+  'common/',
+  'ring-builder/movement/',
+]
 
 const NONDETERMINISM: readonly { readonly name: string; readonly pattern: RegExp }[] = [
   { name: 'Date.now', pattern: /\bDate\.now\(/ },

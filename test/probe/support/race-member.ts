@@ -4,6 +4,7 @@
  */
 import { systemClock } from '../../../common/clock.ts'
 import { systemRandom } from '../../../common/random.ts'
+import { steadyRings } from '../../../common/ring/ring-set.ts'
 import type { StorageNode } from '../../../common/storage-node.ts'
 import {
   type ClusterBackend,
@@ -78,7 +79,7 @@ async function serveProxy(role: Extract<Role, { role: 'proxy' }>): Promise<numbe
   const ring = ringOver(onLoopback(role.ports), { replicas: 3, partPower: 2, device: 'd' })
   const backend = createClusterBackend({
     hashing: { prefix: 'p', suffix: 's', placement: 'xxh64' },
-    rings: { account: ring, container: ring, object: () => ring },
+    rings: steadyRings({ account: ring, container: ring, objects: [ring] }),
     nodeOf: ({ port }) =>
       deadly(createRemoteNode({ ip: '127.0.0.1', port, clusterKey: CLUSTER_KEY })),
     clock: { ...systemClock, nowMs: () => systemClock.nowMs() + role.skewMs },

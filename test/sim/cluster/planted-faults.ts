@@ -5,6 +5,7 @@
  */
 import { ServiceError } from '../../../common/errors.ts'
 import { type ItemKey, itemKey, objectName } from '../../../common/item.ts'
+import { placementOf } from '../../../common/ring/ring-set.ts'
 import { compareStamps, type Stamp } from '../../../common/stamp.ts'
 import type {
   ItemInfo,
@@ -180,7 +181,7 @@ function oneReplicaReads(backend: Backend, proxy: ProxyParts): Backend {
     async readObject(path: ObjectPath, options: ReadOptions = {}): Promise<ItemRead | null> {
       const name = objectName(path.account, path.container, path.object)
       const item = itemKey(proxy.hashing, 'object', name, path.policy)
-      const ring = proxy.rings.object(path.policy)
+      const { ring } = placementOf(proxy.rings.current(), 'object', path.policy)
       const primaries = ring.primaries(ring.partitionOf(item.placement))
       const node = proxy.nodeOf(proxy.random.pick(primaries)!.id)
       const read = await node.read(DEVICE, item, { head: options.head ?? false })

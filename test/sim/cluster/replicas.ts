@@ -26,7 +26,7 @@ async function compareReplicas(cluster: SimCluster): Promise<readonly string[]> 
   for (const host of cluster.hosts) {
     if (host.isLearning) differences.push(`${host.machine} has not learned what it lost`)
   }
-  for (const placement of cluster.placements) {
+  for (const placement of cluster.rings.current().placements) {
     const { kind, policy, ring } = placement
     const held = new Map<number, Map<number, PartitionDigest>>()
     for (const { id } of cluster.members) {

@@ -1,10 +1,9 @@
 /** A whole cluster in one process: hosts with storage nodes, proxies, the rings and the network between them. */
 import type { ItemHashing } from '../../../common/item.ts'
 import { type Log, silentLog } from '../../../common/log.ts'
-import type { Placement } from '../../../common/ring/placement.ts'
 import type { Ring } from '../../../common/ring/ring.ts'
+import { type RingSource, steadyRings } from '../../../common/ring/ring-set.ts'
 import type { StorageNode } from '../../../common/storage-node.ts'
-import type { ClusterRings } from '../../../proxy/backend/replica-map.ts'
 import type { LocalNode } from '../../../storage-node/local-node.ts'
 import { Replicator } from '../../../storage-node/replicator/replicator.ts'
 import { ringOver } from '../../support/ring-over.ts'
@@ -23,7 +22,6 @@ const REPLICATION = { busyMs: 1_000, idleMs: 120_000, graceMs: 3_000, reclaimWai
 /** Small, so that they roll and are compacted. */
 const SEGMENT_BYTES = 16 * 1024
 const WEEK_MS = 7 * 24 * 3600 * 1000
-const RINGS = ['account', 'container', 'object'] as const
 
 export interface SimClusterOptions {
   readonly seed: number
@@ -45,9 +43,7 @@ export class SimCluster {
   readonly proxies: readonly SimProxy[]
   readonly network: SimNetwork
   readonly ring: Ring
-  readonly rings: ClusterRings
-  /** Where the storage nodes believe that registers belong. */
-  readonly placements: readonly Placement[]
+  readonly rings: RingSource
   readonly planted: PlantedFault | null
   readonly reclaimAgeMs: number
   readonly #observer: SimProcess
@@ -66,8 +62,8 @@ export class SimCluster {
       Array.from({ length: options.hosts }, (_, id) => ({ ip: `10.0.0.${id + 1}`, port: 6200 })),
       { replicas: options.replicas, partPower: PART_POWER, device: DEVICE },
     )
-    this.rings = { account: this.ring, container: this.ring, object: () => this.ring }
-    this.placements = RINGS.map((kind) => ({ kind, policy: 0, ring: this.ring, previous: null }))
+    const { ring } = this
+    this.rings = steadyRings({ account: ring, container: ring, objects: [ring] })
     const { rings } = this
     const replicatorOf = (host: SimHost, process: SimProcess, node: LocalNode) =>
       this.#replicator(host, process, node, log)
@@ -124,7 +120,7 @@ export class SimCluster {
     return new Replicator({
       ...REPLICATION,
       node,
-      placements: () => this.placements,
+      placements: () => this.rings.current().placements,
       ownName: ({ id }) => (id === host.index ? DEVICE : null),
       nodeOf: ({ id }) => this.network.link(process, host.machine, this.hosts[id]!),
       clock: process,

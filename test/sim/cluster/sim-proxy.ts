@@ -1,13 +1,13 @@
 /** A machine with one proxy: production's ClusterBackend, which dies in the middle of things and comes back empty. */
 import type { ItemHashing } from '../../../common/item.ts'
 import type { Log } from '../../../common/log.ts'
+import type { RingSource } from '../../../common/ring/ring-set.ts'
 import type { StorageNode } from '../../../common/storage-node.ts'
 import type { Backend } from '../../../proxy/backend/backend.ts'
 import {
   type ClusterBackend,
   createClusterBackend,
 } from '../../../proxy/backend/cluster-backend.ts'
-import type { ClusterRings } from '../../../proxy/backend/replica-map.ts'
 import { type SeededRandom, seededRandom } from '../../support/seeded-random.ts'
 import { SimProcess, type SimTime, type WallClock } from './sim-time.ts'
 
@@ -19,7 +19,7 @@ export interface SimProxyOptions {
   readonly seed: number
   readonly time: SimTime
   readonly hashing: ItemHashing
-  readonly rings: ClusterRings
+  readonly rings: RingSource
   readonly log: Log
   /** The storage node of a ring device as this process reaches it. */
   readonly nodeOf: (process: SimProcess, machine: string, deviceId: number) => StorageNode
@@ -34,7 +34,7 @@ export interface SimProxyOptions {
 export interface ProxyParts {
   readonly process: SimProcess
   readonly random: SeededRandom
-  readonly rings: ClusterRings
+  readonly rings: RingSource
   readonly hashing: ItemHashing
   readonly nodeOf: (deviceId: number) => StorageNode
 }
