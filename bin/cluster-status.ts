@@ -2,11 +2,16 @@ import type { Clock } from '../common/clock.ts'
 import { ServiceError } from '../common/errors.ts'
 import { ringSetOf } from '../common/ring/ring-set-file.ts'
 import { readTextFile } from '../common/whole-file.ts'
-import { type ClusterStatus, StatusReader } from '../proxy/status/cluster-status.ts'
+import {
+  type ClusterStatus,
+  type MovementView,
+  StatusReader,
+} from '../proxy/status/cluster-status.ts'
 import { dataPaths, readClusterKey, readCredentials } from './data-folder.ts'
 import { readEndpoints } from './endpoints.ts'
 import { RemoteNodes } from './remote-nodes.ts'
 import { readRingSet } from './ring-folder.ts'
+import { readMovement } from './ring-keeper.ts'
 import { requireRings } from './rings.ts'
 import { decodeSettings } from './settings.ts'
 
@@ -40,9 +45,18 @@ export async function openStatusSource(
     placements: () => rings.placements,
     nodeOf: (device) => nodes.of(device),
     clock: context.clock,
+    movement: () => movementView(paths.rings),
     keptMs: 0,
   })
   return { read: () => reader.read(), close: () => nodes.close() }
+}
+
+/** As the keeper wrote it last; a movement that has ended is none. */
+async function movementView(folder: string): Promise<MovementView | null> {
+  const movement = await readMovement(folder)
+  if (movement === null) return null
+  const { left, underWay, bytesPerSecond, secondsLeft, troubles } = movement
+  return { left: left + underWay, bytesPerSecond, secondsLeft, troubles }
 }
 
 async function askProxy(folder: string): Promise<StatusSource> {

@@ -26,12 +26,25 @@ export interface ClusterStatus {
   readonly work: WorkStatus
 }
 
+/** What is being moved between devices, as its keeper last said. */
+export interface MovementView {
+  /** Replicas of partitions that are not yet where they belong. */
+  readonly left: number
+  readonly bytesPerSecond: number
+  /** Null where nobody can say yet. */
+  readonly secondsLeft: number | null
+  /** Who is waited for, or why it cannot go on. */
+  readonly troubles: readonly string[]
+}
+
 /** What the cluster is doing by itself. */
 export interface WorkStatus {
   /** Partitions that are moving, over all rings. */
   readonly moving: number
   /** Partitions that are brought in step with a replica, or given to the devices they belong to. */
   readonly repairing: number
+  /** Of what moves; null: not known. */
+  readonly bytesPerSecond: number | null
   /** Milliseconds until both are done, by how it went lately; null: not known yet. */
   readonly remainingMs: number | null
 }
@@ -86,6 +99,8 @@ export interface StatusReaderOptions {
   readonly placements: () => readonly Placement[]
   readonly nodeOf: (device: RingDevice) => StorageNode
   readonly clock: Clock
+  /** What the keeper of the rings says; null: nothing was moved yet. */
+  readonly movement?: () => Promise<MovementView | null>
   /** How long a node may take. */
   readonly answerMs?: number
   /** Who asks again within this time gets the same answer. */
@@ -128,10 +143,13 @@ export class StatusReader {
   async #read(): Promise<ClusterStatus> {
     const { placements, clock } = this.#options
     const rings = placements()
-    const status = await describeCluster(rings, await this.#ask(devicesOf(rings)), clock.nowMs())
-    const { moving, repairing } = status.work
-    const remainingMs = this.#remaining.observe(clock.monotonicMs(), moving + repairing)
-    return { ...status, work: { moving, repairing, remainingMs } }
+    const answers = await this.#ask(devicesOf(rings))
+    const movement = (await this.#options.movement?.()) ?? null
+    const status = await describeCluster(rings, answers, clock.nowMs(), movement)
+    const { work } = status
+    const left = work.moving + work.repairing
+    const estimateMs = this.#remaining.observe(clock.monotonicMs(), left)
+    return { ...status, work: { ...work, remainingMs: work.remainingMs ?? estimateMs } }
   }
 
   async #ask(devices: readonly RingDevice[]): Promise<NodeAnswers> {
@@ -166,6 +184,7 @@ export async function describeCluster(
   placements: readonly Placement[],
   answers: NodeAnswers,
   nowMs: number,
+  movement: MovementView | null = null,
 ): Promise<ClusterStatus> {
   const devices = devicesOf(placements)
   const statusOf = (device: RingDevice) => {
@@ -195,7 +214,8 @@ export async function describeCluster(
     status: statusOf(device),
   })).map(withAnswers(answers))
   const known = devices.flatMap((device) => statusOf(device) ?? [])
-  const findings = findingsOf({ regions, rings, nowMs })
+  const troubles = movement === null || movement.left === 0 ? [] : movement.troubles
+  const findings = findingsOf({ regions, rings, troubles, nowMs })
   return {
     takenAtMs: nowMs,
     health: rings.some(({ refusing }) => refusing > 0)
@@ -209,11 +229,15 @@ export async function describeCluster(
     bytesUsed: sum(known, ({ bytesTotal, bytesFree }) => Math.max(0, bytesTotal - bytesFree)),
     bytesTotal: sum(known, ({ bytesTotal }) => bytesTotal),
     work: {
-      moving: sum(rings, ({ moving }) => moving),
+      moving: movement?.left ?? sum(rings, ({ moving }) => moving),
       repairing: sum(known, ({ replication }) =>
         replication === undefined ? 0 : replication.differing + replication.handoffs,
       ),
-      remainingMs: null,
+      bytesPerSecond: movement?.bytesPerSecond ?? null,
+      remainingMs:
+        movement === null || movement.left === 0 || movement.secondsLeft === null
+          ? null
+          : movement.secondsLeft * 1000,
     },
   }
 }

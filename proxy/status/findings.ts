@@ -24,11 +24,14 @@ const SCRUB_MS_MAX = 14 * 24 * 3600 * 1000
 export function findingsOf(cluster: {
   readonly regions: readonly RegionStatus[]
   readonly rings: readonly RingStatus[]
+  /** Of what moves between devices. */
+  readonly troubles: readonly string[]
   readonly nowMs: number
 }): readonly Finding[] {
   const nodes = cluster.regions.flatMap(({ zones }) => zones.flatMap((zone) => zone.nodes))
   const findings = [
     ...cluster.rings.flatMap(ringFindings),
+    ...cluster.troubles.map((text) => warning('movement', text)),
     ...nodes.flatMap((node) => nodeFindings(node, cluster.nowMs)),
   ]
   return SEVERITIES.flatMap((severity) => findings.filter((found) => found.severity === severity))

@@ -44,9 +44,11 @@ export function usedText({ bytesUsed, bytesTotal }: ClusterStatus): string {
 }
 
 /** `moving 120 partitions, repairing 3; about 4 min left`. */
-export function workText({ moving, repairing, remainingMs }: WorkStatus): string {
+export function workText(work: WorkStatus): string {
+  const { moving, repairing, bytesPerSecond, remainingMs } = work
+  const rate = bytesPerSecond === null ? '' : ` at ${bytesText(bytesPerSecond)}/s`
   const what = [
-    ...(moving > 0 ? [`moving ${countText(moving)} partitions`] : []),
+    ...(moving > 0 ? [`moving ${countText(moving)} partitions${rate}`] : []),
     ...(repairing > 0 ? [`bringing ${countText(repairing)} partitions in step`] : []),
   ].join(', ')
   const left =

@@ -99,6 +99,29 @@ t.test('a ring that changes: what moves is counted, and both rings are asked abo
   t.match(status, { health: 'well', findings: [{ severity: 'note', text: /are moving/ }] })
 })
 
+t.test('what moves, as the keeper of the rings says it', async (t) => {
+  const movement = {
+    left: 1_200,
+    bytesPerSecond: 3 * 2 ** 20,
+    secondsLeft: 240,
+    troubles: ['127.0.0.1:6203 cannot be reached'],
+  }
+  const answers = answersOf(up(), up(), up())
+  const status = await describeCluster([placement()], answers, NOW_MS, movement)
+  t.match(status, { work: { moving: 1_200, remainingMs: 240_000 }, health: 'degraded' })
+  t.match(status.findings, [{ severity: 'warning', where: 'movement', text: /6203/ }])
+  t.match(
+    statusText(status, { colour: false }),
+    /^moving 1,200 partitions at 3\.0 MiB\/s; about 4 min left$/m,
+  )
+  const done = { ...movement, left: 0, secondsLeft: 0 }
+  t.match(await describeCluster([placement()], answers, NOW_MS, done), {
+    health: 'well',
+    findings: [],
+    work: { moving: 0, remainingMs: null },
+  })
+})
+
 t.test('devices: full, nearly full, damaged, behind, long not verified', async (t) => {
   const findingOf = async (change: Partial<DeviceStatus>) => {
     const answers = answersOf(up(change), up(), up())
