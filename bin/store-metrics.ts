@@ -1,5 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { ReplicationStatus } from '../common/storage-node.ts'
+import type { DeviceStatus, ReplicationStatus } from '../common/storage-node.ts'
 import type { BackendCounters } from '../proxy/backend/counters.ts'
 import type { LocalNode } from '../storage-node/local-node.ts'
 import type { SyncCounters } from '../storage-node/replicator/partition-sync.ts'
@@ -63,36 +63,46 @@ function exposeCounters<T extends string>(
 
 /** Shows the devices of a local storage node. */
 export function exposeDevices(registry: Registry, node: Pick<LocalNode, 'ownStatus'>): void {
+  const gauge = gaugesOf(registry, 'device', node)
   // The threads of a node see the same disk, but each its own shards: hence how they add up.
-  const gauge = (name: string, help: string, aggregator: 'sum' | 'min') =>
+  gauge('free_bytes', 'Bytes an ordinary user may still write', 'min', (of) => of.bytesFree)
+  gauge('total_bytes', 'Size of the file system', 'min', (of) => of.bytesTotal)
+  gauge('segments', 'Segment files', 'sum', (of) => of.segments)
+  gauge('damage', 'Places where damage was found', 'sum', (of) => of.damage.length)
+  gauge('online', '1 if the device takes reads and writes', 'min', (of) =>
+    of.state === 'online' ? 1 : 0,
+  )
+}
+
+/** Makes gauges of a node's devices. All gauges of a page show one reading, and that of this page. */
+function gaugesOf(registry: Registry, area: string, node: Pick<LocalNode, 'ownStatus'>) {
+  let reading: ReturnType<LocalNode['ownStatus']> | null = null
+  const read = () => {
+    reading ??= node.ownStatus().finally(() => {
+      reading = null
+    })
+    return reading
+  }
+  return (
+    name: string,
+    help: string,
+    aggregator: 'sum' | 'min' | 'max',
+    /** Undefined: there is nothing to be shown. */
+    sampleOf: (status: DeviceStatus) => number | undefined,
+  ): Gauge =>
     new Gauge({
-      name: `swiftlet_device_${name}`,
+      name: `swiftlet_${area}_${name}`,
       help,
       labelNames: ['device'],
       registers: [registry],
       aggregator,
+      async collect() {
+        for (const status of await read()) {
+          const sample = sampleOf(status)
+          if (sample !== undefined) this.set({ device: status.device }, sample)
+        }
+      },
     })
-  const bytesFree = gauge('free_bytes', 'Bytes an ordinary user may still write', 'min')
-  const bytesTotal = gauge('total_bytes', 'Size of the file system', 'min')
-  const segments = gauge('segments', 'Segment files', 'sum')
-  const damage = gauge('damage', 'Places where damage was found', 'sum')
-  new Gauge({
-    name: 'swiftlet_device_online',
-    help: '1 if the device takes reads and writes',
-    labelNames: ['device'],
-    registers: [registry],
-    aggregator: 'min',
-    async collect() {
-      for (const status of await node.ownStatus()) {
-        const labels = { device: status.device }
-        this.set(labels, status.state === 'online' ? 1 : 0)
-        bytesFree.set(labels, status.bytesFree)
-        bytesTotal.set(labels, status.bytesTotal)
-        segments.set(labels, status.segments)
-        damage.set(labels, status.damage.length)
-      }
-    },
-  })
 }
 
 type ReplicationCount = Exclude<keyof ReplicationStatus, 'passedAtMs' | 'passMs' | 'inStepAtMs'>
@@ -112,46 +122,24 @@ export function exposeReplication(
   counters: SyncCounters,
 ): void {
   exposeCounters(registry, 'replication', counters, REPLICATION_COUNTER_HELP)
-  // All gauges of a page show one reading.
-  let reading: ReturnType<LocalNode['ownStatus']> | null = null
-  const read = () => {
-    reading ??= node.ownStatus().finally(() => {
-      reading = null
-    })
-    return reading
-  }
-  const gauge = (
-    name: string,
-    help: string,
-    aggregator: 'sum' | 'min' | 'max',
-    sampleOf: (status: ReplicationStatus) => number,
-  ) =>
-    new Gauge({
-      name: `swiftlet_replication_${name}`,
-      help,
-      labelNames: ['device'],
-      registers: [registry],
-      aggregator,
-      async collect() {
-        for (const { device, replication } of await read()) {
-          if (replication !== undefined) this.set({ device }, sampleOf(replication))
-        }
-      },
-    })
+  const gauge = gaugesOf(registry, 'replication', node)
   for (const [field, help] of Object.entries(REPLICATION_GAUGES)) {
-    gauge(field, help, 'sum', (status) => status[field as keyof typeof REPLICATION_GAUGES])
+    gauge(field, help, 'sum', (of) => of.replication?.[field as ReplicationCount])
   }
-  gauge('pass_seconds', 'How long the last pass took', 'max', ({ passMs }) => passMs / 1000)
+  gauge('pass_seconds', 'How long the last pass took', 'max', (of) =>
+    seconds(of.replication?.passMs),
+  )
   gauge(
     'in_step_at_seconds',
     'When a pass last found nothing to do and everybody there, in seconds since 1970; 0: none has since the start',
     'min',
-    ({ inStepAtMs }) => inStepAtMs / 1000,
+    (of) => seconds(of.replication?.inStepAtMs),
   )
-  gauge(
-    'passed_at_seconds',
-    'When the last pass ended, in seconds since 1970',
-    'min',
-    ({ passedAtMs }) => passedAtMs / 1000,
+  gauge('passed_at_seconds', 'When the last pass ended, in seconds since 1970', 'min', (of) =>
+    seconds(of.replication?.passedAtMs),
   )
+}
+
+function seconds(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : ms / 1000
 }
