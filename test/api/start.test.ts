@@ -82,8 +82,11 @@ t.test('a stop lets a request in flight end; a second signal does not wait', asy
     const answered = once(put, 'response')
     answered.catch(() => {})
     put.write('12345')
-    // Something of the body has to be there: an answer to a later request says so.
-    await session.send('HEAD', '/c')
+    await until('the upload is in flight, beside the question whether it is', async () => {
+      const metrics = await (await fetch(`${swiftlet.origin}/metrics`)).text()
+      const [inFlight = 0] = samplesOf(metrics, 'swiftlet_proxy_requests_in_flight')
+      return inFlight >= 2
+    })
     const exited = once(swiftlet.process, 'exit')
     swiftlet.process.kill('SIGINT')
     await new Promise((resolve) => setTimeout(resolve, 700))
