@@ -50,7 +50,8 @@ export class PlainReply implements ReplySink {
     let saysConnection = false
     for (let i = 0; i < headers.length; i += 2) {
       const name = headers[i]!
-      const value = checkedValue(headers[i + 1]!)
+      const value = headers[i + 1]!
+      checkField(name, value)
       if (name === 'Connection') {
         saysConnection = true
         if (value === 'close') this.shouldKeepAlive = false
@@ -134,12 +135,13 @@ function writeTogether(socket: Socket, head: string, body: Uint8Array): void {
   if (socket.writableLength > 0) desk = Buffer.allocUnsafeSlow(DESK_BYTES)
 }
 
-/** Node's own rule (checkInvalidHeaderChar): a value that could end its line would let others write our answers. */
+/** Node's own rules (checkInvalidHeaderChar): a field that could end its line would let others write our answers. */
 const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
-function checkedValue(value: string): string {
-  if (INVALID_VALUE.test(value)) throw new TypeError('a header value with control characters')
-  return value
+function checkField(name: string, value: string): void {
+  if (TOKEN.test(name) && !INVALID_VALUE.test(value)) return
+  throw new TypeError(`the header ${JSON.stringify(name)} would not stay in its line`)
 }
 
 let dateSecond = -1
