@@ -13,6 +13,8 @@ export interface ReplicationOptions {
   readonly placements: () => readonly Placement[]
   /** The name here of a device of the rings; null if it is another node's. */
   readonly ownName: (device: RingDevice) => string | null
+  /** How rings would name a device that is in none of them; null: nobody knows. */
+  readonly labelOf?: (name: string) => string | null
   readonly nodeOf: (device: RingDevice) => StorageNode
   /** Threads that share the node's devices, each with a replicator for its own shards. */
   readonly threads?: number

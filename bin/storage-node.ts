@@ -1,4 +1,5 @@
 import { createMetrics } from '../common/metrics.ts'
+import { deviceLabel } from '../common/ring/placement.ts'
 import { openLocalNode } from '../storage-node/local-node.ts'
 import { NodeMember } from '../storage-node/node-member.ts'
 import { RingGuard } from '../storage-node/ring-guard.ts'
@@ -56,6 +57,7 @@ export async function startStorageNode(
       node,
       placements: () => rings.current().placements,
       ownName: ownDevices(config),
+      labelOf: (name) => labelOf(config, name),
       nodeOf: (device) => peers.of(device),
     },
     { ...context, metrics },
@@ -92,4 +94,10 @@ export async function startStorageNode(
     await closeNode()
     throw explainListenError(error, { host, port })
   }
+}
+
+/** How rings would name one of its devices; null behind a wildcard. */
+function labelOf({ address, host, port }: StorageNodeConfig, device: string): string | null {
+  const ip = address ?? host
+  return ip === '0.0.0.0' || ip === '::' ? null : deviceLabel({ ip, port, device })
 }

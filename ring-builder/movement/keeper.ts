@@ -82,6 +82,8 @@ export class Keeper {
   }
   /** The newest epoch that a node said that it knows, by its address. */
   readonly #known = new Map<string, number>()
+  /** Nodes of the sets before, by address, as long as they do not know the newest. */
+  readonly #former = new Map<string, RingDevice>()
   readonly #troubles = new Map<string, string>()
   readonly #bytesSent = new Map<string, number>()
   #progress: Progress | null = null
@@ -121,7 +123,7 @@ export class Keeper {
     const isLost = (device: RingDevice) => lost.has(deviceLabel(device))
     const set = store.data()
     if (set.placements.length === 0) return false
-    const newer = await this.#tellAll(set, nodesOf(set, rings, isLost))
+    const newer = await this.#tellAll(set, this.#withFormer(nodesOf(set, rings, isLost), isLost))
     if (newer !== null) {
       await store.take(newer)
       return true
@@ -160,6 +162,23 @@ export class Keeper {
         },
       )
     })
+  }
+
+  /**
+   * Nodes that no ring needs any more are told so once: until they know, they keep what they hold, as if they were still to
+   * have it.
+   */
+  #withFormer(
+    nodes: ReadonlyMap<string, RingDevice>,
+    isLost: (device: RingDevice) => boolean,
+  ): ReadonlyMap<string, RingDevice> {
+    const { epoch } = this.#options.store.data()
+    for (const [address, device] of this.#former) {
+      if (isLost(device) || (this.#known.get(address) ?? -1) >= epoch) this.#former.delete(address)
+    }
+    const all = new Map([...this.#former, ...nodes])
+    for (const [address, device] of nodes) this.#former.set(address, device)
+    return all
   }
 
   /** Tells the nodes that do not know the set yet; gives a newer one, if one of them has that. */

@@ -46,6 +46,8 @@ export interface ReplicatorOptions {
   readonly placements: () => readonly Placement[]
   /** The name here of a device of the rings; null if it is another node's. */
   readonly ownName: (device: RingDevice) => string | null
+  /** How rings would name a device of this node that is in none of them; absent or null: nobody knows. */
+  readonly labelOf?: (name: string) => string | null
   /** The storage node of a device of the rings. */
   readonly nodeOf: (device: RingDevice) => StorageNode
   readonly clock: Clock
@@ -71,6 +73,7 @@ const DEFAULTS = {
   graceMs: 3_000,
   reclaimAgeMs: 7 * 24 * 3600 * 1000,
   reclaimWaitMs: 600_000,
+  labelOf: (_name: string): string | null => null,
 }
 
 const NO_PASS: ReplicationStatus = {
@@ -104,6 +107,8 @@ export class Replicator {
   readonly #options: Required<Omit<ReplicatorOptions, 'log'>> & { readonly log: Log }
   readonly #throttle: Throttle
   readonly #abort = new AbortController()
+  /** Of own devices, as rings have named them. */
+  readonly #labels = new Map<string, string>()
   readonly #agreements = new Map<string, Agreements>()
   /** When deletions of a device are looked through again, in monotonic milliseconds. */
   readonly #reclaimAtMs = new Map<string, number>()
@@ -434,7 +439,7 @@ export class Replicator {
       .find(({ kind, policy }) => kind === ITEM_KINDS[id.kind] && policy === id.policy)
   }
 
-  /** A device of this node that the rings know; null for one that is in none. */
+  /** A device of this node; null for one that is in no ring, and was in none that is remembered. */
   #own(name: string): OwnDevice | null {
     const { node, placements, ownName } = this.#options
     const device = node.devices.get(name)
@@ -442,10 +447,14 @@ export class Replicator {
     for (const { ring, previous } of placements()) {
       for (const found of [...ring.devices, ...(previous?.devices ?? [])]) {
         if (found === null || ownName(found) !== name) continue
-        return { device, address: { node, device: name, label: deviceLabel(found) } }
+        const label = deviceLabel(found)
+        this.#labels.set(name, label)
+        return { device, address: { node, device: name, label } }
       }
     }
-    return null
+    // The rings have done without it since: it gives away what it still holds.
+    const label = this.#labels.get(name) ?? this.#options.labelOf(name)
+    return label === null ? null : { device, address: { node, device: name, label } }
   }
 
   #addressOf(device: RingDevice): DeviceAddress {

@@ -1,4 +1,4 @@
-import { Ring, type RingDevice } from '../../common/ring/ring.ts'
+import { Ring, type RingData, type RingDevice } from '../../common/ring/ring.ts'
 
 export interface RingOptions {
   readonly replicas: number
@@ -14,6 +14,14 @@ export function ringOver(
   nodes: readonly { readonly ip: string; readonly port: number }[],
   options: RingOptions,
 ): Ring {
+  return new Ring(ringDataOver(nodes, options))
+}
+
+/** The same as data. */
+export function ringDataOver(
+  nodes: readonly { readonly ip: string; readonly port: number }[],
+  options: RingOptions,
+): RingData {
   const { replicas, partPower, device, rotate = 0 } = options
   const devices = nodes.map(
     ({ ip, port }, id): RingDevice => ({
@@ -29,7 +37,7 @@ export function ringOver(
       meta: '',
     }),
   )
-  return new Ring({
+  return {
     version: 1,
     partPower,
     replicaCount: replicas,
@@ -41,7 +49,7 @@ export function ringOver(
       ),
     ),
     placement: 'xxh64',
-  })
+  }
 }
 
 /** Nodes on one address, a port each. */

@@ -1,5 +1,6 @@
 /** What every replica holds of one name at the end, for people who want to know why. */
 import { type ItemKey, itemKey, objectName } from '../../../common/item.ts'
+import { inAnyEpoch } from '../../../common/ring/ring-set.ts'
 import { formatTimestamp, type Stamp } from '../../../common/stamp.ts'
 import { registerKey } from '../../../storage-node/engine/memtable.ts'
 import { registerIdOf } from '../../../storage-node/engine/register.ts'
@@ -13,10 +14,8 @@ export async function autopsy(cluster: SimCluster, key: string): Promise<string[
   const item = itemKey(HASHING, 'object', objectName(account, container, object))
   const list = itemKey(HASHING, 'container', `/${account}/${container}`)
   const lines: string[] = []
-  const primaries = (placement: number) =>
-    cluster.ring.primaries(cluster.ring.partitionOf(placement)).map(({ id }) => id)
-  for (const id of primaries(item.placement)) {
-    const read = await cluster.nodeOf(id)?.read(DEVICE, item, { head: true })
+  for (const id of cluster.hostsOf('object', item.placement)) {
+    const read = await cluster.nodeOf(id)?.read(DEVICE, inAnyEpoch(item), { head: true })
     const info = read?.info
     const text =
       info === undefined
@@ -24,7 +23,7 @@ export async function autopsy(cluster: SimCluster, key: string): Promise<string[
         : `${info.deleted ? 'tombstone' : info.meta.contentType} stamp ${show(info.stamp)} ballot ${show(info.ballot)}`
     lines.push(`record at node${id}: ${text} ${isInDoubt(cluster, id, item) ? 'in doubt' : ''}`)
   }
-  for (const id of primaries(list.placement)) {
+  for (const id of cluster.hostsOf('container', list.placement)) {
     const shards = cluster.hosts[id]!.running?.node.devices.get(DEVICE)?.shards.values() ?? []
     for (const shard of shards) {
       const row = shard.index.row(list.hash, Buffer.from(object).toString('latin1'))

@@ -4,6 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import { itemKey, objectName } from '../../../common/item.ts'
+import { inAnyEpoch } from '../../../common/ring/ring-set.ts'
 import type { ItemRead } from '../../../common/storage-node.ts'
 import { wholeBody } from '../../support/engine-rig.ts'
 import { ABSENT, versionOf } from '../checker/history.ts'
@@ -59,14 +60,13 @@ export async function checkConvergence(
 async function compareReplicas(cluster: SimCluster, key: string): Promise<Divergence[]> {
   const { account, container, object } = pathOf(key)
   const item = itemKey(HASHING, 'object', objectName(account, container, object))
-  const partition = cluster.ring.partitionOf(item.placement)
   const texts = new Map<string, string[]>()
   // Replicas forget a deletion one after the other.
   const nothing = cluster.reclaimAgeMs < DAY_MS ? FORGOTTEN : null
-  for (const { id } of cluster.ring.primaries(partition)) {
+  for (const id of cluster.hostsOf('object', item.placement)) {
     const node = cluster.nodeOf(id)
     if (node === null) continue
-    const read = await node.read(DEVICE, item).catch((error: unknown) => error)
+    const read = await node.read(DEVICE, inAnyEpoch(item)).catch((error: unknown) => error)
     const text = (isDeleted(read) ? nothing : null) ?? (await describe(read))
     texts.set(text, [...(texts.get(text) ?? []), `node${id}`])
   }

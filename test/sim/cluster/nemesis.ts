@@ -15,12 +15,15 @@ export const TROUBLES = [
   'disk-error',
   'disk-loss',
   'clock-jump',
+  'ring-change',
   'network',
 ] as const
 export type Trouble = (typeof TROUBLES)[number]
 
 /** Wall clocks stay within the five minutes that stamps may be ahead. */
 const SKEW_MS_MAX = 120_000
+/** So long before a cut ends that the keeper has told the others of new rings by then. */
+const KEEPER_MS = 1_500
 const DISK_ERRORS = ['EIO', 'ENOSPC', 'short'] as const
 
 export interface NemesisOptions {
@@ -41,6 +44,10 @@ export class Nemesis {
   /** Mean time between the end of a trouble and the next one of its kind. */
   readonly #pauseMs: number
   readonly #longestMs: number
+  /** Hosts that the rings are to be made of. */
+  readonly #members: Set<number>
+  /** A host may be lost for good: not where another one loses its disk. */
+  #mayLose: boolean
   /** The host whose disk may lose what it holds. */
   readonly #frail: SimHost
   #isOver = false
@@ -52,10 +59,13 @@ export class Nemesis {
     this.#tell = tell
     const density = 0.2 + random.fraction() * 0.6
     const planted = cluster.planted?.troubles ?? []
+    const isCalm = cluster.planted?.isCrowded === true
     this.#troubles = TROUBLES.filter(
-      (trouble) => random.chance(density) || planted.includes(trouble),
+      (trouble) => (random.chance(density) && !isCalm) || planted.includes(trouble),
     )
     this.#frail = random.pick(cluster.hosts)!
+    this.#members = new Set(cluster.firstMembers)
+    this.#mayLose = !this.#troubles.includes('disk-loss')
     this.#pauseMs = workMs * (0.05 + random.fraction() * 0.4)
   }
 
@@ -77,7 +87,9 @@ export class Nemesis {
     network.heal()
     network.weather = { ...CALM }
     for (const proxy of proxies) if (proxy.running === null) proxy.start()
+    this.#cluster.keeper.start()
     for (const host of hosts) {
+      if (host.isLost) continue
       host.slowness = 1
       host.disk.heal()
       while (host.running === null) {
@@ -108,6 +120,10 @@ export class Nemesis {
       'disk-error': () => this.#diskError(endsMs),
       'disk-loss': () => this.#loseDisk(endsMs),
       'clock-jump': () => this.#jumpClock(),
+      'ring-change': () => {
+        if (this.#random.chance(0.5)) this.#changeRings(endsMs)
+        else this.#changeAtTheWorst(endsMs)
+      },
       network: () => this.#badWeather(endsMs),
     }
     strikes[trouble]()
@@ -123,6 +139,7 @@ export class Nemesis {
       const loseIndex = random.chance(0.08)
       this.#tell(`node${host.index} ${power ? 'loses its power' : 'is killed'}`)
       this.#cluster.planted?.harm?.(host)
+      if (host.isLost) continue
       host.crash({ power, loseIndex })
       this.#restart(host.index, endsMs)
     }
@@ -132,12 +149,64 @@ export class Nemesis {
     const { time, hosts } = this.#cluster
     const host = hosts[index]!
     time.after(afterMs, () => {
-      if (this.#isOver || !host.isDown) return
+      if (this.#isOver || !host.isDown || host.isLost) return
       void host.start().then((isUp) => {
         this.#tell(`node${index} ${isUp ? 'is back' : 'did not come up'}`)
         if (!isUp && host.isDown) this.#restart(index, this.#duration())
       })
     })
+  }
+
+  /** A host comes into the rings, leaves them, takes another one's place, or is given up because it is lost for good. */
+  #changeRings(endsMs: number): void {
+    const { hosts, keeper, replicas, time } = this.#cluster
+    const random = this.#random
+    if (keeper.isMoving) {
+      keeper.crash()
+      this.#tell('the keeper dies')
+      time.after(endsMs / 4, () => keeper.start())
+      return
+    }
+    const outside = hosts.filter(({ index, isLost }) => !isLost && !this.#members.has(index))
+    const inside = hosts.filter(({ index }) => this.#members.has(index))
+    const isLoss = this.#mayLose && random.chance(0.3)
+    const leaves = inside.length + outside.length > replicas && random.chance(0.6)
+    const arriving = random.pick(outside)
+    if (arriving !== undefined && (random.chance(0.6) || inside.length === replicas)) {
+      this.#members.add(arriving.index)
+    }
+    const leaving = random.pick(inside)!
+    if ((leaves || isLoss) && this.#members.size > replicas) {
+      this.#members.delete(leaving.index)
+      if (isLoss) this.#lose(leaving)
+    }
+    const members = [...this.#members].sort((a, b) => a - b)
+    this.#tell(`the rings are to be of nodes ${members.join(' ')}`)
+    this.#cluster.changeRings(members)
+  }
+
+  /** One replica lags because it was cut off; as it comes back the rings change, and another one is cut off. */
+  #changeAtTheWorst(endsMs: number): void {
+    const { hosts, time } = this.#cluster
+    const inside = hosts.filter(({ index }) => this.#members.has(index))
+    const lagging = this.#random.pick(inside)!
+    const absent = this.#random.pick(inside.filter((host) => host !== lagging))!
+    this.#isolate(lagging, endsMs)
+    time.after(Math.max(0, endsMs - KEEPER_MS), () => {
+      if (this.#isOver) return
+      this.#changeRings(endsMs)
+      time.after(KEEPER_MS, () => {
+        if (!this.#isOver) this.#isolate(absent, endsMs / 2)
+      })
+    })
+  }
+
+  /** For good, once in a run. */
+  #lose(host: SimHost): void {
+    this.#mayLose = false
+    host.isLost = true
+    host.crash({ power: true, loseIndex: true })
+    this.#tell(`${host.machine} is lost for good`)
   }
 
   #crashProxy(endsMs: number): void {

@@ -5,7 +5,7 @@
  */
 import { ServiceError } from '../../../common/errors.ts'
 import { type ItemKey, itemKey, objectName } from '../../../common/item.ts'
-import { placementOf } from '../../../common/ring/ring-set.ts'
+import { inAnyEpoch, placementOf, type RingSource } from '../../../common/ring/ring-set.ts'
 import { compareStamps, type Stamp } from '../../../common/stamp.ts'
 import type {
   ItemInfo,
@@ -18,6 +18,7 @@ import type { Backend, ObjectPath, ReadOptions } from '../../../proxy/backend/ba
 import type { Trouble } from './nemesis.ts'
 import { DEVICE, type SimHost } from './sim-host.ts'
 import type { ProxyParts } from './sim-proxy.ts'
+import { hostIndexOf } from './sim-rings.ts'
 import { rotUnseen } from './unseen-rot.ts'
 
 export interface PlantedFault {
@@ -28,6 +29,12 @@ export interface PlantedFault {
   readonly syncIsANoOp?: boolean
   /** Storage nodes take what their disk has lost for what was never there. */
   readonly withoutLearning?: boolean
+  /** All clients write one name without a pause. */
+  readonly isCrowded?: boolean
+  /** Replicators rest so long even after they had something to do: replicas that lag do so for a while. */
+  readonly replicationMs?: number
+  /** Pause of clients. */
+  readonly thinkMs?: number
   /** Troubles that every seed has. */
   readonly troubles?: readonly Trouble[]
   /** Storage nodes do not replicate. */
@@ -36,6 +43,8 @@ export interface PlantedFault {
   readonly proposer?: number
   readonly clockStepMs?: number
   readonly wrapLink?: (link: StorageNode) => StorageNode
+  /** What proxies take for the rings. */
+  readonly wrapRings?: (rings: RingSource) => RingSource
   readonly wrapBackend?: (backend: Backend, proxy: ProxyParts) => Backend
   /** Done to a host whose process is about to die. */
   readonly harm?: (host: SimHost) => void
@@ -56,6 +65,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     name: 'repropose',
     what: 'recovery proposes a plain write again although a conditional write may have consumed it',
     wrapLink: hidingDependents,
+    isCrowded: true,
   },
   {
     name: 'no-sync',
@@ -66,12 +76,23 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     name: 'no-replication',
     what: 'storage nodes do not bring their replicas together: reads and settlers alone do not reach everything',
     withoutReplication: true,
+    withoutLearning: true,
   },
   {
     name: 'no-learning',
     what: 'a node that has lost part of its log, or its disk, answers that it never had what it lost',
     withoutLearning: true,
     troubles: ['disk-loss'],
+    replicationMs: 60_000,
+    thinkMs: 300,
+  },
+  {
+    name: 'new-ring-only',
+    what: 'while partitions move, a majority of the new ring is enough',
+    wrapRings: newRingOnly,
+    troubles: ['ring-change', 'partition'],
+    replicationMs: 60_000,
+    thinkMs: 300,
   },
   {
     name: 'no-checksum',
@@ -88,6 +109,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     what: 'two proxies have the same proposer id, and clocks that show the same time',
     proposer: 7,
     clockStepMs: 60_000,
+    isCrowded: true,
   },
 ]
 
@@ -175,6 +197,19 @@ function infoOf(write: ItemWrite, body: Uint8Array | null): ItemInfo {
   }
 }
 
+function newRingOnly(rings: RingSource): RingSource {
+  return {
+    current() {
+      const { epoch, placements } = rings.current()
+      return {
+        epoch,
+        placements: placements.map((placement) => ({ ...placement, previous: null })),
+      }
+    },
+    refresh: () => rings.refresh(),
+  }
+}
+
 function oneReplicaReads(backend: Backend, proxy: ProxyParts): Backend {
   return {
     ...backend,
@@ -183,8 +218,8 @@ function oneReplicaReads(backend: Backend, proxy: ProxyParts): Backend {
       const item = itemKey(proxy.hashing, 'object', name, path.policy)
       const { ring } = placementOf(proxy.rings.current(), 'object', path.policy)
       const primaries = ring.primaries(ring.partitionOf(item.placement))
-      const node = proxy.nodeOf(proxy.random.pick(primaries)!.id)
-      const read = await node.read(DEVICE, item, { head: options.head ?? false })
+      const node = proxy.nodeOf(hostIndexOf(proxy.random.pick(primaries)!))
+      const read = await node.read(DEVICE, inAnyEpoch(item), { head: options.head ?? false })
       return read === null || read.info.deleted ? null : read
     },
   }

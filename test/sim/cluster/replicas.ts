@@ -6,14 +6,18 @@ import { placedDevices } from '../../../common/ring/placement.ts'
 import type { PartitionDigest } from '../../../common/storage-node.ts'
 import type { SimCluster } from './sim-cluster.ts'
 import { DEVICE } from './sim-host.ts'
+import { hostIndexOf } from './sim-rings.ts'
 
 /** After the peace; a replicator may rest long after a pass that had nothing to do. */
 const CONVERGE_MS_MAX = 900_000
 const LOOK_MS = 20_000
 
 /** Waits until all replicas hold the same; what still differs, one line for each partition. */
-export async function untilReplicated(cluster: SimCluster): Promise<readonly string[]> {
-  const endMs = cluster.time.nowMs + CONVERGE_MS_MAX
+export async function untilReplicated(
+  cluster: SimCluster,
+  patienceMs: number,
+): Promise<readonly string[]> {
+  const endMs = cluster.time.nowMs + Math.min(CONVERGE_MS_MAX, patienceMs)
   for (;;) {
     const differences = await compareReplicas(cluster)
     if (differences.length === 0 || cluster.time.nowMs > endMs) return differences
@@ -23,7 +27,8 @@ export async function untilReplicated(cluster: SimCluster): Promise<readonly str
 
 async function compareReplicas(cluster: SimCluster): Promise<readonly string[]> {
   const differences: string[] = []
-  for (const host of cluster.hosts) {
+  if (cluster.keeper.isMoving) differences.push(`not moved: ${cluster.keeper.statusText}`)
+  for (const host of cluster.placedHosts) {
     if (host.isLearning) differences.push(`${host.machine} has not learned what it lost`)
   }
   for (const placement of cluster.rings.current().placements) {
@@ -38,7 +43,7 @@ async function compareReplicas(cluster: SimCluster): Promise<readonly string[]> 
       held.set(id, new Map(digests.map((digest) => [digest.partition, digest])))
     }
     for (let partition = 0; partition < 2 ** ring.partPower; partition++) {
-      const placed = new Set(placedDevices(placement, partition).map(({ id }) => id))
+      const placed = new Set(placedDevices(placement, partition).map(hostIndexOf))
       const texts = [...held].flatMap(([id, digests]) => {
         const text = describe(digests.get(partition))
         return placed.has(id) || text !== NOTHING ? [[id, placed.has(id), text] as const] : []

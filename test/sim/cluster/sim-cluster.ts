@@ -1,18 +1,18 @@
 /** A whole cluster in one process: hosts with storage nodes, proxies, the rings and the network between them. */
-import type { ItemHashing } from '../../../common/item.ts'
+import type { ItemHashing, ItemKind } from '../../../common/item.ts'
 import { type Log, silentLog } from '../../../common/log.ts'
-import type { Ring } from '../../../common/ring/ring.ts'
-import { type RingSource, steadyRings } from '../../../common/ring/ring-set.ts'
+import type { RingData } from '../../../common/ring/ring.ts'
+import { placementOf } from '../../../common/ring/ring-set.ts'
 import type { StorageNode } from '../../../common/storage-node.ts'
 import type { LocalNode } from '../../../storage-node/local-node.ts'
 import { Replicator } from '../../../storage-node/replicator/replicator.ts'
-import { ringOver } from '../../support/ring-over.ts'
 import type { SeededRandom } from '../../support/seeded-random.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
 import type { PlantedFault } from './planted-faults.ts'
 import { DEVICE, SimHost } from './sim-host.ts'
 import { SimNetwork } from './sim-network.ts'
 import { SimProxy } from './sim-proxy.ts'
+import { hostIndexOf, ringDataOf, ringSetDataOf, SimKeeper, SimRings } from './sim-rings.ts'
 import { SimProcess, SimTime } from './sim-time.ts'
 
 export const HASHING: ItemHashing = { prefix: 'p', suffix: 's', placement: 'xxh64' }
@@ -26,6 +26,8 @@ const WEEK_MS = 7 * 24 * 3600 * 1000
 export interface SimClusterOptions {
   readonly seed: number
   readonly hosts: number
+  /** Hosts that are in no ring at first. */
+  readonly spares?: number
   readonly replicas: number
   readonly proxies: number
   readonly shards: number
@@ -42,8 +44,11 @@ export class SimCluster {
   readonly hosts: readonly SimHost[]
   readonly proxies: readonly SimProxy[]
   readonly network: SimNetwork
-  readonly ring: Ring
-  readonly rings: RingSource
+  /** As the keeper has them. */
+  readonly rings: SimRings
+  readonly keeper: SimKeeper
+  readonly #replicas: number
+  readonly #first: readonly number[]
   readonly planted: PlantedFault | null
   readonly reclaimAgeMs: number
   readonly #observer: SimProcess
@@ -58,16 +63,15 @@ export class SimCluster {
     this.time = new SimTime(draw())
     const { time } = this
     this.network = new SimNetwork({ seed: draw(), time, connectMs: 1_000, answerMs: 15_000 })
-    this.ring = ringOver(
-      Array.from({ length: options.hosts }, (_, id) => ({ ip: `10.0.0.${id + 1}`, port: 6200 })),
-      { replicas: options.replicas, partPower: PART_POWER, device: DEVICE },
-    )
-    const { ring } = this
-    this.rings = steadyRings({ account: ring, container: ring, objects: [ring] })
-    const { rings } = this
+    this.#replicas = options.replicas
+    const first = Array.from({ length: options.hosts }, (_, index) => index)
+    this.#first = first
+    const rings = ringSetDataOf(this.#ringOf(first))
+    this.rings = new SimRings(rings)
     const replicatorOf = (host: SimHost, process: SimProcess, node: LocalNode) =>
       this.#replicator(host, process, node, log)
-    this.hosts = Array.from({ length: options.hosts }, (_, index) => {
+    const hosts = options.hosts + (options.spares ?? 0)
+    this.hosts = Array.from({ length: hosts }, (_, index) => {
       return new SimHost({
         index,
         seed: draw(),
@@ -79,6 +83,7 @@ export class SimCluster {
         segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
         withoutLearning: planted?.withoutLearning ?? false,
         withoutReplication: planted?.withoutReplication ?? false,
+        rings,
         replicatorOf,
       })
     })
@@ -89,8 +94,16 @@ export class SimCluster {
         proposer: planted?.proposer,
         clockStepMs: planted?.clockStepMs,
         wrap: planted?.wrapBackend,
+        wrapRings: planted?.wrapRings,
+        askRings: (process, machine, known) => this.#askRings(process, machine, known),
         nodeOf: (process, machine, id) => this.#link(process, machine, id),
       })
+    })
+    this.keeper = new SimKeeper({
+      time,
+      rings: this.rings,
+      memberOf: (process, device) =>
+        this.network.member(process, 'keeper', this.hosts[hostIndexOf(device)]!),
     })
     this.#observer = new SimProcess('observer', time, { offsetMs: 0, stepMs: 0 })
   }
@@ -98,12 +111,65 @@ export class SimCluster {
   /** Starts all hosts; resolves when they have seen that none of them has anything to learn. */
   async start(): Promise<void> {
     for (const host of this.hosts) await host.start()
-    while (this.hosts.some(({ isLearning }) => isLearning)) await this.time.sleep(100)
+    while (this.placedHosts.some(({ isLearning }) => isLearning)) await this.time.sleep(100)
+  }
+
+  /** Those that are in a ring as the keeper has them; who is in none has nothing to learn from. */
+  get placedHosts(): readonly SimHost[] {
+    const { ring } = placementOf(this.rings.current(), 'object', 0)
+    const placed = new Set<number>()
+    for (let partition = 0; partition < ring.partitionCount; partition++) {
+      for (const device of ring.primaries(partition)) placed.add(hostIndexOf(device))
+    }
+    return this.hosts.filter(({ index }) => placed.has(index))
+  }
+
+  /** The hosts of the first rings. */
+  get firstMembers(): readonly number[] {
+    return this.#first
   }
 
   /** The devices that the cluster has. */
   get members(): readonly { readonly id: number }[] {
-    return this.hosts.map(({ index }) => ({ id: index }))
+    return this.hosts.filter(({ isLost }) => !isLost).map(({ index }) => ({ id: index }))
+  }
+
+  /** The hosts that the rings are to be made of, from now on; those given up are waited for no more. */
+  changeRings(hosts: readonly number[]): void {
+    const lost = this.hosts.filter(({ isLost }) => isLost)
+    const labels = lost.map(({ index }) => labelOf(index))
+    this.keeper.aim(this.#ringOf(hosts), new Set(labels))
+  }
+
+  /** The hosts of an item, as the keeper has the rings. */
+  hostsOf(kind: ItemKind, placement: number): readonly number[] {
+    const { ring } = placementOf(this.rings.current(), kind, 0)
+    return ring.primaries(ring.partitionOf(placement)).map(hostIndexOf)
+  }
+
+  get replicas(): number {
+    return this.#replicas
+  }
+
+  #ringOf(hosts: readonly number[]): RingData {
+    const replicas = this.#replicas
+    return ringDataOf(hosts, { replicas, partPower: PART_POWER, device: DEVICE })
+  }
+
+  /** All nodes at once; the first that has newer ones is believed. */
+  #askRings(process: SimProcess, machine: string, known: number): Promise<Uint8Array | null> {
+    const hosts = this.hosts.filter(({ isLost }) => !isLost)
+    return new Promise((resolve) => {
+      let left = hosts.length
+      const hear = (bytes: Uint8Array | null) => {
+        left--
+        if (bytes !== null || left === 0) resolve(bytes)
+      }
+      for (const host of hosts) {
+        const asked = this.network.member(process, machine, host).rings(known)
+        asked.then(hear, () => hear(null))
+      }
+    })
   }
 
   /** The node of a ring device without network and faults; null while it is down. */
@@ -119,10 +185,13 @@ export class SimCluster {
   #replicator(host: SimHost, process: SimProcess, node: LocalNode, log: Log): Replicator {
     return new Replicator({
       ...REPLICATION,
+      busyMs: this.planted?.replicationMs ?? REPLICATION.busyMs,
       node,
-      placements: () => this.rings.current().placements,
-      ownName: ({ id }) => (id === host.index ? DEVICE : null),
-      nodeOf: ({ id }) => this.network.link(process, host.machine, this.hosts[id]!),
+      placements: () => host.rings.current().placements,
+      ownName: (device) => (hostIndexOf(device) === host.index ? DEVICE : null),
+      labelOf: () => labelOf(host.index),
+      nodeOf: (device) =>
+        this.network.link(process, host.machine, this.hosts[hostIndexOf(device)]!),
       clock: process,
       log,
       reclaimAgeMs: this.reclaimAgeMs,
@@ -133,4 +202,8 @@ export class SimCluster {
     const link = this.network.link(process, machine, this.hosts[id]!)
     return this.planted?.wrapLink?.(link) ?? link
   }
+}
+
+function labelOf(index: number): string {
+  return `10.0.0.${index + 1}:6200/${DEVICE}`
 }

@@ -6,13 +6,17 @@ import assert from 'node:assert/strict'
 import type { Disk, DiskFile } from '../../../common/disk.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Log } from '../../../common/log.ts'
+import type { RingSetData } from '../../../common/ring/ring-set-file.ts'
 import { SEGMENT_HEADER_BYTES } from '../../../storage-node/engine/segment-header.ts'
 import { type LocalNode, openLocalNode } from '../../../storage-node/local-node.ts'
+import { NodeMember } from '../../../storage-node/node-member.ts'
 import type { Replicator } from '../../../storage-node/replicator/replicator.ts'
+import { RingGuard } from '../../../storage-node/ring-guard.ts'
 import { ChangedBatches } from '../../../storage-node/server/changed-batches.ts'
 import { type SeededRandom, seededRandom } from '../../support/seeded-random.ts'
 import { SimDisk } from '../../support/sim-disk.ts'
 import { SimKeyValueStore } from '../../support/sim-kv.ts'
+import { SimRings } from './sim-rings.ts'
 import { never, SimProcess, type SimTime, type WallClock } from './sim-time.ts'
 
 export const DEVICE = 'd'
@@ -33,6 +37,8 @@ export interface SimHostOptions {
   readonly reclaimAgeMs: number
   /** Planted fault: what a disk has lost is taken for what was never there. */
   readonly withoutLearning: boolean
+  /** The rings at the beginning. */
+  readonly rings: RingSetData
   /** Keeps the node in step with the others; started when it serves. */
   readonly replicatorOf: (host: SimHost, process: SimProcess, node: LocalNode) => Replicator
 }
@@ -43,6 +49,7 @@ export interface RunningNode {
   readonly node: LocalNode
   readonly batches: ChangedBatches
   readonly replicator: Replicator
+  readonly member: NodeMember
 }
 
 export class SimHost {
@@ -58,9 +65,14 @@ export class SimHost {
   #running: RunningNode | null = null
   #starting: SimProcess | null = null
   starts = 0
+  /** What it knows of the rings. */
+  readonly rings: SimRings
+  /** Its machine has been given up. */
+  isLost = false
 
   constructor(options: SimHostOptions) {
     const { seed } = options
+    this.rings = new SimRings(options.rings)
     this.index = options.index
     this.machine = `node${options.index}`
     this.#options = options
@@ -104,7 +116,11 @@ export class SimHost {
     this.starts++
     const process = new SimProcess(`${this.machine}.${this.starts}`, time, this.wall)
     this.#starting = process
+    const guard = new RingGuard()
+    guard.use(this.rings.current())
+    this.rings.onTake = (set) => guard.use(set)
     const opened = openLocalNode({
+      guard,
       devices: [{ name: DEVICE, path: DIRECTORY }],
       clock: process,
       random: this.#random,
@@ -126,7 +142,8 @@ export class SimHost {
       const batches = new ChangedBatches({ node, random: this.#random })
       const replicator = replicatorOf(this, process, node)
       if (!withoutReplication) replicator.start()
-      this.#running = { process, node, batches, replicator }
+      const member = new NodeMember({ node, rings: this.rings, replicator })
+      this.#running = { process, node, batches, replicator, member }
       return true
     } catch (error) {
       // Only a disk that fails may keep a node from starting.

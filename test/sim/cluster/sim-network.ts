@@ -8,6 +8,7 @@
  * Calls are forwarded by their name, so that what is added to StorageNode goes the same way; only what is more than one
  * message has a way of its own: bodies, and the batches of changed containers.
  */
+import type { ArrivalReport, ClusterMember } from '../../../common/cluster-member.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { ItemKey } from '../../../common/item.ts'
 import type {
@@ -117,6 +118,18 @@ export class SimNetwork {
         )
       },
     })
+  }
+
+  /** The host's part in the movement of partitions, as the process reaches it. */
+  member(process: SimProcess, machine: string, host: SimHost): ClusterMember {
+    const way: Way = { process, machine, remote: host.machine, host }
+    const call = (name: keyof ClusterMember, parameters: readonly unknown[]) =>
+      this.#call(way, ({ member }) => invoke(member, name, parameters))
+    return {
+      rings: (known) => call('rings', [known]) as Promise<Uint8Array | null>,
+      learnRings: (set) => call('learnRings', [set]) as Promise<number>,
+      arrivals: (device, moves) => call('arrivals', [device, moves]) as Promise<ArrivalReport>,
+    }
   }
 
   /** One request and its answer; executed once, twice, late, or not at all. */

@@ -2,6 +2,7 @@
 import type { ItemHashing } from '../../../common/item.ts'
 import type { Log } from '../../../common/log.ts'
 import type { RingSource } from '../../../common/ring/ring-set.ts'
+import type { RingSetData } from '../../../common/ring/ring-set-file.ts'
 import type { StorageNode } from '../../../common/storage-node.ts'
 import type { Backend } from '../../../proxy/backend/backend.ts'
 import {
@@ -9,20 +10,33 @@ import {
   createClusterBackend,
 } from '../../../proxy/backend/cluster-backend.ts'
 import { type SeededRandom, seededRandom } from '../../support/seeded-random.ts'
+import { hostIndexOf, SimRings } from './sim-rings.ts'
 import { SimProcess, type SimTime, type WallClock } from './sim-time.ts'
 
 /** Deadlines as in production; the daemons rest longer, because their idle rounds are most of what a seed costs. */
 const TIMING = { deadlineMs: 10_000, settleAgeMs: 60_000, totalsMs: 5_000, idleMs: 40_000 }
+
+/** Pause between two questions for newer rings; a refusal asks at once. A second in production. */
+const RINGS_MS = 30_000
 
 export interface SimProxyOptions {
   readonly index: number
   readonly seed: number
   readonly time: SimTime
   readonly hashing: ItemHashing
-  readonly rings: RingSource
+  /** The rings at the beginning. */
+  readonly rings: RingSetData
+  /** Asks one of the nodes for newer rings than these. */
+  readonly askRings: (
+    process: SimProcess,
+    machine: string,
+    known: number,
+  ) => Promise<Uint8Array | null>
+  /** Planted fault. */
+  readonly wrapRings?: ((rings: RingSource) => RingSource) | undefined
   readonly log: Log
   /** The storage node of a ring device as this process reaches it. */
-  readonly nodeOf: (process: SimProcess, machine: string, deviceId: number) => StorageNode
+  readonly nodeOf: (process: SimProcess, machine: string, hostIndex: number) => StorageNode
   /** A proposer that all proxies share: planted fault. Absent: each start draws its own, as in production. */
   readonly proposer?: number | undefined
   readonly clockStepMs?: number | undefined
@@ -43,6 +57,8 @@ export class SimProxy {
   readonly index: number
   readonly machine: string
   readonly wall: WallClock
+  /** What it knows of the rings. */
+  rings: SimRings
   readonly #options: SimProxyOptions
   readonly #random: SeededRandom
   #process: SimProcess | null = null
@@ -54,6 +70,7 @@ export class SimProxy {
     this.index = options.index
     this.machine = `proxy${options.index}`
     this.#options = options
+    this.rings = new SimRings(options.rings)
     this.wall = { offsetMs: 0, stepMs: options.clockStepMs ?? 0 }
     this.#random = seededRandom(options.seed)
     this.start()
@@ -70,14 +87,24 @@ export class SimProxy {
   }
 
   start(): void {
-    const { time, hashing, rings, log, nodeOf, proposer, wrap } = this.#options
+    const { time, hashing, log, nodeOf, proposer, wrap, askRings, wrapRings } = this.#options
     this.#starts++
     const process = new SimProcess(`${this.machine}.${this.#starts}`, time, this.wall)
+    // What a process that died was asking is never answered.
+    const known = new SimRings(this.rings.data())
+    this.rings = known
+    known.ask = () => askRings(process, this.machine, known.epoch)
+    const poll = () => {
+      void known.refresh()
+      process.after(RINGS_MS, poll)
+    }
+    process.after(RINGS_MS, poll)
+    const rings = wrapRings?.(known) ?? known
     const cluster = createClusterBackend({
       ...TIMING,
       hashing,
       rings,
-      nodeOf: (device) => nodeOf(process, this.machine, device.id),
+      nodeOf: (device) => nodeOf(process, this.machine, hostIndexOf(device)),
       clock: process,
       random: this.#random,
       proposer: proposer ?? this.#random.below(2 ** 24),

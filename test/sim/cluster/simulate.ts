@@ -44,6 +44,8 @@ export interface SimulationResult {
 
 /** After the peace everything must be settled within this time; a daemon may rest long after a pass that took long. */
 const SETTLE_MS_MAX = 3_000_000
+/** With a planted fault: what does not settle is found soon enough. */
+const PLANTED_SETTLE_MS_MAX = 400_000
 const SETTLE_LOOK_MS = 50_000
 /** Of all clients together. */
 const OPERATIONS = 100
@@ -69,6 +71,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
   const cluster = new SimCluster({
     seed: draw(),
     hosts,
+    spares: 1,
     ...(isLong ? { reclaimAgeMs: LONG_RECLAIM_MS, segmentBytes: LONG_SEGMENT_BYTES } : {}),
     replicas: random.chance(0.85) ? 3 : Math.min(hosts, 4 + random.below(2)),
     proxies: 2 + random.below(2),
@@ -77,9 +80,11 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
     ...(options.log === undefined ? {} : { log: options.log }),
   })
   const tell = (line: string) => options.tell?.(`${(cluster.time.nowMs / 1000).toFixed(4)} ${line}`)
-  const containers = random.chance(0.7) ? ['c'] : ['c', 'd']
-  const names = ['x', 'y', 'z', 'u'].slice(0, 1 + random.below(4))
-  const thinkMs = isLong ? LONG_THINK_MS : [3, 30, 300, 2_000][random.below(4)]!
+  const isCrowded = options.planted?.isCrowded === true
+  const containers = random.chance(0.7) || isCrowded ? ['c'] : ['c', 'd']
+  const names = ['x', 'y', 'z', 'u'].slice(0, isCrowded ? 1 : 1 + random.below(4))
+  const drawnMs = isLong ? LONG_THINK_MS : [3, 30, 300, 2_000][random.below(4)]!
+  const thinkMs = isCrowded ? 3 : (options.planted?.thinkMs ?? drawnMs)
   const workload = new Workload(cluster, seededRandom(draw()), {
     containers,
     names,
@@ -107,13 +112,14 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
     )
     await nemesis.heal()
     if (isLong) await letDeletionsGo(cluster)
-    const inDoubt = await settle(cluster)
+    const patienceMs = cluster.planted === null ? SETTLE_MS_MAX : PLANTED_SETTLE_MS_MAX
+    const inDoubt = await settle(cluster, patienceMs)
     if (inDoubt !== '') errors.push({ kind: 'convergence', key: '', what: inDoubt })
     if (options.tell !== undefined) {
       for (const key of workload.keys)
         for (const line of await autopsy(cluster, key)) tell(`${key}: ${line}`)
     }
-    for (const what of await untilReplicated(cluster)) {
+    for (const what of await untilReplicated(cluster, patienceMs)) {
       errors.push({ kind: 'convergence', key: '', what: `replicas differ: ${what}` })
     }
     if (errors.length > 0) await options.inspect?.(cluster)
@@ -166,12 +172,13 @@ async function letDeletionsGo(cluster: SimCluster): Promise<void> {
 }
 
 /** Waits until nobody doubts what it holds any more, handoffs included; what is left in doubt, or an empty text. */
-async function settle(cluster: SimCluster): Promise<string> {
-  const endMs = cluster.time.nowMs + SETTLE_MS_MAX
+async function settle(cluster: SimCluster, patienceMs: number): Promise<string> {
+  const endMs = cluster.time.nowMs + patienceMs
   for (;;) {
     await cluster.time.sleep(SETTLE_LOOK_MS)
     const left: string[] = []
-    for (const { index, running } of cluster.hosts) {
+    for (const { index, running, isLost } of cluster.hosts) {
+      if (isLost) continue
       const found = await running!.node.unconfirmed(DEVICE, { ageMs: 0, limit: 10 })
       for (const one of found) {
         left.push(
