@@ -132,15 +132,26 @@ export async function checkDevice(
   return { code: code ?? -1, text: output.text() }
 }
 
-/** A port that nothing listens on now, above the default one. */
+/**
+ * Ports for servers of tests and benchmarks: above the default ones, and below those that the kernel gives to connections
+ * (32768 and up), one of which could take it before its server does.
+ */
+const PORTS_FROM = 10_240
+const PORTS_TO = 32_000
+
+/** A port that nothing listens on now. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as { readonly port: number }
+    const port = PORTS_FROM + Math.floor(Math.random() * (PORTS_TO - PORTS_FROM))
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
     server.close()
     await once(server, 'close')
-    if (port > DEFAULT_PORT) return port
+    return port
   }
 }
 

@@ -439,7 +439,8 @@ t.test('a cluster goes on when a node is killed, and takes it back', async (t) =
   t.equal((await session.send('PUT', '/c/after', 'two')).status, 201)
   t.equal(await (await session.send('GET', '/c/before')).text(), 'one')
   t.equal(await (await session.send('GET', '/c/after')).text(), 'two')
-  t.match(cluster.stdout(), /node2 \(process \d+\) has ended; to start it again: npx swiftlet/)
+  const ended = /node2 \(process \d+\) has ended; to start it again: npx swiftlet/
+  await until('the cluster says that the node has ended', async () => ended.test(cluster.stdout()))
   const endNode = await startStorageNode(t, join(data, 'nodes/node2/storage-node.json'))
   await until('the others have sent it what it missed', async () => {
     const metrics = await Promise.all(['node1', 'node3'].map((name) => nodeMetrics(data, name)))

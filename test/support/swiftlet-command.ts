@@ -1,10 +1,10 @@
 /** The `swiftlet` command as a person runs it, for black-box tests. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { freePort } from '../../bench/store-process.ts'
 
 const ENTRY = fileURLToPath(new URL('../../bin/swiftlet.cjs', import.meta.url))
 const DEFAULT_PORT = 8080
@@ -94,14 +94,7 @@ export async function startStorageNode(
 
 /** Arguments for a free port: `--port-offset N`. */
 export async function freePortOffset(): Promise<readonly string[]> {
-  for (;;) {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as { readonly port: number }
-    server.close()
-    await once(server, 'close')
-    if (port > DEFAULT_PORT) return ['--port-offset', String(port - DEFAULT_PORT)]
-  }
+  return ['--port-offset', String((await freePort()) - DEFAULT_PORT)]
 }
 
 /** The variables that `swiftlet env` prints for a data folder. */
