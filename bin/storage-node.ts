@@ -1,3 +1,4 @@
+import type { Clock } from '../common/clock.ts'
 import { createMetrics } from '../common/metrics.ts'
 import { deviceLabel } from '../common/ring/placement.ts'
 import { openLocalNode } from '../storage-node/local-node.ts'
@@ -7,11 +8,12 @@ import { serveStorageNode } from '../storage-node/server/node-server.ts'
 import { exposeUpkeep } from './daemon-metrics.ts'
 import { readClusterKey } from './data-folder.ts'
 import { explainDeviceInUse } from './device-holder.ts'
+import { askNewestRings } from './newest-rings.ts'
 import type { StorageNodeConfig } from './node-config.ts'
 import { checkPortFree, explainListenError } from './ports.ts'
 import { RemoteNodes } from './remote-nodes.ts'
 import { ownDevices, startReplication } from './replication.ts'
-import { RingFolder } from './ring-folder.ts'
+import { type AskForRings, RingFolder } from './ring-folder.ts'
 import { exposeDevices } from './store-metrics.ts'
 import type { UpContext } from './up.ts'
 
@@ -66,8 +68,8 @@ export async function startStorageNode(
     // When a movement has ended, what was left behind is to be given away.
     if (placements.every(({ previous }) => previous === null)) replicator.wake()
   })
-  // The keeper tells it of newer ones; besides, a person may copy them here.
-  rings.watch()
+  // The keeper tells it of newer ones, as long as it is needed; besides, a person may copy them here.
+  rings.watch(nowAndThen(askNewestRings(rings, peers, context.random), context.clock))
   const closeNode = async () => {
     rings.close()
     await replicator.stop()
@@ -93,6 +95,19 @@ export async function startStorageNode(
   } catch (error) {
     await closeNode()
     throw explainListenError(error, { host, port })
+  }
+}
+
+/** Who was away when the rings came to do without it would be told by nobody, and keep what it has. */
+const ASK_MS = 15_000
+const ASKED_MAX = 3
+
+function nowAndThen(ask: AskForRings, clock: Clock): AskForRings {
+  let nextMs = clock.monotonicMs() + ASK_MS
+  return async (known) => {
+    if (clock.monotonicMs() < nextMs) return null
+    nextMs = clock.monotonicMs() + ASK_MS
+    return ask(known, { nodesMax: ASKED_MAX })
   }
 }
 

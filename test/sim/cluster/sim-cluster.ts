@@ -84,6 +84,7 @@ export class SimCluster {
         withoutLearning: planted?.withoutLearning ?? false,
         withoutReplication: planted?.withoutReplication ?? false,
         rings,
+        askRings: (host, process) => this.#askOneForRings(host, process),
         replicatorOf,
       })
     })
@@ -154,6 +155,12 @@ export class SimCluster {
   #ringOf(hosts: readonly number[]): RingData {
     const replicas = this.#replicas
     return ringDataOf(hosts, { replicas, partPower: PART_POWER, device: DEVICE })
+  }
+
+  #askOneForRings(host: SimHost, process: SimProcess): Promise<Uint8Array | null> {
+    const others = this.hosts.filter((other) => !other.isLost && other !== host)
+    const asked = this.network.member(process, host.machine, this.random.pick(others)!)
+    return asked.rings(host.rings.epoch)
   }
 
   /** All nodes at once; the first that has newer ones is believed. */

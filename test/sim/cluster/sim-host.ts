@@ -16,7 +16,7 @@ import { ChangedBatches } from '../../../storage-node/server/changed-batches.ts'
 import { type SeededRandom, seededRandom } from '../../support/seeded-random.ts'
 import { SimDisk } from '../../support/sim-disk.ts'
 import { SimKeyValueStore } from '../../support/sim-kv.ts'
-import { SimRings } from './sim-rings.ts'
+import { pollRings, SimRings } from './sim-rings.ts'
 import { never, SimProcess, type SimTime, type WallClock } from './sim-time.ts'
 
 export const DEVICE = 'd'
@@ -37,6 +37,8 @@ export interface SimHostOptions {
   readonly reclaimAgeMs: number
   /** Planted fault: what a disk has lost is taken for what was never there. */
   readonly withoutLearning: boolean
+  /** Asks another node for newer rings than the host's. */
+  readonly askRings: (host: SimHost, process: SimProcess) => Promise<Uint8Array | null>
   /** The rings at the beginning. */
   readonly rings: RingSetData
   /** Keeps the node in step with the others; started when it serves. */
@@ -66,7 +68,7 @@ export class SimHost {
   #starting: SimProcess | null = null
   starts = 0
   /** What it knows of the rings. */
-  readonly rings: SimRings
+  rings: SimRings
   /** Its machine has been given up. */
   isLost = false
 
@@ -117,6 +119,9 @@ export class SimHost {
     const process = new SimProcess(`${this.machine}.${this.starts}`, time, this.wall)
     this.#starting = process
     const guard = new RingGuard()
+    // What a process that died was asking is never answered.
+    this.rings = new SimRings(this.rings.data())
+    this.rings.ask = () => this.#options.askRings(this, process)
     guard.use(this.rings.current())
     this.rings.onTake = (set) => guard.use(set)
     const opened = openLocalNode({
@@ -144,6 +149,7 @@ export class SimHost {
       if (!withoutReplication) replicator.start()
       const member = new NodeMember({ node, rings: this.rings, replicator })
       this.#running = { process, node, batches, replicator, member }
+      pollRings(process, this.rings)
       return true
     } catch (error) {
       // Only a disk that fails may keep a node from starting.

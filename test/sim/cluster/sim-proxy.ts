@@ -10,14 +10,11 @@ import {
   createClusterBackend,
 } from '../../../proxy/backend/cluster-backend.ts'
 import { type SeededRandom, seededRandom } from '../../support/seeded-random.ts'
-import { hostIndexOf, SimRings } from './sim-rings.ts'
+import { hostIndexOf, pollRings, SimRings } from './sim-rings.ts'
 import { SimProcess, type SimTime, type WallClock } from './sim-time.ts'
 
 /** Deadlines as in production; the daemons rest longer, because their idle rounds are most of what a seed costs. */
 const TIMING = { deadlineMs: 10_000, settleAgeMs: 60_000, totalsMs: 5_000, idleMs: 40_000 }
-
-/** Pause between two questions for newer rings; a refusal asks at once. A second in production. */
-const RINGS_MS = 30_000
 
 export interface SimProxyOptions {
   readonly index: number
@@ -94,11 +91,7 @@ export class SimProxy {
     const known = new SimRings(this.rings.data())
     this.rings = known
     known.ask = () => askRings(process, this.machine, known.epoch)
-    const poll = () => {
-      void known.refresh()
-      process.after(RINGS_MS, poll)
-    }
-    process.after(RINGS_MS, poll)
+    pollRings(process, known)
     const rings = wrapRings?.(known) ?? known
     const cluster = createClusterBackend({
       ...TIMING,

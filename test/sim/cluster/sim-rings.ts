@@ -71,6 +71,17 @@ export class SimRings implements RingStore, RingSource {
   }
 }
 
+/** Pause between two questions for newer rings; who is refused asks at once. */
+const RINGS_MS = 30_000
+
+/** Asks now and then, as long as the process lives. */
+export function pollRings(process: SimProcess, rings: SimRings): void {
+  process.after(RINGS_MS, () => {
+    void rings.refresh()
+    pollRings(process, rings)
+  })
+}
+
 /** The rings of one set of hosts; a device is known by its address, which says whose it is. */
 export function ringDataOf(hosts: readonly number[], options: RingOptions): RingData {
   const nodes = hosts.map((index) => ({ ip: `10.0.0.${index + 1}`, port: 6200 }))
