@@ -1,6 +1,5 @@
 import assert from 'node:assert'
-import type { IncomingMessage } from 'node:http'
-import { type Exchange, type PlainBody, refusal } from './exchange.ts'
+import { type Exchange, type PlainBody, refusal, type StreamBody } from './exchange.ts'
 
 /**
  * A body that comes slower than this on the average, when it has had five times the client's timeout, ends with a 408:
@@ -55,12 +54,12 @@ export function receiveWhole(exchange: Exchange, bytes: number): Buffer | Promis
   })
 }
 
-export function isPlainBody(source: IncomingMessage | PlainBody): source is PlainBody {
+export function isPlainBody(source: StreamBody | PlainBody): source is PlainBody {
   return 'receive' in source
 }
 
 /** Tells a client that waits for it to go on; the checks are behind us. */
-function sendContinue(exchange: Exchange): void {
+export function sendContinue(exchange: Exchange): void {
   if (!exchange.continueExpected) return
   exchange.continueExpected = false
   exchange.res.writeContinue()
@@ -80,7 +79,7 @@ interface Fill {
  */
 export class BodySource {
   readonly #exchange: Exchange
-  readonly #req: IncomingMessage
+  readonly #req: StreamBody
   /** Chunks that came when the buffer was full. */
   #left: Buffer[] = []
   #waiting: Fill | null = null
@@ -184,7 +183,7 @@ export function discardBody(exchange: Exchange): void {
   const req = exchange.source
   exchange.body?.detach()
   // The rest of a short body is passed over by whoever reads it.
-  if (isPlainBody(req)) return
+  if (isPlainBody(req) || !('complete' in req)) return
   if (req.complete || req.destroyed || !announcesBody(exchange)) return
   let discarded = 0
   req.on('data', (chunk: Buffer) => {
@@ -192,4 +191,29 @@ export function discardBody(exchange: Exchange): void {
     if (discarded > DRAIN_BYTES_MAX) req.socket.destroy()
   })
   req.resume()
+}
+
+/** Read at a time by who wants a body of any length piece by piece. */
+const PIECE_BYTES = 64 * 1024
+
+/**
+ * The body of any length in pieces of up to 64 KiB, at the reader's pace. Ends with 499 when the client goes away, 408
+ * when it falls silent; whoever stops early leaves the rest to `discardBody`.
+ */
+export async function* bodyPieces(exchange: Exchange): AsyncGenerator<Buffer> {
+  if (isPlainBody(exchange.source)) {
+    yield await exchange.source.receive()
+    return
+  }
+  const source = new BodySource(exchange)
+  try {
+    for (;;) {
+      const buffer = Buffer.allocUnsafe(PIECE_BYTES)
+      const bytes = await source.fill(buffer)
+      if (bytes > 0) yield buffer.subarray(0, bytes)
+      if (bytes < PIECE_BYTES) return
+    }
+  } finally {
+    source.detach()
+  }
 }

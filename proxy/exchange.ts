@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Readable } from 'node:stream'
 import { ServiceError } from '../common/errors.ts'
 import type { Caller } from '../common/identity.ts'
 import type { BodySource } from './body.ts'
@@ -18,6 +19,20 @@ export interface PlainBody {
   receive(): Buffer | Promise<Buffer>
 }
 
+/** A body that comes in pieces: of node:http, or of what a request within this process brings. */
+export type StreamBody = IncomingMessage | Readable
+
+/** Rights that a signed URL, a form or the cluster itself gives in place of the caller's own. */
+export interface Authority {
+  /** For the log. */
+  readonly by: string
+  readonly account: string
+  /** Absent: all of the account's. */
+  readonly container?: string
+  /** Whether it sees and sets what only the account's owner does. */
+  readonly owner: boolean
+}
+
 /** A request's head and the ways to its body and answer, whoever read it. */
 export interface Message {
   readonly method: string
@@ -25,18 +40,20 @@ export interface Message {
   readonly url: string
   readonly headers: IncomingHttpHeaders
   readonly socket: Socket
-  readonly body: IncomingMessage | PlainBody
+  readonly body: StreamBody | PlainBody
   readonly res: ReplySink
   /** The client waits for `100 Continue` before it sends the body. */
   readonly continueExpected: boolean
+  /** Of the request that this one is a part of. */
+  readonly transId?: string
 }
 
 /** One request and its answer in the making: what the hot path and the koa pipeline have in common. */
 export class Exchange {
   readonly proxy: ProxyContext
   readonly socket: Socket
-  /** Where the body comes from: a stream of node:http, or a short one. */
-  readonly source: IncomingMessage | PlainBody
+  /** Where the body comes from: a stream, or a short one. */
+  readonly source: StreamBody | PlainBody
   readonly res: ReplySink
   readonly method: string
   /** The request target as it came. */
@@ -51,6 +68,8 @@ export class Exchange {
   kind: RequestKind = 'other'
   path: SwiftPath | null = null
   caller: Caller | null = null
+  /** Set: only what it grants counts, whoever the caller is. */
+  authority: Authority | null = null
   /** The user's name where there is no token: of a sign-in. */
   signedInAs: string | undefined
   bytesIn = 0
@@ -75,12 +94,22 @@ export class Exchange {
     this.url = message.url
     this.headers = message.headers
     this.startedMs = proxy.clock.monotonicMs()
-    this.transId = proxy.transIds.next(this.header('x-trans-id-extra'))
+    this.transId = message.transId ?? proxy.transIds.next(this.header('x-trans-id-extra'))
   }
 
   get query(): Query {
     this.#query ??= new Query(queryOfUrl(this.url))
     return this.#query
+  }
+
+  /** From here on these are the request's parameters, whatever its URL says. */
+  replaceQuery(text: string): void {
+    this.#query = new Query(text)
+  }
+
+  /** From here on the request has no such header. */
+  dropHeader(name: string): void {
+    delete this.headers[name]
   }
 
   /** The header as it came; several of one name are joined by a comma. */

@@ -4,9 +4,12 @@ import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { Backend } from './backend/backend.ts'
 import { BufferPool } from './buffer-pool.ts'
+import type { Exchange } from './exchange.ts'
+import type { Layers } from './layers/layer.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import { Policies } from './policies.ts'
 import { PROXY_DEFAULTS, type ProxyOptions } from './proxy-options.ts'
+import type { Reply } from './reply.ts'
 import { RequestMetrics } from './request-metrics.ts'
 import { AccountAclCache } from './swift/account-acl-cache.ts'
 import { TransIds } from './trans-id.ts'
@@ -31,11 +34,17 @@ export interface ProxyContext {
   readonly transIds: TransIds
   readonly buffers: BufferPool
   readonly accountAcls: AccountAclCache
+  readonly layers: Layers
+  /** Answers a request that was made within another one; refusals and failures are replies, too. */
+  readonly answerInner: (exchange: Exchange) => Promise<Reply>
   /** True once close() was called: answers then end their connection. */
   closing: boolean
 }
 
-export function createProxyContext(options: ProxyOptions): ProxyContext {
+/** What the context is given by those who know the handlers. */
+export type ProxyParts = Pick<ProxyContext, 'layers' | 'answerInner'>
+
+export function createProxyContext(options: ProxyOptions, parts: ProxyParts): ProxyContext {
   const settings = { ...PROXY_DEFAULTS, ...options }
   const { backend, identity, clock, random, log } = options
   return {
@@ -51,6 +60,7 @@ export function createProxyContext(options: ProxyOptions): ProxyContext {
     transIds: new TransIds({ clock, random }),
     buffers: new BufferPool(),
     accountAcls: new AccountAclCache({ backend, clock }),
+    ...parts,
     closing: false,
   }
 }

@@ -2,8 +2,10 @@ import { STATUS_CODES } from 'node:http'
 
 /** A body that is produced while it is sent. */
 export interface ReplyStream {
-  /** Exactly so many bytes will come; fewer or more is a bug that ends the connection. */
-  readonly bytes: number
+  /** Exactly so many bytes will come; fewer or more is a bug that ends the connection. Null: nobody knows. */
+  readonly bytes: number | null
+  /** Set: the request's body is read while this one is written. */
+  readonly readsBody?: boolean
   pieces(): AsyncIterable<Uint8Array>
   /** Told when a piece has been handed over and may be filled again. */
   recycle?(piece: Uint8Array): void

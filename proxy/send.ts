@@ -13,7 +13,8 @@ export function send(exchange: Exchange, reply: Reply): void | Promise<void> {
   const { res } = exchange
   const { body } = reply
   if (res.destroyed) return isStream(body) ? body.close() : undefined
-  discardBody(exchange)
+  const isStreamed = isStream(body)
+  if (!isStreamed || body.readsBody !== true) discardBody(exchange)
   const bytes = bodyBytes(reply)
   // HTTP/1.1 connections persist without saying so; clients that say so are answered in kind, as Swift does.
   if (res.shouldKeepAlive && exchange.headers.connection === undefined)
@@ -21,25 +22,26 @@ export function send(exchange: Exchange, reply: Reply): void | Promise<void> {
   res.writeHead(reply.status, reasonOf(reply.status), head(exchange, reply, bytes))
   if (exchange.method === 'HEAD' || body === null) {
     res.end()
-    return isStream(body) ? body.close() : undefined
+    return isStreamed ? body.close() : undefined
   }
-  if (isStream(body)) return sendStream(exchange, body)
-  exchange.bytesOut = bytes
+  if (isStreamed) return sendStream(exchange, body)
+  exchange.bytesOut = bytes ?? 0
   // Node writes the head in the encoding of a text that follows it; its bytes beyond ASCII must stay as they are.
   res.end(typeof body === 'string' ? Buffer.from(body) : body)
 }
 
 /** The reply's headers made ready, in place: a reply is sent once. */
-function head(exchange: Exchange, reply: Reply, bytes: number): string[] {
+function head(exchange: Exchange, reply: Reply, bytes: number | null): string[] {
   const out = reply.headers
   for (let i = 1; i < out.length; i += 2) out[i] = toWire(out[i]!)
-  out.push('Content-Length', String(bytes))
+  if (bytes !== null) out.push('Content-Length', String(bytes))
   out.push('X-Trans-Id', exchange.transId, 'X-Openstack-Request-Id', exchange.transId)
   if (exchange.proxy.closing) out.push('Connection', 'close')
   return out
 }
 
-function bodyBytes(reply: Reply): number {
+/** Null: it is sent in chunks of their own lengths. */
+function bodyBytes(reply: Reply): number | null {
   const { body } = reply
   if (body === null) return reply.announcedBytes ?? 0
   if (typeof body === 'string') return Buffer.byteLength(body)
@@ -55,6 +57,7 @@ async function sendStream(exchange: Exchange, body: ReplyStream): Promise<void> 
   res.on('error', ignore)
   try {
     await writePieces(exchange, body, gone.signal)
+    if (body.readsBody === true) discardBody(exchange)
     if (!gone.signal.aborted && !res.destroyed) res.end()
   } catch (error) {
     if (!gone.signal.aborted) {
@@ -84,10 +87,12 @@ async function writePieces(
       next = pieces.next()
       next.catch(ignore)
       exchange.bytesOut += piece.byteLength
-      if (exchange.bytesOut > body.bytes) throw new Error('the body is longer than announced')
+      if (body.bytes !== null && exchange.bytesOut > body.bytes)
+        throw new Error('the body is longer than announced')
       if (!writePiece(res, piece, body)) await drained(exchange, res, gone)
     }
-    if (!gone.aborted && !res.destroyed && exchange.bytesOut !== body.bytes) {
+    const isWhole = body.bytes === null || exchange.bytesOut === body.bytes
+    if (!gone.aborted && !res.destroyed && !isWhole) {
       throw new Error(`the body ended after ${exchange.bytesOut} of ${body.bytes} bytes`)
     }
   } finally {

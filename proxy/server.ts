@@ -11,12 +11,13 @@ import { answer } from './answer.ts'
 import { Exchange, type Message, refusal } from './exchange.ts'
 import { PlainFront } from './front/plain-front.ts'
 import { hotPath } from './hot-path.ts'
+import { requestLayers } from './layers/request-layers.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { createPipeline, type Pipeline } from './pipeline.ts'
 import { createProxyContext, type ProxyContext } from './proxy-context.ts'
 import type { ProxyOptions } from './proxy-options.ts'
 import { reasonOf } from './reply.ts'
-import { handleSwift } from './swift/dispatch.ts'
+import { answerInner, handleSwift } from './swift/dispatch.ts'
 
 export type { ProxyOptions, StoragePolicy } from './proxy-options.ts'
 
@@ -41,7 +42,7 @@ export interface ProxyServer {
 
 /** The public door: the Swift API over HTTP, or HTTPS where `tls` is given. */
 export function createProxyServer(options: ProxyOptions): ProxyServer {
-  const proxy = createProxyContext(options)
+  const proxy = createProxyContext(options, { layers: requestLayers(options), answerInner })
   const pipeline = createPipeline(proxy, options.metrics)
   const door = new Door(proxy, pipeline)
   const server = createServer(options, door)

@@ -4,6 +4,7 @@ import type { ReplyEvent, ReplySink } from '../reply-sink.ts'
 /** Up to this, head and body go to the socket as one piece: a copy costs less than a second system call. */
 const TOGETHER_BYTES_MAX = 64 * 1024
 const DESK_BYTES = 128 * 1024
+const NOTHING = new Uint8Array(0)
 
 /** The answer to a plain request, written to its socket by hand. */
 export class PlainReply implements ReplySink {
@@ -17,6 +18,8 @@ export class PlainReply implements ReplySink {
   #head = ''
   #isHeadSent = false
   #saysConnection = true
+  /** The body's length is not known: every piece goes with its own (RFC 9112 7.1). */
+  #isChunked = false
 
   constructor(options: {
     readonly socket: Socket
@@ -48,6 +51,7 @@ export class PlainReply implements ReplySink {
   writeHead(status: number, reason: string, headers: readonly string[]): void {
     let head = `HTTP/1.1 ${status} ${reason}\r\n`
     let saysConnection = false
+    let saysLength = false
     for (let i = 0; i < headers.length; i += 2) {
       const name = headers[i]!
       const value = headers[i + 1]!
@@ -56,8 +60,11 @@ export class PlainReply implements ReplySink {
         saysConnection = true
         if (value === 'close') this.shouldKeepAlive = false
       }
+      if (name === 'Content-Length') saysLength = true
       head += `${name}: ${value}\r\n`
     }
+    this.#isChunked = !saysLength
+    if (this.#isChunked) head += 'Transfer-Encoding: chunked\r\n'
     head += `Date: ${httpDate(this.#nowMs())}\r\n`
     if (!saysConnection) head += this.#connectionLine()
     this.#head = `${head}\r\n`
@@ -75,17 +82,30 @@ export class PlainReply implements ReplySink {
 
   write(piece: Uint8Array, done?: () => void): boolean {
     const socket = this.#socket
-    if (this.#isHeadSent) return socket.write(piece, done)
-    this.#isHeadSent = true
+    if (this.#isHeadSent && !this.#isChunked) return socket.write(piece, done)
     socket.cork()
-    socket.write(this.#head, 'latin1')
-    const isWelcome = socket.write(piece, done)
+    if (!this.#isHeadSent) socket.write(this.#head, 'latin1')
+    this.#isHeadSent = true
+    const isWelcome = this.#isChunked ? this.#writeChunk(piece, done) : socket.write(piece, done)
     socket.uncork()
     return isWelcome
   }
 
+  #writeChunk(piece: Uint8Array, done?: () => void): boolean {
+    // A chunk of no bytes would be the last one.
+    if (piece.length > 0) {
+      this.#socket.write(`${piece.length.toString(16)}\r\n`)
+      this.#socket.write(piece)
+      this.#socket.write('\r\n')
+    }
+    return this.#socket.write('', done)
+  }
+
   end(body?: Uint8Array): void {
-    if (body === undefined || body.length === 0) {
+    if (this.#isChunked) {
+      this.write(body ?? NOTHING)
+      this.#socket.write('0\r\n\r\n')
+    } else if (body === undefined || body.length === 0) {
       if (!this.#isHeadSent) this.#socket.write(this.#head, 'latin1')
     } else if (this.#isHeadSent || body.length > TOGETHER_BYTES_MAX) {
       this.write(body)

@@ -1,5 +1,5 @@
 import type { ItemInfo } from '../../common/storage-node.ts'
-import { type Exchange, refusal } from '../exchange.ts'
+import { type Authority, type Exchange, refusal } from '../exchange.ts'
 import { parseAcl } from './acl.ts'
 import {
   type AccessRequest,
@@ -23,8 +23,11 @@ export interface AccessQuestion {
 
 const NO_GROUPS: readonly string[] = []
 
-/** What the caller may do by groups alone: no ACL is looked at. */
+/** What the caller may do by groups, or what was granted in their place: no ACL is looked at. */
 export function groupGrant(exchange: Exchange, question: AccessQuestion): Grant | null {
+  if (exchange.authority !== null) {
+    return grantByAuthority(exchange.authority, question.path ?? exchange.path!)
+  }
   return grantByGroups(accessRequest(exchange, question), exchange.proxy.settings.resellerPrefixes)
 }
 
@@ -35,9 +38,10 @@ export async function authorise(
   container: ItemInfo | null,
 ): Promise<Grant> {
   const { proxy } = exchange
+  const known = groupGrant(exchange, question)
+  if (known !== null) return known
+  if (exchange.authority !== null) throw refusal(401)
   const request = accessRequest(exchange, question)
-  const byGroups = grantByGroups(request, proxy.settings.resellerPrefixes)
-  if (byGroups !== null) return byGroups
   if (prefixOf(request.path.account, proxy.settings.resellerPrefixes) === undefined) {
     throw denied(exchange)
   }
@@ -48,6 +52,12 @@ export async function authorise(
       : grantByAccountAcl(request, await proxy.accountAcls.get(request.path.account)))
   if (grant === null) throw denied(exchange)
   return grant
+}
+
+function grantByAuthority(authority: Authority, path: SwiftPath): Grant | null {
+  const { account, container, owner } = authority
+  if (path.account !== account) return null
+  return container === undefined || path.container === container ? { owner } : null
 }
 
 export function denied(exchange: Exchange): Error {

@@ -1,6 +1,8 @@
 import { ServiceError } from '../../common/errors.ts'
 import type { Handler } from '../answer.ts'
+import { errorReply } from '../error-reply.ts'
 import { type Exchange, refusal } from '../exchange.ts'
+import { throughLayers } from '../layers/layer.ts'
 import type { Reply } from '../reply.ts'
 import { statusReply } from '../reply.ts'
 import { deleteAccount, headAccount, listAccount, postAccount, putAccount } from './account.ts'
@@ -48,15 +50,35 @@ export const SWIFT_HANDLERS = {
 
 type SwiftKind = keyof typeof SWIFT_HANDLERS
 
-/** Takes a request through path, verb, sign-in and handler: the whole of the Swift API. */
+/** Takes a request through path, layers, sign-in, verb and handler: the whole of the Swift API. */
 export function handleSwift(exchange: Exchange): Reply | Promise<Reply> {
   const { settings, requestMetrics } = exchange.proxy
   if (requestMetrics.inFlight > settings.requestsMax) throw tooManyRequests()
   exchange.path ??= parseSwiftPath(pathOfUrl(exchange.url))
   exchange.kind = kindOf(exchange)
   refuseUnsupported(exchange)
-  const signingIn = authenticate(exchange)
-  return signingIn === undefined ? handleVerb(exchange) : signingIn.then(() => handleVerb(exchange))
+  return throughLayers(exchange.proxy.layers.outer, exchange, handleSignedIn)
+}
+
+/** A request that was made within another one; who is behind it is known. Never rejects. */
+export async function answerInner(exchange: Exchange): Promise<Reply> {
+  try {
+    exchange.kind = kindOf(exchange)
+    return await handleInner(exchange)
+  } catch (error) {
+    return errorReply(exchange, error)
+  }
+}
+
+function handleSignedIn(exchange: Exchange): Reply | Promise<Reply> {
+  const signingIn = exchange.authority === null ? authenticate(exchange) : undefined
+  return signingIn === undefined
+    ? handleInner(exchange)
+    : signingIn.then(() => handleInner(exchange))
+}
+
+function handleInner(exchange: Exchange): Reply | Promise<Reply> {
+  return throughLayers(exchange.proxy.layers.inner, exchange, handleVerb)
 }
 
 function tooManyRequests(): ServiceError {
