@@ -28,7 +28,7 @@ export interface StoreContext {
 const SETTLE_MS_MAX = 10_000
 
 export interface DoorOptions {
-  readonly settings: Pick<Settings, 'hashing' | 'policies' | 'delayReapingSeconds'>
+  readonly settings: Pick<Settings, 'hashing' | 'policies' | 'delayReapingSeconds' | 'layers'>
   readonly rings: RingSource
   readonly identity: Identity
   /** The storage node of each ring device. */
@@ -76,6 +76,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     identity,
     policies: settings.policies,
     allowAccountManagement: true,
+    ...(settings.layers !== undefined && { layers: settings.layers }),
     readStatus: () => status.read(),
   })
   return {

@@ -41,6 +41,27 @@ t.test('damaged settings are refused with what is wrong', async (t) => {
   }
 })
 
+t.test(
+  'layers are set by name, switched off by false, and kept as they were written',
+  async (t) => {
+    const cluster = newSettings(random, SHAPE)
+    const read = (layers: unknown) =>
+      decodeSettings(JSON.stringify({ format: 1, ...cluster, layers }), 'swiftlet.json')
+    for (const layers of [{}, { tempurl: false }, { tempurl: { allowedDigests: ['sha512'] } }]) {
+      const settings = read(layers)
+      t.strictSame(settings.layers, layers)
+      t.strictSame(decodeSettings(encodeSettings(settings), 'swiftlet.json'), settings)
+    }
+    const cases: [unknown, RegExp][] = [
+      [{ tempurls: {} }, /unknown setting tempurls/],
+      [{ tempurl: { method: ['GET'] } }, /tempurl: unknown setting method/],
+      [{ tempurl: { allowedDigests: ['md5'] } }, /must be a list of sha1, sha256, sha512/],
+      [{ tempurl: true }, /tempurl: must be an object/],
+    ]
+    for (const [layers, message] of cases) t.throws(() => read(layers), { message })
+  },
+)
+
 t.test('disks and replicas are chosen by how many disks there are', async (t) => {
   const dir = t.testdir({ data: {}, a: {}, b: {}, c: {}, d: {} })
   const paths = dataPaths(join(dir, 'data'))

@@ -3,7 +3,9 @@ import { ServiceError } from '../common/errors.ts'
 import type { ItemHashing } from '../common/item.ts'
 import type { Random } from '../common/random.ts'
 import { PLACEMENTS } from '../common/ring/ring.ts'
+import type { LayerOptions } from '../proxy/layers/layer-options.ts'
 import { CONSISTENCIES, type StoragePolicy } from '../proxy/proxy-options.ts'
+import { decodeLayers } from './layer-settings.ts'
 
 /** DIR/swiftlet.json: what makes a data folder this cluster, written once at its first start. */
 export interface Settings {
@@ -18,6 +20,8 @@ export interface Settings {
   readonly nodeCount?: number
   /** From the deletion of an account to the first deletion in it; 0 if absent. */
   readonly delayReapingSeconds?: number
+  /** What stands around the handlers of the Swift API; as in a usual Swift if absent. */
+  readonly layers?: LayerOptions
 }
 
 /** A storage policy, each with an object ring of its own. */
@@ -80,6 +84,7 @@ export function decodeSettings(text: string, path: string): Settings {
     ...(config.has('delayReapingSeconds')
       ? { delayReapingSeconds: config.integer('delayReapingSeconds', { min: 0, max: 2 ** 31 }) }
       : {}),
+    ...(config.has('layers') ? { layers: decodeLayers(config.object('layers')) } : {}),
   }
   config.end()
   return settings

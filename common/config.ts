@@ -96,9 +96,25 @@ export class Config {
     return value
   }
 
+  /** A list of some of the choices; empty if there is none. */
+  choices<const T extends string>(name: string, choices: readonly T[]): readonly T[] {
+    const texts: readonly string[] = this.texts(name)
+    if (texts.every((text) => choices.some((choice) => choice === text)))
+      return texts as readonly T[]
+    throw this.#wrong(name, `must be a list of ${choices.join(', ')}`)
+  }
+
   /** An object within this one; whoever reads it ends it. */
   object(name: string): Config {
     return new Config(this.#take(name), `${this.#place}: ${name}`)
+  }
+
+  /** An object that is read whole, or false: what it would set is switched off. Undefined if there is neither. */
+  part<T>(name: string, read: (config: Config) => T): T | false | undefined {
+    if (!this.has(name)) return undefined
+    const value = this.#take(name)
+    if (value === false) return false
+    return readWhole(value, `${this.#place}: ${name}`, read)
   }
 
   /** A list of objects, each read by `read` and ended. */

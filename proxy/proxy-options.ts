@@ -4,6 +4,7 @@ import type { Identity } from '../common/identity.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { Backend } from './backend/backend.ts'
+import type { LayerOptions } from './layers/layer-options.ts'
 import type { Limits } from './limits.ts'
 import type { ClusterStatus } from './status/cluster-status.ts'
 
@@ -65,6 +66,8 @@ export interface ProxyOptions {
   /** Headers that scripts may read besides the usual ones. */
   readonly corsExposeHeaders?: readonly string[]
   readonly resellerPrefixes?: readonly ResellerPrefix[]
+  /** What stands around the handlers: Swift's middleware. */
+  readonly layers?: LayerOptions
   /** While this file exists, /healthcheck answers 503, so that a load balancer turns away. */
   readonly healthcheckDisableFile?: string
   /** No byte to or from a client for this long ends its request: 408, or a closed connection. */

@@ -23,6 +23,8 @@ export interface Reply {
   readonly body: ReplyBody
   /** The Content-Length to announce where there is no body: of a HEAD. 0 if absent. */
   readonly announcedBytes?: number
+  /** Who made a page that is nobody's object. */
+  readonly generator?: 'staticweb'
 }
 
 export function isStream(body: ReplyBody): body is ReplyStream {

@@ -24,7 +24,7 @@ export function finishRequest(exchange: Exchange, status: number): void {
     bytesOut,
     durationMs: Math.round(durationMs * 1000) / 1000,
     client: exchange.socket.remoteAddress,
-    user: exchange.caller?.user ?? exchange.signedInAs,
+    user: exchange.authority?.by ?? exchange.caller?.user ?? exchange.signedInAs,
     agent: exchange.header('user-agent'),
   })
 }

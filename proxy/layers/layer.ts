@@ -11,6 +11,8 @@ export interface Layer {
   concerns(exchange: Exchange): boolean
   /** Answers by itself, or by what `next` gives. */
   answer(exchange: Exchange, next: Next): Reply | Promise<Reply>
+  /** What /info says of it, by section. */
+  readonly info?: Readonly<Record<string, unknown>>
 }
 
 /** The layers that are switched on, outermost first. */

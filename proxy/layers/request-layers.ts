@@ -4,11 +4,20 @@
  */
 import type { ProxyOptions } from '../proxy-options.ts'
 import type { Layer, Layers } from './layer.ts'
+import { tempUrlLayer } from './temp-url.ts'
 
-export function requestLayers(_options: ProxyOptions): Layers {
-  const outer: readonly (Layer | null)[] = []
+export function requestLayers({ layers: options = {} }: Pick<ProxyOptions, 'layers'>): Layers {
+  const outer = [onByDefault(options.tempurl, tempUrlLayer)]
   const inner: readonly (Layer | null)[] = []
   return { outer: outer.filter(isOn), inner: inner.filter(isOn) }
+}
+
+/** With nothing said about it, the feature is on as Swift has it. */
+function onByDefault<O extends object>(
+  options: O | false | undefined,
+  make: (options: O) => Layer,
+): Layer | null {
+  return options === false ? null : make(options ?? ({} as O))
 }
 
 function isOn(layer: Layer | null): layer is Layer {

@@ -27,7 +27,7 @@ export function info(proxy: ProxyContext): PipelineMiddleware {
 }
 
 function capabilities(proxy: ProxyContext): unknown {
-  const { limits, settings, policies } = proxy
+  const { limits, settings, policies, layers } = proxy
   return {
     swift: {
       version: settings.version,
@@ -58,5 +58,6 @@ function capabilities(proxy: ProxyContext): unknown {
     },
     swiftlet: { cluster: settings.clusterName },
     tempauth: { account_acls: true },
+    ...Object.assign({}, ...[...layers.outer, ...layers.inner].map((layer) => layer.info)),
   }
 }

@@ -56,7 +56,6 @@ export function handleSwift(exchange: Exchange): Reply | Promise<Reply> {
   if (requestMetrics.inFlight > settings.requestsMax) throw tooManyRequests()
   exchange.path ??= parseSwiftPath(pathOfUrl(exchange.url))
   exchange.kind = kindOf(exchange)
-  refuseUnsupported(exchange)
   return throughLayers(exchange.proxy.layers.outer, exchange, handleSignedIn)
 }
 
@@ -71,6 +70,7 @@ export async function answerInner(exchange: Exchange): Promise<Reply> {
 }
 
 function handleSignedIn(exchange: Exchange): Reply | Promise<Reply> {
+  refuseUnsupported(exchange)
   const signingIn = exchange.authority === null ? authenticate(exchange) : undefined
   return signingIn === undefined
     ? handleInner(exchange)

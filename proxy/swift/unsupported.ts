@@ -16,8 +16,6 @@ const PARAMETERS: readonly Unsupported[] = [
   { name: 'multipart-manifest', feature: 'static large objects', asks: isPutOrDelete },
   { name: 'extract-archive', feature: 'archive extraction', asks: () => true },
   { name: 'bulk-delete', feature: 'bulk delete', asks: () => true },
-  { name: 'temp_url_sig', feature: 'temporary URLs', asks: () => true },
-  { name: 'temp_url_expires', feature: 'temporary URLs', asks: () => true },
   { name: 'version-id', feature: 'object versioning', asks: () => true },
   { name: 'versions', feature: 'object versioning', asks: () => true },
   { name: 'heartbeat', feature: 'heartbeats', asks: isTrue },

@@ -1,0 +1,48 @@
+/**
+ * `layers` of swiftlet.json: what a Swift operator writes as filters in proxy-server.conf. A name that is not there is as
+ * Swift has it by default; `false` switches off what is on. What is read has the shape of what is written.
+ */
+import type { Config } from '../common/config.ts'
+import { DIGESTS, type Digest } from '../proxy/layers/digest.ts'
+import type { LayerOptions } from '../proxy/layers/layer-options.ts'
+import type { TempUrlOptions } from '../proxy/layers/temp-url.ts'
+
+/** Throws a 400 `BadConfig` that names the setting for what is not right. */
+export function decodeLayers(config: Config): LayerOptions {
+  const layers: { -readonly [Name in keyof LayerOptions]: LayerOptions[Name] } = {}
+  for (const name of Object.keys(READERS) as (keyof LayerOptions)[]) {
+    const part = config.part<unknown>(name, READERS[name])
+    if (part !== undefined) Object.assign(layers, { [name]: part })
+  }
+  config.end()
+  return layers
+}
+
+const READERS: Readonly<Record<keyof LayerOptions, (config: Config) => unknown>> = {
+  tempurl: readTempUrl,
+}
+
+function readTempUrl(config: Config): TempUrlOptions {
+  return {
+    ...texts(config, 'methods'),
+    ...digests(config),
+    ...texts(config, 'incomingRemoveHeaders'),
+    ...texts(config, 'incomingAllowHeaders'),
+    ...texts(config, 'outgoingRemoveHeaders'),
+    ...texts(config, 'outgoingAllowHeaders'),
+  }
+}
+
+function texts<N extends string>(
+  config: Config,
+  name: N,
+): { readonly [K in N]?: readonly string[] } {
+  return (config.has(name) ? { [name]: config.texts(name) } : {}) as {
+    [K in N]?: readonly string[]
+  }
+}
+
+function digests(config: Config): { readonly allowedDigests?: readonly Digest[] } {
+  if (!config.has('allowedDigests')) return {}
+  return { allowedDigests: config.choices('allowedDigests', DIGESTS) }
+}

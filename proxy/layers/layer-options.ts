@@ -1,0 +1,9 @@
+import type { TempUrlOptions } from './temp-url.ts'
+
+/**
+ * Which features stand around the handlers, and how they are set: what a Swift operator writes as filters of the pipeline.
+ * False switches off what is on by default.
+ */
+export interface LayerOptions {
+  readonly tempurl?: TempUrlOptions | false
+}

@@ -1,0 +1,102 @@
+/** The pure parts of the layers: tables of cases. */
+import { createHmac } from 'node:crypto'
+import t from 'tap'
+import { isSignedBy, parseSignature } from './digest.ts'
+import { isRemoved } from './header-rules.ts'
+import { isInRange } from './ip-range.ts'
+import { expirySeconds, formatDisposition } from './temp-url.ts'
+
+t.test('signatures are read in hex and base64, and nothing else', async (t) => {
+  for (const digest of ['sha1', 'sha256', 'sha512'] as const) {
+    const bytes = createHmac(digest, 'key').update('message').digest()
+    const forms = [
+      bytes.toString('hex'),
+      `${digest}:${bytes.toString('base64')}`,
+      `${digest}:${bytes.toString('base64url')}`,
+    ]
+    for (const form of forms) {
+      const signature = parseSignature(form)
+      t.ok(signature !== null && isSignedBy(signature, 'key', 'message'), form)
+      t.notOk(isSignedBy(signature!, 'other', 'message'))
+      t.notOk(isSignedBy(signature!, 'key', 'another message'))
+    }
+  }
+  const sha1 = 'a'.repeat(40)
+  for (const bad of [
+    '',
+    'a',
+    `${sha1}a`,
+    'g'.repeat(40),
+    `md5:${sha1}`,
+    'sha1:',
+    'sha1:AAAA',
+    `sha256:${sha1}`,
+    `sha1:${'!'.repeat(27)}`,
+    `SHA1:${'A'.repeat(27)}`,
+  ]) {
+    t.equal(parseSignature(bad), null, bad)
+  }
+})
+
+t.test('an address is in a range only if the range is one', async (t) => {
+  const cases: readonly (readonly [address: string, range: string, isIn: boolean])[] = [
+    ['10.1.2.3', '10.0.0.0/8', true],
+    ['::ffff:10.1.2.3', '10.0.0.0/8', true],
+    ['11.1.2.3', '10.0.0.0/8', false],
+    ['10.1.2.3', '10.1.2.3', true],
+    ['10.1.2.4', '10.1.2.3', false],
+    ['10.1.2.3', '0.0.0.0/0', true],
+    ['10.1.2.3', '10.0.0.1/8', false],
+    ['10.1.2.3', '10.0.0.0/33', false],
+    ['10.1.2.3', '10.0.0.0/', false],
+    ['10.1.2.3', '10.0.0.0/8/8', false],
+    ['10.1.2.3', '10.0.0/8', false],
+    ['10.1.2.3', 'any', false],
+    ['10.1.2.3', '::/0', false],
+    ['2001:db8::1', '2001:db8::/32', true],
+    ['2001:db9::1', '2001:db8::/32', false],
+    ['2001:db8::1', '2001:db8::1/32', false],
+    ['::1', '::1', true],
+    ['::1', '0.0.0.0/0', false],
+    ['', '0.0.0.0/0', false],
+  ]
+  for (const [address, range, isIn] of cases) {
+    t.equal(isInRange(address, range), isIn, `${address} in ${range}`)
+  }
+})
+
+t.test('headers go by name and by prefix, unless they are allowed', async (t) => {
+  const rules = { remove: ['x-object-meta-*', 'x-timestamp'], allow: ['x-object-meta-public-*'] }
+  t.ok(isRemoved('X-Object-Meta-Color', rules))
+  t.ok(isRemoved('x-timestamp', rules))
+  t.notOk(isRemoved('X-Object-Meta-Public-Color', rules))
+  t.notOk(isRemoved('x-timestamp-2', rules))
+})
+
+t.test('the time of a temporary URL is a number or ISO 8601, and not over', async (t) => {
+  const nowMs = Date.UTC(2026, 0, 1)
+  const now = nowMs / 1000
+  t.equal(expirySeconds(String(now + 60), nowMs), now + 60)
+  t.equal(expirySeconds('2026-01-01T00:01:00Z', nowMs), now + 60)
+  for (const bad of [
+    String(now - 1),
+    '2025-12-31T23:59:59Z',
+    '',
+    'never',
+    '1e12',
+    '-1',
+    '9999999999.5',
+    '2026-13-01T00:00:00Z',
+    '2027-01-01',
+    `${now + 60}x`,
+  ]) {
+    t.equal(expirySeconds(bad, nowMs), 0, bad)
+  }
+})
+
+t.test('a name for the browser to save cannot end its quotes', async (t) => {
+  t.equal(
+    formatDisposition('attachment', 'a b"\r\nX: é.txt'),
+    `attachment; filename="a b%22%0D%0AX%3A %C3%A9.txt"; filename*=UTF-8''a%20b%22%0D%0AX%3A%20%C3%A9.txt`,
+  )
+})

@@ -1,0 +1,172 @@
+/** Features around the handlers, over a real socket and on the real engine: temporary URLs, forms, web sites, quotas. */
+import { createHmac } from 'node:crypto'
+import t from 'tap'
+import { type Call, httpClient } from './http-client.ts'
+import { openTestStore } from './swift-store.ts'
+
+const store = await openTestStore(t.testdir())
+const client = httpClient(store.port)
+t.teardown(async () => {
+  client.close()
+  await store.close()
+})
+const { call } = client
+
+async function signIn(user: string, key: string): Promise<Call> {
+  const headers = { 'x-auth-user': user, 'x-auth-key': key }
+  const token = (await call('GET', '/auth/v1.0', { headers })).headers['x-auth-token']!
+  return (method, path, options = {}) =>
+    call(method, path, { ...options, headers: { 'x-auth-token': token, ...options.headers } })
+}
+
+const owner = await signIn('test:tester', 'testing')
+const colleague = await signIn('test:tester3', 'testing3')
+const ACCOUNT = '/v1/AUTH_test'
+const LATER = Math.floor(Date.now() / 1000) + 3600
+const NOW = Math.floor(Date.now() / 1000)
+let made = 0
+
+async function freshContainer(headers: Record<string, string> = {}): Promise<string> {
+  const path = `${ACCOUNT}/layer${++made}`
+  t.equal((await owner('PUT', path, { headers })).status, 201)
+  return path
+}
+
+async function put(path: string, body: string, headers: Record<string, string> = {}) {
+  const answer = await owner('PUT', path, { body, headers })
+  t.equal(answer.status, 201, `PUT ${path}`)
+}
+
+const sign = (key: string, lines: readonly (string | number)[], digest = 'sha256') =>
+  createHmac(digest, key).update(lines.join('\n')).digest('hex')
+
+t.test('temporary URLs', async (t) => {
+  const container = await freshContainer({ 'x-container-meta-temp-url-key': 'of the container' })
+  const other = await freshContainer()
+  const account = { 'x-account-meta-temp-url-key': 'one', 'x-account-meta-temp-url-key-2': 'two' }
+  t.equal((await owner('POST', ACCOUNT, { headers: account })).status, 204)
+  const path = `${container}/folder/file.txt`
+  await put(path, 'shared', { 'x-object-meta-color': 'red', 'x-object-meta-public-size': 'l' })
+  await put(`${other}/private`, 'private')
+
+  const url = (
+    signed: string,
+    given: { method?: string; key?: string; digest?: string; expires?: number | string } = {},
+  ) => {
+    const { method = 'GET', key = 'one', digest = 'sha256', expires = LATER } = given
+    return `temp_url_sig=${sign(key, [method, expires, signed], digest)}&temp_url_expires=${expires}`
+  }
+
+  await t.test('whoever has one reads, and sees only public metadata', async (t) => {
+    for (const key of ['one', 'two', 'of the container']) {
+      for (const digest of ['sha1', 'sha256', 'sha512']) {
+        const answer = await call('GET', `${path}?${url(path, { key, digest })}`)
+        t.equal(answer.status, 200, `${key} ${digest}`)
+        t.equal(answer.body, 'shared')
+        t.equal(answer.headers['x-object-meta-color'], undefined)
+        t.equal(answer.headers['x-object-meta-public-size'], 'l')
+        t.equal(
+          answer.headers['content-disposition'],
+          `attachment; filename="file.txt"; filename*=UTF-8''file.txt`,
+        )
+        t.equal(answer.headers.expires, new Date(LATER * 1000).toUTCString())
+      }
+    }
+    t.equal((await call('HEAD', `${path}?${url(path)}`)).status, 200, 'HEAD by a GET')
+    t.equal((await call('GET', `${path}?${url(path, { method: 'HEAD' })}`)).status, 401)
+    const range = await call('GET', `${path}?${url(path)}`, { headers: { range: 'bytes=2-4' } })
+    t.equal(range.status, 206)
+    t.equal(range.body, 'are')
+  })
+
+  await t.test(
+    'a signature is good for its method, path and time, and for nothing else',
+    async (t) => {
+      const signature = url(path).split('&')[0]
+      const iso = `${signature}&temp_url_expires=${new Date(LATER * 1000).toISOString().slice(0, 19)}Z`
+      t.equal((await call('GET', `${path}?${iso}`)).status, 200, 'the same time in another form')
+      const bad: Record<string, string> = {
+        'another path': url(`${container}/folder/other`),
+        'another key': url(path, { key: 'three' }),
+        'an old one': url(path, { expires: NOW - 10 }),
+        'another time': url(path).replace(/\d+$/, String(LATER + 1)),
+        'no time': signature!,
+        'no signature': `temp_url_expires=${LATER}`,
+        'an empty one': `temp_url_sig=&temp_url_expires=${LATER}`,
+        'a short one': `temp_url_sig=00&temp_url_expires=${LATER}`,
+      }
+      for (const [what, query] of Object.entries(bad)) {
+        const answer = await call('GET', `${path}?${query}`)
+        t.equal(answer.status, 401, what)
+        t.equal(answer.body, '401 Unauthorized: Temp URL invalid\n')
+      }
+      t.equal((await call('PUT', `${path}?${url(path)}`, { body: 'x' })).status, 401)
+      t.equal((await call('GET', `${container}?${url(container)}`)).status, 401, 'no listings')
+      t.equal((await call('GET', `${container}/?${url(`${container}/`)}`)).status, 401)
+      const strange = `${other}/private`
+      t.equal(
+        (await call('GET', `${strange}?${url(strange, { key: 'of the container' })}`)).status,
+        401,
+      )
+      t.equal((await owner('GET', `${path}?${bad['another path']}`)).status, 401, 'whoever asks')
+    },
+  )
+
+  await t.test('uploads and deletes, and never reaches beyond what it signs', async (t) => {
+    const fresh = `${container}/upload`
+    const signedPut = `${fresh}?${url(fresh, { method: 'PUT', key: 'of the container' })}`
+    const send = (headers: Record<string, string>, body = '') =>
+      call('PUT', signedPut, { headers, body })
+    t.equal((await send({}, 'hello')).status, 201)
+    t.equal((await owner('GET', fresh)).body, 'hello')
+    for (const name of ['X-Object-Manifest', 'X-Symlink-Target']) {
+      const answer = await send({ [name.toLowerCase()]: `${other.split('/').at(-1)}/private` })
+      t.equal(answer.status, 400)
+      t.equal(answer.body, `The header '${name}' is not allowed in this tempurl`)
+    }
+    const stolen = await send({ 'x-copy-from': `${other.split('/').at(-1)}/private` })
+    t.equal(stolen.status, 401, 'the key of a container copies from no other')
+    t.equal((await call('DELETE', `${fresh}?${url(fresh, { method: 'DELETE' })}`)).status, 204)
+    t.equal((await call('GET', `${fresh}?${url(fresh)}`)).status, 404)
+  })
+
+  await t.test('by prefix, by address, with a name to save it by', async (t) => {
+    const prefix = `${container}/folder/`
+    const byPrefix = url(`prefix:${prefix}`)
+    t.equal((await call('GET', `${path}?${byPrefix}&temp_url_prefix=folder/`)).status, 200)
+    t.equal(
+      (await call('GET', `${container}/fold?${byPrefix}&temp_url_prefix=folder/`)).status,
+      401,
+    )
+    t.equal((await call('GET', `${path}?${byPrefix}&temp_url_prefix=fold`)).status, 401)
+    const ranged = (range: string) =>
+      `${path}?temp_url_sig=${sign('one', [`ip=${range}`, 'GET', LATER, path])}` +
+      `&temp_url_expires=${LATER}&temp_url_ip_range=${range}`
+    t.equal((await call('GET', ranged('127.0.0.0/8'))).status, 200)
+    t.equal((await call('GET', ranged('10.0.0.0/8'))).status, 401)
+    t.equal((await call('GET', ranged('127.0.0.0/8').replace(/&temp_url_ip.*/, ''))).status, 401)
+    const named = await call('GET', `${path}?${url(path)}&filename=my%20file%22.txt`)
+    t.equal(
+      named.headers['content-disposition'],
+      `attachment; filename="my file%22.txt"; filename*=UTF-8''my%20file%22.txt`,
+    )
+    const inline = await call('GET', `${path}?${url(path)}&inline`)
+    t.equal(inline.headers['content-disposition'], 'inline')
+  })
+
+  await t.test(
+    "keys are the owner's alone, and neither they nor signatures are logged",
+    async (t) => {
+      t.equal((await owner('HEAD', ACCOUNT)).headers['x-account-meta-temp-url-key'], 'one')
+      await owner('POST', container, { headers: { 'x-container-read': 'test:tester3' } })
+      const seen = await colleague('HEAD', container)
+      t.equal(seen.status, 204)
+      t.equal(seen.headers['x-container-meta-temp-url-key'], undefined)
+      const signature = /sig=(\w+)/.exec(url(path))![1]!
+      const logged = JSON.stringify(store.lines)
+      t.notMatch(logged, signature)
+      t.notMatch(logged, 'of the container')
+      t.match(logged, '"user":".wsgi.tempurl"')
+    },
+  )
+})
