@@ -1,6 +1,9 @@
 import { ServiceError } from '../errors.ts'
 import type { TokenClaims } from './claims.ts'
 
+/** Where the identity service lists its events, for services. */
+export const REVOCATIONS_PATH = '/v3/OS-REVOKE/events'
+
 /** What an event may name, each the text that a token must have at that place. */
 export const REVOCATION_FIELDS = [
   'auditId',

@@ -11,6 +11,9 @@ import { ServiceError } from '../errors.ts'
 /** Tokens are signed with ECDSA on P-256 and SHA-256, as Keystone's JWS tokens are; nothing else is accepted. */
 export const TOKEN_ALGORITHM = 'ES256'
 
+/** Where the identity service lists its public keys (RFC 7517), for anybody to read. */
+export const TOKEN_KEYS_PATH = '/v3/OS-SWIFTLET/keys'
+
 /** A key that signs: whoever has it can be anybody. */
 export interface SigningKey {
   /** Names the key in the head of each token. */
