@@ -99,6 +99,8 @@ export interface ObjectStoreOptions extends Omit<DoorOptions, 'nodeOf'> {
   readonly segmentBytes?: number
   /** Log shards of devices that are formatted now. */
   readonly shards?: number
+  /** Devices whose disks, if they are empty, stand for lost ones. */
+  readonly replacedDisks: ReadonlySet<string>
   /** Set if the devices are shared with other threads. */
   readonly thread?: StoreThread
 }
@@ -114,7 +116,7 @@ export async function openObjectStore(
   options: ObjectStoreOptions,
   context: StoreContext,
 ): Promise<ObjectStore> {
-  const { devices, rings, segmentBytes, shards, thread } = options
+  const { devices, rings, segmentBytes, shards, replacedDisks, thread } = options
   const { clock, random, log } = context
   const node = await openLocalNode({
     devices,
@@ -123,7 +125,7 @@ export async function openObjectStore(
     log,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
     ...(shards === undefined ? {} : { shards }),
-    ...(devices.length > 1 && { learns: { newDisks: false } }),
+    ...(devices.length > 1 && { learns: learnsOptions(replacedDisks, thread) }),
     ...thread,
   })
   exposeDevices(context.metrics, node)
@@ -151,4 +153,9 @@ export async function openObjectStore(
       await node.close()
     },
   }
+}
+
+/** All proxies end with the process: nothing is under way when it starts, unless only a thread of it does. */
+function learnsOptions(newDisks: ReadonlySet<string>, thread: StoreThread | undefined) {
+  return thread?.isRestart === true ? { newDisks } : { newDisks, operationMsMax: 0 }
 }

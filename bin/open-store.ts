@@ -18,6 +18,8 @@ export interface OpenStoreOptions {
   readonly segmentBytes?: number | undefined
   /** Log shards of disks that are formatted now. */
   readonly shards: number
+  /** Devices whose disks, if they are empty, stand for lost ones. */
+  readonly replacedDisks: ReadonlySet<string>
   readonly tls?: Tls | undefined
 }
 
@@ -32,7 +34,7 @@ export async function openStore(
   context: Omit<StoreContext, 'metrics'> & { readonly metrics: Registry },
   thread?: StoreThread,
 ): Promise<OpenStore> {
-  const { paths, settings, segmentBytes, shards, tls } = options
+  const { paths, settings, segmentBytes, shards, replacedDisks, tls } = options
   const tokenKeys = await readKeys(paths.tokenKey)
   const rings = new RingFolder(paths.rings, context)
   requireRings(rings.current(), paths.rings, settings.policies)
@@ -45,6 +47,7 @@ export async function openStore(
         rings,
         identity,
         shards,
+        replacedDisks,
         devices: settings.disks.map((disk) => ({ name: disk.device, path: diskPath(disk, paths) })),
         ...(segmentBytes !== undefined && { segmentBytes }),
         ...(thread !== undefined && { thread }),

@@ -8,6 +8,7 @@ import { serveStorageNode } from '../storage-node/server/node-server.ts'
 import { exposeUpkeep } from './daemon-metrics.ts'
 import { readClusterKey } from './data-folder.ts'
 import { explainDeviceInUse } from './device-holder.ts'
+import { placedNames } from './empty-disks.ts'
 import { askNewestRings } from './newest-rings.ts'
 import type { StorageNodeConfig } from './node-config.ts'
 import { checkPortFree, explainListenError } from './ports.ts'
@@ -23,8 +24,9 @@ export interface RunningStorageNode {
 }
 
 /**
- * One storage node, for proxies in other processes. With `replacedDisks`, empty disks stand for lost ones: they learn from
- * their replicas before they vote. Without, an empty disk is that of a new cluster.
+ * One storage node, for proxies in other processes. An empty disk on which the rings that it knows place something stands
+ * for a lost one: it learns from its replicas before it votes. With `replacedDisks` every empty disk does, for a node that
+ * has lost its rings, too. Otherwise an empty disk is that of a new cluster.
  */
 export async function startStorageNode(
   config: StorageNodeConfig,
@@ -32,12 +34,16 @@ export async function startStorageNode(
   options: { readonly replacedDisks?: boolean } = {},
 ): Promise<RunningStorageNode> {
   const { host, port, devices, segmentBytes } = config
-  const newDisks = options.replacedDisks === true
   const clusterKey = await readClusterKey(config.clusterKeyFile)
   await checkPortFree(host, port)
   const rings = new RingFolder(config.ringFolder, context)
   const guard = new RingGuard()
   rings.onChange((set) => guard.use(set))
+  const ownName = ownDevices(config)
+  const newDisks =
+    options.replacedDisks === true
+      ? new Set(devices.map(({ name }) => name))
+      : placedNames(rings.current(), ownName)
   const node = await openLocalNode({
     ...context,
     devices,
@@ -58,7 +64,7 @@ export async function startStorageNode(
     {
       node,
       placements: () => rings.current().placements,
-      ownName: ownDevices(config),
+      ownName,
       labelOf: (name) => labelOf(config, name),
       nodeOf: (device) => peers.of(device),
     },

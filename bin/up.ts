@@ -14,10 +14,12 @@ import {
   diskPath,
   noteDisks,
 } from './disks.ts'
+import { areAllEmpty, placedNames } from './empty-disks.ts'
 import { type Endpoints, endpointsOf, writeEndpoints } from './endpoints.ts'
 import type { LogsOptions } from './logs.ts'
 import { openStore } from './open-store.ts'
 import { checkPortFree, DEFAULT_PORTS, explainListenError } from './ports.ts'
+import { readRingSet } from './ring-folder.ts'
 import { addPolicyRings, localDevice, ringPlan, writeRings } from './rings.ts'
 import { StoreThreads } from './threads/store-threads.ts'
 import { readTls, type Tls } from './tls.ts'
@@ -132,11 +134,22 @@ async function open(
   const { segmentBytes, tls, threads, logs, onFatal } = options
   const disks = settings.disks.map((disk) => diskPath(disk, paths))
   const { shards, areEqual } = await deviceShards(disks, threads)
-  const store = { paths, settings, segmentBytes, shards, tls }
+  const replacedDisks = replacedDisksOf(folder)
+  const store = { paths, settings, segmentBytes, shards, replacedDisks, tls }
   // A thread compares the replicas of its own shards; where disks are cut differently there is no such thing.
   if (!areEqual) context.log.warn('one-thread', { reason: 'the disks have not the same shards' })
   if (threads === 1 || !areEqual) return openStore(store, { ...context, metrics: createMetrics() })
   return StoreThreads.open(address, { count: threads, store, logs }, { ...context, onFatal })
+}
+
+/**
+ * In a folder that was in use an empty disk stands for one that was lost, wherever rings place something on it: without
+ * learning first, two of three would outvote the third, and what only that one has would be removed.
+ */
+function replacedDisksOf({ paths, settings }: DataFolder): ReadonlySet<string> {
+  const disks = settings.disks.map((disk) => ({ name: disk.device, path: diskPath(disk, paths) }))
+  if (areAllEmpty(disks)) return new Set()
+  return placedNames(readRingSet(paths.rings), ({ device }) => device)
 }
 
 function closeOnce(close: () => Promise<void>): () => Promise<void> {

@@ -50,8 +50,10 @@ export interface DeviceOptions {
 
 /** When a device learns from its replicas before it votes: always after it lost a stretch of its log. */
 export interface LearnsOptions {
-  /** Also when its disk was empty, since it may stand for one that was lost. */
-  readonly newDisks: boolean
+  /** Names of devices that learn also when their disk is empty, since it stands for one that was lost. */
+  readonly newDisks: ReadonlySet<string>
+  /** How long an operation may still be under way that counts on a promise from before; 0: all have ended. */
+  readonly operationMsMax?: number | undefined
 }
 
 /** `damaged`: it lost something; `stuck`: it ran out of space once and takes nothing more until it is opened again. */
@@ -291,7 +293,7 @@ export class Device {
         blobs: this.blobs,
         directory: `${this.directory}/seg`,
         deviceDirectory: this.directory,
-        learns: this.#options.learns !== undefined,
+        learns: this.#options.learns,
         deviceUuid: this.format.uuid,
         shard: number,
         segmentBytesMax: this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX,
@@ -397,8 +399,9 @@ export class Device {
 }
 
 function formatNew(options: DeviceOptions): Promise<DeviceFormat> {
-  const { directory, shards = DEFAULT_SHARDS, learns } = options
-  return formatDevice(directory, { ...options, shards, learns: learns?.newDisks })
+  const { name, directory, shards = DEFAULT_SHARDS } = options
+  const learns = options.learns?.newDisks.has(name)
+  return formatDevice(directory, { ...options, shards, learns })
 }
 
 /** LevelDB says it in words only. */

@@ -53,19 +53,27 @@ export class Learning {
 
   private constructor(
     note: LearningNote,
-    options: { readonly clock: Clock; readonly forget: () => Promise<void> },
+    options: {
+      readonly clock: Clock
+      readonly operationMsMax: number
+      readonly forget: () => Promise<void>
+    },
   ) {
     this.reason = note.reason
     this.isNew = note.isEmpty
     this.#clock = options.clock
-    this.#fromMs = options.clock.monotonicMs() + OPERATION_MS_MAX
+    this.#fromMs = options.clock.monotonicMs() + options.operationMsMax
     this.#forget = options.forget
   }
 
   /** What an earlier start left unfinished, or what is found now; null if the shard remembers everything. */
   static async begin(
     place: { readonly disk: Disk; readonly directory: string; readonly shard: number },
-    options: { readonly clock: Clock; readonly found: string | null },
+    options: {
+      readonly clock: Clock
+      readonly found: string | null
+      readonly operationMsMax?: number | undefined
+    },
   ): Promise<Learning | null> {
     const { disk, directory } = place
     const name = nameOf(place.shard)
@@ -76,6 +84,7 @@ export class Learning {
     if (bytes === null) await noteLearning(place, note)
     return new Learning(note, {
       clock: options.clock,
+      operationMsMax: options.operationMsMax ?? OPERATION_MS_MAX,
       forget: async () => {
         await disk.remove(`${directory}/${name}`)
         await disk.syncDirectory(directory)

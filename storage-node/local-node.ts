@@ -111,7 +111,7 @@ export class LocalNode implements StorageNode {
   /** Recovers the device; nothing of it is served before. */
   async openDevice(name: string, options: { readonly rebuild?: boolean } = {}): Promise<void> {
     const { disk, opener, clock, random, log, segmentBytes, shards } = this.#options
-    const { peers, guard, learns } = this.#options
+    const { peers, guard } = this.#options
     const path = this.#options.devices.find((device) => device.name === name)?.path
     if (path === undefined) throw unknownDevice(name)
     const device = await Device.open({
@@ -125,13 +125,20 @@ export class LocalNode implements StorageNode {
       segmentBytesMax: segmentBytes,
       shards,
       peers,
-      learns,
+      learns: this.#learns(options.rebuild !== undefined),
       guard,
       rebuild: options.rebuild,
       onIndexFailure: (failure) => this.#reopen(name, failure),
     })
     this.#devices.set(name, device)
     if (this.#options.maintenance !== false) this.#maintain(device)
+  }
+
+  /** Who opens a device anew while it runs has operations under way that count on what it promised. */
+  #learns(isReopened: boolean): LearnsOptions | undefined {
+    const { learns } = this.#options
+    if (learns === undefined || !isReopened) return learns
+    return { newDisks: learns.newDisks }
   }
 
   /** A shard of this thread, for calls from the others. */

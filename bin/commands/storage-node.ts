@@ -19,7 +19,7 @@ export function storageNodeCommand(): Command {
     .requiredOption('--config <file>', 'its storage-node.json')
     .option(
       '--replaced-disks',
-      'empty disks stand for lost ones: they learn from their replicas before they answer',
+      'empty disks stand for lost ones, also where the node has lost its rings: they learn from their replicas first',
     )
   return withLogOptions(command).action(async (flags: NodeFlags) => {
     const config = await readStorageNodeConfig(resolve(flags.config))

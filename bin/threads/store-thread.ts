@@ -8,6 +8,8 @@ import type { OpenStoreOptions } from '../open-store.ts'
 /** What a store needs to know that shares its devices with other threads. */
 export interface StoreThread {
   readonly peers: Peers
+  /** The other threads have been at work meanwhile. */
+  readonly isRestart: boolean
   readonly onIndexFailure: (device: string, failure: IndexFailure) => void
 }
 
@@ -15,6 +17,8 @@ export interface StoreThread {
 export interface ThreadData {
   readonly index: number
   readonly count: number
+  /** The other threads have been at work meanwhile. */
+  readonly isRestart: boolean
   /** Its own descriptor of the shared listening socket. */
   readonly listenFd: number
   readonly store: OpenStoreOptions

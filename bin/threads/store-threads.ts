@@ -117,7 +117,7 @@ export class StoreThreads implements Door {
   }
 
   async #prepareDevices(): Promise<void> {
-    const { settings, paths, shards } = this.#options.store
+    const { settings, paths, shards, replacedDisks } = this.#options.store
     for (const disk of settings.disks) {
       const index = await Device.prepare({
         name: disk.device,
@@ -125,6 +125,7 @@ export class StoreThreads implements Door {
         disk: nodeDisk,
         opener: levelOpener,
         shards,
+        learns: { newDisks: replacedDisks },
         ...this.#context,
       })
       this.#indexes.push(index)
@@ -132,14 +133,14 @@ export class StoreThreads implements Door {
   }
 
   async #startAll(): Promise<void> {
-    await Promise.all(this.#threads.map((_, index) => this.#start(index)))
+    await Promise.all(this.#threads.map((_, index) => this.#start(index, { isRestart: false })))
   }
 
   /** Starts the thread, connects it with the others, and waits until its shards have recovered. */
-  async #start(index: number): Promise<void> {
+  async #start(index: number, options: { readonly isRestart: boolean }): Promise<void> {
     const { count, store, logs } = this.#options
     const listenFd = await this.#socket!.duplicate()
-    const data: ThreadData = { index, count, listenFd, store, logs }
+    const data: ThreadData = { index, count, ...options, listenFd, store, logs }
     const thread: Thread = {
       worker: startWorker(data),
       waiting: new Map(),
@@ -180,7 +181,7 @@ export class StoreThreads implements Door {
   async #restart(index: number): Promise<void> {
     if (this.#isClosing) return
     this.#context.log.warn('thread-restart', { thread: index })
-    await this.#start(index)
+    await this.#start(index, { isRestart: true })
     await this.#tell(this.#threads[index]!, { kind: 'listen' }, 'listening')
     this.#context.log.info('thread-restarted', { thread: index })
   }

@@ -13,7 +13,14 @@ import { ThreadMetrics } from './thread-metrics.ts'
 
 assert(parentPort !== null, 'this file is the main file of a thread')
 const supervisor = parentPort
-const { index, count, listenFd, store: options, logs: logOptions } = workerData as ThreadData
+const {
+  index,
+  count,
+  isRestart,
+  listenFd,
+  store: options,
+  logs: logOptions,
+} = workerData as ThreadData
 const logs = openLogs({ ...logOptions, clock })
 const peers = new Peers({ index, count, clock })
 const metrics = new ThreadMetrics({
@@ -31,6 +38,7 @@ openStore(
   { clock, random, log: logs.log, metrics },
   {
     peers,
+    isRestart,
     onIndexFailure: (device, failure) => tell({ kind: 'index-failed', device, failure }),
   },
 ).then(

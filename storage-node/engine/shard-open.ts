@@ -27,8 +27,8 @@ export interface OpenShardOptions {
   /** The folder of the segments. */
   readonly directory: string
   readonly deviceDirectory: string
-  /** Whether it has replicas to learn from after a loss. */
-  readonly learns: boolean
+  /** It has replicas to learn from after a loss. */
+  readonly learns: { readonly operationMsMax?: number | undefined } | undefined
   readonly deviceUuid: string
   readonly shard: number
   readonly segmentBytesMax: number
@@ -87,7 +87,7 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
     },
   })
   if (!(await secureTails(disk, files, recovery, seedOf))) return null
-  const learning = options.learns ? await beginLearning(options, recovery) : null
+  const learning = options.learns === undefined ? null : await beginLearning(options, recovery)
   const nextSegmentId = 1 + Math.max(newest, position?.segmentId ?? 0, ...notes.keys())
   const opened = new Shard({
     ...options,
@@ -107,7 +107,7 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
 
 /** What has rotted and is not in the index may have been anything: durable before anybody is served. */
 function beginLearning(
-  { disk, clock, deviceDirectory, shard }: OpenShardOptions,
+  { disk, clock, deviceDirectory, shard, learns }: OpenShardOptions,
   { damage }: RecoveryReport,
 ): Promise<Learning | null> {
   const lost = damage.find(({ cause, isKnown }) => cause === 'rot' && !isKnown)
@@ -115,7 +115,8 @@ function beginLearning(
     lost === undefined
       ? null
       : `bytes ${lost.from} to ${lost.to} of segment ${lost.segmentId} of shard ${shard} are lost`
-  return Learning.begin({ disk, directory: deviceDirectory, shard }, { clock, found })
+  const place = { disk, directory: deviceDirectory, shard }
+  return Learning.begin(place, { clock, found, operationMsMax: learns?.operationMsMax })
 }
 
 const NOWHERE: LogPosition = { segmentId: 0, offset: 0 }

@@ -26,6 +26,8 @@ const PARTITIONS_MAX = 256
 export async function learn(own: OwnDevice, context: LearnerContext): Promise<boolean> {
   const shards = [...own.device.shards.values()].filter(({ learning }) => learning !== null)
   if (shards.length === 0) return false
+  // Without rings nobody knows whom to ask, and that nobody was asked says nothing.
+  if (context.placements.length === 0) return true
   const learnings = shards.map(({ learning }) => learning!)
   let isWhole = true
   let areAllHeard = true

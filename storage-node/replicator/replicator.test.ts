@@ -338,7 +338,7 @@ const OPERATION_MS_MAX = 90_000
 t.test(
   'who has lost a stretch of the log with the index does not vote before it has learned',
   async (t) => {
-    const cluster = await Cluster.open(3, { learns: { newDisks: false } })
+    const cluster = await Cluster.open(3, { learns: { newDisks: new Set<string>() } })
     const [rig, other, third] = cluster.rigs as [EngineRig, EngineRig, EngineRig]
     await fill(cluster, 10)
     // Acknowledged by two of three.
@@ -376,7 +376,7 @@ t.test(
 )
 
 t.test('it also waits until nothing can count on what it had promised', async (t) => {
-  const cluster = await Cluster.open(3, { learns: { newDisks: false } })
+  const cluster = await Cluster.open(3, { learns: { newDisks: new Set<string>() } })
   const [, rig] = cluster.rigs as [EngineRig, EngineRig]
   await fill(cluster, 5)
   await cluster.converge()
@@ -394,7 +394,7 @@ t.test('it also waits until nothing can count on what it had promised', async (t
 t.test(
   'an empty disk in a new cluster has nothing to learn; one in the place of another has',
   async (t) => {
-    const learns = { newDisks: true }
+    const learns = { newDisks: new Set(['d']) }
     const cluster = await Cluster.open(3, { learns })
     t.ok(await refusesToVote(cluster.rigs[0]!, 'x'), 'before anybody was asked')
     for (const index of [0, 1, 2]) await cluster.replicator(index).pass()
@@ -545,7 +545,7 @@ t.test('a clock that jumps ahead makes no deletion old', async (t) => {
 t.test(
   'what a lost stretch of the log had deleted long ago does not come to light again',
   async (t) => {
-    const cluster = await Cluster.open(3, { learns: { newDisks: false } })
+    const cluster = await Cluster.open(3, { learns: { newDisks: new Set<string>() } })
     const [, rig] = cluster.rigs as [EngineRig, EngineRig]
     const item = rig.object('dead')
     await cluster.write(rig.draft(item, 'put'), 'x', [0, 1, 2])
@@ -577,7 +577,7 @@ t.test(
 )
 
 t.test('a promise from before its loss does not keep a device from learning', async (t) => {
-  const cluster = await Cluster.open(3, { learns: { newDisks: false } })
+  const cluster = await Cluster.open(3, { learns: { newDisks: new Set<string>() } })
   const [, rig] = cluster.rigs as [EngineRig, EngineRig]
   const item = rig.object('promised')
   await rig.put('lost', 'x')

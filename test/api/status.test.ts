@@ -75,24 +75,38 @@ t.test(
   },
 )
 
-t.test('a replaced disk does not vote before it has learned from its replicas', async (t) => {
+t.test('an empty disk in the rings does not vote before it has learned', async (t) => {
   const data = join(t.testdir(), 'cluster')
   const cluster = await startSwiftlet(t, ['cluster', '--data', data, ...(await freePortOffset())])
   const session = await signIn(data)
   t.equal((await session.send('PUT', '/c')).status, 201)
   t.equal((await session.send('PUT', '/c/o', 'before')).status, 201)
   process.kill(Number(/^node2: process (\d+)$/m.exec(cluster.stdout())![1]), 'SIGKILL')
-  const disk = join(data, 'nodes/node2/disk1')
-  rmSync(disk, { recursive: true })
-  mkdirSync(disk)
-  const config = join(data, 'nodes/node2/storage-node.json')
-  await startStorageNode(t, config, ['--replaced-disks'])
-  const status = await statusOf(data)
-  t.match(status, { health: 'degraded', rings: [{ refusing: 0 }, { refusing: 0 }, {}] })
-  const notes = status.findings.map(({ text }) => text)
-  t.ok(notes.some((text) => /^does not vote yet: learns from its replicas/.test(text)))
+  const folder = join(data, 'nodes/node2')
+  const looksReplaced = async () => {
+    const status = await statusOf(data)
+    t.match(status, { health: 'degraded', rings: [{ refusing: 0 }, { refusing: 0 }, {}] })
+    const notes = status.findings.map(({ text }) => text)
+    t.ok(notes.some((text) => /^does not vote yet: learns from its replicas/.test(text)))
+  }
+  const replace = (...names: string[]) => {
+    for (const name of names) rmSync(join(folder, name), { recursive: true })
+    mkdirSync(join(folder, 'disk1'))
+  }
+  replace('disk1')
+  const end = await startStorageNode(t, join(folder, 'storage-node.json'))
+  await looksReplaced()
+  await end()
+  // Without its rings it could not know: it has to be told.
+  replace('disk1', 'rings')
+  const endAgain = await startStorageNode(t, join(folder, 'storage-node.json'), [
+    '--replaced-disks',
+  ])
+  await looksReplaced()
   t.equal(await (await session.send('GET', '/c/o')).text(), 'before')
   t.equal((await session.send('PUT', '/c/o', 'after')).status, 201, 'the others are enough')
+  await endAgain()
+  t.equal(await cluster.end('SIGTERM'), 0)
 })
 
 /** The rules for Prometheus, the document on them, and what a running store shows, are of one mind. */

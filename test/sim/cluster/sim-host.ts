@@ -133,7 +133,7 @@ export class SimHost {
       segmentBytes: this.#options.segmentBytes,
       shards,
       reclaimAgeMs,
-      ...(withoutLearning ? {} : { learns: { newDisks: true } }),
+      ...(withoutLearning ? {} : { learns: { newDisks: new Set([DEVICE]) } }),
       disk: this.#diskOf(process),
       opener: {
         open: async () => this.store.open(),
