@@ -72,6 +72,8 @@ export class Exchange {
   authority: Authority | null = null
   /** The user's name where there is no token: of a sign-in. */
   signedInAs: string | undefined
+  /** A longer body is refused with a 413: the store's limit, or what a quota leaves. */
+  bodyBytesMax: number
   bytesIn = 0
   bytesOut = 0
   /** A body being read in pieces. */
@@ -93,6 +95,7 @@ export class Exchange {
     this.method = message.method
     this.url = message.url
     this.headers = message.headers
+    this.bodyBytesMax = proxy.limits.objectBytesMax
     this.startedMs = proxy.clock.monotonicMs()
     this.transId = message.transId ?? proxy.transIds.next(this.header('x-trans-id-extra'))
   }

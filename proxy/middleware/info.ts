@@ -58,6 +58,8 @@ function capabilities(proxy: ProxyContext): unknown {
     },
     swiftlet: { cluster: settings.clusterName },
     tempauth: { account_acls: true },
+    container_quotas: {},
+    account_quotas: {},
     ...Object.assign({}, ...[...layers.outer, ...layers.inner].map((layer) => layer.info)),
   }
 }

@@ -5,16 +5,21 @@ import { type AccountAcl, parseStoredAccountAcl } from './account-acl.ts'
 
 const ENTRIES_MAX = 1000
 const AGE_MAX_MS = 5000
+/** Settings that are this old are not gone by before the account was asked again; as long as Swift's own cache. */
+const SETTINGS_AGE_MAX_MS = 60_000
 
 interface Entry {
   readonly info: ItemInfo | null
   readonly acl: AccountAcl | null
-  readonly untilMs: number
+  readonly readAtMs: number
+  /** When somebody began to look again. */
+  askedAtMs: number
 }
 
 /**
- * Accounts as they were at most a few seconds ago: ACLs for those who are let in by nothing else, keys, quotas. At most 1,000 accounts for 5 seconds each (the oldest goes
- * first): a right that is taken away at another proxy ends within 5 seconds, at this one at once.
+ * Accounts as they were at most a few seconds ago: ACLs for those who are let in by nothing else, keys, quotas. At most
+ * 1,000 accounts for 5 seconds each (the oldest goes first): a right that is taken away at another proxy ends within 5
+ * seconds, at this one at once.
  */
 export class AccountAclCache {
   readonly #backend: Backend
@@ -28,27 +33,61 @@ export class AccountAclCache {
 
   /** Null if the account does not exist or has no ACL. */
   async get(account: string): Promise<AccountAcl | null> {
-    const entry = this.#entryOf(account)
-    return (entry instanceof Promise ? await entry : entry).acl
+    const entry = this.#fresh(account) ?? (await this.#load(account))
+    return entry.acl
   }
 
-  /** The account's settings and, as of that moment, totals; null if it does not exist. At once when it is known. */
+  /** The account's metadata and totals; null if it does not exist. At once when it is known. */
   info(account: string): ItemInfo | null | Promise<ItemInfo | null> {
-    const entry = this.#entryOf(account)
-    return entry instanceof Promise ? entry.then(({ info }) => info) : entry.info
+    const entry = this.#fresh(account)
+    return entry === undefined ? this.#load(account).then(({ info }) => info) : entry.info
   }
 
-  #entryOf(account: string): Entry | Promise<Entry> {
+  /**
+   * The same for what no request should wait for or fail by: at once as it was up to a minute ago, while it is looked at
+   * again; null for an account that cannot be read.
+   */
+  settings(account: string): ItemInfo | null | Promise<ItemInfo | null> {
     const known = this.#entries.get(account)
-    return known !== undefined && known.untilMs > this.#clock.monotonicMs()
-      ? known
-      : this.#load(account)
+    const nowMs = this.#clock.monotonicMs()
+    if (known !== undefined && nowMs - known.askedAtMs < AGE_MAX_MS) return known.info
+    const loading = this.#load(account).then(
+      ({ info }) => info,
+      () => known?.info ?? this.#noteUnreadable(account),
+    )
+    if (known === undefined || nowMs - known.readAtMs > SETTINGS_AGE_MAX_MS) return loading
+    known.askedAtMs = nowMs
+    return known.info
+  }
+
+  /** After a change of the account by this proxy. */
+  forget(account: string): void {
+    this.#entries.delete(account)
+  }
+
+  #fresh(account: string): Entry | undefined {
+    const known = this.#entries.get(account)
+    const isFresh = known !== undefined && this.#clock.monotonicMs() - known.readAtMs < AGE_MAX_MS
+    return isFresh ? known : undefined
   }
 
   async #load(account: string): Promise<Entry> {
     const info = await this.#backend.readAccount(account)
+    const readAtMs = this.#clock.monotonicMs()
     const acl = parseStoredAccountAcl(info?.meta.headers)
-    const entry = { info, acl, untilMs: this.#clock.monotonicMs() + AGE_MAX_MS }
+    const entry = { info, acl, readAtMs, askedAtMs: readAtMs }
+    this.#keep(account, entry)
+    return entry
+  }
+
+  /** Nobody waits for it again in the next seconds; it is good for nothing but settings. */
+  #noteUnreadable(account: string): null {
+    const askedAtMs = this.#clock.monotonicMs()
+    this.#keep(account, { info: null, acl: null, readAtMs: -Number.MAX_VALUE, askedAtMs })
+    return null
+  }
+
+  #keep(account: string, entry: Entry): void {
     this.#entries.delete(account)
     if (this.#entries.size >= ENTRIES_MAX) {
       for (const oldest of this.#entries.keys()) {
@@ -57,11 +96,5 @@ export class AccountAclCache {
       }
     }
     this.#entries.set(account, entry)
-    return entry
-  }
-
-  /** After a change of the account by this proxy. */
-  forget(account: string): void {
-    this.#entries.delete(account)
   }
 }

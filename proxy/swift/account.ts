@@ -18,6 +18,7 @@ import { renderAccount } from './listing-render.ts'
 import { listingReply, summaryReply } from './listing-reply.ts'
 import { checkMergedMeta, isInternalHeader, listHeaders, titleCase } from './metadata.ts'
 import { queryOfUrl } from './path.ts'
+import { accountQuotaChanges, accountQuotaHeaders } from './quotas.ts'
 
 /** What only the account's owner sees. */
 const OWNER_HEADERS = new Set(['x-account-meta-temp-url-key', 'x-account-meta-temp-url-key-2'])
@@ -54,6 +55,7 @@ export async function postAccount(exchange: Exchange): Promise<Reply> {
   checkAccountName(exchange, account)
   const headers = listHeaders('account', exchange.headers, limits)
   if (acl !== undefined) headers[ACCOUNT_ACL_SYSMETA] = acl
+  Object.assign(headers, accountQuotaChanges(exchange))
   const current = await backend.readAccount(account)
   if (current !== null && deletedAtOf(current) !== null) return deletedReply(404)
   checkMergedMeta('account', { current: current?.meta.headers ?? {}, changes: headers, limits })
@@ -73,6 +75,7 @@ export async function putAccount(exchange: Exchange): Promise<Reply> {
   checkAccountName(exchange, account)
   const headers = listHeaders('account', exchange.headers, limits)
   if (acl !== undefined) headers[ACCOUNT_ACL_SYSMETA] = acl
+  Object.assign(headers, accountQuotaChanges(exchange))
   const current = await backend.readAccount(account)
   if (current !== null && deletedAtOf(current) !== null) {
     return { ...deletedReply(403), body: 'Recently deleted' }
@@ -166,6 +169,7 @@ function accountHeaders(exchange: Exchange, info: ItemInfo, grant: Grant): strin
     'Accept-Ranges',
     'bytes',
     ...policyHeaders(exchange, info),
+    ...accountQuotaHeaders(info, exchange.proxy.policies),
   ]
   for (const [name, value] of Object.entries(info.meta.headers)) {
     const hidden = isInternalHeader(name) || (!grant.owner && OWNER_HEADERS.has(name))

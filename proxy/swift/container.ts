@@ -15,6 +15,7 @@ import { renderContainer } from './listing-render.ts'
 import { listingReply, summaryReply } from './listing-reply.ts'
 import { checkMergedMeta, isInternalHeader, listHeaders, titleCase } from './metadata.ts'
 import { containerOf } from './object-access.ts'
+import { checkContainerQuotas } from './quotas.ts'
 
 /** What only the account's owner sees and sets. */
 const OWNER_HEADERS = new Set([
@@ -133,6 +134,7 @@ function nameTooLong(exchange: Exchange, container: string): boolean {
 /** The metadata that the request sets: ACLs in their short form, and only by the owner. */
 function changesOf(exchange: Exchange, grant: Grant): Record<string, string> {
   const headers = listHeaders('container', exchange.headers, exchange.proxy.limits)
+  checkContainerQuotas(headers)
   const read = headers['x-container-read']
   const write = headers['x-container-write']
   if (read !== undefined) headers['x-container-read'] = cleanAcl('read', read)

@@ -24,6 +24,7 @@ import {
 } from './object-write.ts'
 import type { SwiftPath } from './path.ts'
 import { isTrue } from './query.ts'
+import { checkQuotas } from './quotas.ts'
 import { type ByteRange, rangesOf } from './range.ts'
 
 interface Copy {
@@ -99,6 +100,7 @@ async function storeCopy(
   read: ItemRead,
 ): Promise<ItemInfo> {
   const range = rangeOfSource(exchange, read.info)
+  await checkQuotas(exchange, draft.place, range.end - range.start)
   const isWhole = range.start === 0 && range.end === read.info.bytes
   const body = pieceOf(read, range)
   const wanted = isWhole ? read.info.meta.etag : etagWantedBy(exchange)

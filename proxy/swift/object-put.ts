@@ -19,6 +19,7 @@ import {
   storedInfo,
   storeWhole,
 } from './object-write.ts'
+import { checkQuotas } from './quotas.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -30,6 +31,8 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
   const place = access instanceof Promise ? await access : access
   const length = declaredLength(exchange)
   checkObjectName(exchange, place.object)
+  const checking = checkQuotas(exchange, place, length)
+  if (checking !== undefined) await checking
   const draft: ObjectDraft = {
     place,
     contentType: contentTypeFor(exchange, place.object),
@@ -156,7 +159,7 @@ class Upload {
   }
 
   #checkSize(): void {
-    if (this.#bytes > this.#exchange.proxy.limits.objectBytesMax) {
+    if (this.#bytes > this.#exchange.bodyBytesMax) {
       throw refusal(413, 'Your request is too large.')
     }
   }

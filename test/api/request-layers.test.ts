@@ -170,3 +170,81 @@ t.test('temporary URLs', async (t) => {
     },
   )
 })
+
+t.test('quotas', async (t) => {
+  const reseller = await signIn('admin:admin', 'admin')
+
+  await t.test('of a container, in bytes and objects', async (t) => {
+    const container = await freshContainer({ 'x-container-meta-quota-bytes': '10' })
+    await put(`${container}/six`, 'six by')
+    const over = await owner('PUT', `${container}/five`, { body: 'five!' })
+    t.equal(over.status, 413)
+    t.equal(over.body, 'Upload exceeds quota.')
+    await put(`${container}/four`, 'four')
+    async function* pieces() {
+      yield Buffer.alloc(200_000)
+    }
+    const unknown = await owner('PUT', `${container}/chunked`, { body: pieces() })
+    t.equal(unknown.status, 413, 'a body of unknown length ends where the quota does')
+    t.equal((await owner('HEAD', `${container}/chunked`)).status, 404)
+    const copy = { 'x-copy-from': `${container.split('/').at(-1)}/four` }
+    t.equal((await owner('PUT', `${container}/copy`, { headers: copy })).status, 413)
+    t.equal((await colleague('PUT', `${container}/no`, { body: 'x'.repeat(99) })).status, 403)
+
+    const set = (headers: Record<string, string>) => owner('POST', container, { headers })
+    t.equal((await set({ 'x-container-meta-quota-bytes': '' })).status, 204)
+    t.equal((await set({ 'x-container-meta-quota-count': '2' })).status, 204)
+    t.equal((await owner('PUT', `${container}/third`, { body: '' })).status, 413)
+    t.equal((await owner('DELETE', `${container}/six`)).status, 204)
+    await put(`${container}/third`, '')
+    for (const bad of ['ten', '-1', '1.5', '1e3']) {
+      const answer = await set({ 'x-container-meta-quota-bytes': bad })
+      t.equal(answer.status, 400, bad)
+      t.equal(answer.body, 'Invalid bytes quota.')
+    }
+  })
+
+  await t.test('of an account and of a policy in it, set by reseller admins alone', async (t) => {
+    const account = '/v1/AUTH_quota'
+    const set = async (headers: Record<string, string>) =>
+      (await reseller('POST', account, { headers })).status
+    t.equal(await set({ 'x-account-quota-bytes': '10' }), 204)
+    t.equal(
+      (await owner('POST', ACCOUNT, { headers: { 'x-account-quota-bytes': '9' } })).status,
+      403,
+    )
+    const old = { 'x-account-meta-quota-bytes': '' }
+    t.equal((await owner('POST', ACCOUNT, { headers: old })).status, 403)
+    t.equal(await set({ 'x-account-quota-count': 'many' }), 400)
+    t.equal((await reseller('HEAD', account)).headers['x-account-quota-bytes'], '10')
+
+    // Its owners are constrained, resellers are not: one who may write by ACL stands for them.
+    const write = { 'x-container-write': 'test:tester' }
+    t.equal((await reseller('PUT', `${account}/c`, { headers: write })).status, 201)
+    const silver = { ...write, 'x-storage-policy': 'silver' }
+    t.equal((await reseller('PUT', `${account}/s`, { headers: silver })).status, 201)
+    await t.test('bytes', async (t) => {
+      t.equal((await owner('PUT', `${account}/c/long`, { body: 'eleven byte' })).status, 413)
+      t.equal((await owner('PUT', `${account}/c/o`, { body: 'ten  bytes' })).status, 201)
+      await store.runDaemons()
+      t.equal((await owner('PUT', `${account}/c/p`, { body: '1' })).status, 413)
+      t.equal((await reseller('PUT', `${account}/c/p`, { body: '1' })).status, 201)
+      t.equal(await set({ 'x-remove-account-quota-bytes': 'x' }), 204)
+      t.equal((await owner('PUT', `${account}/c/p`, { body: '1' })).status, 201)
+    })
+    await t.test('objects, and those of one policy', async (t) => {
+      await store.runDaemons()
+      t.equal(await set({ 'x-account-quota-count': '2' }), 204)
+      t.equal((await owner('PUT', `${account}/c/q`, { body: '1' })).status, 413)
+      t.equal(await set({ 'x-account-quota-count': '' }), 204)
+      t.equal(await set({ 'x-account-quota-bytes-policy-silver': '4' }), 204)
+      const shown = (await reseller('HEAD', account)).headers
+      t.equal(shown['x-account-quota-bytes-policy-silver'], '4')
+      t.equal((await owner('PUT', `${account}/c/q`, { body: 'gold is free' })).status, 201)
+      const over = await owner('PUT', `${account}/s/q`, { body: 'five!' })
+      t.equal(over.status, 413)
+      t.equal(over.body, 'Upload exceeds policy quota.')
+      t.equal((await owner('PUT', `${account}/s/q`, { body: 'four' })).status, 201)
+    })
+  })
+})
