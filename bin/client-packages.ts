@@ -15,6 +15,7 @@ const CLIENT_PACKAGES: readonly { readonly program: string; readonly debian: str
   { program: 'nft', debian: 'nftables' },
   { program: 'faketime', debian: 'faketime' },
   { program: 'chromium', debian: 'chromium' },
+  { program: 'pg_ctlcluster', debian: 'postgresql' },
 ]
 
 /** Programs that are not installed; their tests are skipped. */

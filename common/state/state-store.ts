@@ -36,12 +36,19 @@ export interface StateTransaction extends StateReader {
 /**
  * The small state of the services: ordered tables of rows, in LevelDB (`level-state.ts`) or PostgreSQL
  * (`postgres-state.ts`). Both pass `test/support/state-contract.ts`.
+ *
+ * Names of tables are letters, digits, `.`, `-` and `_`. Keys are texts of up to 2 KiB, rows JSON of up to 1 MiB; NUL and
+ * halves of surrogate pairs are refused with 400 (`state-row.ts`). 503 `StateUnavailable` is what a store that cannot be
+ * reached answers; a transaction that got it while it was made durable may have been made, as a whole.
  */
 export interface StateStore extends StateReader {
   /**
    * Runs `work` as if nothing else ran meanwhile (serializable), and makes its changes durable, all of them or, if it
-   * throws, none. `work` may be run again where others were in the way, so it does nothing but read and change state.
+   * throws, none. `work` may be run again where others were in the way, so it does nothing but read and change state,
+   * and begins no transaction of its own. It is given up with 503 `TransactionTimeout` if it takes too long, and refused
+   * with 503 `Busy` if too many wait.
    */
   transaction<T>(work: (transaction: StateTransaction) => Promise<T>): Promise<T>
+  /** Waits for the transactions that have begun; later ones are refused. */
   close(): Promise<void>
 }
