@@ -40,6 +40,11 @@ export class Table<Row extends object, Index extends string = never> {
     this.#options = options
   }
 
+  /** The parts of the row's key, as `get` and `delete` take them. */
+  keyOf(row: Row): readonly string[] {
+    return this.#options.keyOf(row)
+  }
+
   async get(reader: StateReader, ...key: readonly string[]): Promise<Row | undefined> {
     return (await reader.get(this.name, joinKey(key))) as Row | undefined
   }

@@ -1,0 +1,147 @@
+import { ServiceError } from '../../common/errors.ts'
+import { type Answer, NO_CONTENT, ok } from '../../common/http/route.ts'
+import { encodeRevocation } from '../../common/token/revocation.ts'
+import { effectiveRoles, groupIdsOf } from '../assignments/effective-roles.ts'
+import { domainsOfUser, projectsOfUser } from '../assignments/reachable.ts'
+import { catalogOf } from '../catalog/catalog.ts'
+import { forbidden, notFound } from '../errors.ts'
+import { change } from '../identity-parts.ts'
+import { parseAuthRequest } from '../tokens/auth-request.ts'
+import { issueToken } from '../tokens/issuing.ts'
+import type { TokenSubject } from '../tokens/token-subject.ts'
+import { validateToken } from '../tokens/validation.ts'
+import { showDomainRow } from './domains.ts'
+import { callerOrRefuse, enforce, type IdentityCall, type IdentityRoute } from './identity-call.ts'
+import { showProjectRow } from './project-view.ts'
+import { showToken } from './token-view.ts'
+import { apiUrl, listAnswer } from './views.ts'
+
+export const authRoutes: readonly IdentityRoute[] = [
+  { method: 'POST', path: '/v3/auth/tokens', handle: signIn },
+  { method: 'GET', path: '/v3/auth/tokens', handle: showSubject },
+  { method: 'DELETE', path: '/v3/auth/tokens', handle: revokeSubject },
+  { method: 'GET', path: '/v3/auth/catalog', handle: showCatalog },
+  { method: 'GET', path: '/v3/auth/projects', handle: listReachableProjects },
+  { method: 'GET', path: '/v3/auth/domains', handle: listReachableDomains },
+  { method: 'GET', path: '/v3/auth/system', handle: listReachableSystem },
+  { method: 'GET', path: '/v3/OS-REVOKE/events', handle: listRevocations },
+  { method: 'GET', path: '/v3/OS-SWIFTLET/token-keys', handle: listKeys },
+]
+
+/** How long a service that finishes long work may take a token to be good after its end. */
+const EXPIRED_MS_MAX = 48 * 3600 * 1000
+
+async function signIn(call: IdentityCall): Promise<Answer> {
+  const { parts } = call.context
+  const request = parseAuthRequest(call.body.auth)
+  const { token, subject } = await issueToken(parts, request)
+  parts.log.info('signed in', {
+    requestId: call.requestId,
+    user: subject.user.id,
+    methods: subject.claims.methods,
+    scope: subject.scope.kind,
+  })
+  return {
+    status: 201,
+    headers: { 'X-Subject-Token': token },
+    body: { token: await showToken(parts.state, subject, { catalog: wantsCatalog(call) }) },
+  }
+}
+
+function wantsCatalog(call: IdentityCall): boolean {
+  return !call.query.has('nocatalog')
+}
+
+async function showSubject(call: IdentityCall): Promise<Answer> {
+  const { parts } = call.context
+  callerOrRefuse(call)
+  const action = call.method === 'HEAD' ? 'check_token' : 'validate_token'
+  const subject = await subjectOf(call, call.query.has('allow_expired') ? EXPIRED_MS_MAX : 0)
+  enforce(call, action, { target: { token: { user_id: subject?.user.id ?? null } } })
+  if (subject === null) throw noSuchToken()
+  return {
+    status: 200,
+    headers: { 'X-Subject-Token': call.header('x-subject-token') },
+    body: { token: await showToken(parts.state, subject, { catalog: wantsCatalog(call) }) },
+  }
+}
+
+/** Voids the token itself; those that were got by it stay. */
+async function revokeSubject(call: IdentityCall): Promise<Answer> {
+  callerOrRefuse(call)
+  const subject = await subjectOf(call)
+  enforce(call, 'revoke_token', { target: { token: { user_id: subject?.user.id ?? null } } })
+  if (subject === null) throw noSuchToken()
+  await change(call.context.parts, ({ revoke }) => revoke({ auditId: subject.claims.auditIds[0]! }))
+  return NO_CONTENT
+}
+
+/** The holder of `X-Subject-Token`; null if it is no token that is good. */
+async function subjectOf(call: IdentityCall, expiredMs = 0): Promise<TokenSubject | null> {
+  const token = call.header('x-subject-token')
+  if (token === '') throw new ServiceError('NotFound', 'Could not find token.', { status: 404 })
+  try {
+    return await validateToken(call.context.parts, token, { expiredMs })
+  } catch (error) {
+    if (error instanceof ServiceError && error.status === 401) return null
+    throw error
+  }
+}
+
+/** Without the token's text, which would be logged. */
+function noSuchToken(): ServiceError {
+  return notFound('token', 'the one in X-Subject-Token')
+}
+
+async function showCatalog(call: IdentityCall): Promise<Answer> {
+  enforce(call, 'get_auth_catalog')
+  const { parts } = call.context
+  const { subject } = callerOrRefuse(call)
+  if (subject.scope.kind !== 'project') {
+    throw forbidden('A project-scoped token is required to produce a service catalog.')
+  }
+  const owner = { userId: subject.user.id, projectId: subject.scope.project.id }
+  const catalog = await catalogOf(parts.state, owner)
+  return ok({ catalog, links: { self: `${apiUrl(call)}/auth/catalog` } })
+}
+
+async function listReachableProjects(call: IdentityCall): Promise<Answer> {
+  enforce(call, 'get_auth_projects')
+  const { user } = callerOrRefuse(call).subject
+  const rows = await projectsOfUser(call.context.parts.state, user.id)
+  const shown = rows.filter(({ enabled }) => enabled).map(showProjectRow)
+  return listAnswer(call, shown, { name: 'projects' })
+}
+
+async function listReachableDomains(call: IdentityCall): Promise<Answer> {
+  enforce(call, 'get_auth_domains')
+  const { user } = callerOrRefuse(call).subject
+  const rows = await domainsOfUser(call.context.parts.state, user.id)
+  const shown = rows.filter(({ enabled }) => enabled).map(showDomainRow)
+  return listAnswer(call, shown, { name: 'domains' })
+}
+
+async function listReachableSystem(call: IdentityCall): Promise<Answer> {
+  enforce(call, 'get_auth_system')
+  const { state } = call.context.parts
+  const { user } = callerOrRefuse(call).subject
+  const holder = { userId: user.id, groupIds: await groupIdsOf(state, user.id) }
+  const roles = await effectiveRoles(state, holder, { kind: 'system' })
+  return ok({
+    system: roles.length > 0 ? [{ all: true }] : [],
+    links: { self: `${apiUrl(call)}/auth/system` },
+  })
+}
+
+async function listRevocations(call: IdentityCall): Promise<Answer> {
+  enforce(call, 'list_revoke_events')
+  return ok({
+    events: call.context.parts.revocations.events.map(encodeRevocation),
+    links: { next: null, self: `${apiUrl(call)}/OS-REVOKE/events`, previous: null },
+  })
+}
+
+/** The public keys that tokens are verified with; for everybody, as they are public. */
+async function listKeys(call: IdentityCall): Promise<Answer> {
+  return ok(call.context.parts.keys().published)
+}

@@ -1,0 +1,27 @@
+import { authRoutes } from './auth-tokens.ts'
+import { catalogRoutes } from './catalog-resources.ts'
+import { discoveryRoutes } from './discovery.ts'
+import { domainRoutes } from './domains.ts'
+import { grantRoutes } from './grants.ts'
+import { groupRoutes } from './groups.ts'
+import type { IdentityRoute } from './identity-call.ts'
+import { projectTagRoutes } from './project-tags.ts'
+import { projectRoutes } from './projects.ts'
+import { roleAssignmentRoutes } from './role-assignments.ts'
+import { roleRoutes } from './roles.ts'
+import { userRoutes } from './users.ts'
+
+/** Every call of the identity API. */
+export const IDENTITY_ROUTES: readonly IdentityRoute[] = [
+  ...discoveryRoutes,
+  ...authRoutes,
+  ...domainRoutes,
+  ...projectRoutes,
+  ...projectTagRoutes,
+  ...userRoutes,
+  ...groupRoutes,
+  ...roleRoutes,
+  ...grantRoutes,
+  ...roleAssignmentRoutes,
+  ...catalogRoutes,
+]

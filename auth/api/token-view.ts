@@ -1,0 +1,58 @@
+import type { StateReader } from '../../common/state/state-store.ts'
+import { catalogOf } from '../catalog/catalog.ts'
+import type { ProjectRow } from '../tables/rows.ts'
+import type { SubjectScope, TokenSubject } from '../tokens/token-subject.ts'
+import { formatTime } from './times.ts'
+
+/** A token as `POST` and `GET /v3/auth/tokens` show it. */
+export async function showToken(
+  reader: StateReader,
+  subject: TokenSubject,
+  { catalog }: { readonly catalog: boolean },
+): Promise<Readonly<Record<string, unknown>>> {
+  const { claims, user, userDomain, scope, roles } = subject
+  const expiresAtMs = user.passwords[0]?.expiresAtMs ?? null
+  const scoped = scope.kind !== 'unscoped'
+  return {
+    methods: claims.methods,
+    user: {
+      domain: brief(userDomain),
+      id: user.id,
+      name: user.name,
+      password_expires_at: expiresAtMs === null ? null : formatTime(expiresAtMs),
+    },
+    audit_ids: claims.auditIds,
+    expires_at: formatTime(claims.expiresAtMs),
+    issued_at: formatTime(claims.issuedAtMs),
+    ...showScope(scope),
+    ...(scoped && { roles: roles.map(({ id, name }) => ({ id, name })) }),
+    ...(scoped && catalog && { catalog: await catalogOf(reader, ownerOf(subject)) }),
+  }
+}
+
+function showScope(scope: SubjectScope): Readonly<Record<string, unknown>> {
+  switch (scope.kind) {
+    case 'unscoped':
+      return {}
+    case 'system':
+      return { system: { all: true } }
+    case 'domain':
+      return { domain: brief(scope.domain) }
+    case 'project':
+      return {
+        project: { domain: brief(scope.domain), ...brief(scope.project) },
+        is_domain: false,
+      }
+  }
+}
+
+function brief({ id, name }: ProjectRow): { readonly id: string; readonly name: string } {
+  return { id, name }
+}
+
+function ownerOf({ user, scope }: TokenSubject) {
+  return {
+    userId: user.id,
+    ...(scope.kind === 'project' && { projectId: scope.project.id }),
+  }
+}

@@ -1,0 +1,146 @@
+import { createServer, type Server } from 'node:http'
+import type { Clock } from '../common/clock.ts'
+import type { ServiceError } from '../common/errors.ts'
+import type { Answer } from '../common/http/route.ts'
+import { createServiceApp, type RawCall, type ServiceAnswer } from '../common/http/service-app.ts'
+import type { Log } from '../common/log.ts'
+import type { Random } from '../common/random.ts'
+import type { StateStore } from '../common/state/state-store.ts'
+import { identityContext } from './api/identity-call.ts'
+import { IDENTITY_ROUTES } from './api/routes.ts'
+import type { IdentityParts } from './identity-parts.ts'
+import { PasswordCheck } from './passwords/password-check.ts'
+import { IdentityPolicy } from './policy/identity-policy.ts'
+import { DEFAULT_SETTINGS, type IdentitySettings } from './settings.ts'
+import { KeyFile } from './tokens/key-file.ts'
+import { RevocationLog } from './tokens/revocation-log.ts'
+
+export interface IdentityServiceOptions {
+  readonly state: StateStore
+  /** The file of the keys that sign tokens; made if it is not there. */
+  readonly keyFile: string
+  readonly settings?: Partial<IdentitySettings>
+  readonly onAnswer?: (answer: ServiceAnswer) => void
+}
+
+export interface IdentityContextOptions {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+/** How often events of other processes are looked for, and old ones forgotten. */
+const REVOCATIONS_POLL_MS = 1000
+
+/** Keystone's part: who somebody is, and what that lets them do. */
+export class IdentityService {
+  readonly parts: IdentityParts
+  readonly #keys: KeyFile
+  readonly #server: Server
+  #cancelPoll: () => void = () => {}
+  #closed = false
+
+  private constructor(parts: IdentityParts, keys: KeyFile, options: IdentityServiceOptions) {
+    this.parts = parts
+    this.#keys = keys
+    const app = createServiceApp({
+      routes: IDENTITY_ROUTES,
+      prepare: (call) => identityContext(parts, call),
+      errorAnswer: (error, call) => errorAnswer(error, call, parts.settings),
+      headers: { Vary: 'X-Auth-Token' },
+      ...(options.onAnswer !== undefined && { onAnswer: options.onAnswer }),
+      clock: parts.clock,
+      random: parts.random,
+      log: parts.log,
+    })
+    this.#server = createServer((req, res) => void app(req, res))
+    this.#schedulePoll()
+  }
+
+  static async open(
+    options: IdentityServiceOptions,
+    context: IdentityContextOptions,
+  ): Promise<IdentityService> {
+    const { state, keyFile } = options
+    const keys = await KeyFile.open(keyFile, context)
+    const revocations = new RevocationLog(state, context.random)
+    await revocations.refresh()
+    const parts: IdentityParts = {
+      ...context,
+      state,
+      settings: { ...DEFAULT_SETTINGS, ...options.settings },
+      policy: new IdentityPolicy(),
+      revocations,
+      passwords: new PasswordCheck(context.clock),
+      keys: () => keys.keys,
+    }
+    return new IdentityService(parts, keys, options)
+  }
+
+  /** Serves there; `port` 0 takes a free one. Gives the port. Throws the error of listen. */
+  async listen(address: { readonly host: string; readonly port: number }): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(address, resolve)
+    })
+    const bound = this.#server.address()
+    return typeof bound === 'object' && bound !== null ? bound.port : address.port
+  }
+
+  /** Ends the requests in flight; the state stays open. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cancelPoll()
+    this.#keys.close()
+    this.#server.closeIdleConnections()
+    if (this.#server.listening) {
+      await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    }
+  }
+
+  #schedulePoll(): void {
+    if (this.#closed) return
+    this.#cancelPoll = this.parts.clock.after(REVOCATIONS_POLL_MS, () => {
+      void this.#poll().then(() => this.#schedulePoll())
+    })
+  }
+
+  async #poll(): Promise<void> {
+    const { revocations, settings, clock, log } = this.parts
+    try {
+      await revocations.refresh()
+      await revocations.prune(clock.nowMs() - settings.tokenLifeSeconds * 1000)
+    } catch (error) {
+      log.error('revocations unreadable', { error })
+    }
+  }
+}
+
+const TITLES: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  409: 'Conflict',
+  413: 'Request Entity Too Large',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  501: 'Not Implemented',
+  503: 'Service Unavailable',
+}
+
+/** Keystone's form of an error. */
+function errorAnswer(error: ServiceError, call: RawCall, settings: IdentitySettings): Answer {
+  const { status, message, retryAfterSeconds } = error
+  const url = settings.publicUrl ?? call.baseUrl
+  return {
+    status,
+    headers: {
+      ...(status === 401 && { 'WWW-Authenticate': `Keystone uri="${url}"` }),
+      ...(retryAfterSeconds !== undefined && { 'Retry-After': String(retryAfterSeconds) }),
+    },
+    body: { error: { code: status, message, title: TITLES[status] ?? 'Error' } },
+  }
+}

@@ -1,0 +1,29 @@
+import type { StateTransaction } from '../../common/state/state-store.ts'
+import type { Change } from '../identity-parts.ts'
+import type { ProjectRow } from '../tables/rows.ts'
+import { assignments, projects, users } from '../tables/tables.ts'
+
+/** Something that belongs to a project and goes with it. */
+export type ProjectCleaner = (tx: StateTransaction, projectId: string) => Promise<void>
+
+/** What else goes with a project; each kind of thing adds itself. */
+const CLEANERS: readonly ProjectCleaner[] = [removeAssignments, forgetDefault]
+
+/** Deletes a project with all that belongs to it and voids the tokens for it. */
+export async function deleteProjectRow({ tx, revoke }: Change, { id }: ProjectRow): Promise<void> {
+  for (const clean of CLEANERS) await clean(tx, id)
+  await projects.delete(tx, id)
+  await revoke({ projectId: id })
+}
+
+async function removeAssignments(tx: StateTransaction, projectId: string): Promise<void> {
+  for (const row of await assignments.list(tx, { prefix: ['project', projectId] })) {
+    await assignments.delete(tx, ...assignments.keyOf(row))
+  }
+}
+
+async function forgetDefault(tx: StateTransaction, projectId: string): Promise<void> {
+  for (const user of await users.by(tx, 'defaultProject', projectId)) {
+    await users.put(tx, { ...user, defaultProjectId: null })
+  }
+}

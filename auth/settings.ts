@@ -1,0 +1,43 @@
+/** How the identity service decides what deployments decide differently; names and defaults are Keystone's. */
+export interface IdentitySettings {
+  /** Where clients reach it, without `/v3`: as they did (`Host`) if absent. */
+  readonly publicUrl?: string
+  readonly tokenLifeSeconds: number
+  /** Projects below each other, the first included. */
+  readonly projectDepthMax: number
+  /** Domains may be named in calls that leave it out. */
+  readonly defaultDomainId: string
+  readonly security: SecurityCompliance
+}
+
+/** Keystone's [security_compliance]; null switches a rule off. */
+export interface SecurityCompliance {
+  readonly lockoutFailureAttempts: number | null
+  readonly lockoutSeconds: number
+  readonly passwordExpiresDays: number | null
+  readonly uniqueLastPasswordCount: number
+  readonly minimumPasswordAgeDays: number
+  readonly passwordRegex: string | null
+  readonly passwordRegexDescription: string | null
+  readonly changePasswordUponFirstUse: boolean
+  readonly disableUserAccountDaysInactive: number | null
+}
+
+export const DEFAULT_DOMAIN_ID = 'default'
+
+export const DEFAULT_SETTINGS: IdentitySettings = {
+  tokenLifeSeconds: 24 * 3600,
+  projectDepthMax: 5,
+  defaultDomainId: DEFAULT_DOMAIN_ID,
+  security: {
+    lockoutFailureAttempts: 10,
+    lockoutSeconds: 300,
+    passwordExpiresDays: null,
+    uniqueLastPasswordCount: 0,
+    minimumPasswordAgeDays: 0,
+    passwordRegex: null,
+    passwordRegexDescription: null,
+    changePasswordUponFirstUse: false,
+    disableUserAccountDaysInactive: null,
+  },
+}
