@@ -11,6 +11,32 @@ export interface Caller {
   readonly groups: readonly string[]
   /** Milliseconds since 1970. */
   readonly expiresAtMs: number
+  /** What the token adds to another's when it comes as X-Service-Token; all groups if absent. */
+  readonly serviceGroups?: readonly string[]
+  /** What counts in some accounts only; of callers from Keystone. */
+  readonly project?: ProjectRights
+  /** The only calls that the token is good for; all if absent. */
+  readonly calls?: readonly AllowedCall[]
+}
+
+/** What a project's role gives in the accounts of the project, and names in those where they are unique. */
+export interface ProjectRights {
+  /** The project's accounts are called so, behind a reseller prefix; null for a token without a project. */
+  readonly id: string | null
+  readonly domainId: string | null
+  /** In lower case; ACLs of the project's own accounts may name them. */
+  readonly roles: readonly string[]
+  /** Reads everything in the project's own accounts. */
+  readonly reads: boolean
+  /** As in groups, but by names: good in accounts of the domain in which names are unique. */
+  readonly names: readonly string[]
+}
+
+/** One call, as access rules of application credentials have it. */
+export interface AllowedCall {
+  readonly method: string
+  /** With `*` and `{name}` for one part between slashes, `**` for any number of them. */
+  readonly path: string
 }
 
 export interface SignIn {
@@ -20,8 +46,10 @@ export interface SignIn {
   readonly expiresAtMs: number
 }
 
-/** The door's view of identity: filled by auth/ (a users file now, the identity service later). */
+/** The door's view of identity: a users file (auth/user-identity.ts) or Keystone (proxy/keystone/). */
 export interface Identity {
+  /** Where the Keystone is whose tokens these are, for a 401; absent where there is none. */
+  readonly keystoneUri?: string
   /** Who holds the token; null if it is unknown or has expired. Answers at once when it can: this is the hot path. */
   validate(token: string): Caller | null | Promise<Caller | null>
   /** Swift's v1 sign-in: user `account:name` and key; null if they do not match. Throws 503 if it cannot tell. */

@@ -28,6 +28,8 @@ function errorHeaders(exchange: Exchange, error: ServiceError): string[] {
   const headers: string[] = []
   if (error.status === 401) {
     headers.push('WWW-Authenticate', `Swift realm="${escapePath(realmOf(exchange))}"`)
+    const { keystoneUri } = exchange.proxy.identity
+    if (keystoneUri !== undefined) headers.push('WWW-Authenticate', `Keystone uri="${keystoneUri}"`)
   }
   const retryAfterSeconds =
     error.retryAfterSeconds ?? (error.status === 503 ? RETRY_AFTER_SECONDS : undefined)

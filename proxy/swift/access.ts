@@ -7,9 +7,12 @@ import {
   grantByAccountAcl,
   grantByContainerAcl,
   grantByGroups,
+  grantByNames,
+  isOwnAccount,
   prefixOf,
 } from './authorise.ts'
 import type { SwiftPath } from './path.ts'
+import { hasUniqueNames } from './project-domain.ts'
 
 /** Which of a container's ACLs speaks for the request; `none` for changes of containers and accounts. */
 export type AclChoice = 'read' | 'write' | 'none'
@@ -45,8 +48,11 @@ export async function authorise(
   if (prefixOf(request.path.account, proxy.settings.resellerPrefixes) === undefined) {
     throw denied(exchange)
   }
+  const acl = parseAcl(aclText(question.acl, container))
+  const byNames = grantByNames(request, acl)
   const grant =
-    grantByContainerAcl(request, parseAcl(aclText(question.acl, container))) ??
+    grantByContainerAcl(request, acl) ??
+    (byNames !== null && (await namesCount(exchange, request)) ? byNames : null) ??
     (request.groups.length === 0
       ? null
       : grantByAccountAcl(request, await proxy.accountAcls.get(request.path.account)))
@@ -64,13 +70,31 @@ export function denied(exchange: Exchange): Error {
   return refusal(exchange.caller === null ? 401 : 403)
 }
 
+/** Whether the request's account is one of the caller's project. */
+export function isOwn(exchange: Exchange, account: string): boolean {
+  const { caller, proxy } = exchange
+  return isOwnAccount(account, caller?.project, proxy.settings.resellerPrefixes)
+}
+
 function accessRequest(exchange: Exchange, question: AccessQuestion): AccessRequest {
-  return {
+  const { caller } = exchange
+  const path = question.path ?? exchange.path!
+  const request = {
     method: question.method ?? exchange.method,
-    path: question.path ?? exchange.path!,
-    groups: exchange.caller?.groups ?? NO_GROUPS,
+    path,
+    groups: caller?.groups ?? NO_GROUPS,
     referer: exchange.header('referer'),
   }
+  if (caller?.project === undefined) return request
+  const { project } = caller
+  return { ...request, project, own: isOwn(exchange, path.account) }
+}
+
+/** Whether names in the account's ACLs mean users of the domain in which the caller's are unique. */
+async function namesCount(exchange: Exchange, request: AccessRequest): Promise<boolean> {
+  if (request.own === true) return true
+  const account = await exchange.proxy.accountAcls.info(request.path.account)
+  return account !== null && hasUniqueNames(account.meta.headers)
 }
 
 function aclText(choice: AclChoice, container: ItemInfo | null): string | undefined {

@@ -5,7 +5,7 @@ import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply } from '../reply.ts'
 import { utf8Bytes } from '../wire-text.ts'
 import { listingType } from './accept.ts'
-import { authorise } from './access.ts'
+import { authorise, isOwn } from './access.ts'
 import {
   ACCOUNT_ACL_HEADER,
   ACCOUNT_ACL_SYSMETA,
@@ -18,6 +18,7 @@ import { renderAccount } from './listing-render.ts'
 import { listingReply, summaryReply } from './listing-reply.ts'
 import { checkMergedMeta, isInternalHeader, listHeaders, titleCase } from './metadata.ts'
 import { queryOfUrl } from './path.ts'
+import { PROJECT_DOMAIN_HEADER, PROJECT_DOMAIN_SHOWN, projectDomainOf } from './project-domain.ts'
 import { accountQuotaChanges, accountQuotaHeaders } from './quotas.ts'
 
 /** What only the account's owner sees. */
@@ -59,6 +60,7 @@ export async function postAccount(exchange: Exchange): Promise<Reply> {
   const current = await backend.readAccount(account)
   if (current !== null && deletedAtOf(current) !== null) return deletedReply(404)
   checkMergedMeta('account', { current: current?.meta.headers ?? {}, changes: headers, limits })
+  Object.assign(headers, projectDomain(exchange, account, current))
   if (current === null) await ensureAccount(exchange, account)
   const outcome = await backend.postAccount(account, { headers })
   accountAcls.forget(account)
@@ -81,6 +83,7 @@ export async function putAccount(exchange: Exchange): Promise<Reply> {
     return { ...deletedReply(403), body: 'Recently deleted' }
   }
   checkMergedMeta('account', { current: current?.meta.headers ?? {}, changes: headers, limits })
+  Object.assign(headers, projectDomain(exchange, account, current))
   const outcome = await backend.putAccount(account, { headers })
   accountAcls.forget(account)
   if (outcome.status !== 'done') throw refusal(409)
@@ -108,7 +111,21 @@ export async function ensureAccount(exchange: Exchange, account: string): Promis
   if (current !== null && deletedAtOf(current) !== null) throw refusal(404)
   if (current !== null) return
   if (!settings.accountAutocreate) throw refusal(404)
-  await backend.putAccount(account, { headers: {} })
+  await backend.putAccount(account, { headers: projectDomain(exchange, account, null) })
+}
+
+/** The header that notes whose names the account's ACLs may hold; none where there is nothing to note. */
+function projectDomain(
+  exchange: Exchange,
+  account: string,
+  current: ItemInfo | null,
+): Record<string, string> {
+  const domain = projectDomainOf({
+    account: current?.meta.headers ?? null,
+    project: exchange.caller?.project,
+    own: isOwn(exchange, account),
+  })
+  return domain === undefined ? {} : { [PROJECT_DOMAIN_HEADER]: domain }
 }
 
 /** Of an account that is marked: the reaper empties it, and its name is not free yet. */
@@ -175,6 +192,8 @@ function accountHeaders(exchange: Exchange, info: ItemInfo, grant: Grant): strin
     const hidden = isInternalHeader(name) || (!grant.owner && OWNER_HEADERS.has(name))
     if (!hidden && value !== '') out.push(titleCase(name), value)
   }
+  const domain = info.meta.headers[PROJECT_DOMAIN_HEADER]
+  if (domain !== undefined && domain !== '') out.push(PROJECT_DOMAIN_SHOWN, domain)
   const acl = grant.owner ? showAccountAcl(info.meta.headers[ACCOUNT_ACL_SYSMETA]) : undefined
   if (acl !== undefined) out.push(titleCase(ACCOUNT_ACL_HEADER), acl)
   return out

@@ -1,6 +1,8 @@
-import type { Caller } from '../../common/identity.ts'
+import type { AllowedCall, Caller } from '../../common/identity.ts'
 import { type Exchange, refusal } from '../exchange.ts'
+import { allowsCall } from '../keystone/access-rules.ts'
 import type { ProxyContext } from '../proxy-context.ts'
+import { pathOfUrl } from './path.ts'
 
 /**
  * Finds out who asks. Tokens of ours (they start with a reseller prefix) must be good or the request ends with a 401;
@@ -31,21 +33,39 @@ function takeCaller(
     if (isOurs(exchange.proxy, token)) throw refusal(401)
     return
   }
-  exchange.caller = caller
   const serviceToken = exchange.header('x-service-token')
-  if (serviceToken === undefined || serviceToken === '') return
-  return addServiceGroups(exchange, caller, serviceToken)
+  if (serviceToken !== undefined && serviceToken !== '') {
+    return addServiceGroups(exchange, caller, serviceToken)
+  }
+  // A call that the token is not good for is made without it.
+  const { calls } = caller
+  if (calls === undefined || allowsCall(calls, callOf(exchange))) exchange.caller = caller
 }
 
-/** A service that acts for a user brings its own token along: both users' groups count. */
+function callOf({ method, path, url }: Exchange): AllowedCall {
+  if (path === null) return { method, path: pathOfUrl(url) }
+  const { account, container, object } = path
+  const parts = ['', 'v1', account, container, object].filter((part) => part !== undefined)
+  return { method, path: parts.join('/') }
+}
+
+/**
+ * A service that acts for a user brings its own token along: what that gives counts, too, and access rules do not, as
+ * the user has not made this call. Behind Keystone a bad token of the service makes the request nobody's.
+ */
 async function addServiceGroups(
   exchange: Exchange,
   caller: Caller,
   serviceToken: string,
 ): Promise<void> {
-  const service = await exchange.proxy.identity.validate(serviceToken)
-  if (service === null) return
-  exchange.caller = { ...caller, groups: [...caller.groups, ...service.groups] }
+  const { identity } = exchange.proxy
+  const service = await identity.validate(serviceToken)
+  if (service === null) {
+    if (identity.keystoneUri === undefined) exchange.caller = caller
+    return
+  }
+  const more = service.serviceGroups ?? service.groups
+  exchange.caller = { ...caller, groups: [...caller.groups, ...more] }
 }
 
 function isOurs(proxy: ProxyContext, token: string): boolean {

@@ -1,7 +1,9 @@
 /**
- * Who may do what, by the rules of Swift's tempauth. Everything here is pure; `access.ts` fetches what it needs.
+ * Who may do what, by the rules of Swift's tempauth, and of its keystoneauth for callers who have a project.
+ * Everything here is pure; `access.ts` fetches what it needs.
  * The order: reseller admins and readers, the account's owner, then the container's ACL, then the account's.
  */
+import type { ProjectRights } from '../../common/identity.ts'
 import type { ResellerPrefix } from '../proxy-options.ts'
 import type { AccountAcl } from './account-acl.ts'
 import { type ContainerAcl, referrerAllowed } from './acl.ts'
@@ -13,6 +15,9 @@ export interface AccessRequest {
   readonly path: SwiftPath
   /** Empty if nobody has signed in. */
   readonly groups: readonly string[]
+  readonly project?: ProjectRights | undefined
+  /** The account is one of the caller's project. */
+  readonly own?: boolean
   readonly referer: string | undefined
 }
 
@@ -39,8 +44,10 @@ export function grantByGroups(
   const reading = method === 'GET' || method === 'HEAD'
   if (ordinary && reading && groups.includes('.reseller_reader')) return GUEST
   const makesAccount = path.container === undefined && (method === 'PUT' || method === 'DELETE')
-  if (makesAccount || !administers(account, reseller, { groups, prefixes })) return null
-  return OWNER
+  if (!makesAccount && administers(account, reseller, { groups, prefixes })) return OWNER
+  // Readers of a project see all of its accounts but those of services.
+  const readsOwn = request.own === true && request.project?.reads === true
+  return reading && readsOwn && reseller.requireGroup === undefined ? GUEST : null
 }
 
 /** What the container's ACL (the read or the write one) grants. */
@@ -48,7 +55,29 @@ export function grantByContainerAcl(request: AccessRequest, acl: ContainerAcl): 
   if (referrerAllowed(request.referer, acl.referrers)) {
     if (request.path.object !== undefined || acl.groups.includes('.rlistings')) return GUEST
   }
-  return acl.groups.some((member) => isMember(request.groups, member)) ? GUEST : null
+  if (acl.groups.some((member) => isMember(request.groups, member))) return GUEST
+  // A role is the account's own: in another project the same role is somebody else's.
+  const roles = request.own === true ? (request.project?.roles ?? []) : []
+  return acl.groups.some((member) => roles.includes(member.toLowerCase())) ? GUEST : null
+}
+
+/**
+ * What the container's ACL would grant by names of project and user. They say who it is only where names are unique, so
+ * it takes a look at the account's domain.
+ */
+export function grantByNames(request: AccessRequest, acl: ContainerAcl): Grant | null {
+  const names = request.project?.names ?? []
+  return acl.groups.some((member) => isMember(names, member)) ? GUEST : null
+}
+
+/** Whether the account belongs to the caller's project, whatever its prefix. */
+export function isOwnAccount(
+  account: string,
+  project: ProjectRights | undefined,
+  prefixes: readonly ResellerPrefix[],
+): boolean {
+  const id = project?.id ?? null
+  return id !== null && prefixes.some(({ prefix }) => account === prefix + id)
 }
 
 /** What the account's ACL grants. */
