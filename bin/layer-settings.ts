@@ -20,6 +20,7 @@ export function decodeLayers(config: Config): LayerOptions {
 
 const READERS: Readonly<Record<keyof LayerOptions, (config: Config) => unknown>> = {
   tempurl: readTempUrl,
+  staticweb: (config) => text(config, 'urlBase'),
 }
 
 function readTempUrl(config: Config): TempUrlOptions {
@@ -31,6 +32,10 @@ function readTempUrl(config: Config): TempUrlOptions {
     ...texts(config, 'outgoingRemoveHeaders'),
     ...texts(config, 'outgoingAllowHeaders'),
   }
+}
+
+function text<N extends string>(config: Config, name: N): { readonly [K in N]?: string } {
+  return (config.has(name) ? { [name]: config.text(name) } : {}) as { [K in N]?: string }
 }
 
 function texts<N extends string>(

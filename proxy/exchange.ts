@@ -61,12 +61,16 @@ export class Exchange {
   /** Names in lower case, values in latin1 as they came; see `text` for their meaning. */
   readonly headers: IncomingHttpHeaders
   readonly transId: string
+  /** Made within another request. */
+  readonly isInner: boolean
   /** Monotonic milliseconds. */
   readonly startedMs: number
   /** The client waits for `100 Continue` before it sends the body. */
   continueExpected: boolean
   kind: RequestKind = 'other'
   path: SwiftPath | null = null
+  /** The path with its version, unescaped, where it is not what the URL says (a domain stands for a part of it). */
+  mappedPath: string | undefined
   caller: Caller | null = null
   /** Set: only what it grants counts, whoever the caller is. */
   authority: Authority | null = null
@@ -97,6 +101,7 @@ export class Exchange {
     this.headers = message.headers
     this.bodyBytesMax = proxy.limits.objectBytesMax
     this.startedMs = proxy.clock.monotonicMs()
+    this.isInner = message.transId !== undefined
     this.transId = message.transId ?? proxy.transIds.next(this.header('x-trans-id-extra'))
   }
 

@@ -1,3 +1,4 @@
+import type { StaticWebOptions } from './static-web.ts'
 import type { TempUrlOptions } from './temp-url.ts'
 
 /**
@@ -6,4 +7,5 @@ import type { TempUrlOptions } from './temp-url.ts'
  */
 export interface LayerOptions {
   readonly tempurl?: TempUrlOptions | false
+  readonly staticweb?: StaticWebOptions | false
 }

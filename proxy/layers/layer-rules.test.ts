@@ -4,6 +4,7 @@ import t from 'tap'
 import { isSignedBy, parseSignature } from './digest.ts'
 import { isRemoved } from './header-rules.ts'
 import { isInRange } from './ip-range.ts'
+import { humanBytes, listingPage, noListingPage } from './static-web-page.ts'
 import { expirySeconds, formatDisposition } from './temp-url.ts'
 
 t.test('signatures are read in hex and base64, and nothing else', async (t) => {
@@ -99,4 +100,49 @@ t.test('a name for the browser to save cannot end its quotes', async (t) => {
     formatDisposition('attachment', 'a b"\r\nX: é.txt'),
     `attachment; filename="a b%22%0D%0AX%3A %C3%A9.txt"; filename*=UTF-8''a%20b%22%0D%0AX%3A%20%C3%A9.txt`,
   )
+})
+
+t.test('pages of a web site say names as text, never as HTML', async (t) => {
+  const stamp = { ticks: Date.UTC(2026, 0, 2, 3, 4, 5) * 100, proposer: 0 }
+  const name = `<img src=x onerror=alert(1)> "q" 'a' & ..`
+  const row = {
+    name: `dir/${name}`,
+    bytes: 2048,
+    etag: '',
+    contentType: 'text/<b>',
+    stamp,
+    metaStamp: stamp,
+    ballot: stamp,
+    policy: 0,
+    deleted: false,
+    confirmed: true,
+    count: 0,
+  }
+  const page = listingPage({
+    label: '/v1/a/c/<script>',
+    prefix: 'dir/',
+    entries: [{ subdir: 'dir/<i>/' }, row],
+    css: '"><script>',
+    query: '?a="&b',
+    hasParent: true,
+  })
+  t.notMatch(page, /<script>|<img|<i>|<b>|"q"/)
+  t.match(page, '&lt;img src=x onerror=alert(1)&gt; &quot;q&quot; &#x27;a&#x27; &amp; ..')
+  t.match(page, '<td class="colsize">2Ki</td>')
+  t.match(page, '<td class="coldate">2026-01-02 03:04:05</td>')
+  t.match(page, 'href="../%22%3E%3Cscript%3E"')
+  t.match(page, '<a href="../?a=&quot;&amp;b">../</a>')
+  t.match(page, /href="\.\/%3Cimg[^"]*%2E%2E\?a/, 'a name of dots leads nowhere else')
+  const none = noListingPage({ label: '<script>', prefix: '', css: '', index: '<script>' })
+  t.notMatch(none, /<script>/)
+  for (const [bytes, text] of [
+    [0, '0'],
+    [1023, '1023'],
+    [1024, '1Ki'],
+    [1536, '2Ki'],
+    [2560, '2Ki'],
+    [1024 ** 3, '1Gi'],
+  ] as const) {
+    t.equal(humanBytes(bytes), text)
+  }
 })

@@ -4,11 +4,12 @@
  */
 import type { ProxyOptions } from '../proxy-options.ts'
 import type { Layer, Layers } from './layer.ts'
+import { staticWebLayer } from './static-web.ts'
 import { tempUrlLayer } from './temp-url.ts'
 
 export function requestLayers({ layers: options = {} }: Pick<ProxyOptions, 'layers'>): Layers {
   const outer = [onByDefault(options.tempurl, tempUrlLayer)]
-  const inner: readonly (Layer | null)[] = []
+  const inner = [onByDefault(options.staticweb, staticWebLayer)]
   return { outer: outer.filter(isOn), inner: inner.filter(isOn) }
 }
 

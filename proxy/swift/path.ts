@@ -53,6 +53,14 @@ export function parseSwiftPath(urlPath: string): SwiftPath {
   return { account, container: container || undefined, object: object || undefined }
 }
 
+/** The whole path, unescaped: what is signed, and what pages are called by. */
+export function pathText(request: {
+  readonly url: string
+  readonly mappedPath?: string | undefined
+}): string {
+  return request.mappedPath ?? unescapeUrl(pathOfUrl(request.url)) ?? ''
+}
+
 /** Where the part that starts at `start` ends. */
 function partEnd(path: string, start: number): number {
   const end = path.indexOf('/', start)

@@ -29,9 +29,6 @@ const HEADERS: readonly Unsupported[] = [
   { name: 'x-history-location', feature: 'versioned writes' },
   { name: 'x-container-sync-to', feature: 'container sync' },
   { name: 'x-container-sync-key', feature: 'container sync' },
-  { name: 'x-container-meta-web-index', feature: 'static web sites' },
-  { name: 'x-container-meta-web-error', feature: 'static web sites' },
-  { name: 'x-container-meta-web-listings', feature: 'static web sites' },
 ]
 
 /** Ends a request with a 501 that says what is missing, if it asks for what is not built. */

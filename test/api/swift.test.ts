@@ -492,7 +492,6 @@ t.test('what is not built says so', async (t) => {
     ['PUT', `${path}?extract-archive=tar`, {}],
     ['POST', path, { 'x-versions-enabled': 'true' }],
     ['PUT', path, { 'x-versions-location': 'v' }],
-    ['POST', path, { 'x-container-meta-web-index': 'index.html' }],
     ['POST', path, { 'content-type': 'multipart/form-data; boundary=x' }],
     ['GET', `${path}/o?version-id=1`, {}],
   ]
