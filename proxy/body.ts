@@ -217,3 +217,15 @@ export async function* bodyPieces(exchange: Exchange): AsyncGenerator<Buffer> {
     source.detach()
   }
 }
+
+/** The whole body, at most so many bytes of it in memory; null if it is longer. */
+export async function receiveUpTo(exchange: Exchange, bytesMax: number): Promise<Buffer | null> {
+  const pieces: Buffer[] = []
+  let bytes = 0
+  for await (const piece of bodyPieces(exchange)) {
+    bytes += piece.length
+    if (bytes > bytesMax) return null
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces)
+}

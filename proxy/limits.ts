@@ -15,6 +15,10 @@ export interface Limits {
   readonly requestLineBytesMax: number
   readonly containerListingMax: number
   readonly accountListingMax: number
+  /** Objects that a static large object is put together from. */
+  readonly sloSegmentsMax: number
+  /** A manifest as it is sent. */
+  readonly sloManifestBytesMax: number
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -30,4 +34,6 @@ export const DEFAULT_LIMITS: Limits = {
   requestLineBytesMax: 8192,
   containerListingMax: 10_000,
   accountListingMax: 10_000,
+  sloSegmentsMax: 1000,
+  sloManifestBytesMax: 8 * 1024 ** 2,
 }

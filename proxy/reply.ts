@@ -48,7 +48,7 @@ export function reasonOf(status: number): string {
 /** What a page says when the cause has no words of its own. */
 const EXPLANATIONS: Readonly<Record<number, string>> = {
   202: 'The request is accepted for processing.',
-  400: 'The request is malformed or otherwise incorrect.',
+  400: 'The server could not comply with the request since it is either malformed or otherwise incorrect.',
   401: 'This server could not verify that you are authorized to access the document you requested.',
   403: 'Access was denied to this resource.',
   404: 'The resource could not be found.',
@@ -68,6 +68,11 @@ const EXPLANATIONS: Readonly<Record<number, string>> = {
   501: 'The requested method is not implemented by this server.',
   503: 'The server is currently unavailable. Please try again at a later time.',
   507: 'There was not enough space to save the resource.',
+}
+
+/** What Swift says of a status; empty where it says nothing. */
+export function explanationOf(status: number): string {
+  return EXPLANATIONS[status] ?? ''
 }
 
 const HTML = ['Content-Type', 'text/html; charset=UTF-8'] as const

@@ -1,11 +1,22 @@
 import type { ItemKey } from '../../common/item.ts'
 import { compareStamps, type Stamp } from '../../common/stamp.ts'
-import type { ItemInfo, ItemWrite, ListRow, RowOutcome } from '../../common/storage-node.ts'
+import type {
+  ItemInfo,
+  ItemMeta,
+  ItemWrite,
+  ListRow,
+  RowOutcome,
+} from '../../common/storage-node.ts'
 import { devicesFull, noQuorum } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import { judgeRow, type Replies } from './quorum.ts'
 import { askAll, type CallTiming, causeOf } from './replica-calls.ts'
 import { itemOf, type ReplicaMap } from './replica-map.ts'
+
+/** Metadata of an object that is listed with another ETag than its own. */
+export const LISTED_ETAG = 'x-object-sysmeta-container-update-override-etag'
+/** Metadata of an object that is listed with another length than its own; totals count its own. */
+export const LISTED_BYTES = 'x-object-sysmeta-listed-bytes'
 
 /** The row of an object's record, whatever its state; not confirmed. */
 export function rowOfObject(info: ItemInfo, name: string): ListRow {
@@ -18,8 +29,8 @@ export function rowOfObject(info: ItemInfo, name: string): ListRow {
     deleted: info.deleted,
     bytes: info.bytes,
     count: info.deleted ? 0 : 1,
-    etag: info.meta.etag ?? '',
-    contentType: info.meta.contentType ?? '',
+    etag: etagOf(info.meta),
+    contentType: contentTypeOf(info.meta),
     policy: info.policy,
     confirmed: false,
   }
@@ -36,8 +47,8 @@ export function rowOfWrite(write: ItemWrite, name: string, bytes: number): ListR
     deleted,
     bytes: deleted ? 0 : bytes,
     count: deleted ? 0 : 1,
-    etag: write.meta.etag ?? '',
-    contentType: write.meta.contentType ?? '',
+    etag: etagOf(write.meta),
+    contentType: contentTypeOf(write.meta),
     policy: write.item.policy,
     confirmed: false,
   }
@@ -61,6 +72,16 @@ export function rowOfContainer(
     policy: of.policy,
     confirmed: false,
   }
+}
+
+function etagOf({ etag = '', headers }: ItemMeta): string {
+  return headers[LISTED_ETAG] ?? etag
+}
+
+/** The length goes along with the content type, which rows carry as it is: `text/plain;swift_bytes=100`. */
+function contentTypeOf({ contentType = '', headers }: ItemMeta): string {
+  const bytes = headers[LISTED_BYTES]
+  return bytes === undefined ? contentType : `${contentType};swift_bytes=${bytes}`
 }
 
 /** Whether the row says what the record says; ballots may differ after a settlement. */

@@ -1,5 +1,7 @@
 import type { ProxyContext } from '../proxy-context.ts'
 import { jsonReply, statusReply } from '../reply.ts'
+import { HEARTBEAT_MS } from '../swift/heartbeat.ts'
+import { DYNAMIC_PAGES_MAX } from '../swift/large/dynamic-object.ts'
 import type { PipelineMiddleware } from './state.ts'
 
 /** `/info`: what this cluster can do and where its limits are. Only what is there is announced. */
@@ -56,6 +58,14 @@ function capabilities(proxy: ProxyContext): unknown {
       account_listing_limit: limits.accountListingMax,
       extra_header_count: 0,
     },
+    slo: {
+      max_manifest_segments: limits.sloSegmentsMax,
+      max_manifest_size: limits.sloManifestBytesMax,
+      yield_frequency: HEARTBEAT_MS / 1000,
+      min_segment_size: 1,
+      allow_async_delete: true,
+    },
+    dlo: { max_segments: limits.containerListingMax * DYNAMIC_PAGES_MAX },
     swiftlet: { cluster: settings.clusterName },
     tempauth: { account_acls: true },
     container_quotas: {},

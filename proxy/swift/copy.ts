@@ -1,15 +1,31 @@
 import { createHash } from 'node:crypto'
 import type { Condition } from '../../common/condition.ts'
-import type { ItemInfo, ItemRead } from '../../common/storage-node.ts'
+import type { ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectWriter } from '../backend/backend.ts'
+import { LISTED_BYTES, LISTED_ETAG } from '../backend/rows.ts'
+import { errorReply } from '../error-reply.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { isStream, type Reply, type ReplyStream, statusReply } from '../reply.ts'
 import { escapePath, unescapeUrl } from '../wire-text.ts'
+import { type BatchReport, renderReport, reportType, statusLine } from './batch-report.ts'
 import { conditionOf, conditionSubject, judgeForRead } from './condition-headers.ts'
+import { findObject, type ObjectView } from './found-object.ts'
+import { heartbeatReply, wantsHeartbeat } from './heartbeat.ts'
 import { lastModified } from './http-date.ts'
+import { checkObjectManifest, OBJECT_MANIFEST } from './large/dynamic-object.ts'
+import {
+  decodeManifest,
+  parseManifest,
+  rawManifest,
+  type StoredSegment,
+} from './large/slo-manifest.ts'
+import { manifestReply, storeManifest } from './large/slo-put.ts'
+import { manifestOf, SLO_BYTES, SLO_ETAG, STATIC_LARGE_OBJECT } from './large/static-object.ts'
 import { checkObjectMeta, isInternalHeader, titleCase } from './metadata.ts'
 import { accessObject } from './object-access.ts'
-import { closeBody, findObject, objectReplyHeaders, pieceOf } from './object-read.ts'
+import { closeBody, pieceOf } from './object-body.ts'
+import { viewHeaders } from './object-read.ts'
+import { viewObject } from './object-view.ts'
 import {
   checkCondition,
   checkObjectName,
@@ -56,29 +72,83 @@ async function copyObject(exchange: Exchange, copy: Copy): Promise<Reply> {
   if (Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined) {
     throw badRequest('Copy requests require a zero byte body')
   }
-  const { source, target } = copy
-  const from = await accessObject(exchange, { acl: 'read', method: 'GET', path: source })
-  const read = await findObject(exchange, from, { newest: true })
-  if (read === null) throw refusal(404)
+  checkObjectManifest(exchange)
+  if (!wantsHeartbeat(exchange)) return makeCopy(exchange, copy)
+  const type = reportType(exchange) === 'application/json' ? 'application/json' : 'text/plain'
+  const work = makeCopy(exchange, copy).then(
+    (reply) => copyReport(copy, reply),
+    (error: unknown) => copyReport(copy, errorReply(exchange, error)),
+  )
+  return heartbeatReply(exchange, {
+    contentType: type,
+    work: work.then((report) => renderReport(type, report)),
+  })
+}
+
+/** The copy's answer for a client that was answered 202 long ago. */
+function copyReport({ source }: Copy, reply: Reply): BatchReport {
+  const { status, body, headers } = reply
+  const fields: Record<string, string> = {
+    'Response Status': statusLine(status),
+    'Response Body': typeof body === 'string' ? body : '',
+  }
+  for (let i = 0; i < headers.length; i += 2) fields[headers[i]!] = headers[i + 1]!
+  const path = escapePath(`${source.container}/${source.object}`)
+  const errors = status < 300 ? [] : ([[path, statusLine(status)]] as const)
+  return { fields, errors, root: 'copy' }
+}
+
+async function makeCopy(exchange: Exchange, { source, target }: Copy): Promise<Reply> {
+  const view = await openSource(exchange, source)
   try {
-    const unmet = sourceConditionReply(exchange, read.info)
+    const { info } = view.read
+    const unmet = sourceConditionReply(exchange, view)
     if (unmet !== null) return unmet
     const place = await accessObject(exchange, { acl: 'write', method: 'PUT', path: target })
     checkObjectName(exchange, place.object)
     const draft: ObjectDraft = {
       place,
-      contentType: contentTypeFor(exchange, place.object, read.info.meta.contentType),
-      headers: mergedHeaders(exchange, read.info),
+      contentType: contentTypeFor(exchange, place.object, info.meta.contentType),
+      headers: mergedHeaders(exchange, info),
       condition: targetCondition(exchange),
       etagWanted: undefined,
     }
     await checkCondition(exchange, draft)
-    const stored = await storeCopy(exchange, draft, read)
-    return createdReply(stored, copiedHeaders(source, read.info, draft))
+    const copied = copiedHeaders(source, info, draft)
+    if (view.manifest !== undefined) {
+      const wanted = parseManifest(rawManifest(view.manifest), `${place.container}/${place.object}`)
+      return manifestReply(exchange, await storeManifest(exchange, draft, wanted), copied)
+    }
+    return createdReply(await storeCopy(exchange, draft, view), copied)
   } finally {
-    await closeBody(read)
+    await closeBody(view.read)
   }
 }
+
+/** What is copied: the object as its readers see it, or (`multipart-manifest=get`) its manifest. */
+interface SourceView extends ObjectView {
+  /** The segments of a static large object that is copied as a manifest. */
+  readonly manifest?: readonly StoredSegment[]
+}
+
+async function openSource(exchange: Exchange, path: SwiftPath): Promise<SourceView> {
+  const place = await accessObject(exchange, { acl: 'read', method: 'GET', path })
+  const read = await findObject(exchange, place, { newest: true })
+  if (read === null) throw refusal(404)
+  const found = { place, read }
+  const { headers } = read.info.meta
+  if (asksForManifest(exchange) && headers[STATIC_LARGE_OBJECT] !== undefined) {
+    return { ...found, headers: [], manifest: decodeManifest(await manifestOf(exchange, found)) }
+  }
+  return viewObject(exchange, found, { head: false, depth: 0, isAsked: true })
+}
+
+function asksForManifest(exchange: Exchange): boolean {
+  return exchange.query.get('multipart-manifest') === 'get'
+}
+
+/** What says how the source is put together, which its copy is not. */
+const OF_MANIFESTS = new Set([STATIC_LARGE_OBJECT, SLO_ETAG, SLO_BYTES, LISTED_ETAG, LISTED_BYTES])
 
 /** The source's metadata under the request's own; only the latter with X-Fresh-Metadata. */
 function mergedHeaders(exchange: Exchange, source: ItemInfo): Record<string, string> {
@@ -86,7 +156,8 @@ function mergedHeaders(exchange: Exchange, source: ItemInfo): Record<string, str
   const fresh = isTrue(exchange.header('x-fresh-metadata'))
   const merged: Record<string, string> = {}
   for (const [name, value] of Object.entries(source.meta.headers)) {
-    if (!fresh || isInternalHeader(name)) merged[name] = value
+    if (OF_MANIFESTS.has(name) || (name === OBJECT_MANIFEST && !asksForManifest(exchange))) continue
+    if (!fresh || isInternalHeader(name) || name === OBJECT_MANIFEST) merged[name] = value
   }
   Object.assign(merged, own)
   checkObjectMeta(merged, exchange.proxy.limits)
@@ -97,14 +168,19 @@ function mergedHeaders(exchange: Exchange, source: ItemInfo): Record<string, str
 async function storeCopy(
   exchange: Exchange,
   draft: ObjectDraft,
-  read: ItemRead,
+  view: ObjectView,
 ): Promise<ItemInfo> {
-  const range = rangeOfSource(exchange, read.info)
+  const { read } = view
+  if (view.part === null) throw refusal(416)
+  const range = view.part ?? rangeOfSource(exchange, read.info)
+  const { objectBytesMax } = exchange.proxy.limits
+  if (range.end - range.start > objectBytesMax) throw refusal(413)
+  await view.segments?.prepare(range)
   await checkQuotas(exchange, draft.place, range.end - range.start)
   const isWhole = range.start === 0 && range.end === read.info.bytes
   const body = pieceOf(read, range)
-  const wanted = isWhole ? read.info.meta.etag : etagWantedBy(exchange)
-  const copy: ObjectDraft = { ...draft, etagWanted: wanted }
+  const known = view.isLarge === true ? undefined : read.info.meta.etag
+  const copy: ObjectDraft = { ...draft, etagWanted: isWhole ? known : etagWantedBy(exchange) }
   if (isStream(body)) return storeStreamed(exchange, copy, body)
   // The bytes may be shared with whoever read them; the store keeps its own.
   return storeWhole(exchange, copy, Buffer.from(body ?? ''))
@@ -147,7 +223,8 @@ function rangeOfSource(exchange: Exchange, info: ItemInfo): ByteRange {
 }
 
 /** If-… headers of a copy are about its source; only `If-None-Match: *` is about the target. */
-function sourceConditionReply(exchange: Exchange, info: ItemInfo): Reply | null {
+function sourceConditionReply(exchange: Exchange, view: ObjectView): Reply | null {
+  const { info } = view.read
   const condition = conditionOf(exchange)
   if (condition === undefined) return null
   const { ifNoneMatch, ...rest } = condition
@@ -156,9 +233,7 @@ function sourceConditionReply(exchange: Exchange, info: ItemInfo): Reply | null 
   const outcome = judgeForRead(aboutSource, conditionSubject(info))
   if (outcome === 'holds') return null
   const status = outcome === 'not-modified' ? 304 : 412
-  return status === 412
-    ? statusReply(412)
-    : { status, headers: objectReplyHeaders(info), body: null }
+  return status === 412 ? statusReply(412) : { status, headers: viewHeaders(view), body: null }
 }
 
 function targetCondition(exchange: Exchange): Condition | undefined {

@@ -16,9 +16,8 @@ import {
 } from './container.ts'
 import { copyFrom } from './copy.ts'
 import { optionsReply } from './cors.ts'
-import { deleteObject, postObject } from './object-post.ts'
-import { putObject } from './object-put.ts'
 import { readObject } from './object-read.ts'
+import { deleteVerb, postVerb, putVerb } from './object-verbs.ts'
 import { parseSwiftPath, pathOfUrl } from './path.ts'
 import { refuseUnsupported } from './unsupported.ts'
 
@@ -41,9 +40,9 @@ export const SWIFT_HANDLERS = {
   object: {
     GET: readObject,
     HEAD: readObject,
-    PUT: putObject,
-    POST: postObject,
-    DELETE: deleteObject,
+    PUT: putVerb,
+    POST: postVerb,
+    DELETE: deleteVerb,
     COPY: copyFrom,
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Handler>>>>

@@ -2,6 +2,7 @@ import type { ListEntry, ListRow } from '../../common/storage-node.ts'
 import type { Policies } from '../policies.ts'
 import type { ListingType } from './accept.ts'
 import { isoTime } from './http-date.ts'
+import { listedTraits } from './listed-traits.ts'
 
 /** The body of a listing, in the form asked for; empty text where there is nothing to say. */
 export function renderContainer(
@@ -51,12 +52,14 @@ type JsonEntry = Readonly<Record<string, string | number>>
 
 function objectJson(entry: ListEntry): JsonEntry {
   if (isSubdir(entry)) return { subdir: entry.subdir }
+  const { etag, bytes, contentType, params } = listedTraits(entry)
   return {
     name: entry.name,
-    hash: entry.etag,
-    bytes: entry.bytes,
-    content_type: entry.contentType,
+    hash: etag,
+    bytes,
+    content_type: contentType,
     last_modified: modifiedOf(entry),
+    ...(params.slo_etag === undefined ? {} : { slo_etag: `"${params.slo_etag}"` }),
   }
 }
 
@@ -64,7 +67,8 @@ function objectXml(entry: ListEntry): string {
   if (isSubdir(entry)) {
     return `<subdir name="${attribute(entry.subdir)}"><name>${content(entry.subdir)}</name></subdir>`
   }
-  return `<object><name>${content(entry.name)}</name><hash>${entry.etag}</hash><bytes>${entry.bytes}</bytes><content_type>${content(entry.contentType)}</content_type><last_modified>${modifiedOf(entry)}</last_modified></object>`
+  const { etag, bytes, contentType } = listedTraits(entry)
+  return `<object><name>${content(entry.name)}</name><hash>${etag}</hash><bytes>${bytes}</bytes><content_type>${content(contentType)}</content_type><last_modified>${modifiedOf(entry)}</last_modified></object>`
 }
 
 function containerJson(entry: ListEntry, policyOf: PolicyOf): JsonEntry {

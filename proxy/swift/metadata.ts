@@ -14,6 +14,7 @@ const OBJECT_HEADERS = new Set([
   'content-language',
   'expires',
   'x-robots-tag',
+  'x-object-manifest',
 ])
 
 const USER_PREFIX = {

@@ -40,14 +40,46 @@ async function accessSlowly(
   asked: ItemInfo | null | Promise<ItemInfo | null>,
 ): Promise<ObjectPath> {
   const path = question.path ?? exchange.path!
-  const known = await asked
-  // An ACL that was taken away must not let another write in: it is read as it is now, not as it was some seconds ago.
-  const isByAcl = question.acl === 'write' && groupGrant(exchange, question) === null
+  return objectPath(path, await authorised(exchange, question, await asked))
+}
+
+/** The container, once the caller may do there what is asked: 401 or 403 if not. Null if there is none. */
+export async function accessContainer(
+  exchange: Exchange,
+  question: AccessQuestion,
+): Promise<ItemInfo | null> {
+  const path = question.path ?? exchange.path!
+  return authorised(exchange, question, await containerOf(exchange, path))
+}
+
+/**
+ * An ACL that was taken away must not let another write in: it is read as it is now, not as it was some seconds ago. So is
+ * one that does not let a reader in, who may have been given access just now.
+ */
+async function authorised(
+  exchange: Exchange,
+  question: AccessQuestion,
+  known: ItemInfo | null,
+): Promise<ItemInfo | null> {
+  const path = question.path ?? exchange.path!
   const { backend } = exchange.proxy
-  const container =
-    isByAcl && known !== null ? await backend.readContainer(path.account, path.container!) : known
+  if (known === null || groupGrant(exchange, question) !== null) {
+    await authorise(exchange, question, known)
+    return known
+  }
+  if (question.acl === 'read') {
+    const isIn = await authorise(exchange, question, known).then(() => true, isRefused)
+    if (isIn) return known
+  }
+  const container = await backend.readContainer(path.account, path.container!)
   await authorise(exchange, question, container)
-  return objectPath(path, container)
+  return container
+}
+
+/** False where access is refused; throws what is anything else. */
+function isRefused(error: unknown): false {
+  if (error instanceof ServiceError && (error.status === 401 || error.status === 403)) return false
+  throw error
 }
 
 /**

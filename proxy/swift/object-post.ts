@@ -3,8 +3,8 @@ import type { ObjectPath } from '../backend/backend.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply } from '../reply.ts'
 import { conditionOf } from './condition-headers.ts'
+import { findObject } from './found-object.ts'
 import { writeInPlace } from './object-access.ts'
-import { findObject } from './object-read.ts'
 import { checkContentType, requestObjectHeaders } from './object-write.ts'
 
 /** POST of an object: its metadata is replaced, its data stays. */

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import { INLINE_BYTES_MAX, type ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectWriter } from '../backend/backend.ts'
 import { BodySource, receiveWhole } from '../body.ts'
-import { badRequest, type Exchange, refusal } from '../exchange.ts'
+import { type Exchange, refusal } from '../exchange.ts'
 import type { Reply } from '../reply.ts'
 import { conditionOf } from './condition-headers.ts'
-import { copyInto } from './copy.ts'
+import { checkObjectManifest } from './large/dynamic-object.ts'
 import { accessObject } from './object-access.ts'
 import {
   checkCondition,
@@ -25,8 +25,7 @@ const EMPTY = Buffer.alloc(0)
 
 /** PUT of an object: everything is checked before the first byte of the body is read. */
 export async function putObject(exchange: Exchange): Promise<Reply> {
-  checkIfNoneMatch(exchange)
-  if (exchange.headers['x-copy-from']) return copyInto(exchange)
+  checkObjectManifest(exchange)
   const access = accessObject(exchange, { acl: 'write' })
   const place = access instanceof Promise ? await access : access
   const length = declaredLength(exchange)
@@ -45,13 +44,6 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
   const receiving = length === 0 ? EMPTY : receiveWhole(exchange, length)
   const body = receiving instanceof Promise ? await receiving : receiving
   return createdReply(await storeWhole(exchange, draft, body))
-}
-
-function checkIfNoneMatch(exchange: Exchange): void {
-  const noneMatch = exchange.headers['if-none-match']
-  if (noneMatch !== undefined && !noneMatch.includes('*')) {
-    throw badRequest('If-None-Match only supports *')
-  }
 }
 
 /** Null for a chunked body. 411 without either, 413 beyond the limit, 501 for other encodings. */

@@ -1,14 +1,15 @@
 import { formatTimestamp } from '../../common/stamp.ts'
-import type { BodyReader, ItemInfo, ItemRead } from '../../common/storage-node.ts'
+import type { ItemInfo, ItemRead } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../backend/backend.ts'
 import type { Exchange } from '../exchange.ts'
-import { type Reply, type ReplyBody, type ReplyStream, statusReply } from '../reply.ts'
+import { type Reply, type ReplyStream, statusReply } from '../reply.ts'
 import { conditionOf, conditionSubject, judgeForRead, unquoteEtag } from './condition-headers.ts'
-import { isExpired } from './expiry.ts'
+import { type FoundObject, findObject, type ObjectView } from './found-object.ts'
 import { lastModified, parseHttpDate } from './http-date.ts'
 import { isInternalHeader, titleCase } from './metadata.ts'
 import { accessObject } from './object-access.ts'
-import { isTrue } from './query.ts'
+import { closeBody, isReader, pieceOf } from './object-body.ts'
+import { isPlain, viewObject } from './object-view.ts'
 import {
   type ByteRange,
   contentRange,
@@ -28,74 +29,104 @@ export function readObject(exchange: Exchange): Reply | Promise<Reply> {
 function readAt(exchange: Exchange, place: ObjectPath): Reply | Promise<Reply> {
   const read = findObject(exchange, place, { head: exchange.method === 'HEAD' })
   return read instanceof Promise
-    ? read.then((found) => replyTo(exchange, found))
-    : replyTo(exchange, read)
+    ? read.then((found) => replyTo(exchange, place, found))
+    : replyTo(exchange, place, read)
 }
 
-function replyTo(exchange: Exchange, read: ItemRead | null): Reply | Promise<Reply> {
-  return read === null ? notFoundReply(exchange) : readReply(exchange, read)
+function replyTo(
+  exchange: Exchange,
+  place: ObjectPath,
+  read: ItemRead | null,
+): Reply | Promise<Reply> {
+  if (read === null) return notFoundReply(exchange)
+  const found = { place, read }
+  return isPlain(read.info)
+    ? readReply(exchange, { ...found, headers: NO_HEADERS })
+    : showObject(exchange, found)
 }
 
-function readReply(exchange: Exchange, read: ItemRead): Reply | Promise<Reply> {
+const NO_HEADERS: readonly string[] = Object.freeze([])
+
+/** An object that stands for something else. */
+async function showObject(exchange: Exchange, found: FoundObject): Promise<Reply> {
+  const head = exchange.method === 'HEAD'
+  return readReply(exchange, await viewObject(exchange, found, { head, depth: 0, isAsked: true }))
+}
+
+function readReply(exchange: Exchange, view: ObjectView): Reply | Promise<Reply> {
+  const { read } = view
   const { info } = read
   const condition = conditionOf(exchange)
   if (condition !== undefined) {
     const outcome = judgeForRead(condition, conditionSubject(info))
     if (outcome !== 'holds') {
-      const reply = conditionReply(outcome === 'not-modified' ? 304 : 412, info)
-      return closeBody(read).then(() => reply)
+      const status = outcome === 'not-modified' ? 304 : 412
+      return closeBody(read).then(() => ({ status, headers: viewHeaders(view), body: null }))
     }
   }
+  if (view.part !== undefined) return partReply(exchange, view, view.part)
   if (exchange.method === 'HEAD') {
+    return { status: 200, headers: viewHeaders(view), body: null, announcedBytes: info.bytes }
+  }
+  const ranges = rangesFor(exchange, view)
+  if (view.segments === undefined) return bodyReply(exchange, view, ranges)
+  const first = ranges === null ? { start: 0, end: info.bytes } : ranges[0]
+  const preparing = first === undefined ? Promise.resolve() : view.segments.prepare(first)
+  return preparing.then(() => bodyReply(exchange, view, ranges))
+}
+
+function rangesFor(exchange: Exchange, view: ObjectView): readonly ByteRange[] | null {
+  const { info } = view.read
+  if (!rangeApplies(exchange, info)) return null
+  const header = exchange.header('range')
+  if (view.oneRange === true && header?.includes(',') === true) return null
+  return rangesOf(header, info.bytes)
+}
+
+/** The whole body, or what was asked of it. */
+function bodyReply(
+  exchange: Exchange,
+  view: ObjectView,
+  ranges: readonly ByteRange[] | null,
+): Reply | Promise<Reply> {
+  if (ranges !== null) return rangesReply(exchange, view, ranges)
+  const body = pieceOf(view.read, { start: 0, end: view.read.info.bytes })
+  return { status: 200, headers: viewHeaders(view), body }
+}
+
+/** One part of a large object, by its number. */
+async function partReply(
+  exchange: Exchange,
+  view: ObjectView,
+  part: ByteRange | null,
+): Promise<Reply> {
+  const { read } = view
+  const isHead = exchange.method === 'HEAD'
+  const headers = viewHeaders(view)
+  if (part === null) {
+    await closeBody(read)
+    headers.push('Content-Range', `bytes */${read.info.bytes}`)
     return {
-      status: 200,
-      headers: objectReplyHeaders(info),
-      body: null,
-      announcedBytes: info.bytes,
+      status: 416,
+      headers,
+      body: isHead ? null : 'The requested part number is not satisfiable',
     }
   }
-  const ranges = rangeApplies(exchange, info)
-    ? rangesOf(exchange.header('range'), info.bytes)
-    : null
-  if (ranges === null) {
-    const body = pieceOf(read, { start: 0, end: info.bytes })
-    return { status: 200, headers: objectReplyHeaders(info), body }
+  headers.push('Content-Range', contentRange(part, read.info.bytes))
+  if (isHead) {
+    await closeBody(read)
+    return { status: 206, headers, body: null, announcedBytes: part.end - part.start }
   }
-  return rangesReply(exchange, read, ranges)
+  await view.segments?.prepare(part)
+  return { status: 206, headers, body: pieceOf(read, part) }
 }
 
-/** The live object, expired ones left out; null if there is none. */
-export function findObject(
-  exchange: Exchange,
-  place: ObjectPath,
-  options: { readonly head?: boolean; readonly newest?: boolean },
-): ItemRead | null | Promise<ItemRead | null> {
-  const { backend } = exchange.proxy
-  const newest = options.newest ?? isTrue(exchange.header('x-newest'))
-  const read = backend.readObject(place, { head: options.head ?? false, newest })
-  return read instanceof Promise
-    ? read.then((found) => unlessGone(exchange, found))
-    : unlessGone(exchange, read)
-}
-
-function unlessGone(
-  exchange: Exchange,
-  read: ItemRead | null,
-): ItemRead | null | Promise<ItemRead | null> {
-  if (read === null || !isGone(exchange, read)) return read
-  return closeBody(read).then(() => null)
-}
-
-/** Whether the object's time has come, for this client. */
-function isGone(exchange: Exchange, read: ItemRead): boolean {
-  const { clock, settings } = exchange.proxy
-  if (!isExpired(read.info, clock)) return false
-  return !(settings.allowOpenExpired && isTrue(exchange.header('x-open-expired')))
-}
-
-/** Frees what a read holds, when its body is not wanted after all. */
-export async function closeBody(read: ItemRead): Promise<void> {
-  if (isReader(read.body)) await read.body.close()
+/** The object's headers as this view shows them. */
+export function viewHeaders(view: ObjectView): string[] {
+  const out = objectReplyHeaders(view.read.info)
+  if (view.isLarge === true) out[ETAG_AT] = `"${out[ETAG_AT]}"`
+  out.push(...view.headers)
+  return out
 }
 
 /** What clients see of an object, Content-Length aside. */
@@ -119,30 +150,13 @@ export function objectReplyHeaders(info: ItemInfo): string[] {
   return out
 }
 
-/** The bytes of a range: a part of what is in memory, or a stream. */
-export function pieceOf(read: ItemRead, range: ByteRange): ReplyBody {
-  const { body } = read
-  if (!isReader(body)) return body === null ? null : body.subarray(range.start, range.end)
-  return {
-    bytes: range.end - range.start,
-    pieces: () => body.stream(range.start, range.end),
-    recycle: (piece) => body.recycle?.(piece),
-    close: () => body.close(),
-  }
-}
-
-function isReader(body: ItemRead['body']): body is BodyReader {
-  return body !== null && 'stream' in body
-}
+/** Where the ETag's value stands in what `objectReplyHeaders` gives. */
+const ETAG_AT = 3
 
 /** `If-Match: *` wants an object whatever it is: without one, Swift answers 412. */
 function notFoundReply(exchange: Exchange): Reply {
   const match = exchange.header('if-match')
   return statusReply(match?.includes('*') === true ? 412 : 404)
-}
-
-function conditionReply(status: 304 | 412, info: ItemInfo): Reply {
-  return { status, headers: objectReplyHeaders(info), body: null }
 }
 
 /** With If-Range, ranges count only while the object is still the one that the client has a part of. */
@@ -156,11 +170,12 @@ function rangeApplies(exchange: Exchange, info: ItemInfo): boolean {
 
 async function rangesReply(
   exchange: Exchange,
-  read: ItemRead,
+  view: ObjectView,
   ranges: readonly ByteRange[],
 ): Promise<Reply> {
+  const { read } = view
   const { info } = read
-  const headers = objectReplyHeaders(info)
+  const headers = viewHeaders(view)
   const only = ranges[0]
   if (only === undefined) {
     await closeBody(read)

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { type Condition, evaluateCondition } from '../../common/condition.ts'
-import type { ItemInfo, ItemMeta } from '../../common/storage-node.ts'
+import { INLINE_BYTES_MAX, type ItemInfo, type ItemMeta } from '../../common/storage-node.ts'
 import type { BackendOutcome, ObjectPath } from '../backend/backend.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply } from '../reply.ts'
@@ -39,6 +39,25 @@ export async function storeWhole(
     if (!isContainerRemade(error)) throw error
     const now = await accessObject(exchange, { acl: 'write', method: 'PUT' })
     return storedInfo(await backend.putObject(now, put))
+  }
+}
+
+/** Stores a body of any length that is in memory. */
+export async function storeBody(
+  exchange: Exchange,
+  draft: ObjectDraft,
+  body: Buffer,
+): Promise<ItemInfo> {
+  if (body.length <= INLINE_BYTES_MAX) return storeWhole(exchange, draft, body)
+  const writer = await exchange.proxy.backend.openObject(draft.place)
+  try {
+    await writer.write(body)
+    return storedInfo(
+      await writer.commit(metaWith(draft, hash('md5', body, 'hex')), draft.condition),
+    )
+  } catch (error) {
+    await writer.abort()
+    throw error
   }
 }
 

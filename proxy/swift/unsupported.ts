@@ -10,19 +10,14 @@ interface Unsupported {
   readonly asks?: (value: string) => boolean
 }
 
-const isPutOrDelete = (value: string) => value === 'put' || value === 'delete'
-
 const PARAMETERS: readonly Unsupported[] = [
-  { name: 'multipart-manifest', feature: 'static large objects', asks: isPutOrDelete },
   { name: 'extract-archive', feature: 'archive extraction', asks: () => true },
   { name: 'bulk-delete', feature: 'bulk delete', asks: () => true },
   { name: 'version-id', feature: 'object versioning', asks: () => true },
   { name: 'versions', feature: 'object versioning', asks: () => true },
-  { name: 'heartbeat', feature: 'heartbeats', asks: isTrue },
 ]
 
 const HEADERS: readonly Unsupported[] = [
-  { name: 'x-object-manifest', feature: 'dynamic large objects' },
   { name: 'x-symlink-target', feature: 'symbolic links' },
   { name: 'x-versions-enabled', feature: 'object versioning', asks: isTrue },
   { name: 'x-versions-location', feature: 'versioned writes' },

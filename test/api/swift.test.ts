@@ -484,9 +484,6 @@ t.test('objects: what is refused', async (t) => {
 t.test('what is not built says so', async (t) => {
   const path = await freshContainer()
   const cases: [string, string, Record<string, string>][] = [
-    ['PUT', `${path}/o?multipart-manifest=put`, {}],
-    ['DELETE', `${path}/o?multipart-manifest=delete`, {}],
-    ['PUT', `${path}/o`, { 'x-object-manifest': 'c/p' }],
     ['PUT', `${path}/o`, { 'x-symlink-target': 'c/o' }],
     ['POST', `${ACCOUNT}?bulk-delete`, {}],
     ['PUT', `${path}?extract-archive=tar`, {}],

@@ -1,0 +1,44 @@
+/** PUT and DELETE of an object mean one of several things: which one, the query and the headers say. */
+import { badRequest, type Exchange } from '../exchange.ts'
+import type { Reply } from '../reply.ts'
+import { copyInto } from './copy.ts'
+import { deleteStaticObject } from './large/slo-delete.ts'
+import { putStaticObject } from './large/slo-put.ts'
+import { STATIC_LARGE_OBJECT } from './large/static-object.ts'
+import { deleteObject, postObject } from './object-post.ts'
+import { putObject } from './object-put.ts'
+
+export function putVerb(exchange: Exchange): Promise<Reply> {
+  checkReserved(exchange)
+  checkIfNoneMatch(exchange)
+  if (manifestWord(exchange) === 'put') return putStaticObject(exchange)
+  return exchange.headers['x-copy-from'] ? copyInto(exchange) : putObject(exchange)
+}
+
+export function deleteVerb(exchange: Exchange): Promise<Reply> {
+  checkReserved(exchange)
+  return manifestWord(exchange) === 'delete' ? deleteStaticObject(exchange) : deleteObject(exchange)
+}
+
+export function postVerb(exchange: Exchange): Promise<Reply> {
+  checkReserved(exchange)
+  return postObject(exchange)
+}
+
+function manifestWord(exchange: Exchange): string | undefined {
+  return exchange.url.includes('?') ? exchange.query.get('multipart-manifest') : undefined
+}
+
+function checkReserved(exchange: Exchange): void {
+  if (exchange.headers[STATIC_LARGE_OBJECT] === undefined) return
+  throw badRequest(
+    'X-Static-Large-Object is a reserved header. To create a static large object add query param multipart-manifest=put.',
+  )
+}
+
+function checkIfNoneMatch(exchange: Exchange): void {
+  const noneMatch = exchange.headers['if-none-match']
+  if (noneMatch !== undefined && !noneMatch.includes('*')) {
+    throw badRequest('If-None-Match only supports *')
+  }
+}
