@@ -20,6 +20,7 @@ export function decodeLayers(config: Config): LayerOptions {
 
 const READERS: Readonly<Record<keyof LayerOptions, (config: Config) => unknown>> = {
   tempurl: readTempUrl,
+  formpost: digests,
   staticweb: (config) => text(config, 'urlBase'),
 }
 

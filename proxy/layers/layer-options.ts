@@ -1,3 +1,4 @@
+import type { FormPostOptions } from './form-post.ts'
 import type { StaticWebOptions } from './static-web.ts'
 import type { TempUrlOptions } from './temp-url.ts'
 
@@ -7,5 +8,6 @@ import type { TempUrlOptions } from './temp-url.ts'
  */
 export interface LayerOptions {
   readonly tempurl?: TempUrlOptions | false
+  readonly formpost?: FormPostOptions | false
   readonly staticweb?: StaticWebOptions | false
 }

@@ -3,12 +3,16 @@
  * not switched on is not in it.
  */
 import type { ProxyOptions } from '../proxy-options.ts'
+import { formPostLayer } from './form-post.ts'
 import type { Layer, Layers } from './layer.ts'
 import { staticWebLayer } from './static-web.ts'
 import { tempUrlLayer } from './temp-url.ts'
 
 export function requestLayers({ layers: options = {} }: Pick<ProxyOptions, 'layers'>): Layers {
-  const outer = [onByDefault(options.tempurl, tempUrlLayer)]
+  const outer = [
+    onByDefault(options.tempurl, tempUrlLayer),
+    onByDefault(options.formpost, formPostLayer),
+  ]
   const inner = [onByDefault(options.staticweb, staticWebLayer)]
   return { outer: outer.filter(isOn), inner: inner.filter(isOn) }
 }

@@ -38,10 +38,6 @@ export function refuseUnsupported(exchange: Exchange): void {
   for (const header of HEADERS) {
     if (asksFor(header, exchange.header(header.name))) throw notBuilt(header)
   }
-  if (method !== 'POST' || exchange.path?.container === undefined) return
-  if (exchange.header('content-type')?.startsWith('multipart/form-data') === true) {
-    throw notBuilt({ name: 'POST of a form', feature: 'form uploads' })
-  }
 }
 
 function asksFor(item: Unsupported, value: string | undefined): boolean {

@@ -340,3 +340,149 @@ t.test('static web sites', async (t) => {
     t.equal((await call('GET', `${container}/?${query('')}`)).status, 401, 'it is no site')
   })
 })
+
+t.test('forms of browsers', async (t) => {
+  const container = await freshContainer({ 'x-container-meta-temp-url-key': 'form key' })
+  interface File {
+    readonly name: string
+    readonly body: string | Buffer
+    readonly type?: string
+  }
+  interface Form {
+    readonly path?: string
+    readonly key?: string
+    readonly digest?: string
+    readonly redirect?: string
+    readonly size?: number | string
+    readonly count?: number | string
+    readonly expires?: number | string
+    readonly more?: Record<string, string>
+    readonly files?: readonly File[]
+    readonly after?: Record<string, string>
+  }
+  const fields = (form: Form): Record<string, string> => {
+    const { path = `${container}/up/`, redirect = '', size = 100_000, count = 2 } = form
+    const { expires = LATER, key = 'form key', digest = 'sha256' } = form
+    const signature = sign(key, [path, redirect, size, count, expires], digest)
+    const limits = { max_file_size: String(size), max_file_count: String(count) }
+    return { redirect, ...limits, expires: String(expires), signature, ...form.more }
+  }
+  const encode = (form: Form): Buffer => {
+    const parts: (string | Buffer)[] = []
+    const field = ([name, value]: [string, string]) =>
+      parts.push(`--BOUND\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`)
+    Object.entries(fields(form)).forEach(field)
+    for (const { name, body, type } of form.files ?? [{ name: 'a.txt', body: 'hello' }]) {
+      const disposition = `Content-Disposition: form-data; name="file"; filename="${name}"\r\n`
+      parts.push(
+        `--BOUND\r\n${disposition}${type === undefined ? '' : `Content-Type: ${type}\r\n`}\r\n`,
+      )
+      parts.push(body, '\r\n')
+    }
+    Object.entries(form.after ?? {}).forEach(field)
+    parts.push('--BOUND--\r\n')
+    return Buffer.concat(parts.map((part) => Buffer.from(part)))
+  }
+  const headers = { 'content-type': 'multipart/form-data; boundary=BOUND' }
+  const post = (form: Form, path = form.path ?? `${container}/up/`) =>
+    call('POST', path, { headers, body: encode(form) })
+
+  await t.test('put their files below the path that was signed', async (t) => {
+    const long = Buffer.alloc(90_000, 'long')
+    const answer = await post({
+      files: [
+        { name: 'ä b.txt', body: 'hello', type: 'text/plain' },
+        { name: 'sub/long.bin', body: long },
+      ],
+      more: { x_delete_after: '3600' },
+    })
+    t.equal(answer.status, 201, answer.body)
+    t.equal(answer.body, '201 Created')
+    const small = await owner('GET', `${container}/up/%C3%A4%20b.txt`)
+    t.equal(small.body, 'hello')
+    t.equal(small.headers['content-type'], 'text/plain')
+    t.ok(Number(small.headers['x-delete-at']) > NOW + 3000)
+    t.ok((await owner('GET', `${container}/up/sub/long.bin`)).bytes.equals(long))
+    for (const digest of ['sha1', 'sha512']) t.equal((await post({ digest })).status, 201, digest)
+    t.equal((await post({ path: container })).status, 201)
+    t.equal((await owner('GET', `${container}/a.txt`)).body, 'hello')
+    t.equal((await owner('GET', `${container}/up/a.txt`)).body, 'hello')
+  })
+
+  await t.test('are refused when anything is not as it was signed', async (t) => {
+    const cases: Record<string, [form: Form, status: number, words: RegExp]> = {
+      'another key': [{ key: 'guessed' }, 401, /Invalid Signature/],
+      'an old one': [{ expires: NOW - 1 }, 401, /Form Expired/],
+      'another size': [{ more: { max_file_size: '100001' } }, 401, /Invalid Signature/],
+      'another count': [{ more: { max_file_count: '3' } }, 401, /Invalid Signature/],
+      'another redirect': [
+        { more: { redirect: 'https://evil.example' } },
+        401,
+        /Invalid Signature/,
+      ],
+      'no signature': [{ more: { signature: '' } }, 401, /Invalid Signature/],
+      'too long': [{ size: 4 }, 400, /max_file_size exceeded/],
+      'too many': [{ count: 0 }, 400, /Max File Count Exceeded/],
+      'no file': [{ files: [] }, 400, /No Files To Process/],
+      'no number': [{ count: 'many' }, 400, /max_file_count not an integer/],
+      'no time': [{ expires: 'never' }, 400, /expires not an integer/],
+      'bad expiry': [{ more: { x_delete_at: 'soon' } }, 400, /x_delete_at not an integer/],
+    }
+    for (const [what, [form, status, words]] of Object.entries(cases)) {
+      const file = { name: `never ${what}`, body: 'never' }
+      const answer = await post({ files: [file], ...form })
+      t.equal(answer.status, status, what)
+      t.match(answer.body, words)
+    }
+    t.equal((await post({}, `${container}/elsewhere/`)).status, 401, 'another path')
+    t.equal((await post({ path: ACCOUNT })).status, 401, 'an account')
+    const bad = (body: string) => call('POST', `${container}/up/`, { headers, body })
+    t.match(await bad('hello'), { status: 400, body: /invalid starting boundary/ })
+    t.match(await bad(''), { status: 400 })
+    const cut = encode({ files: [{ name: 'never', body: 'never cut' }] })
+      .toString()
+      .slice(0, -20)
+    t.equal((await bad(cut)).status, 400, 'a form without end')
+    t.equal((await bad(`--BOUND\r\nno header\r\n--BOUND--\r\n`)).status, 400)
+    const listed = (await owner('GET', container)).body
+    t.notMatch(listed, 'never', 'and nothing of it is stored')
+  })
+
+  await t.test('send the browser only where the signature says', async (t) => {
+    const redirect = 'https://example.com/done?x="1"'
+    const done = await post({ redirect })
+    t.equal(done.status, 303)
+    t.equal(done.headers.location, `${redirect}&status=201&message=`)
+    t.match(done.body, 'href="https://example.com/done?x=&quot;1&quot;&amp;status=201')
+    const many = await post({ redirect, count: 0 })
+    t.equal(many.headers.location, `${redirect}&status=400&message=max%20file%20count%20exceeded`)
+    const late = await post({ after: { redirect: 'https://evil.example' } })
+    t.equal(late.status, 201, 'a word after the files does not count')
+    const none = await post({ files: [], more: { redirect: 'https://evil.example' } })
+    t.equal(none.status, 400)
+    t.equal(none.headers.location, undefined)
+    const split = await post({ redirect: 'https://example.com/\r\nX-Evil: 1' })
+    t.equal(split.status, 400)
+  })
+
+  await t.test(
+    'answer what the store says, and let scripts of allowed origins read it',
+    async (t) => {
+      await owner('POST', container, { headers: { 'x-container-meta-quota-count': '1' } })
+      t.match(await post({}), { status: 413, body: 'Upload exceeds quota.' })
+      const cors = {
+        'x-container-meta-quota-count': '',
+        'x-container-meta-access-control-allow-origin': 'https://app.example',
+      }
+      await owner('POST', container, { headers: cors })
+      const scripted = await call('POST', `${container}/up/`, {
+        headers: { ...headers, origin: 'https://app.example' },
+        body: encode({}),
+      })
+      t.equal(scripted.status, 201)
+      t.equal(scripted.headers['access-control-allow-origin'], 'https://app.example')
+      t.equal((await post({ path: `${ACCOUNT}/nowhere` })).status, 401, 'no keys, no container')
+      t.notMatch(JSON.stringify(store.lines), 'form key')
+    },
+  )
+})

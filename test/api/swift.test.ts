@@ -489,7 +489,6 @@ t.test('what is not built says so', async (t) => {
     ['PUT', `${path}?extract-archive=tar`, {}],
     ['POST', path, { 'x-versions-enabled': 'true' }],
     ['PUT', path, { 'x-versions-location': 'v' }],
-    ['POST', path, { 'content-type': 'multipart/form-data; boundary=x' }],
     ['GET', `${path}/o?version-id=1`, {}],
   ]
   for (const [method, url, headers] of cases) {
