@@ -3,7 +3,7 @@ import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { ServiceError } from '../common/errors.ts'
 
-/** What the tests run against Swiftlet, by Debian's package names. */
+/** What the tests run against Swiftlet, by Debian's package names; libraries come along with a program that uses them. */
 const CLIENT_PACKAGES: readonly { readonly program: string; readonly debian: string }[] = [
   { program: 'swift', debian: 'python3-swiftclient' },
   { program: 'rclone', debian: 'rclone' },
@@ -16,6 +16,8 @@ const CLIENT_PACKAGES: readonly { readonly program: string; readonly debian: str
   { program: 'faketime', debian: 'faketime' },
   { program: 'chromium', debian: 'chromium' },
   { program: 'pg_ctlcluster', debian: 'postgresql' },
+  { program: 'slapd', debian: 'slapd ldap-utils' },
+  { program: 'pamtester', debian: 'pamtester libpam-wrapper libnss-wrapper libpam-pwdfile' },
 ]
 
 /** Programs that are not installed; their tests are skipped. */
@@ -27,8 +29,8 @@ export function missingClients(): readonly string[] {
 
 /** Installs from Debian what is missing. Throws a ServiceError `NoClients` where that is not possible. */
 export async function installClients(print: (line: string) => void): Promise<void> {
-  const packages = CLIENT_PACKAGES.filter(({ program }) => !isInstalled(program)).map(
-    ({ debian }) => debian,
+  const packages = CLIENT_PACKAGES.filter(({ program }) => !isInstalled(program)).flatMap(
+    ({ debian }) => debian.split(' '),
   )
   if (packages.length === 0) return
   print(`installing ${packages.join(' ')} (apt-get)`)

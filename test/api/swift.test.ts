@@ -484,6 +484,7 @@ t.test('objects: what is refused', async (t) => {
 t.test('what is not built says so', async (t) => {
   const path = await freshContainer()
   const cases: [string, string, Record<string, string>][] = [
+    ['PUT', `${path}/o`, { 'x-symlink-target': 'c/o' }],
     ['POST', `${ACCOUNT}?bulk-delete`, {}],
     ['PUT', `${path}?extract-archive=tar`, {}],
     ['POST', path, { 'x-versions-enabled': 'true' }],

@@ -34,5 +34,6 @@ export function segmentPart(range: ByteRange, find: () => Promise<ObjectView>): 
 
 function asConflict(error: unknown): never {
   if (!(error instanceof ServiceError) || error.status >= 500) throw error
-  throw new ServiceError('BadSegment', '', { status: 409, cause: error })
+  const message = `a segment cannot be read: ${error.message || error.status}`
+  throw new ServiceError('BadSegment', message, { status: 409, cause: error })
 }
