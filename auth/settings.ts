@@ -7,6 +7,10 @@ export interface IdentitySettings {
   readonly projectDepthMax: number
   /** Domains may be named in calls that leave it out. */
   readonly defaultDomainId: string
+  /** Application credentials that a user may have; any number if null. */
+  readonly applicationCredentialsPerUserMax: number | null
+  /** How often what somebody trusts another with may be given on. */
+  readonly trustRedelegationsMax: number
   readonly security: SecurityCompliance
 }
 
@@ -29,6 +33,8 @@ export const DEFAULT_SETTINGS: IdentitySettings = {
   tokenLifeSeconds: 24 * 3600,
   projectDepthMax: 5,
   defaultDomainId: DEFAULT_DOMAIN_ID,
+  applicationCredentialsPerUserMax: null,
+  trustRedelegationsMax: 3,
   security: {
     lockoutFailureAttempts: 10,
     lockoutSeconds: 300,

@@ -58,12 +58,18 @@ async function showSubject(call: IdentityCall): Promise<Answer> {
   const action = call.method === 'HEAD' ? 'check_token' : 'validate_token'
   const subject = await subjectOf(call, call.query.has('allow_expired') ? EXPIRED_MS_MAX : 0)
   enforce(call, action, { target: { token: { user_id: subject?.user.id ?? null } } })
-  if (subject === null) throw noSuchToken()
+  if (subject === null || !knowsAccessRules(call, subject)) throw noSuchToken()
   return {
     status: 200,
     headers: { 'X-Subject-Token': call.header('x-subject-token') },
     body: { token: await showToken(parts.state, subject, { catalog: wantsCatalog(call) }) },
   }
+}
+
+/** A service that does not know of access rules must not take a token that has some for one without. */
+function knowsAccessRules(call: IdentityCall, { claims }: TokenSubject): boolean {
+  const version = Number(call.header('openstack-identity-access-rules') || '0')
+  return claims.applicationCredential?.accessRules === undefined || version >= 1
 }
 
 /** Voids the token itself; those that were got by it stay. */

@@ -5,6 +5,7 @@ import { impliedClosure } from '../assignments/effective-roles.ts'
 import { invalid, notFound } from '../errors.ts'
 import { change, type Voids } from '../identity-parts.ts'
 import type { PolicyAction } from '../policy/rules.ts'
+import { deleteCredentialsBy } from '../removal/delegation-removal.ts'
 import { type ActorKind, type AssignmentRow, SYSTEM_ID, type TargetKind } from '../tables/rows.ts'
 import { assignments, groups, projects, roles, users } from '../tables/tables.ts'
 import { requireDomain, showDomainRow } from './domains.ts'
@@ -138,9 +139,11 @@ async function checkGrant(call: IdentityCall, place: GrantPlace): Promise<Answer
 
 async function revokeGrant(call: IdentityCall, place: GrantPlace): Promise<Answer> {
   enforce(call, place.actions.revoke, await grantTarget(call, place))
-  await change(call.context.parts, async ({ tx, revoke }) => {
+  await change(call.context.parts, async (changing) => {
+    const { tx, revoke } = changing
     await requireGrant(call, place, tx)
     const row = assignmentOf(call, place)
+    await deleteCredentialsBy(changing, row)
     await assignments.delete(tx, ...assignments.keyOf(row))
     for (const roleId of await impliedClosure(tx, new Set([row.roleId]))) {
       await revoke(tokensWith(row, roleId))

@@ -2,6 +2,7 @@ import { ServiceError } from '../../common/errors.ts'
 import type { Call, Route } from '../../common/http/route.ts'
 import type { RawCall } from '../../common/http/service-app.ts'
 import type { PolicyFacts } from '../../common/policy/policy.ts'
+import { allowsCall } from '../../common/token/access-rules.ts'
 import { unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
 import type { PolicyCaller } from '../policy/identity-policy.ts'
@@ -32,11 +33,25 @@ export async function identityContext(
   const token = call.header('x-auth-token')
   if (token === '') return { parts, caller: null }
   try {
-    return { parts, caller: callerOf(await validateToken(parts, token)) }
+    const subject = await validateToken(parts, token)
+    return { parts, caller: isAllowed(subject, call) ? callerOf(subject) : null }
   } catch (error) {
     if (error instanceof ServiceError && error.status === 401) return { parts, caller: null }
     throw error
   }
+}
+
+/** What access rules of application credentials call this service. */
+const SERVICE_TYPE = 'identity'
+
+/** Whether the token's access rules, if it has any, let it make the call. */
+function isAllowed({ claims }: TokenSubject, { method, path }: RawCall): boolean {
+  const rules = claims.applicationCredential?.accessRules
+  if (rules === undefined) return true
+  // A token may always be looked at.
+  if (method === 'GET' && path === '/v3/auth/tokens') return true
+  const own = rules.filter(({ service }) => service === SERVICE_TYPE)
+  return allowsCall(own, { method, path })
 }
 
 /** The holder of a token as the policy sees it; names as in Keystone's rules. */

@@ -1,3 +1,5 @@
+import { accessRuleRoutes } from './access-rules.ts'
+import { applicationCredentialRoutes } from './application-credentials.ts'
 import { authRoutes } from './auth-tokens.ts'
 import { catalogRoutes } from './catalog-resources.ts'
 import { discoveryRoutes } from './discovery.ts'
@@ -9,6 +11,7 @@ import { projectTagRoutes } from './project-tags.ts'
 import { projectRoutes } from './projects.ts'
 import { roleAssignmentRoutes } from './role-assignments.ts'
 import { roleRoutes } from './roles.ts'
+import { trustRoutes } from './trusts.ts'
 import { userRoutes } from './users.ts'
 
 /** Every call of the identity API. */
@@ -24,4 +27,7 @@ export const IDENTITY_ROUTES: readonly IdentityRoute[] = [
   ...grantRoutes,
   ...roleAssignmentRoutes,
   ...catalogRoutes,
+  ...applicationCredentialRoutes,
+  ...accessRuleRoutes,
+  ...trustRoutes,
 ]

@@ -25,6 +25,7 @@ export async function showToken(
     expires_at: formatTime(claims.expiresAtMs),
     issued_at: formatTime(claims.issuedAtMs),
     ...showScope(scope),
+    ...showDelegation(subject),
     ...(scoped && { roles: roles.map(({ id, name }) => ({ id, name })) }),
     ...(scoped && catalog && { catalog: await catalogOf(reader, ownerOf(subject)) }),
   }
@@ -43,6 +44,37 @@ function showScope(scope: SubjectScope): Readonly<Record<string, unknown>> {
         project: { domain: brief(scope.domain), ...brief(scope.project) },
         is_domain: false,
       }
+  }
+}
+
+/** What the token was got by. */
+function showDelegation({ claims, delegation }: TokenSubject): Readonly<Record<string, unknown>> {
+  switch (delegation?.kind) {
+    case undefined:
+      return {}
+    case 'application-credential': {
+      const { id, name, unrestricted } = delegation.credential
+      const rules = claims.applicationCredential?.accessRules
+      return {
+        application_credential: {
+          id,
+          name,
+          restricted: !unrestricted,
+          ...(rules !== undefined && { access_rules: rules }),
+        },
+      }
+    }
+    case 'trust': {
+      const { id, trustorId, trusteeId, impersonation } = delegation.trust
+      return {
+        'OS-TRUST:trust': {
+          id,
+          trustor_user: { id: trustorId },
+          trustee_user: { id: trusteeId },
+          impersonation,
+        },
+      }
+    }
   }
 }
 

@@ -2,9 +2,10 @@ import { type Answer, NO_CONTENT } from '../../common/http/route.ts'
 import { randomId } from '../../common/random.ts'
 import type { StateReader } from '../../common/state/state-store.ts'
 import { projectsOfUser } from '../assignments/reachable.ts'
-import { conflict, expecting, invalid, unauthorized } from '../errors.ts'
+import { conflict, expecting, forbidden, invalid, unauthorized } from '../errors.ts'
 import { change } from '../identity-parts.ts'
 import { checkMinimumAge, withPassword } from '../passwords/password-rules.ts'
+import { deleteCredentialsOf } from '../removal/delegation-removal.ts'
 import { deleteUserRow } from '../removal/user-removal.ts'
 import type { Extra, UserRow } from '../tables/rows.ts'
 import { groups, memberships, users } from '../tables/tables.ts'
@@ -199,7 +200,8 @@ async function updateUser(call: IdentityCall): Promise<Answer> {
   refuseOtherId(values, id)
   // Hashing takes long: before the transaction, which others wait for.
   const passwords = await newPasswords(call, await requireUser(parts.state, id), values)
-  const row = await change(parts, async ({ tx, revoke }) => {
+  const row = await change(parts, async (changing) => {
+    const { tx, revoke } = changing
     const before = await requireUser(tx, id)
     if (Object.hasOwn(values, 'domain_id') && values.domain_id !== before.domainId) {
       throw invalid('Cannot change the domain_id of a user.')
@@ -217,6 +219,7 @@ async function updateUser(call: IdentityCall): Promise<Answer> {
     await users.put(tx, after)
     const disabled = before.enabled && !after.enabled
     if (disabled || Object.hasOwn(values, 'password')) await revoke({ userId: id })
+    if (disabled) await deleteCredentialsOf(changing, id)
     return after
   })
   return itemAnswer(call, showUserRow(row), { name: 'user' })
@@ -240,6 +243,9 @@ async function changePassword(call: IdentityCall): Promise<Answer> {
   const values = bodyOf(call, 'user', PASSWORD_CHANGE)
   const { original_password: original, password } = values as Readonly<Record<string, string>>
   if (original === undefined || password === undefined) throw expecting('password', 'user')
+  if (call.context.caller?.subject.delegation !== undefined) {
+    throw forbidden('Cannot change a password with a token issued via delegation.')
+  }
   const user = await users.get(parts.state, id)
   await checkPassword(parts, user, original, { expiredIsGood: true })
   if (user!.options.lock_password === true) {

@@ -29,6 +29,15 @@ export async function effectiveRoles(
   holder: RoleHolder,
   target: RoleTarget,
 ): Promise<readonly RoleRow[]> {
+  return globalRoles(reader, await effectiveRoleIds(reader, holder, target))
+}
+
+/** Ids of the roles of `effectiveRoles` and of those of one domain that they come from. */
+export async function effectiveRoleIds(
+  reader: StateReader,
+  holder: RoleHolder,
+  target: RoleTarget,
+): Promise<ReadonlySet<string>> {
   const places = await placesOf(reader, target)
   const actors = [
     ['user', holder.userId] as const,
@@ -38,7 +47,7 @@ export async function effectiveRoles(
     actors.map(([kind, id]) => assignments.by(reader, 'actor', kind, id)),
   )
   const direct = found.flat().filter((row) => places.some((place) => counts(row, place)))
-  return withImplied(reader, new Set(direct.map(({ roleId }) => roleId)))
+  return impliedClosure(reader, new Set(direct.map(({ roleId }) => roleId)))
 }
 
 /** Where an assignment has to stand to count for a target. */
@@ -79,12 +88,11 @@ export async function ancestors(
   return above
 }
 
-/** Roles with all that they imply, in the order of their names; without those of one domain. */
-async function withImplied(
+/** The roles in the order of their names; without those of one domain. */
+export async function globalRoles(
   reader: StateReader,
-  roleIds: ReadonlySet<string>,
+  ids: Iterable<string>,
 ): Promise<readonly RoleRow[]> {
-  const ids = await impliedClosure(reader, roleIds)
   const rows = await Promise.all([...ids].map((id) => roles.get(reader, id)))
   return rows
     .filter((row) => row !== undefined)

@@ -2,18 +2,23 @@ import type { StateTransaction } from '../../common/state/state-store.ts'
 import type { Change } from '../identity-parts.ts'
 import type { ProjectRow } from '../tables/rows.ts'
 import { assignments, projects, users } from '../tables/tables.ts'
+import { deleteDelegationsFor } from './delegation-removal.ts'
 
 /** Something that belongs to a project and goes with it. */
-export type ProjectCleaner = (tx: StateTransaction, projectId: string) => Promise<void>
+export type ProjectCleaner = (changing: Change, projectId: string) => Promise<void>
 
 /** What else goes with a project; each kind of thing adds itself. */
-const CLEANERS: readonly ProjectCleaner[] = [removeAssignments, forgetDefault]
+const CLEANERS: readonly ProjectCleaner[] = [
+  deleteDelegationsFor,
+  ({ tx }, projectId) => removeAssignments(tx, projectId),
+  ({ tx }, projectId) => forgetDefault(tx, projectId),
+]
 
 /** Deletes a project with all that belongs to it and voids the tokens for it. */
-export async function deleteProjectRow({ tx, revoke }: Change, { id }: ProjectRow): Promise<void> {
-  for (const clean of CLEANERS) await clean(tx, id)
-  await projects.delete(tx, id)
-  await revoke({ projectId: id })
+export async function deleteProjectRow(changing: Change, { id }: ProjectRow): Promise<void> {
+  for (const clean of CLEANERS) await clean(changing, id)
+  await projects.delete(changing.tx, id)
+  await changing.revoke({ projectId: id })
 }
 
 async function removeAssignments(tx: StateTransaction, projectId: string): Promise<void> {

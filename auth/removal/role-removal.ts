@@ -1,9 +1,12 @@
 import type { Change } from '../identity-parts.ts'
 import { assignments, impliedRoles, roles } from '../tables/tables.ts'
+import { deleteCredentialsBy } from './delegation-removal.ts'
 
 /** Deletes a role with its assignments and what it implies or is implied by; tokens that have it are void. */
-export async function deleteRoleRow({ tx, revoke }: Change, roleId: string): Promise<void> {
+export async function deleteRoleRow(changing: Change, roleId: string): Promise<void> {
+  const { tx, revoke } = changing
   for (const row of await assignments.by(tx, 'role', roleId)) {
+    await deleteCredentialsBy(changing, row)
     await assignments.delete(tx, ...assignments.keyOf(row))
   }
   const rules = [

@@ -3,13 +3,15 @@ import type { Change } from '../identity-parts.ts'
 import type { ActorKind } from '../tables/rows.ts'
 import { signInFailures } from '../tables/sign-in-failures.ts'
 import { assignments, groups, memberships, users } from '../tables/tables.ts'
+import { deleteCredentialsBy, deleteDelegationsOfUser } from './delegation-removal.ts'
 
 /** Something that belongs to a user and goes with it. */
 export type UserCleaner = (changing: Change, userId: string) => Promise<void>
 
 /** What else goes with a user; each kind of thing adds itself. */
 const CLEANERS: readonly UserCleaner[] = [
-  ({ tx }, userId) => removeAssignments(tx, 'user', userId),
+  deleteDelegationsOfUser,
+  (changing, userId) => removeAssignments(changing, 'user', userId),
   ({ tx }, userId) => leaveGroups(tx, userId),
   ({ tx }, userId) => signInFailures.delete(tx, userId),
 ]
@@ -22,8 +24,9 @@ export async function deleteUserRow(changing: Change, userId: string): Promise<v
 }
 
 /** Deletes a group with its assignments and voids the tokens of its members. */
-export async function deleteGroupRow({ tx, revoke }: Change, groupId: string): Promise<void> {
-  await removeAssignments(tx, 'group', groupId)
+export async function deleteGroupRow(changing: Change, groupId: string): Promise<void> {
+  const { tx, revoke } = changing
+  await removeAssignments(changing, 'group', groupId)
   for (const { userId } of await memberships.list(tx, { prefix: [groupId] })) {
     await memberships.delete(tx, groupId, userId)
     await revoke({ userId })
@@ -32,11 +35,13 @@ export async function deleteGroupRow({ tx, revoke }: Change, groupId: string): P
 }
 
 async function removeAssignments(
-  tx: StateTransaction,
+  changing: Change,
   kind: ActorKind,
   actorId: string,
 ): Promise<void> {
+  const { tx } = changing
   for (const row of await assignments.by(tx, 'actor', kind, actorId)) {
+    await deleteCredentialsBy(changing, row)
     await assignments.delete(tx, ...assignments.keyOf(row))
   }
 }

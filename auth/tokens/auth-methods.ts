@@ -1,11 +1,12 @@
 import { ServiceError } from '../../common/errors.ts'
-import type { TokenClaims } from '../../common/token/claims.ts'
-import { expecting, unauthorized } from '../errors.ts'
+import { expecting, forbiddenAction, unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
 import { isLocked, noteSignIn } from '../passwords/lockout.ts'
 import { mustChangeFirst } from '../passwords/password-rules.ts'
 import type { UserRow } from '../tables/rows.ts'
-import type { Reference } from './auth-request.ts'
+import { byApplicationCredential } from './application-credential-method.ts'
+import type { Reference, WantedScope } from './auth-request.ts'
+import type { Delegation } from './delegation.ts'
 import { findUser } from './references.ts'
 import { validateToken } from './validation.ts'
 
@@ -18,19 +19,22 @@ export interface AuthProof {
   readonly expiresAtMs?: number
   /** Audit id of the first token of the chain. */
   readonly auditChainId?: string
-  /** Restricts what the new token is for; set for application credentials. */
-  readonly applicationCredential?: TokenClaims['applicationCredential']
-  /** The project of an application credential. */
-  readonly projectId?: string
+  /** Restricts what the new token is for: its scope is not for the client to choose. */
+  readonly delegation?: Delegation
 }
 
-/** Proves who somebody is, or throws 401. */
-export type AuthMethod = (parts: IdentityParts, payload: unknown) => Promise<AuthProof>
+/** Proves who somebody is, or throws 401; 403 where the scope that is wanted is not to be had this way. */
+export type AuthMethod = (
+  parts: IdentityParts,
+  payload: unknown,
+  wanted: WantedScope,
+) => Promise<AuthProof>
 
 /** Every way to sign in; others add theirs. */
 export const AUTH_METHODS: Readonly<Record<string, AuthMethod>> = {
   password: byPassword,
   token: byToken,
+  application_credential: byApplicationCredential,
 }
 
 async function byPassword(parts: IdentityParts, payload: unknown): Promise<AuthProof> {
@@ -65,17 +69,33 @@ export async function checkPassword(
   if (!expiredIsGood && (expired || mustChangeFirst(user, rules))) throw passwordExpired(user)
 }
 
-async function byToken(parts: IdentityParts, payload: unknown): Promise<AuthProof> {
+/** A token that was got by a trust or for a consumer gets no other one; that of a credential one like itself. */
+async function byToken(
+  parts: IdentityParts,
+  payload: unknown,
+  wanted: WantedScope,
+): Promise<AuthProof> {
   const { id } = payload as { readonly id: string }
-  const { claims } = await validateToken(parts, id)
-  if (claims.applicationCredential?.restricted) {
-    throw unauthorized('a restricted application credential gets no other token')
+  const { claims, delegation } = await validateToken(parts, id)
+  if (delegation !== undefined && delegation.kind !== 'application-credential') {
+    throw forbiddenAction('Using a delegated token to create another token')
+  }
+  if (delegation !== undefined && wanted.kind !== 'none') {
+    throw forbiddenAction(
+      'Using an application credential token to create a scoped token is not allowed',
+    )
+  }
+  if (claims.scope.kind === 'system' && (wanted.kind === 'project' || wanted.kind === 'domain')) {
+    throw forbiddenAction(
+      'Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed',
+    )
   }
   return {
     userId: claims.user.id,
     methods: claims.methods,
     expiresAtMs: claims.expiresAtMs,
     auditChainId: claims.auditIds.at(-1)!,
+    ...(delegation !== undefined && { delegation }),
   }
 }
 

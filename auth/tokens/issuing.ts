@@ -1,12 +1,14 @@
 import { ServiceError } from '../../common/errors.ts'
 import type { TokenClaims } from '../../common/token/claims.ts'
 import { signToken } from '../../common/token/signed-token.ts'
-import { expecting, invalid, unauthorized } from '../errors.ts'
+import { expecting, forbidden, unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
 import type { UserRow } from '../tables/rows.ts'
 import { projects } from '../tables/tables.ts'
+import { type TrustRow, trusts } from '../tables/trusts.ts'
 import { AUTH_METHODS, type AuthProof } from './auth-methods.ts'
 import type { AuthRequest, WantedScope } from './auth-request.ts'
+import { claimsOf, type Delegation, expiryMsOf, trustDelegation } from './delegation.ts'
 import { findDomain, findProject } from './references.ts'
 import {
   claimsScope,
@@ -24,62 +26,142 @@ export interface IssuedToken {
   readonly subject: TokenSubject
 }
 
-/** Signs somebody in: all methods have to prove the same user. Throws 400, 401. */
+/** What a token is made of. */
+export interface TokenGrant {
+  readonly userId: string
+  readonly methods: readonly string[]
+  readonly scope: SubjectScope
+  readonly delegation?: Delegation
+  /** The token lives no longer. */
+  readonly expiresAtMs?: number
+  /** Audit id of the first token of the chain. */
+  readonly auditChainId?: string
+}
+
+type Proven = AuthProof & { readonly methods: readonly string[] }
+
+/** Signs somebody in: all methods have to prove the same user. Throws 400, 401, 403. */
 export async function issueToken(parts: IdentityParts, request: AuthRequest): Promise<IssuedToken> {
   const proof = await proveAll(parts, request)
-  const { user, userDomain } = await enabledUser(parts.state, proof.userId)
-  const scope = await scopeOf(parts, request.scope, { user, proof })
-  const roles = await rolesInScope(parts.state, user.id, scope)
+  const { user } = await enabledUser(parts.state, proof.userId)
+  const { methods, expiresAtMs, auditChainId } = proof
+  const common = {
+    methods,
+    ...(expiresAtMs !== undefined && { expiresAtMs }),
+    ...(auditChainId !== undefined && { auditChainId }),
+  }
+  if (request.scope.kind === 'trust') {
+    return grantTrusted(parts, { ...common, trustId: request.scope.trustId, trusteeId: user.id })
+  }
+  const { delegation } = proof
+  return grantToken(parts, {
+    ...common,
+    userId: user.id,
+    scope:
+      delegation === undefined
+        ? await scopeOf(parts, request.scope, user)
+        : await scopeOfDelegation(parts, delegation),
+    ...(delegation !== undefined && { delegation }),
+  })
+}
+
+/** Signs a token. Throws 401 if its holder or scope is not there, disabled or without roles. */
+export async function grantToken(parts: IdentityParts, grant: TokenGrant): Promise<IssuedToken> {
+  const { scope, delegation, auditChainId, methods } = grant
+  const { user, userDomain } = await enabledUser(parts.state, grant.userId)
+  const roles = await rolesInScope(parts.state, user.id, scope, delegation)
   const nowMs = Math.floor(parts.clock.nowMs())
   const auditId = Buffer.from(parts.random.bytes(16)).toString('base64url')
-  const lifeEndMs = nowMs + parts.settings.tokenLifeSeconds * 1000
+  const ends = [
+    nowMs + parts.settings.tokenLifeSeconds * 1000,
+    grant.expiresAtMs ?? Number.POSITIVE_INFINITY,
+    expiryMsOf(delegation) ?? Number.POSITIVE_INFINITY,
+  ]
   const claims: TokenClaims = {
     user: { id: user.id, name: user.name, domain: { id: userDomain.id, name: userDomain.name } },
-    methods: proof.methods,
-    auditIds: proof.auditChainId === undefined ? [auditId] : [auditId, proof.auditChainId],
+    methods,
+    auditIds: auditChainId === undefined ? [auditId] : [auditId, auditChainId],
     issuedAtMs: nowMs,
-    expiresAtMs: Math.min(lifeEndMs, proof.expiresAtMs ?? lifeEndMs),
+    expiresAtMs: Math.min(...ends),
     scope: claimsScope(scope),
     roles: roles.map(({ id, name }) => ({ id, name })),
-    ...(proof.applicationCredential !== undefined && {
-      applicationCredential: proof.applicationCredential,
-    }),
+    ...(await claimsOf(parts.state, delegation)),
   }
   const token = await signToken(claims, parts.keys().signing)
-  return { token, subject: { claims, user, userDomain, scope, roles } }
+  const subject = { claims, user, userDomain, scope, roles }
+  return { token, subject: { ...subject, ...(delegation !== undefined && { delegation }) } }
+}
+
+/** A token of a trust, of whose uses it takes one. */
+export async function grantTrusted(
+  parts: IdentityParts,
+  {
+    trustId,
+    trusteeId,
+    ...common
+  }: Omit<TokenGrant, 'userId' | 'scope' | 'delegation'> & {
+    readonly trustId: string
+    readonly trusteeId: string
+  },
+): Promise<IssuedToken> {
+  const { state, clock } = parts
+  const row = await trusts.get(state, trustId)
+  if (row === undefined || row.remainingUses === 0) throw unauthorized('no such trust')
+  const delegation = await trustDelegation(state, trustId, clock.nowMs())
+  if (row.trusteeId !== trusteeId) throw forbidden('User is not a trustee.')
+  const issued = await grantToken(parts, {
+    ...common,
+    userId: row.impersonation ? row.trustorId : row.trusteeId,
+    scope: await scopeOfDelegation(parts, delegation),
+    delegation,
+  })
+  if (row.remainingUses !== null) await takeUse(parts, row)
+  return issued
+}
+
+/** Two that come at once do not get the last use both. */
+async function takeUse({ state }: IdentityParts, { id }: TrustRow): Promise<void> {
+  await state.transaction(async (tx) => {
+    const now = await trusts.get(tx, id)
+    if (now === undefined || now.remainingUses === 0) throw unauthorized('no use of the trust left')
+    if (now.remainingUses === null) return
+    await trusts.put(tx, { ...now, remainingUses: now.remainingUses - 1 })
+  })
 }
 
 /** What all methods together prove. */
-async function proveAll(
-  parts: IdentityParts,
-  request: AuthRequest,
-): Promise<AuthProof & { readonly methods: readonly string[] }> {
+async function proveAll(parts: IdentityParts, request: AuthRequest): Promise<Proven> {
   if (request.methods.length === 0) throw expecting('methods', 'identity')
   const proofs: AuthProof[] = []
   for (const name of request.methods) {
     const method = Object.hasOwn(AUTH_METHODS, name) ? AUTH_METHODS[name] : undefined
     if (method === undefined) throw unknownMethod()
-    proofs.push(await method(parts, request.payloads[name]))
+    proofs.push(await method(parts, request.payloads[name], request.scope))
   }
   if (new Set(proofs.map(({ userId }) => userId)).size > 1) {
     throw unauthorized('the methods prove different users')
   }
   const earlier = proofs.flatMap(({ methods = [] }) => methods)
   const methods = [...new Set([...request.methods, ...earlier])]
-  return Object.assign({}, ...proofs, { methods }) as AuthProof & { methods: readonly string[] }
+  return Object.assign({}, ...proofs, { methods }) as Proven
+}
+
+async function scopeOfDelegation(
+  { state }: IdentityParts,
+  delegation: Delegation,
+): Promise<SubjectScope> {
+  const projectId =
+    delegation.kind === 'trust' ? delegation.trust.projectId : delegation.credential.projectId
+  if (projectId === null) return { kind: 'unscoped' }
+  return projectScope(state, await projects.get(state, projectId))
 }
 
 async function scopeOf(
   parts: IdentityParts,
-  wanted: WantedScope,
-  { user, proof }: { readonly user: UserRow; readonly proof: AuthProof },
+  wanted: Exclude<WantedScope, { readonly kind: 'trust' }>,
+  user: UserRow,
 ): Promise<SubjectScope> {
   const { state } = parts
-  if (proof.projectId !== undefined) {
-    // An application credential is for its project and nothing else.
-    if (wanted.kind !== 'none') throw unauthorized('the scope is given by the credential')
-    return projectScope(state, await projects.get(state, proof.projectId))
-  }
   switch (wanted.kind) {
     case 'unscoped':
       return { kind: 'unscoped' }
@@ -94,8 +176,6 @@ async function scopeOf(
       }
     case 'project':
       return projectScope(state, await findProject(state, wanted.project))
-    case 'trust':
-      throw invalid('trusts are not built yet')
   }
 }
 

@@ -4,6 +4,7 @@ import { effectiveRoles, groupIdsOf, type RoleTarget } from '../assignments/effe
 import { unauthorized } from '../errors.ts'
 import type { ProjectRow, RoleRow, UserRow } from '../tables/rows.ts'
 import { projects, users } from '../tables/tables.ts'
+import { type Delegation, delegatedRoles } from './delegation.ts'
 
 /** What a token is for, with its row as it is now. */
 export type SubjectScope =
@@ -19,6 +20,8 @@ export interface TokenSubject {
   readonly userDomain: ProjectRow
   readonly scope: SubjectScope
   readonly roles: readonly RoleRow[]
+  /** What the holder got it by, if it is good for less than the holder is. */
+  readonly delegation?: Delegation
 }
 
 /** The user with its domain; 401 if one of them is not there or disabled. */
@@ -65,16 +68,23 @@ export async function scopeOfClaims(reader: StateReader, scope: TokenScope): Pro
   }
 }
 
-/** The user's roles in a scope; 401 if there are none, but for the unscoped. */
+/**
+ * The user's roles in a scope, of a delegation those that it gives; 401 if there are none, but for the unscoped. 403 if
+ * somebody who trusted the user has not the roles any more.
+ */
 export async function rolesInScope(
   reader: StateReader,
   userId: string,
   scope: SubjectScope,
+  delegation?: Delegation,
 ): Promise<readonly RoleRow[]> {
   const target = roleTarget(scope)
   if (target === null) return []
   const holder = { userId, groupIds: await groupIdsOf(reader, userId) }
-  const roles = await effectiveRoles(reader, holder, target)
+  const roles =
+    delegation === undefined
+      ? await effectiveRoles(reader, holder, target)
+      : await delegatedRoles(reader, delegation, { userId, target })
   if (roles.length === 0) throw unauthorized('no role in the scope')
   return roles
 }

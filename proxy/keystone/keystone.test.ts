@@ -1,8 +1,8 @@
 import t from 'tap'
+import { allowsCall, matchesPath } from '../../common/token/access-rules.ts'
 import type { TokenClaims } from '../../common/token/claims.ts'
 import { PROXY_DEFAULTS } from '../proxy-options.ts'
 import { hasUniqueNames, PROJECT_DOMAIN_HEADER, projectDomainOf } from '../swift/project-domain.ts'
-import { allowsCall, matchesPath } from './access-rules.ts'
 import { keystoneCaller } from './keystone-caller.ts'
 import { KEYSTONE_DEFAULTS, type KeystoneSettings } from './keystone-settings.ts'
 

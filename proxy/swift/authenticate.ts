@@ -1,6 +1,6 @@
 import type { AllowedCall, Caller } from '../../common/identity.ts'
+import { allowsCall } from '../../common/token/access-rules.ts'
 import { type Exchange, refusal } from '../exchange.ts'
-import { allowsCall } from '../keystone/access-rules.ts'
 import type { ProxyContext } from '../proxy-context.ts'
 import { pathOfUrl } from './path.ts'
 

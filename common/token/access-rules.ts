@@ -1,4 +1,4 @@
-import type { AllowedCall } from '../../common/identity.ts'
+import type { AllowedCall } from '../identity.ts'
 
 /** Whether one of the rules allows the call. */
 export function allowsCall(rules: readonly AllowedCall[], call: AllowedCall): boolean {
