@@ -57,8 +57,8 @@ async function showSubject(call: IdentityCall): Promise<Answer> {
   callerOrRefuse(call)
   const action = call.method === 'HEAD' ? 'check_token' : 'validate_token'
   const subject = await subjectOf(call, call.query.has('allow_expired') ? EXPIRED_MS_MAX : 0)
-  enforce(call, action, { target: { token: { user_id: subject?.user.id ?? null } } })
-  if (subject === null || !knowsAccessRules(call, subject)) throw noSuchToken()
+  enforce(call, action, { target: { token: { user_id: subject.user.id } } })
+  if (!knowsAccessRules(call, subject)) throw noSuchToken()
   return {
     status: 200,
     headers: { 'X-Subject-Token': call.header('x-subject-token') },
@@ -76,20 +76,19 @@ function knowsAccessRules(call: IdentityCall, { claims }: TokenSubject): boolean
 async function revokeSubject(call: IdentityCall): Promise<Answer> {
   callerOrRefuse(call)
   const subject = await subjectOf(call)
-  enforce(call, 'revoke_token', { target: { token: { user_id: subject?.user.id ?? null } } })
-  if (subject === null) throw noSuchToken()
+  enforce(call, 'revoke_token', { target: { token: { user_id: subject.user.id } } })
   await change(call.context.parts, ({ revoke }) => revoke({ auditId: subject.claims.auditIds[0]! }))
   return NO_CONTENT
 }
 
-/** The holder of `X-Subject-Token`; null if it is no token that is good. */
-async function subjectOf(call: IdentityCall, expiredMs = 0): Promise<TokenSubject | null> {
+/** The holder of `X-Subject-Token`; 404 to everybody if it is no token that is good. */
+async function subjectOf(call: IdentityCall, expiredMs = 0): Promise<TokenSubject> {
   const token = call.header('x-subject-token')
   if (token === '') throw new ServiceError('NotFound', 'Could not find token.', { status: 404 })
   try {
     return await validateToken(call.context.parts, token, { expiredMs })
   } catch (error) {
-    if (error instanceof ServiceError && error.status === 401) return null
+    if (error instanceof ServiceError && error.status === 401) throw noSuchToken()
     throw error
   }
 }

@@ -1,10 +1,10 @@
 import { type Answer, NO_CONTENT } from '../../common/http/route.ts'
 import { randomId } from '../../common/random.ts'
 import type { StateReader } from '../../common/state/state-store.ts'
-import { conflict, forbidden, notFound } from '../errors.ts'
+import { conflict, notFound } from '../errors.ts'
 import { change } from '../identity-parts.ts'
 import { deleteDomainTree } from '../removal/domain-removal.ts'
-import type { Extra, ProjectRow } from '../tables/rows.ts'
+import type { ProjectRow } from '../tables/rows.ts'
 import { projects } from '../tables/tables.ts'
 import {
   bodyOf,
@@ -17,6 +17,12 @@ import {
 } from './bodies.ts'
 import { enforce, type IdentityCall, type IdentityRoute, mayDo } from './identity-call.ts'
 import { TAGS } from './project-tags.ts'
+import {
+  IMMUTABLE_OPTIONS,
+  refuseImmutableChange,
+  refuseImmutableRemoval,
+  withOptions,
+} from './resource-options.ts'
 import { createdAnswer, itemAnswer, listAnswer } from './views.ts'
 
 const PROPERTIES = {
@@ -24,7 +30,7 @@ const PROPERTIES = {
   description: TEXT_OR_NULL,
   enabled: FLAG,
   tags: TAGS,
-  options: { type: 'object' },
+  options: IMMUTABLE_OPTIONS,
 }
 const OWN = ['id', 'links', ...Object.keys(PROPERTIES)]
 const CREATE = { properties: PROPERTIES, required: ['name'] }
@@ -67,7 +73,7 @@ async function createDomain(call: IdentityCall): Promise<Answer> {
     enabled: (values.enabled as boolean | undefined) ?? true,
     description: (values.description as string | null | undefined) ?? '',
     tags: (values.tags as readonly string[] | undefined) ?? [],
-    options: (values.options as Extra | undefined) ?? {},
+    options: withOptions({}, values.options),
     extra: extraOf(values, [...OWN, 'explicit_domain_id']),
   }
   await parts.state.transaction(async (tx) => {
@@ -104,13 +110,14 @@ async function updateDomain(call: IdentityCall): Promise<Answer> {
   refuseOtherId(values, id)
   const row = await change(call.context.parts, async ({ tx, revoke }) => {
     const before = await requireDomain(tx, id)
+    refuseImmutableChange(before, 'domain', values)
     const after: ProjectRow = {
       ...before,
       name: changed(values, 'name', before.name),
       enabled: changed(values, 'enabled', before.enabled),
       description: changed<string | null>(values, 'description', before.description) ?? '',
       tags: changed(values, 'tags', before.tags),
-      options: { ...before.options, ...(values.options as Extra | undefined) },
+      options: withOptions(before.options, values.options),
       extra: { ...before.extra, ...extraOf(values, OWN) },
     }
     if (after.name !== before.name) await refuseDuplicate(tx, after)
@@ -125,15 +132,10 @@ async function deleteDomain(call: IdentityCall): Promise<Answer> {
   const { id = '' } = call.params
   const { parts } = call.context
   enforce(call, 'delete_domain', { target: { domain: { id } } })
-  if (id === parts.settings.defaultDomainId) {
-    throw forbidden('Cannot delete the default domain, please use another domain first.')
-  }
   await change(parts, async (changing) => {
     const domain = await requireDomain(changing.tx, id)
-    if (domain.enabled) {
-      throw forbidden('Cannot delete a domain that is enabled, please disable it first.')
-    }
-    await deleteDomainTree(changing, domain)
+    refuseImmutableRemoval(domain, 'domain')
+    await deleteDomainTree(changing, domain, parts.settings)
   })
   return NO_CONTENT
 }

@@ -7,6 +7,7 @@ import type { ProjectRow } from '../tables/rows.ts'
 import { projects } from '../tables/tables.ts'
 import { enforce, type IdentityCall, type IdentityRoute } from './identity-call.ts'
 import { projectTarget, requireProject } from './project-view.ts'
+import { refuseImmutableChange } from './resource-options.ts'
 import { apiUrl } from './views.ts'
 
 const TAG: Schema = { type: 'string', minLength: 1, maxLength: 255, pattern: '^[^,/]*$' }
@@ -86,6 +87,7 @@ function changeTags(
   const { id = '' } = call.params
   return call.context.parts.state.transaction(async (tx: StateTransaction) => {
     const before = await requireProject(tx, id)
+    refuseImmutableChange(before, 'project', {})
     const after = { ...before, tags: how(before.tags) }
     await projects.put(tx, after)
     return after

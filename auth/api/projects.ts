@@ -4,8 +4,9 @@ import type { StateReader } from '../../common/state/state-store.ts'
 import { ancestors } from '../assignments/effective-roles.ts'
 import { conflict, forbidden, invalid, notFound } from '../errors.ts'
 import { type Change, change } from '../identity-parts.ts'
+import { deleteDomainTree } from '../removal/domain-removal.ts'
 import { deleteProjectRow } from '../removal/project-removal.ts'
-import type { Extra, ProjectRow } from '../tables/rows.ts'
+import type { ProjectRow } from '../tables/rows.ts'
 import { projects } from '../tables/tables.ts'
 import {
   bodyOf,
@@ -29,6 +30,12 @@ import {
 import { isTrueText } from './list-filters.ts'
 import { TAGS } from './project-tags.ts'
 import { projectTarget, requireProject, showProjectRow } from './project-view.ts'
+import {
+  IMMUTABLE_OPTIONS,
+  refuseImmutableChange,
+  refuseImmutableRemoval,
+  withOptions,
+} from './resource-options.ts'
 import { createdAnswer, linked, listAnswer } from './views.ts'
 
 const PROPERTIES = {
@@ -39,7 +46,7 @@ const PROPERTIES = {
   enabled: FLAG,
   is_domain: FLAG,
   tags: TAGS,
-  options: { type: 'object' },
+  options: IMMUTABLE_OPTIONS,
 }
 const OWN = ['id', 'links', ...Object.keys(PROPERTIES)]
 const CREATE = { properties: PROPERTIES, required: ['name'] }
@@ -66,7 +73,7 @@ async function createProject(call: IdentityCall): Promise<Answer> {
     enabled: (values.enabled as boolean | undefined) ?? true,
     description: (values.description as string | null | undefined) ?? '',
     tags: (values.tags as readonly string[] | undefined) ?? [],
-    options: (values.options as Extra | undefined) ?? {},
+    options: withOptions({}, values.options),
     extra: extraOf(values, OWN),
   }
   enforce(call, 'create_project', { target: { project: showProjectRow(row) } })
@@ -233,6 +240,7 @@ async function updateProject(call: IdentityCall): Promise<Answer> {
   refuseOtherId(values, id)
   const row = await change(parts, async (changing) => {
     const before = await requireProject(changing.tx, id)
+    refuseImmutableChange(before, kindOf(before), values)
     const after = updatedProject(before, values)
     if (after.name !== before.name) await refuseDuplicate(changing.tx, after)
     await checkSwitch(changing, before, after)
@@ -259,7 +267,7 @@ function updatedProject(before: ProjectRow, values: Values): ProjectRow {
     enabled: changed(values, 'enabled', before.enabled),
     description: changed<string | null>(values, 'description', before.description) ?? '',
     tags: changed(values, 'tags', before.tags),
-    options: { ...before.options, ...(values.options as Extra | undefined) },
+    options: withOptions(before.options, values.options),
     extra: { ...before.extra, ...extraOf(values, OWN) },
   }
 }
@@ -292,9 +300,8 @@ async function deleteProject(call: IdentityCall): Promise<Answer> {
   enforce(call, 'delete_project', await projectTarget(parts.state, id))
   await change(parts, async (changing) => {
     const row = await requireProject(changing.tx, id)
-    if (row.isDomain) {
-      throw forbidden(`Cannot delete project ${id}: it acts as a domain, delete it as one.`)
-    }
+    refuseImmutableRemoval(row, kindOf(row))
+    if (row.isDomain) return deleteDomainTree(changing, row, parts.settings)
     const children = await projects.by(changing.tx, 'parent', id)
     if (children.length > 0) {
       throw forbidden(
@@ -306,6 +313,8 @@ async function deleteProject(call: IdentityCall): Promise<Answer> {
   })
   return NO_CONTENT
 }
+
+const kindOf = ({ isDomain }: ProjectRow) => (isDomain ? 'domain' : 'project')
 
 async function refuseDuplicate(reader: StateReader, row: ProjectRow): Promise<void> {
   const other = await projects.one(reader, 'name', row.domainId ?? '', row.name)

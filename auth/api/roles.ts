@@ -6,7 +6,7 @@ import { conflict, forbidden, invalid, notFound } from '../errors.ts'
 import { change } from '../identity-parts.ts'
 import type { PolicyAction } from '../policy/rules.ts'
 import { deleteRoleRow } from '../removal/role-removal.ts'
-import type { Extra, RoleRow } from '../tables/rows.ts'
+import type { RoleRow } from '../tables/rows.ts'
 import { impliedRoles, roles } from '../tables/tables.ts'
 import {
   bodyOf,
@@ -25,13 +25,19 @@ import {
   type IdentityRoute,
   mayDo,
 } from './identity-call.ts'
+import {
+  IMMUTABLE_OPTIONS,
+  refuseImmutableChange,
+  refuseImmutableRemoval,
+  withOptions,
+} from './resource-options.ts'
 import { apiUrl, createdAnswer, itemAnswer, linked, listAnswer, listLinks } from './views.ts'
 
 const PROPERTIES = {
   name: nameSchema(255),
   description: TEXT_OR_NULL,
   domain_id: ID_OR_NULL,
-  options: { type: 'object' },
+  options: IMMUTABLE_OPTIONS,
 }
 const OWN = ['id', 'links', ...Object.keys(PROPERTIES)]
 const CREATE = { properties: PROPERTIES, required: ['name'] }
@@ -73,7 +79,7 @@ async function createRole(call: IdentityCall): Promise<Answer> {
     name: values.name as string,
     domainId,
     description: (values.description as string | null | undefined) ?? null,
-    options: (values.options as Extra | undefined) ?? {},
+    options: withOptions({}, values.options),
     extra: extraOf(values, OWN),
   }
   enforce(call, domainId === null ? 'create_role' : 'create_domain_role')
@@ -114,6 +120,7 @@ async function updateRole(call: IdentityCall): Promise<Answer> {
   refuseOtherId(values, id)
   const row = await change(call.context.parts, async ({ tx, revoke }) => {
     const before = await requireRole(tx, id)
+    refuseImmutableChange(before, 'role', values)
     if (Object.hasOwn(values, 'domain_id') && values.domain_id !== before.domainId) {
       throw invalid('Update of `domain_id` is not allowed.')
     }
@@ -121,7 +128,7 @@ async function updateRole(call: IdentityCall): Promise<Answer> {
       ...before,
       name: changed(values, 'name', before.name),
       description: changed(values, 'description', before.description),
-      options: { ...before.options, ...(values.options as Extra | undefined) },
+      options: withOptions(before.options, values.options),
       extra: { ...before.extra, ...extraOf(values, OWN) },
     }
     if (after.name !== before.name) {
@@ -138,7 +145,7 @@ async function updateRole(call: IdentityCall): Promise<Answer> {
 async function deleteRole(call: IdentityCall): Promise<Answer> {
   const { id } = await enforcedRole(call, 'delete_role', 'delete_domain_role')
   await change(call.context.parts, async (changing) => {
-    await requireRole(changing.tx, id)
+    refuseImmutableRemoval(await requireRole(changing.tx, id), 'role')
     await deleteRoleRow(changing, id)
   })
   return NO_CONTENT
@@ -168,7 +175,7 @@ async function addImplied(call: IdentityCall): Promise<Answer> {
       throw forbidden(`${implied.id} cannot be an implied roles`)
     }
     if (prior.domainId === null && implied.domainId !== null) {
-      throw invalid('A global role cannot imply a role of one domain.')
+      throw forbidden('A global role cannot imply a role of one domain.')
     }
     if ((await impliedClosure(tx, new Set([impliedId]))).has(id)) {
       throw invalid(`Role ${impliedId} implies ${id} already: they would imply each other.`)

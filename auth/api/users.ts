@@ -7,7 +7,7 @@ import { change } from '../identity-parts.ts'
 import { checkMinimumAge, withPassword } from '../passwords/password-rules.ts'
 import { deleteCredentialsOf } from '../removal/delegation-removal.ts'
 import { deleteUserRow } from '../removal/user-removal.ts'
-import type { Extra, UserRow } from '../tables/rows.ts'
+import type { UserRow } from '../tables/rows.ts'
 import { groups, memberships, users } from '../tables/tables.ts'
 import { checkPassword } from '../tokens/auth-methods.ts'
 import {
@@ -33,6 +33,7 @@ import {
   mayDo,
 } from './identity-call.ts'
 import { showProjectRow } from './project-view.ts'
+import { withOptions } from './resource-options.ts'
 import { requireUser, showUserRow, userTarget } from './user-view.ts'
 import { createdAnswer, itemAnswer, listAnswer } from './views.ts'
 
@@ -98,7 +99,7 @@ async function createUser(call: IdentityCall): Promise<Answer> {
   const domainId = (values.domain_id as string | undefined) ?? domainOfCaller(call)
   enforce(call, 'create_user', { target: { user: { domain_id: domainId } } })
   const nowMs = parts.clock.nowMs()
-  const options = withoutNulls({}, values.options as Extra | undefined)
+  const options = withOptions({}, values.options)
   const row: UserRow = {
     id: randomId(parts.random),
     domainId,
@@ -212,7 +213,7 @@ async function updateUser(call: IdentityCall): Promise<Answer> {
       enabled: changed(values, 'enabled', before.enabled),
       defaultProjectId: changed(values, 'default_project_id', before.defaultProjectId),
       passwords: Object.hasOwn(values, 'password') ? passwords : before.passwords,
-      options: withoutNulls(before.options, values.options as Extra | undefined),
+      options: withOptions(before.options, values.options),
       extra: { ...before.extra, ...extraOf(values, OWN) },
     }
     if (after.name !== before.name) await refuseDuplicate(tx, after)
@@ -292,12 +293,6 @@ async function listProjectsOfUser(call: IdentityCall): Promise<Answer> {
     name: 'projects',
     filters: ['name', 'enabled', 'domain_id', 'parent_id'],
   })
-}
-
-/** Options with changes: null takes one away. */
-function withoutNulls(before: Extra, changes: Extra = {}): Extra {
-  const entries = Object.entries({ ...before, ...changes })
-  return Object.fromEntries(entries.filter(([, value]) => value !== null))
 }
 
 async function refuseDuplicate(reader: StateReader, row: UserRow): Promise<void> {

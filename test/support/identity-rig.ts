@@ -11,6 +11,7 @@ import { openLevelState } from '../../common/state/level-state.ts'
 import type { StateStore } from '../../common/state/state-store.ts'
 
 export const ADMIN_PASSWORD = 'the admin password'
+export const SERVICE_PASSWORD = 'the service password'
 
 export interface IdentityRigOptions {
   readonly settings?: Partial<IdentitySettings>
@@ -61,7 +62,7 @@ export class IdentityRig {
             url: 'http://127.0.0.1:8080/v1/AUTH_$(project_id)s',
           },
         ],
-        serviceUsers: [{ name: 'swift', password: 'the service password' }],
+        serviceUsers: [{ name: 'swift', password: SERVICE_PASSWORD }],
       },
       { random, nowMs: clock.nowMs() },
     )
