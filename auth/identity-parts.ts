@@ -5,6 +5,7 @@ import type { StateStore, StateTransaction } from '../common/state/state-store.t
 import type { RevocationEvent } from '../common/token/revocation.ts'
 import type { PasswordCheck } from './passwords/password-check.ts'
 import type { IdentityPolicy } from './policy/identity-policy.ts'
+import type { SecretKeys } from './secrets/secret-keys.ts'
 import type { IdentitySettings } from './settings.ts'
 import type { LoadedKeys } from './tokens/key-file.ts'
 import type { RevocationLog } from './tokens/revocation-log.ts'
@@ -18,6 +19,8 @@ export interface IdentityParts {
   readonly passwords: PasswordCheck
   /** The keys that sign and verify now. */
   readonly keys: () => LoadedKeys
+  /** The keys that seal secrets in state now. */
+  readonly secrets: () => SecretKeys
   readonly clock: Clock
   readonly random: Random
   readonly log: Log

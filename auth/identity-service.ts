@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http'
+import { dirname, join } from 'node:path'
 import type { Clock } from '../common/clock.ts'
 import type { ServiceError } from '../common/errors.ts'
 import type { Answer } from '../common/http/route.ts'
@@ -11,6 +12,8 @@ import { IDENTITY_ROUTES } from './api/routes.ts'
 import type { IdentityParts } from './identity-parts.ts'
 import { PasswordCheck } from './passwords/password-check.ts'
 import { IdentityPolicy } from './policy/identity-policy.ts'
+import { resealBlobs } from './secrets/credential-blobs.ts'
+import { SecretKeyFile } from './secrets/secret-key-file.ts'
 import { DEFAULT_SETTINGS, type IdentitySettings } from './settings.ts'
 import { KeyFile } from './tokens/key-file.ts'
 import { RevocationLog } from './tokens/revocation-log.ts'
@@ -19,6 +22,8 @@ export interface IdentityServiceOptions {
   readonly state: StateStore
   /** The file of the keys that sign tokens; made if it is not there. */
   readonly keyFile: string
+  /** That of the keys that seal credentials; `credential-keys.json` beside the other if absent. */
+  readonly credentialKeyFile?: string
   readonly settings?: Partial<IdentitySettings>
   readonly onAnswer?: (answer: ServiceAnswer) => void
 }
@@ -36,13 +41,19 @@ const REVOCATIONS_POLL_MS = 1000
 export class IdentityService {
   readonly parts: IdentityParts
   readonly #keys: KeyFile
+  readonly #secrets: SecretKeyFile
   readonly #server: Server
   #cancelPoll: () => void = () => {}
   #closed = false
 
-  private constructor(parts: IdentityParts, keys: KeyFile, options: IdentityServiceOptions) {
+  private constructor(
+    parts: IdentityParts,
+    files: { readonly keys: KeyFile; readonly secrets: SecretKeyFile },
+    options: IdentityServiceOptions,
+  ) {
     this.parts = parts
-    this.#keys = keys
+    this.#keys = files.keys
+    this.#secrets = files.secrets
     const app = createServiceApp({
       routes: IDENTITY_ROUTES,
       prepare: (call) => identityContext(parts, call),
@@ -62,6 +73,8 @@ export class IdentityService {
     context: IdentityContextOptions,
   ): Promise<IdentityService> {
     const { state, keyFile } = options
+    const { credentialKeyFile = join(dirname(keyFile), 'credential-keys.json') } = options
+    const secrets = await SecretKeyFile.open(credentialKeyFile, context)
     const keys = await KeyFile.open(keyFile, context)
     const revocations = new RevocationLog(state, context.random)
     await revocations.refresh()
@@ -73,8 +86,10 @@ export class IdentityService {
       revocations,
       passwords: new PasswordCheck(context.clock),
       keys: () => keys.keys,
+      secrets: () => secrets.keys,
     }
-    return new IdentityService(parts, keys, options)
+    await resealBlobs(parts)
+    return new IdentityService(parts, { keys, secrets }, options)
   }
 
   /** Serves there; `port` 0 takes a free one. Gives the port. Throws the error of listen. */
@@ -109,10 +124,20 @@ export class IdentityService {
   async #poll(): Promise<void> {
     const { revocations, settings, clock, log } = this.parts
     try {
+      if (await this.#secrets.refresh()) await this.#reseal()
       await revocations.refresh()
       await revocations.prune(clock.nowMs() - settings.tokenLifeSeconds * 1000)
     } catch (error) {
       log.error('revocations unreadable', { error })
+    }
+  }
+
+  async #reseal(): Promise<void> {
+    const { log } = this.parts
+    try {
+      log.info('credentials sealed anew', { rows: await resealBlobs(this.parts) })
+    } catch (error) {
+      log.error('credentials not sealed anew; tried again at the next start', { error })
     }
   }
 }

@@ -9,6 +9,14 @@ export interface IdentitySettings {
   readonly defaultDomainId: string
   /** Application credentials that a user may have; any number if null. */
   readonly applicationCredentialsPerUserMax: number | null
+  /** Credentials that a user may have; any number if null. */
+  readonly credentialsPerUserMax: number | null
+  /** How old a signed request of EC2 or S3 may be. */
+  readonly signedRequestSeconds: number
+  /** One-time codes before the current one that are taken too. */
+  readonly earlierCodesTaken: number
+  /** How long somebody who has to prove more than was proven may take. */
+  readonly receiptSeconds: number
   /** How often what somebody trusts another with may be given on. */
   readonly trustRedelegationsMax: number
   readonly security: SecurityCompliance
@@ -34,6 +42,10 @@ export const DEFAULT_SETTINGS: IdentitySettings = {
   projectDepthMax: 5,
   defaultDomainId: DEFAULT_DOMAIN_ID,
   applicationCredentialsPerUserMax: null,
+  credentialsPerUserMax: null,
+  signedRequestSeconds: 15 * 60,
+  earlierCodesTaken: 1,
+  receiptSeconds: 300,
   trustRedelegationsMax: 3,
   security: {
     lockoutFailureAttempts: 10,

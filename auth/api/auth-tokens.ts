@@ -7,12 +7,14 @@ import { catalogOf } from '../catalog/catalog.ts'
 import { forbidden, notFound } from '../errors.ts'
 import { change } from '../identity-parts.ts'
 import { parseAuthRequest } from '../tokens/auth-request.ts'
-import { issueToken } from '../tokens/issuing.ts'
+import { type IssuedToken, issueToken } from '../tokens/issuing.ts'
+import { MoreProofsNeeded } from '../tokens/receipt.ts'
 import type { TokenSubject } from '../tokens/token-subject.ts'
 import { validateToken } from '../tokens/validation.ts'
 import { showDomainRow } from './domains.ts'
 import { callerOrRefuse, enforce, type IdentityCall, type IdentityRoute } from './identity-call.ts'
 import { showProjectRow } from './project-view.ts'
+import { formatTime } from './times.ts'
 import { showToken } from './token-view.ts'
 import { apiUrl, listAnswer } from './views.ts'
 
@@ -28,13 +30,22 @@ export const authRoutes: readonly IdentityRoute[] = [
   { method: 'GET', path: '/v3/OS-SWIFTLET/token-keys', handle: listKeys },
 ]
 
+const RECEIPT_HEADER = 'Openstack-Auth-Receipt'
+
 /** How long a service that finishes long work may take a token to be good after its end. */
 const EXPIRED_MS_MAX = 48 * 3600 * 1000
 
 async function signIn(call: IdentityCall): Promise<Answer> {
   const { parts } = call.context
   const request = parseAuthRequest(call.body.auth)
-  const { token, subject } = await issueToken(parts, request)
+  let issued: IssuedToken
+  try {
+    issued = await issueToken(parts, request, { receiptText: call.header(RECEIPT_HEADER) })
+  } catch (error) {
+    if (error instanceof MoreProofsNeeded) return showReceipt(error)
+    throw error
+  }
+  const { token, subject } = issued
   parts.log.info('signed in', {
     requestId: call.requestId,
     user: subject.user.id,
@@ -45,6 +56,31 @@ async function signIn(call: IdentityCall): Promise<Answer> {
     status: 201,
     headers: { 'X-Subject-Token': token },
     body: { token: await showToken(parts.state, subject, { catalog: wantsCatalog(call) }) },
+  }
+}
+
+/** 401 that says what was proven and what is wanted besides. */
+function showReceipt({
+  text,
+  receipt,
+  user,
+  userDomain,
+  requiredMethods,
+}: MoreProofsNeeded): Answer {
+  const { methods, expiresAtMs, issuedAtMs } = receipt
+  const domain = { id: userDomain.id, name: userDomain.name }
+  return {
+    status: 401,
+    headers: { [RECEIPT_HEADER]: text },
+    body: {
+      receipt: {
+        methods,
+        user: { id: user.id, name: user.name, domain },
+        expires_at: formatTime(expiresAtMs),
+        issued_at: formatTime(issuedAtMs),
+      },
+      required_auth_methods: requiredMethods,
+    },
   }
 }
 

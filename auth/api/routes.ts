@@ -2,8 +2,10 @@ import { accessRuleRoutes } from './access-rules.ts'
 import { applicationCredentialRoutes } from './application-credentials.ts'
 import { authRoutes } from './auth-tokens.ts'
 import { catalogRoutes } from './catalog-resources.ts'
+import { credentialRoutes } from './credentials.ts'
 import { discoveryRoutes } from './discovery.ts'
 import { domainRoutes } from './domains.ts'
+import { ec2CredentialRoutes } from './ec2-credentials.ts'
 import { grantRoutes } from './grants.ts'
 import { groupRoutes } from './groups.ts'
 import type { IdentityRoute } from './identity-call.ts'
@@ -11,6 +13,7 @@ import { projectTagRoutes } from './project-tags.ts'
 import { projectRoutes } from './projects.ts'
 import { roleAssignmentRoutes } from './role-assignments.ts'
 import { roleRoutes } from './roles.ts'
+import { signedRequestRoutes } from './signed-requests.ts'
 import { trustRoutes } from './trusts.ts'
 import { userRoutes } from './users.ts'
 
@@ -30,4 +33,7 @@ export const IDENTITY_ROUTES: readonly IdentityRoute[] = [
   ...applicationCredentialRoutes,
   ...accessRuleRoutes,
   ...trustRoutes,
+  ...credentialRoutes,
+  ...ec2CredentialRoutes,
+  ...signedRequestRoutes,
 ]

@@ -2,6 +2,7 @@ import type { StateTransaction } from '../../common/state/state-store.ts'
 import type { Change } from '../identity-parts.ts'
 import type { ProjectRow } from '../tables/rows.ts'
 import { assignments, projects, users } from '../tables/tables.ts'
+import { deleteCredentialsOfProject } from './credential-removal.ts'
 import { deleteDelegationsFor } from './delegation-removal.ts'
 
 /** Something that belongs to a project and goes with it. */
@@ -10,6 +11,7 @@ export type ProjectCleaner = (changing: Change, projectId: string) => Promise<vo
 /** What else goes with a project; each kind of thing adds itself. */
 const CLEANERS: readonly ProjectCleaner[] = [
   deleteDelegationsFor,
+  deleteCredentialsOfProject,
   ({ tx }, projectId) => removeAssignments(tx, projectId),
   ({ tx }, projectId) => forgetDefault(tx, projectId),
 ]

@@ -3,6 +3,7 @@ import type { Change } from '../identity-parts.ts'
 import type { ActorKind } from '../tables/rows.ts'
 import { signInFailures } from '../tables/sign-in-failures.ts'
 import { assignments, groups, memberships, users } from '../tables/tables.ts'
+import { deleteCredentialsOfUser } from './credential-removal.ts'
 import { deleteCredentialsBy, deleteDelegationsOfUser } from './delegation-removal.ts'
 
 /** Something that belongs to a user and goes with it. */
@@ -11,6 +12,7 @@ export type UserCleaner = (changing: Change, userId: string) => Promise<void>
 /** What else goes with a user; each kind of thing adds itself. */
 const CLEANERS: readonly UserCleaner[] = [
   deleteDelegationsOfUser,
+  deleteCredentialsOfUser,
   (changing, userId) => removeAssignments(changing, 'user', userId),
   ({ tx }, userId) => leaveGroups(tx, userId),
   ({ tx }, userId) => signInFailures.delete(tx, userId),

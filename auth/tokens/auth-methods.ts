@@ -8,6 +8,7 @@ import { byApplicationCredential } from './application-credential-method.ts'
 import type { Reference, WantedScope } from './auth-request.ts'
 import type { Delegation } from './delegation.ts'
 import { findUser } from './references.ts'
+import { byTotp } from './totp-method.ts'
 import { validateToken } from './validation.ts'
 
 /** What a method has proven. */
@@ -35,6 +36,7 @@ export const AUTH_METHODS: Readonly<Record<string, AuthMethod>> = {
   password: byPassword,
   token: byToken,
   application_credential: byApplicationCredential,
+  totp: byTotp,
 }
 
 async function byPassword(parts: IdentityParts, payload: unknown): Promise<AuthProof> {

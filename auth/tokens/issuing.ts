@@ -9,6 +9,8 @@ import { type TrustRow, trusts } from '../tables/trusts.ts'
 import { AUTH_METHODS, type AuthProof } from './auth-methods.ts'
 import type { AuthRequest, WantedScope } from './auth-request.ts'
 import { claimsOf, type Delegation, expiryMsOf, trustDelegation } from './delegation.ts'
+import { areEnough, factorRulesOf, requiredSets } from './factors.ts'
+import { MoreProofsNeeded, readReceipt, signReceipt } from './receipt.ts'
 import { findDomain, findProject } from './references.ts'
 import {
   claimsScope,
@@ -40,11 +42,21 @@ export interface TokenGrant {
 
 type Proven = AuthProof & { readonly methods: readonly string[] }
 
-/** Signs somebody in: all methods have to prove the same user. Throws 400, 401, 403. */
-export async function issueToken(parts: IdentityParts, request: AuthRequest): Promise<IssuedToken> {
+/**
+ * Signs somebody in: all methods have to prove the same user. `receiptText` is what was got for those proven before.
+ * Throws 400, 401 (`MoreProofsNeeded` if the user has to prove more), 403.
+ */
+export async function issueToken(
+  parts: IdentityParts,
+  request: AuthRequest,
+  { receiptText = '' }: { readonly receiptText?: string } = {},
+): Promise<IssuedToken> {
   const proof = await proveAll(parts, request)
-  const { user } = await enabledUser(parts.state, proof.userId)
-  const { methods, expiresAtMs, auditChainId } = proof
+  const { user, userDomain } = await enabledUser(parts.state, proof.userId)
+  const { expiresAtMs, auditChainId } = proof
+  const earlier = receiptText === '' ? [] : await methodsOfReceipt(parts, receiptText, user)
+  const methods = [...new Set([...proof.methods, ...earlier])]
+  await checkFactors(parts, { user, userDomain, methods })
   const common = {
     methods,
     ...(expiresAtMs !== undefined && { expiresAtMs }),
@@ -63,6 +75,32 @@ export async function issueToken(parts: IdentityParts, request: AuthRequest): Pr
         : await scopeOfDelegation(parts, delegation),
     ...(delegation !== undefined && { delegation }),
   })
+}
+
+async function methodsOfReceipt(
+  parts: IdentityParts,
+  text: string,
+  user: UserRow,
+): Promise<readonly string[]> {
+  const { userId, methods } = await readReceipt(parts, text)
+  if (userId !== user.id) throw unauthorized('the receipt is of another user')
+  return methods
+}
+
+/** Throws 401 with a receipt if the user has to prove more. */
+async function checkFactors(
+  parts: IdentityParts,
+  proven: Pick<TokenSubject, 'user' | 'userDomain'> & { readonly methods: readonly string[] },
+): Promise<void> {
+  const { user, userDomain, methods } = proven
+  const rules = factorRulesOf(user, Object.keys(AUTH_METHODS))
+  if (areEnough(rules, methods)) return
+  const issuedAtMs = Math.floor(parts.clock.nowMs())
+  const expiresAtMs = issuedAtMs + parts.settings.receiptSeconds * 1000
+  const receipt = { userId: user.id, methods, issuedAtMs, expiresAtMs }
+  const text = await signReceipt(parts, receipt)
+  const requiredMethods = requiredSets(rules, methods)
+  throw new MoreProofsNeeded({ text, receipt, user, userDomain, requiredMethods })
 }
 
 /** Signs a token. Throws 401 if its holder or scope is not there, disabled or without roles. */

@@ -30,12 +30,19 @@ export interface ApiAnswer {
 export class IdentityRig {
   readonly service: IdentityService
   readonly url: string
+  /** Where its keys are. */
+  readonly folder: string
   readonly #close: () => Promise<void>
   #adminToken = ''
 
-  private constructor(service: IdentityService, url: string, close: () => Promise<void>) {
+  private constructor(
+    service: IdentityService,
+    places: { readonly url: string; readonly folder: string },
+    close: () => Promise<void>,
+  ) {
     this.service = service
-    this.url = url
+    this.url = places.url
+    this.folder = places.folder
     this.#close = close
   }
 
@@ -66,7 +73,7 @@ export class IdentityRig {
       },
       { random, nowMs: clock.nowMs() },
     )
-    const rig = new IdentityRig(service, url, async () => {
+    const rig = new IdentityRig(service, { url, folder }, async () => {
       await service.close()
       await state.close()
       await rm(folder, { recursive: true })

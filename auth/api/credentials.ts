@@ -1,0 +1,308 @@
+import { createHash } from 'node:crypto'
+import { type Answer, created, NO_CONTENT } from '../../common/http/route.ts'
+import { randomId } from '../../common/random.ts'
+import type { StateReader, StateTransaction } from '../../common/state/state-store.ts'
+import { conflict, expecting, forbidden, forbiddenAction, invalid, notFound } from '../errors.ts'
+import { change, type IdentityParts } from '../identity-parts.ts'
+import type { PolicyAction } from '../policy/rules.ts'
+import { deleteCredential } from '../removal/credential-removal.ts'
+import { openBlob, sealBlob } from '../secrets/credential-blobs.ts'
+import { type CredentialRow, credentials, EC2_TYPE } from '../tables/credentials.ts'
+import type { Delegation } from '../tokens/delegation.ts'
+import { bodyOf, changed, extraOf, ID, refuseOtherId, type Values } from './bodies.ts'
+import { refuseRestricted } from './delegated-callers.ts'
+import {
+  callerOrRefuse,
+  enforce,
+  type IdentityCall,
+  type IdentityCaller,
+  type IdentityRoute,
+  mayDo,
+} from './identity-call.ts'
+import { requireProject } from './project-view.ts'
+import { itemAnswer, linked, listAnswer } from './views.ts'
+
+const PATH = '/v3/credentials'
+
+export const credentialRoutes: readonly IdentityRoute[] = [
+  { method: 'POST', path: PATH, handle: createCredential },
+  { method: 'GET', path: PATH, handle: listCredentials },
+  { method: 'GET', path: `${PATH}/:id`, handle: showCredential },
+  { method: 'PATCH', path: `${PATH}/:id`, handle: updateCredential },
+  { method: 'DELETE', path: `${PATH}/:id`, handle: removeCredential },
+]
+
+const PROPERTIES = {
+  id: { type: 'string' },
+  blob: { type: 'string' },
+  project_id: { type: ['string', 'null'], maxLength: 64 },
+  type: { type: 'string', minLength: 1, maxLength: 255 },
+  user_id: ID,
+}
+const OWN = ['links', ...Object.keys(PROPERTIES)]
+const CREATE = {
+  properties: PROPERTIES,
+  required: ['blob', 'type', 'user_id'],
+  if: { properties: { type: { const: EC2_TYPE } } },
+  // biome-ignore lint/suspicious/noThenProperty: a word of JSON schemas.
+  then: { required: ['project_id'] },
+}
+const UPDATE = { properties: PROPERTIES, minProperties: 1 }
+
+/** What the blob of an access key holds; more may stand in it. */
+export interface AccessKeyBlob {
+  readonly access: string
+  readonly secret?: unknown
+  readonly trust_id?: unknown
+  readonly app_cred_id?: unknown
+  readonly access_token_id?: unknown
+}
+
+/** Under which an access key is found: it is as good as a name, and stands in no table. */
+export function accessHashOf(access: string): string {
+  return createHash('sha256').update(access).digest('hex')
+}
+
+/** What the blob of an access key says of the delegation that it was made by. */
+export function delegationOfBlob(delegation: Delegation | undefined) {
+  switch (delegation?.kind) {
+    case undefined:
+      return {}
+    case 'trust':
+      return { trust_id: delegation.trust.id }
+    case 'application-credential':
+      return { app_cred_id: delegation.credential.id }
+  }
+}
+
+/** What somebody got by a delegation sees and changes only what is of the same project. */
+export function isInDelegation(
+  { subject }: IdentityCaller,
+  projectId: string | null | undefined,
+): boolean {
+  const { delegation, scope } = subject
+  if (delegation === undefined) return true
+  return scope.kind === 'project' && scope.project.id === projectId
+}
+
+export function refuseOutOfDelegation(
+  caller: IdentityCaller,
+  projectId: string | null | undefined,
+): void {
+  if (isInDelegation(caller, projectId)) return
+  throw forbiddenAction(
+    'Credential project does not match the project scope of the delegated token',
+  )
+}
+
+async function createCredential(call: IdentityCall): Promise<Answer> {
+  const { parts } = call.context
+  const caller = callerOrRefuse(call)
+  const values = bodyOf(call, 'credential', CREATE)
+  enforce(call, 'create_credential', { target: { credential: values } })
+  const type = values.type as string
+  const isEc2 = type.toLowerCase() === EC2_TYPE
+  if (isEc2) refuseRestricted(caller, 'credentials')
+  refuseOutOfDelegation(caller, values.project_id as string | null | undefined)
+  const made = isEc2
+    ? newAccessKey(values.blob as string, caller.subject.delegation)
+    : { id: randomId(parts.random), blob: values.blob as string, accessHash: null }
+  const row: CredentialRow = {
+    id: made.id,
+    type,
+    userId: values.user_id as string,
+    projectId: (values.project_id as string | null | undefined) ?? null,
+    sealedBlob: sealBlob(parts, made.id, made.blob),
+    accessHash: made.accessHash,
+    extra: extraOf(values, OWN),
+  }
+  await keepNewCredential(parts, row)
+  return created({ credential: linked(call, 'credentials', showRow(parts, row)) })
+}
+
+/** Writes a new credential. Throws 403 if its user has too many, 404 without its project, 409 if it is there. */
+export async function keepNewCredential(parts: IdentityParts, row: CredentialRow): Promise<void> {
+  await parts.state.transaction(async (tx) => {
+    if (row.projectId !== null) await requireProject(tx, row.projectId)
+    await refuseTooMany(tx, row.userId, parts.settings.credentialsPerUserMax)
+    await refuseDuplicate(tx, row)
+    await credentials.put(tx, row)
+  })
+}
+
+function newAccessKey(blob: string, delegation: Delegation | undefined) {
+  const parsed = parseAccessKey(blob)
+  const id = accessHashOf(parsed.access)
+  const by = delegationOfBlob(delegation)
+  const complete = delegation === undefined ? blob : JSON.stringify({ ...parsed, ...by })
+  return { id, blob: complete, accessHash: id }
+}
+
+/** The blob of an access key. Throws 400 unless it is an object with an `access`. */
+export function parseAccessKey(blob: string): AccessKeyBlob {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(blob)
+  } catch {
+    throw invalid('Invalid blob in credential')
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw expecting('blob', 'credential')
+  }
+  const { access } = parsed as Readonly<Record<string, unknown>>
+  if (typeof access !== 'string' || access === '') throw expecting('access', 'credential')
+  return parsed as AccessKeyBlob
+}
+
+async function refuseTooMany(
+  tx: StateTransaction,
+  userId: string,
+  max: number | null,
+): Promise<void> {
+  if (max === null || (await credentials.by(tx, 'user', userId)).length < max) return
+  throw forbidden(
+    `Unable to create additional credentials, maximum of ${max} already exceeded for user.`,
+  )
+}
+
+async function refuseDuplicate(tx: StateTransaction, row: CredentialRow): Promise<void> {
+  const same = await credentials.get(tx, row.id)
+  const other =
+    row.accessHash === null ? undefined : await credentials.one(tx, 'access', row.accessHash)
+  if (same !== undefined || other !== undefined) {
+    throw conflict('credential', 'Duplicate entry found for the access key')
+  }
+}
+
+async function listCredentials(call: IdentityCall): Promise<Answer> {
+  const { parts } = call.context
+  const caller = callerOrRefuse(call)
+  const own = caller.scope === 'system' ? {} : { credential: { user_id: caller.subject.user.id } }
+  enforce(call, 'list_credentials', { target: own })
+  const userId = call.query.get('user_id')
+  const rows =
+    userId === null
+      ? await credentials.list(parts.state)
+      : await credentials.by(parts.state, 'user', userId)
+  const seen = rows.filter(
+    (row) =>
+      mayDo(call, 'get_credential', { target: { credential: targetOf(row) } }) &&
+      isInDelegation(caller, row.projectId),
+  )
+  return listAnswer(
+    call,
+    seen.map((row) => showRow(parts, row)),
+    { name: 'credentials', filters: ['user_id', 'type'] },
+  )
+}
+
+async function showCredential(call: IdentityCall): Promise<Answer> {
+  const row = await enforcedCredential(call, 'get_credential')
+  return itemAnswer(call, showRow(call.context.parts, row), { name: 'credential' })
+}
+
+async function updateCredential(call: IdentityCall): Promise<Answer> {
+  const { parts } = call.context
+  const caller = callerOrRefuse(call)
+  const { id } = await enforcedCredential(call, 'update_credential')
+  const values = bodyOf(call, 'credential', UPDATE)
+  refuseOtherId(values, id)
+  const row = await parts.state.transaction(async (tx) => {
+    const before = await requireCredential(tx, id)
+    const after = updatedCredential(parts, before, values)
+    // Whoever changes it must not give it to somebody else.
+    enforce(call, 'update_credential', { target: { credential: targetOf(after) } })
+    refuseOutOfDelegation(caller, after.projectId)
+    if (after.projectId !== null && after.projectId !== before.projectId) {
+      await requireProject(tx, after.projectId)
+    }
+    await refuseTakenAccess(tx, after)
+    await credentials.put(tx, after)
+    return after
+  })
+  return itemAnswer(call, showRow(parts, row), { name: 'credential' })
+}
+
+function updatedCredential(
+  parts: IdentityParts,
+  before: CredentialRow,
+  values: Values,
+): CredentialRow {
+  const type = changed(values, 'type', before.type)
+  const projectId = changed(values, 'project_id', before.projectId)
+  const isEc2 = type.toLowerCase() === EC2_TYPE
+  if (isEc2 && projectId === null) throw expecting('project_id', 'credential')
+  const blob = Object.hasOwn(values, 'blob') ? (values.blob as string) : openBlob(parts, before)
+  if (isEc2) refuseOtherDelegation(parts, before, parseAccessKey(blob))
+  return {
+    ...before,
+    type,
+    projectId,
+    userId: changed(values, 'user_id', before.userId),
+    sealedBlob: sealBlob(parts, before.id, blob),
+    accessHash: isEc2 ? accessHashOf(parseAccessKey(blob).access) : null,
+    extra: { ...before.extra, ...extraOf(values, OWN) },
+  }
+}
+
+/** What an access key was made by stays with it. */
+function refuseOtherDelegation(
+  parts: IdentityParts,
+  before: CredentialRow,
+  blob: AccessKeyBlob,
+): void {
+  const was: Partial<AccessKeyBlob> =
+    before.accessHash === null ? {} : parseAccessKey(openBlob(parts, before))
+  for (const name of ['trust_id', 'app_cred_id', 'access_token_id'] as const) {
+    if ((was[name] ?? null) === (blob[name] ?? null)) continue
+    throw invalid(`${name} can not be updated for credential`)
+  }
+}
+
+async function refuseTakenAccess(tx: StateTransaction, row: CredentialRow): Promise<void> {
+  if (row.accessHash === null) return
+  const other = await credentials.one(tx, 'access', row.accessHash)
+  if (other === undefined || other.id === row.id) return
+  throw conflict('credential', 'Duplicate entry found for the access key')
+}
+
+async function removeCredential(call: IdentityCall): Promise<Answer> {
+  const { id } = await enforcedCredential(call, 'delete_credential')
+  await change(call.context.parts, async (changing) => {
+    await requireCredential(changing.tx, id)
+    await deleteCredential(changing, id)
+  })
+  return NO_CONTENT
+}
+
+/** The credential, if the caller may do it. */
+async function enforcedCredential(
+  call: IdentityCall,
+  action: PolicyAction,
+): Promise<CredentialRow> {
+  const caller = callerOrRefuse(call)
+  const { state } = call.context.parts
+  const { id = '' } = call.params
+  const row = await credentials.get(state, id)
+  enforce(call, action, {
+    target: row === undefined ? {} : { credential: targetOf(row) },
+  })
+  if (row === undefined) throw notFound('credential', id)
+  refuseOutOfDelegation(caller, row.projectId)
+  return row
+}
+
+async function requireCredential(reader: StateReader, id: string): Promise<CredentialRow> {
+  const row = await credentials.get(reader, id)
+  if (row === undefined) throw notFound('credential', id)
+  return row
+}
+
+/** As rules see it: without its secret. */
+export function targetOf({ id, type, userId, projectId }: CredentialRow) {
+  return { id, type, user_id: userId, project_id: projectId }
+}
+
+function showRow(parts: IdentityParts, row: CredentialRow) {
+  return { ...row.extra, ...targetOf(row), blob: openBlob(parts, row) }
+}
