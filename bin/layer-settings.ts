@@ -3,6 +3,7 @@
  * Swift has it by default; `false` switches off what is on. What is read has the shape of what is written.
  */
 import type { Config } from '../common/config.ts'
+import type { BulkOptions } from '../proxy/layers/bulk/bulk.ts'
 import { DIGESTS, type Digest } from '../proxy/layers/digest.ts'
 import type { LayerOptions } from '../proxy/layers/layer-options.ts'
 import type { TempUrlOptions } from '../proxy/layers/temp-url.ts'
@@ -19,6 +20,7 @@ export function decodeLayers(config: Config): LayerOptions {
 }
 
 const READERS: Readonly<Record<keyof LayerOptions, (config: Config) => unknown>> = {
+  bulk: readBulk,
   tempurl: readTempUrl,
   formpost: digests,
   staticweb: (config) => text(config, 'urlBase'),
@@ -33,6 +35,26 @@ function readTempUrl(config: Config): TempUrlOptions {
     ...texts(config, 'outgoingRemoveHeaders'),
     ...texts(config, 'outgoingAllowHeaders'),
   }
+}
+
+function readBulk(config: Config): BulkOptions {
+  const counts = { min: 1, max: 1_000_000 }
+  return {
+    ...integer(config, 'deletesMax', counts),
+    ...integer(config, 'failedDeletesMax', counts),
+    ...integer(config, 'deleteConcurrency', { min: 1, max: 1000 }),
+    ...integer(config, 'containersMax', counts),
+    ...integer(config, 'failedExtractionsMax', counts),
+    ...integer(config, 'yieldSeconds', { min: 1, max: 3600 }),
+  }
+}
+
+function integer<N extends string>(
+  config: Config,
+  name: N,
+  range: { readonly min: number; readonly max: number },
+): { readonly [K in N]?: number } {
+  return (config.has(name) ? { [name]: config.integer(name, range) } : {}) as { [K in N]?: number }
 }
 
 function text<N extends string>(config: Config, name: N): { readonly [K in N]?: string } {

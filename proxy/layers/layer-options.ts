@@ -1,3 +1,4 @@
+import type { BulkOptions } from './bulk/bulk.ts'
 import type { FormPostOptions } from './form-post.ts'
 import type { StaticWebOptions } from './static-web.ts'
 import type { TempUrlOptions } from './temp-url.ts'
@@ -7,6 +8,7 @@ import type { TempUrlOptions } from './temp-url.ts'
  * False switches off what is on by default.
  */
 export interface LayerOptions {
+  readonly bulk?: BulkOptions | false
   readonly tempurl?: TempUrlOptions | false
   readonly formpost?: FormPostOptions | false
   readonly staticweb?: StaticWebOptions | false

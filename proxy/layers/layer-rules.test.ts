@@ -1,6 +1,8 @@
 /** The pure parts of the layers: tables of cases. */
 import { createHmac } from 'node:crypto'
 import t from 'tap'
+import { headerOfPax } from './bulk/archive.ts'
+import { pulse } from './bulk/pulse.ts'
 import { isSignedBy, parseSignature } from './digest.ts'
 import { isRemoved } from './header-rules.ts'
 import { isInRange } from './ip-range.ts'
@@ -145,4 +147,51 @@ t.test('pages of a web site say names as text, never as HTML', async (t) => {
   ] as const) {
     t.equal(humanBytes(bytes), text)
   }
+})
+
+t.test('extended attributes become headers only where they can be ones', async (t) => {
+  t.equal(headerOfPax('SCHILY.xattr.user.mime_type'), 'content-type')
+  t.equal(headerOfPax('LIBARCHIVE.xattr.user.meta.Lunch'), 'x-object-meta-lunch')
+  for (const key of [
+    'mtime',
+    'SCHILY.xattr.user.other',
+    'SCHILY.xattr.user.meta.',
+    'SCHILY.xattr.user.meta.a b',
+    'SCHILY.xattr.user.meta.a\r\nx',
+    'SCHILY.xattr.trusted.meta.a',
+  ]) {
+    t.equal(headerOfPax(key), null, key)
+  }
+})
+
+t.test('long work gives signs of life, short work none', async (t) => {
+  const due: (() => void)[] = []
+  const clock = {
+    after(_ms: number, run: () => void) {
+      due.push(run)
+      return () => {}
+    },
+  }
+  const read = async (beats: number) => {
+    let finish: (text: string) => void = () => {}
+    const run = () =>
+      new Promise<string>((resolve) => {
+        finish = resolve
+      })
+    const pieces = pulse(run, { clock: clock as never, everyMs: 10, first: '<xml>' })
+    let text = ''
+    for (let i = 0; i < beats; i++) {
+      const next = pieces.next()
+      due.pop()!()
+      text += Buffer.from((await next).value!).toString()
+    }
+    const last = pieces.next()
+    finish('done')
+    text += Buffer.from((await last).value!).toString()
+    t.ok((await pieces.next()).done)
+    return text
+  }
+  t.equal(await read(0), 'done')
+  t.equal(await read(1), '<xml>\r\n\r\ndone')
+  t.equal(await read(3), '<xml>  \r\n\r\ndone')
 })

@@ -3,6 +3,7 @@
  * not switched on is not in it.
  */
 import type { ProxyOptions } from '../proxy-options.ts'
+import { bulkLayer } from './bulk/bulk.ts'
 import { formPostLayer } from './form-post.ts'
 import type { Layer, Layers } from './layer.ts'
 import { staticWebLayer } from './static-web.ts'
@@ -10,6 +11,7 @@ import { tempUrlLayer } from './temp-url.ts'
 
 export function requestLayers({ layers: options = {} }: Pick<ProxyOptions, 'layers'>): Layers {
   const outer = [
+    onByDefault(options.bulk, bulkLayer),
     onByDefault(options.tempurl, tempUrlLayer),
     onByDefault(options.formpost, formPostLayer),
   ]

@@ -11,8 +11,6 @@ interface Unsupported {
 }
 
 const PARAMETERS: readonly Unsupported[] = [
-  { name: 'extract-archive', feature: 'archive extraction', asks: () => true },
-  { name: 'bulk-delete', feature: 'bulk delete', asks: () => true },
   { name: 'version-id', feature: 'object versioning', asks: () => true },
   { name: 'versions', feature: 'object versioning', asks: () => true },
 ]

@@ -485,8 +485,6 @@ t.test('what is not built says so', async (t) => {
   const path = await freshContainer()
   const cases: [string, string, Record<string, string>][] = [
     ['PUT', `${path}/o`, { 'x-symlink-target': 'c/o' }],
-    ['POST', `${ACCOUNT}?bulk-delete`, {}],
-    ['PUT', `${path}?extract-archive=tar`, {}],
     ['POST', path, { 'x-versions-enabled': 'true' }],
     ['PUT', path, { 'x-versions-location': 'v' }],
     ['GET', `${path}/o?version-id=1`, {}],
