@@ -3,6 +3,7 @@ import type { Clock } from '../common/clock.ts'
 import type { Identity } from '../common/identity.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
+import { locateItem } from '../common/ring/located.ts'
 import type { RingDevice } from '../common/ring/ring.ts'
 import type { RingSource } from '../common/ring/ring-set.ts'
 import type { StorageNode } from '../common/storage-node.ts'
@@ -78,6 +79,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     allowAccountManagement: true,
     ...(settings.layers !== undefined && { layers: settings.layers }),
     readStatus: () => status.read(),
+    locate: (name) => locateItem(rings.current(), settings.hashing, name),
   })
   return {
     settle: () => backend.settleAfterStart({ timeMsMax: SETTLE_MS_MAX }),

@@ -3,74 +3,102 @@
  * Swift has it by default; `false` switches off what is on. What is read has the shape of what is written.
  */
 import type { Config } from '../common/config.ts'
-import type { BulkOptions } from '../proxy/layers/bulk/bulk.ts'
-import { DIGESTS, type Digest } from '../proxy/layers/digest.ts'
+import { DIGESTS } from '../proxy/layers/digest.ts'
 import type { LayerOptions } from '../proxy/layers/layer-options.ts'
-import type { TempUrlOptions } from '../proxy/layers/temp-url.ts'
 
 /** Throws a 400 `BadConfig` that names the setting for what is not right. */
 export function decodeLayers(config: Config): LayerOptions {
-  const layers: { -readonly [Name in keyof LayerOptions]: LayerOptions[Name] } = {}
-  for (const name of Object.keys(READERS) as (keyof LayerOptions)[]) {
-    const part = config.part<unknown>(name, READERS[name])
-    if (part !== undefined) Object.assign(layers, { [name]: part })
+  const layers: Record<string, unknown> = {}
+  for (const [name, fields] of Object.entries(LAYERS)) {
+    const part = config.part(name, (inner) => readFields(inner, fields))
+    if (part !== undefined) layers[name] = part
   }
   config.end()
-  return layers
+  return layers as LayerOptions
 }
 
-const READERS: Readonly<Record<keyof LayerOptions, (config: Config) => unknown>> = {
-  bulk: readBulk,
-  tempurl: readTempUrl,
-  formpost: digests,
-  staticweb: (config) => text(config, 'urlBase'),
-}
+/** Reads a setting of that name; throws what is wrong with it. */
+type Field = (config: Config, name: string) => unknown
+type Fields = Readonly<Record<string, Field>>
 
-function readTempUrl(config: Config): TempUrlOptions {
-  return {
-    ...texts(config, 'methods'),
-    ...digests(config),
-    ...texts(config, 'incomingRemoveHeaders'),
-    ...texts(config, 'incomingAllowHeaders'),
-    ...texts(config, 'outgoingRemoveHeaders'),
-    ...texts(config, 'outgoingAllowHeaders'),
+const flag: Field = (config, name) => config.boolean(name)
+const text: Field = (config, name) => config.text(name)
+const texts: Field = (config, name) => config.texts(name)
+const digests: Field = (config, name) => config.choices(name, DIGESTS)
+const count: Field = (config, name) => config.integer(name, { min: 1, max: 1_000_000 })
+const seconds: Field = (config, name) => config.integer(name, { min: 1, max: 86_400 })
+const port: Field = (config, name) => config.integer(name, { min: 1, max: 65_535 })
+const rate: Field = (config, name) => config.number(name, { min: 0, max: 1_000_000_000 })
+const share: Field = (config, name) => config.number(name, { min: 0, max: 1 })
+const rates: Field = (config, name) =>
+  config.list(name, (one) => ({
+    objects: one.integer('objects', { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    perSecond: one.number('perSecond', { min: 0, max: 1_000_000_000 }),
+  }))
+const regexp: Field = (config, name) => {
+  const pattern = config.text(name)
+  try {
+    new RegExp(pattern, 'u')
+    return pattern
+  } catch (error) {
+    throw config.wrong(name, `is no regular expression: ${(error as Error).message}`)
   }
 }
+/** The setting must be there. */
+const needed = (field: Field): Field =>
+  Object.assign((...args: Parameters<Field>) => field(...args), NEEDED)
+const NEEDED = { isNeeded: true } as const
 
-function readBulk(config: Config): BulkOptions {
-  const counts = { min: 1, max: 1_000_000 }
-  return {
-    ...integer(config, 'deletesMax', counts),
-    ...integer(config, 'failedDeletesMax', counts),
-    ...integer(config, 'deleteConcurrency', { min: 1, max: 1000 }),
-    ...integer(config, 'containersMax', counts),
-    ...integer(config, 'failedExtractionsMax', counts),
-    ...integer(config, 'yieldSeconds', { min: 1, max: 3600 }),
+const LAYERS: Readonly<Record<keyof LayerOptions, Fields>> = {
+  bulk: {
+    deletesMax: count,
+    failedDeletesMax: count,
+    deleteConcurrency: count,
+    containersMax: count,
+    failedExtractionsMax: count,
+    yieldSeconds: seconds,
+  },
+  tempurl: {
+    methods: texts,
+    allowedDigests: digests,
+    incomingRemoveHeaders: texts,
+    incomingAllowHeaders: texts,
+    outgoingRemoveHeaders: texts,
+    outgoingAllowHeaders: texts,
+  },
+  formpost: { allowedDigests: digests },
+  staticweb: { urlBase: text },
+  cnameLookup: { storageDomains: needed(texts), lookupDepth: count, nameservers: texts },
+  domainRemap: {
+    storageDomains: needed(texts),
+    pathRoot: text,
+    resellerPrefixes: texts,
+    defaultResellerPrefix: text,
+    mangleClientPaths: flag,
+  },
+  ratelimit: {
+    accountPerSecond: rate,
+    containerRates: rates,
+    listingRates: rates,
+    waitSecondsMax: seconds,
+    bufferSeconds: seconds,
+    accountWhitelist: texts,
+    accountBlacklist: texts,
+  },
+  nameCheck: { forbiddenChars: text, bytesMax: count, forbiddenRegexp: regexp },
+  readOnly: { cluster: flag, allowDeletes: flag },
+  etagQuoter: { enableByDefault: flag },
+  crossdomain: { policy: text },
+  listEndpoints: {},
+  denyHosts: { hosts: needed(texts) },
+  info: { adminKey: text, expose: flag, disallowedSections: texts },
+  statsd: { host: needed(text), port, prefix: text, sampleRate: share },
+}
+
+function readFields(config: Config, fields: Fields): Readonly<Record<string, unknown>> {
+  const read: Record<string, unknown> = {}
+  for (const [name, field] of Object.entries(fields)) {
+    if (config.has(name) || 'isNeeded' in field) read[name] = field(config, name)
   }
-}
-
-function integer<N extends string>(
-  config: Config,
-  name: N,
-  range: { readonly min: number; readonly max: number },
-): { readonly [K in N]?: number } {
-  return (config.has(name) ? { [name]: config.integer(name, range) } : {}) as { [K in N]?: number }
-}
-
-function text<N extends string>(config: Config, name: N): { readonly [K in N]?: string } {
-  return (config.has(name) ? { [name]: config.text(name) } : {}) as { [K in N]?: string }
-}
-
-function texts<N extends string>(
-  config: Config,
-  name: N,
-): { readonly [K in N]?: readonly string[] } {
-  return (config.has(name) ? { [name]: config.texts(name) } : {}) as {
-    [K in N]?: readonly string[]
-  }
-}
-
-function digests(config: Config): { readonly allowedDigests?: readonly Digest[] } {
-  if (!config.has('allowedDigests')) return {}
-  return { allowedDigests: config.choices('allowedDigests', DIGESTS) }
+  return read
 }

@@ -35,7 +35,7 @@ export class Config {
   /** A text that is not empty. */
   text(name: string, byDefault?: string): string {
     const value = this.#take(name, byDefault)
-    if (typeof value !== 'string' || value === '') throw this.#wrong(name, 'must be a text')
+    if (typeof value !== 'string' || value === '') throw this.wrong(name, 'must be a text')
     return value
   }
 
@@ -49,9 +49,18 @@ export class Config {
       (value as number) < range.min ||
       (value as number) > range.max
     ) {
-      throw this.#wrong(name, `must be a whole number from ${range.min} to ${range.max}`)
+      throw this.wrong(name, `must be a whole number from ${range.min} to ${range.max}`)
     }
     return value as number
+  }
+
+  /** Any number in the range. */
+  number(name: string, range: { readonly min: number; readonly max: number }): number {
+    const value = this.#take(name)
+    if (typeof value !== 'number' || !(value >= range.min && value <= range.max)) {
+      throw this.wrong(name, `must be a number from ${range.min} to ${range.max}`)
+    }
+    return value
   }
 
   /** Bytes: a number, or a text such as `64MiB`. */
@@ -66,7 +75,7 @@ export class Config {
       (bytes as number) < range.min ||
       (bytes as number) > range.max
     ) {
-      throw this.#wrong(
+      throw this.wrong(
         name,
         `must be a size from ${formatBytes(range.min)} to ${formatBytes(range.max)}`,
       )
@@ -76,14 +85,14 @@ export class Config {
 
   boolean(name: string, byDefault?: boolean): boolean {
     const value = this.#take(name, byDefault)
-    if (typeof value !== 'boolean') throw this.#wrong(name, 'must be true or false')
+    if (typeof value !== 'boolean') throw this.wrong(name, 'must be true or false')
     return value
   }
 
   oneOf<const T extends string>(name: string, choices: readonly T[], byDefault?: T): T {
     const value = this.#take(name, byDefault)
     const choice = choices.find((one) => one === value)
-    if (choice === undefined) throw this.#wrong(name, `must be one of ${choices.join(', ')}`)
+    if (choice === undefined) throw this.wrong(name, `must be one of ${choices.join(', ')}`)
     return choice
   }
 
@@ -91,7 +100,7 @@ export class Config {
   texts(name: string): readonly string[] {
     const value = this.#take(name, [])
     if (!Array.isArray(value) || !value.every((one) => typeof one === 'string' && one !== '')) {
-      throw this.#wrong(name, 'must be a list of texts')
+      throw this.wrong(name, 'must be a list of texts')
     }
     return value
   }
@@ -101,7 +110,7 @@ export class Config {
     const texts: readonly string[] = this.texts(name)
     if (texts.every((text) => choices.some((choice) => choice === text)))
       return texts as readonly T[]
-    throw this.#wrong(name, `must be a list of ${choices.join(', ')}`)
+    throw this.wrong(name, `must be a list of ${choices.join(', ')}`)
   }
 
   /** An object within this one; whoever reads it ends it. */
@@ -120,7 +129,7 @@ export class Config {
   /** A list of objects, each read by `read` and ended. */
   list<T>(name: string, read: (config: Config) => T): readonly T[] {
     const value = this.#take(name)
-    if (!Array.isArray(value)) throw this.#wrong(name, 'must be a list')
+    if (!Array.isArray(value)) throw this.wrong(name, 'must be a list')
     return value.map((one, index) => readWhole(one, `${this.#place}: ${name}[${index}]`, read))
   }
 
@@ -134,11 +143,12 @@ export class Config {
   #take(name: string, byDefault?: unknown): unknown {
     this.#asked.add(name)
     const value = this.has(name) ? this.#values[name] : byDefault
-    if (value === undefined) throw this.#wrong(name, 'is missing')
+    if (value === undefined) throw this.wrong(name, 'is missing')
     return value
   }
 
-  #wrong(name: string, what: string): ServiceError {
+  /** What to throw where a setting is not right in a way that only its reader knows. */
+  wrong(name: string, what: string): ServiceError {
     return bad(`${this.#place}: ${name} ${what}`)
   }
 }

@@ -9,7 +9,8 @@ import { handleSwift } from './swift/dispatch.ts'
 
 /** Starts the answer and returns its promise if the request is one of the short ones; else undefined. */
 export function hotPath(exchange: Exchange): Promise<void> | undefined {
-  if (!isHotMethod(exchange.method) || !isObjectUrl(exchange.url)) return undefined
+  const isShort = isHotMethod(exchange.method) && isObjectUrl(exchange.url)
+  if (!isShort && exchange.proxy.layers.domains?.takes(exchange) !== true) return undefined
   return answer(exchange, handleSwift)
 }
 

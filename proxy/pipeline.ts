@@ -9,8 +9,10 @@ import type { Registry } from 'prom-client'
 import type { Exchange } from './exchange.ts'
 import { accounts } from './middleware/accounts.ts'
 import { catchErrors } from './middleware/catch-errors.ts'
+import { crossdomain } from './middleware/crossdomain.ts'
 import { healthcheck } from './middleware/healthcheck.ts'
 import { info } from './middleware/info.ts'
+import { listEndpoints } from './middleware/list-endpoints.ts'
 import { metrics } from './middleware/metrics.ts'
 import { recon } from './middleware/recon.ts'
 import { signIn } from './middleware/sign-in.ts'
@@ -34,10 +36,24 @@ function layers(proxy: ProxyContext, registry: Registry): readonly Layer[] {
     { paths: ['/status', '/status.json'], middleware: status(proxy) },
     { paths: ['/recon/:kind'], middleware: recon(proxy) },
     { paths: ['/info'], middleware: info(proxy) },
+    ...switchedOn(proxy),
     { paths: ['/swiftlet/accounts'], middleware: accounts() },
     { paths: signInPaths, middleware: signIn(proxy) },
     { middleware: swiftApi() },
   ]
+}
+
+/** What is there only where it was set. */
+function switchedOn({ settings }: ProxyContext): readonly Layer[] {
+  const { layers: options = {}, locate } = settings
+  const found: Layer[] = []
+  if (options.crossdomain) {
+    found.push({ paths: ['/crossdomain.xml'], middleware: crossdomain(options.crossdomain) })
+  }
+  if (options.listEndpoints && locate !== undefined) {
+    found.push({ paths: ['/endpoints/{*path}'], middleware: listEndpoints(locate) })
+  }
+  return found
 }
 
 /** Runs an exchange of node:http through the pipeline; never rejects. */

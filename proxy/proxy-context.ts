@@ -11,6 +11,7 @@ import { Policies } from './policies.ts'
 import { PROXY_DEFAULTS, type ProxyOptions } from './proxy-options.ts'
 import type { Reply } from './reply.ts'
 import { RequestMetrics } from './request-metrics.ts'
+import { Statsd } from './statsd.ts'
 import { AccountAclCache } from './swift/account-acl-cache.ts'
 import { TransIds } from './trans-id.ts'
 
@@ -31,6 +32,8 @@ export interface ProxyContext {
   readonly limits: Limits
   readonly policies: Policies
   readonly requestMetrics: RequestMetrics
+  /** Null: nobody wants to be told. */
+  readonly statsd: Statsd | null
   readonly transIds: TransIds
   readonly buffers: BufferPool
   readonly accountAcls: AccountAclCache
@@ -57,6 +60,7 @@ export function createProxyContext(options: ProxyOptions, parts: ProxyParts): Pr
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     policies: new Policies(options.policies),
     requestMetrics: new RequestMetrics(options.metrics),
+    statsd: options.layers?.statsd ? new Statsd(options.layers.statsd, random) : null,
     transIds: new TransIds({ clock, random }),
     buffers: new BufferPool(),
     accountAcls: new AccountAclCache({ backend, clock }),

@@ -3,6 +3,7 @@ import type { Clock } from '../common/clock.ts'
 import type { Identity } from '../common/identity.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
+import type { ItemName, LocatedItem } from '../common/ring/located.ts'
 import type { Backend } from './backend/backend.ts'
 import type { LayerOptions } from './layers/layer-options.ts'
 import type { Limits } from './limits.ts'
@@ -66,6 +67,8 @@ export interface ProxyOptions {
   /** Headers that scripts may read besides the usual ones. */
   readonly corsExposeHeaders?: readonly string[]
   readonly resellerPrefixes?: readonly ResellerPrefix[]
+  /** Where things are kept, for /endpoints; absent: there is no such page. */
+  readonly locate?: (name: ItemName) => Pick<LocatedItem, 'partition' | 'devices'>
   /** What stands around the handlers: Swift's middleware. */
   readonly layers?: LayerOptions
   /** While this file exists, /healthcheck answers 503, so that a load balancer turns away. */

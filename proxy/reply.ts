@@ -37,6 +37,8 @@ const REASONS: Readonly<Record<number, string>> = {
   413: 'Request Entity Too Large',
   416: 'Requested Range Not Satisfiable',
   422: 'Unprocessable Entity',
+  497: 'Blacklisted',
+  498: 'Rate Limited',
   499: 'Client Disconnect',
   500: 'Internal Error',
 }

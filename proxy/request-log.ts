@@ -12,7 +12,9 @@ const SECRET_PARAMETERS =
 export function finishRequest(exchange: Exchange, status: number): void {
   const { proxy, method, kind, bytesIn, bytesOut } = exchange
   const durationMs = proxy.clock.monotonicMs() - exchange.startedMs
-  proxy.requestMetrics.count({ method, kind, status, durationMs, bytesIn, bytesOut })
+  const finished = { method, kind, status, durationMs, bytesIn, bytesOut }
+  proxy.requestMetrics.count(finished)
+  proxy.statsd?.count(finished)
   if (proxy.log.wantsInfo === false) return
   proxy.log.info('request', {
     transId: exchange.transId,

@@ -54,7 +54,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
     listen: (address) => listen(server, address),
     close() {
       proxy.closing = true
-      closed ??= closeServer(server, front)
+      closed ??= closeServer(server, front).finally(() => proxy.statsd?.close())
       return closed
     },
     handler: (req, res) => door.answer(req, res, false),

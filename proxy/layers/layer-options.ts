@@ -1,15 +1,48 @@
+import type { CrossdomainOptions } from '../middleware/crossdomain.ts'
+import type { StatsdOptions } from '../statsd.ts'
 import type { BulkOptions } from './bulk/bulk.ts'
+import type { DenyHostsOptions } from './deny-hosts.ts'
+import type { CnameLookupOptions, DomainRemapOptions } from './domains.ts'
+import type { EtagQuoterOptions } from './etag-quoter.ts'
 import type { FormPostOptions } from './form-post.ts'
+import type { NameCheckOptions } from './name-check.ts'
+import type { RateLimitOptions } from './rate-limit.ts'
+import type { ReadOnlyOptions } from './read-only.ts'
 import type { StaticWebOptions } from './static-web.ts'
 import type { TempUrlOptions } from './temp-url.ts'
 
+/** What `/info` tells whom. */
+export interface InfoOptions {
+  /** Nothing to anybody if false. */
+  readonly expose?: boolean
+  /** Signs requests for the administrator's sections, too. */
+  readonly adminKey?: string
+  /** `section` or `section.key`: told to administrators only. */
+  readonly disallowedSections?: readonly string[]
+}
+
 /**
  * Which features stand around the handlers, and how they are set: what a Swift operator writes as filters of the pipeline.
- * False switches off what is on by default.
+ * Of the first ones, false switches off what is on by default; the others are off until they are set.
  */
 export interface LayerOptions {
   readonly bulk?: BulkOptions | false
   readonly tempurl?: TempUrlOptions | false
   readonly formpost?: FormPostOptions | false
   readonly staticweb?: StaticWebOptions | false
+
+  readonly cnameLookup?: CnameLookupOptions | false
+  readonly domainRemap?: DomainRemapOptions | false
+  readonly ratelimit?: RateLimitOptions | false
+  readonly nameCheck?: NameCheckOptions | false
+  readonly readOnly?: ReadOnlyOptions | false
+  readonly etagQuoter?: EtagQuoterOptions | false
+  readonly crossdomain?: CrossdomainOptions | false
+  readonly listEndpoints?: Readonly<Record<never, never>> | false
+  readonly denyHosts?: DenyHostsOptions | false
+
+  /** What /info tells whom. */
+  readonly info?: InfoOptions | false
+  /** Where a StatsD server listens. */
+  readonly statsd?: StatsdOptions | false
 }

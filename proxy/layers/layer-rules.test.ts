@@ -1,11 +1,13 @@
 /** The pure parts of the layers: tables of cases. */
 import { createHmac } from 'node:crypto'
 import t from 'tap'
+import { statsdLines } from '../statsd.ts'
 import { headerOfPax } from './bulk/archive.ts'
 import { pulse } from './bulk/pulse.ts'
 import { isSignedBy, parseSignature } from './digest.ts'
 import { isRemoved } from './header-rules.ts'
 import { isInRange } from './ip-range.ts'
+import { rateForSize, Turns } from './rate-limit.ts'
 import { humanBytes, listingPage, noListingPage } from './static-web-page.ts'
 import { expirySeconds, formatDisposition } from './temp-url.ts'
 
@@ -194,4 +196,65 @@ t.test('long work gives signs of life, short work none', async (t) => {
   t.equal(await read(0), 'done')
   t.equal(await read(1), '<xml>\r\n\r\ndone')
   t.equal(await read(3), '<xml>  \r\n\r\ndone')
+})
+
+t.test('a rate falls evenly from size to size', async (t) => {
+  const rates = [
+    { objects: 200, perSecond: 50 },
+    { objects: 100, perSecond: 100 },
+    { objects: 1000, perSecond: 0 },
+  ]
+  for (const [objects, perSecond] of [
+    [0, null],
+    [99, null],
+    [100, 100],
+    [150, 75],
+    [200, 50],
+    [600, 25],
+    [1000, 0],
+    [5000, 0],
+  ] as const) {
+    t.equal(rateForSize(rates, objects), perSecond, String(objects))
+  }
+  t.equal(rateForSize([], 10), null)
+})
+
+t.test(
+  'turns are waited for at their rate, made up for after a pause, and refused when too far off',
+  async (t) => {
+    const turns = new Turns({ waitSecondsMax: 1, bufferSeconds: 5 })
+    t.equal(turns.take('a', 10, 1000), 0)
+    t.equal(turns.take('a', 10, 1000), 100)
+    t.equal(turns.take('a', 10, 1000), 200)
+    t.equal(turns.take('b', 10, 1000), 0, 'each key for itself')
+    for (let i = 3; i < 10; i++) t.equal(turns.take('a', 10, 1000), i * 100)
+    t.equal(turns.take('a', 10, 1000), null, 'a second is too long')
+    t.equal(turns.take('a', 10, 1100), 900, 'and took no turn')
+    for (let i = 0; i < 20; i++)
+      t.equal(turns.take('a', 10, 5000), 0, 'three seconds were not used')
+    t.equal(turns.take('a', 10, 60_000), 0)
+    t.equal(turns.take('a', 10, 60_000), 100, 'of a long pause nothing is left')
+  },
+)
+
+t.test('StatsD is told by names as Swift has them', async (t) => {
+  const request = {
+    method: 'GET',
+    kind: 'object',
+    status: 200,
+    durationMs: 1.5,
+    bytesIn: 2,
+    bytesOut: 3,
+  } as const
+  t.equal(
+    statsdLines(request, { prefix: '', sampleRate: 1 }),
+    'proxy-server.object.GET.200.timing:1.500|ms\nproxy-server.object.GET.200.xfer:5|c',
+  )
+  t.equal(
+    statsdLines(
+      { ...request, method: 'EVIL:1|c', kind: 'other' },
+      { prefix: 'a.b', sampleRate: 0.5 },
+    ),
+    'a.b.proxy-server.UNKNOWN.BAD_METHOD.200.timing:1.500|ms|@0.5\na.b.proxy-server.UNKNOWN.BAD_METHOD.200.xfer:5|c|@0.5',
+  )
 })

@@ -1,5 +1,7 @@
 import type { Exchange } from '../exchange.ts'
 import type { Reply } from '../reply.ts'
+import type { Domains } from './domains.ts'
+import type { KeptSetting } from './kept-settings.ts'
 
 /** Goes on with the request: through the layers below, at last to the handler. Throws what they refuse. */
 export type Next = () => Reply | Promise<Reply>
@@ -13,6 +15,8 @@ export interface Layer {
   answer(exchange: Exchange, next: Next): Reply | Promise<Reply>
   /** What /info says of it, by section. */
   readonly info?: Readonly<Record<string, unknown>>
+  /** How accounts and containers set it for themselves. */
+  readonly settings?: readonly KeptSetting[]
 }
 
 /** The layers that are switched on, outermost first. */
@@ -21,6 +25,10 @@ export interface Layers {
   readonly outer: readonly Layer[]
   /** Behind the sign-in: they see requests that are made within other requests, too. */
   readonly inner: readonly Layer[]
+  /** Of all of them. */
+  readonly settings: readonly KeptSetting[]
+  /** Null: every host is the store's. */
+  readonly domains: Domains | null
 }
 
 /** Takes the request through those layers that it concerns; costs a look at each where it concerns none. */

@@ -4,19 +4,42 @@
  */
 import type { ProxyOptions } from '../proxy-options.ts'
 import { bulkLayer } from './bulk/bulk.ts'
+import { denyHostsLayer } from './deny-hosts.ts'
+import { Domains } from './domains.ts'
+import { etagQuoterLayer } from './etag-quoter.ts'
 import { formPostLayer } from './form-post.ts'
 import type { Layer, Layers } from './layer.ts'
+import type { LayerOptions } from './layer-options.ts'
+import { nameCheckLayer } from './name-check.ts'
+import { rateLimitLayer } from './rate-limit.ts'
+import { readOnlyLayer } from './read-only.ts'
 import { staticWebLayer } from './static-web.ts'
 import { tempUrlLayer } from './temp-url.ts'
 
 export function requestLayers({ layers: options = {} }: Pick<ProxyOptions, 'layers'>): Layers {
   const outer = [
+    offByDefault(options.denyHosts, denyHostsLayer),
     onByDefault(options.bulk, bulkLayer),
     onByDefault(options.tempurl, tempUrlLayer),
     onByDefault(options.formpost, formPostLayer),
-  ]
-  const inner = [onByDefault(options.staticweb, staticWebLayer)]
-  return { outer: outer.filter(isOn), inner: inner.filter(isOn) }
+  ].filter(isOn)
+  const inner = [
+    offByDefault(options.nameCheck, nameCheckLayer),
+    offByDefault(options.ratelimit, rateLimitLayer),
+    offByDefault(options.readOnly, readOnlyLayer),
+    offByDefault(options.etagQuoter, etagQuoterLayer),
+    onByDefault(options.staticweb, staticWebLayer),
+  ].filter(isOn)
+  const settings = [...outer, ...inner].flatMap((layer) => layer.settings ?? [])
+  return { outer, inner, settings, domains: domainsOf(options) }
+}
+
+function domainsOf({ domainRemap, cnameLookup }: LayerOptions): Domains | null {
+  if (!domainRemap && !cnameLookup) return null
+  return new Domains({
+    ...(domainRemap && { remap: domainRemap }),
+    ...(cnameLookup && { cname: cnameLookup }),
+  })
 }
 
 /** With nothing said about it, the feature is on as Swift has it. */
@@ -25,6 +48,13 @@ function onByDefault<O extends object>(
   make: (options: O) => Layer,
 ): Layer | null {
   return options === false ? null : make(options ?? ({} as O))
+}
+
+function offByDefault<O extends object>(
+  options: O | false | undefined,
+  make: (options: O) => Layer,
+): Layer | null {
+  return options === undefined || options === false ? null : make(options)
 }
 
 function isOn(layer: Layer | null): layer is Layer {

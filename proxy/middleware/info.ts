@@ -1,3 +1,6 @@
+import { type Exchange, refusal } from '../exchange.ts'
+import { isSignedBy, parseSignature } from '../layers/digest.ts'
+import { expirySeconds } from '../layers/temp-url.ts'
 import type { ProxyContext } from '../proxy-context.ts'
 import { jsonReply, statusReply } from '../reply.ts'
 import { HEARTBEAT_MS } from '../swift/heartbeat.ts'
@@ -6,7 +9,11 @@ import type { PipelineMiddleware } from './state.ts'
 
 /** `/info`: what this cluster can do and where its limits are. Only what is there is announced. */
 export function info(proxy: ProxyContext): PipelineMiddleware {
-  const text = capabilities(proxy)
+  const options = proxy.settings.layers?.info || {}
+  const { expose = true, disallowedSections = [] } = options
+  const all = capabilities(proxy)
+  const told = without(all, disallowedSections)
+  const toldToAdmin = { ...told, admin: { disallowed_sections: disallowedSections } }
   return async (ctx) => {
     const { exchange } = ctx.state
     const { method } = exchange
@@ -14,21 +21,55 @@ export function info(proxy: ProxyContext): PipelineMiddleware {
       ctx.state.reply = statusReply(200, ['Allow', 'HEAD, GET, OPTIONS'])
     } else if (method !== 'GET' && method !== 'HEAD') {
       ctx.state.reply = statusReply(405, ['Allow', 'HEAD, GET, OPTIONS'])
-    } else if (exchange.query.has('swiftinfo_sig') || exchange.query.has('swiftinfo_expires')) {
-      // There is no admin key, so no signature can be right.
+    } else if (!expose) {
       ctx.state.reply = statusReply(403)
     } else {
+      const isAdmin = checkSignature(exchange, options.adminKey)
       const origin = exchange.header('origin')
       const cors =
         origin === undefined
           ? []
           : ['Access-Control-Allow-Origin', origin, 'Access-Control-Expose-Headers', 'x-trans-id']
-      ctx.state.reply = jsonReply(200, text, cors)
+      ctx.state.reply = jsonReply(200, isAdmin ? toldToAdmin : told, cors)
     }
   }
 }
 
-function capabilities(proxy: ProxyContext): unknown {
+/** Whether an administrator signed the request. A 403 for a signature where there is no key, a 401 for a wrong one. */
+function checkSignature(exchange: Exchange, adminKey: string | undefined): boolean {
+  const sent = exchange.query.get('swiftinfo_sig') ?? ''
+  const expires = exchange.query.get('swiftinfo_expires') ?? ''
+  if (sent === '' && expires === '') return false
+  if (adminKey === undefined) throw refusal(403)
+  const signature = parseSignature(sent)
+  const isOver = expirySeconds(expires, exchange.proxy.clock.nowMs()) === 0
+  if (isOver || signature?.digest !== 'sha1') throw refusal(401)
+  const methods = exchange.method === 'HEAD' ? ['HEAD', 'GET'] : ['GET']
+  const lines = methods.map((method) => [method, Number(expires), '/info'].join('\n'))
+  if (lines.some((line) => isSignedBy(signature, adminKey, line))) return true
+  throw refusal(401)
+}
+
+type Sections = Readonly<Record<string, unknown>>
+
+/** All but these sections, or keys of sections. */
+function without(sections: Sections, disallowed: readonly string[]): Sections {
+  const left = structuredClone(sections) as Record<string, unknown>
+  for (const path of disallowed) {
+    const keys = path.split('.')
+    const last = keys.pop()!
+    let place: unknown = left
+    for (const key of keys) place = isRecord(place) ? place[key] : undefined
+    if (isRecord(place)) delete place[last]
+  }
+  return left
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function capabilities(proxy: ProxyContext): Sections {
   const { limits, settings, policies, layers } = proxy
   return {
     swift: {
@@ -69,7 +110,9 @@ function capabilities(proxy: ProxyContext): unknown {
     swiftlet: { cluster: settings.clusterName },
     tempauth: { account_acls: true },
     container_quotas: {},
+    ...(settings.layers?.crossdomain && { crossdomain: {} }),
     account_quotas: {},
     ...Object.assign({}, ...[...layers.outer, ...layers.inner].map((layer) => layer.info)),
+    ...layers.domains?.info,
   }
 }

@@ -2,6 +2,7 @@ import { formatTimestamp, type Stamp } from '../../common/stamp.ts'
 import type { ItemInfo, ListPage } from '../../common/storage-node.ts'
 import { deletedAtOf } from '../backend/account-status.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
+import { settingChanges, settingHeaders } from '../layers/kept-settings.ts'
 import { type Reply, statusReply } from '../reply.ts'
 import { utf8Bytes } from '../wire-text.ts'
 import { listingType } from './accept.ts'
@@ -56,7 +57,7 @@ export async function postAccount(exchange: Exchange): Promise<Reply> {
   checkAccountName(exchange, account)
   const headers = listHeaders('account', exchange.headers, limits)
   if (acl !== undefined) headers[ACCOUNT_ACL_SYSMETA] = acl
-  Object.assign(headers, accountQuotaChanges(exchange))
+  Object.assign(headers, accountQuotaChanges(exchange), settingChanges(exchange, 'account'))
   const current = await backend.readAccount(account)
   if (current !== null && deletedAtOf(current) !== null) return deletedReply(404)
   checkMergedMeta('account', { current: current?.meta.headers ?? {}, changes: headers, limits })
@@ -77,7 +78,7 @@ export async function putAccount(exchange: Exchange): Promise<Reply> {
   checkAccountName(exchange, account)
   const headers = listHeaders('account', exchange.headers, limits)
   if (acl !== undefined) headers[ACCOUNT_ACL_SYSMETA] = acl
-  Object.assign(headers, accountQuotaChanges(exchange))
+  Object.assign(headers, accountQuotaChanges(exchange), settingChanges(exchange, 'account'))
   const current = await backend.readAccount(account)
   if (current !== null && deletedAtOf(current) !== null) {
     return { ...deletedReply(403), body: 'Recently deleted' }
@@ -187,6 +188,7 @@ function accountHeaders(exchange: Exchange, info: ItemInfo, grant: Grant): strin
     'bytes',
     ...policyHeaders(exchange, info),
     ...accountQuotaHeaders(info, exchange.proxy.policies),
+    ...settingHeaders(exchange, info, 'account'),
   ]
   for (const [name, value] of Object.entries(info.meta.headers)) {
     const hidden = isInternalHeader(name) || (!grant.owner && OWNER_HEADERS.has(name))

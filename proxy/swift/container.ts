@@ -1,6 +1,7 @@
 import { formatTimestamp } from '../../common/stamp.ts'
 import type { ItemInfo, ListQuery } from '../../common/storage-node.ts'
 import { type Exchange, refusal } from '../exchange.ts'
+import { settingChanges, settingHeaders } from '../layers/kept-settings.ts'
 import { type Reply, statusReply } from '../reply.ts'
 import { utf8Bytes } from '../wire-text.ts'
 import { listingType } from './accept.ts'
@@ -135,6 +136,7 @@ function nameTooLong(exchange: Exchange, container: string): boolean {
 function changesOf(exchange: Exchange, grant: Grant): Record<string, string> {
   const headers = listHeaders('container', exchange.headers, exchange.proxy.limits)
   checkContainerQuotas(headers)
+  Object.assign(headers, settingChanges(exchange, 'container'))
   const read = headers['x-container-read']
   const write = headers['x-container-write']
   if (read !== undefined) headers['x-container-read'] = cleanAcl('read', read)
@@ -160,6 +162,7 @@ function containerHeaders(exchange: Exchange, info: ItemInfo, grant: Grant): str
     'bytes',
   ]
   if (policy !== undefined) out.push('X-Storage-Policy', policy.name)
+  out.push(...settingHeaders(exchange, info, 'container'))
   for (const [name, value] of Object.entries(info.meta.headers)) {
     const hidden = isInternalHeader(name) || (!grant.owner && OWNER_HEADERS.has(name))
     if (!hidden && value !== '') out.push(titleCase(name), value)

@@ -53,6 +53,11 @@ type SwiftKind = keyof typeof SWIFT_HANDLERS
 export function handleSwift(exchange: Exchange): Reply | Promise<Reply> {
   const { settings, requestMetrics } = exchange.proxy
   if (requestMetrics.inFlight > settings.requestsMax) throw tooManyRequests()
+  const mapping = exchange.proxy.layers.domains?.map(exchange)
+  return mapping === undefined ? handleMapped(exchange) : mapping.then(() => handleMapped(exchange))
+}
+
+function handleMapped(exchange: Exchange): Reply | Promise<Reply> {
   exchange.path ??= parseSwiftPath(pathOfUrl(exchange.url))
   exchange.kind = kindOf(exchange)
   return throughLayers(exchange.proxy.layers.outer, exchange, handleSignedIn)

@@ -29,7 +29,15 @@ export function queryOfUrl(url: string): string {
  */
 export function parseSwiftPath(urlPath: string): SwiftPath {
   const path = unescapeUrl(urlPath)
-  if (path === null || path.includes('\0')) {
+  if (path === null) {
+    throw new ServiceError('BadPath', 'Invalid UTF8 or contains NULL', { status: 412 })
+  }
+  return splitSwiftPath(path)
+}
+
+/** The same for a path whose escapes are undone. */
+export function splitSwiftPath(path: string): SwiftPath {
+  if (path.includes('\0')) {
     throw new ServiceError('BadPath', 'Invalid UTF8 or contains NULL', { status: 412 })
   }
   const versionEnd = partEnd(path, 1)

@@ -6,6 +6,7 @@
 import type { ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../backend/backend.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
+import { isReseller } from '../layers/kept-settings.ts'
 import type { Policies } from '../policies.ts'
 import { titleCase } from './metadata.ts'
 import { containerOf } from './object-access.ts'
@@ -178,10 +179,6 @@ export function accountQuotaHeaders(info: ItemInfo, policies: Policies): string[
     out.push(titleCase(`x-account-quota-${kind}${tail}`), value)
   }
   return out
-}
-
-function isReseller(exchange: Exchange): boolean {
-  return exchange.authority === null && exchange.caller?.groups.includes('.reseller_admin') === true
 }
 
 function isDigits(text: string): boolean {
