@@ -130,8 +130,9 @@ function send(
     ctx.status = answer.status
     return
   }
-  ctx.set('Content-Type', 'application/json')
-  ctx.body = JSON.stringify(answer.body)
+  if (ctx.response.get('Content-Type') === '') ctx.set('Content-Type', 'application/json')
+  ctx.body =
+    answer.body instanceof Uint8Array ? Buffer.from(answer.body) : JSON.stringify(answer.body)
 }
 
 function errorAnswerOf<C>(
