@@ -1,9 +1,15 @@
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../common/clock.ts'
 import type { ServiceError } from '../common/errors.ts'
 import type { Answer } from '../common/http/route.ts'
 import { createServiceApp, type RawCall, type ServiceAnswer } from '../common/http/service-app.ts'
+import {
+  closeServer,
+  createServiceServer,
+  listenAt,
+  type ServerBounds,
+} from '../common/http/service-server.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { StateStore } from '../common/state/state-store.ts'
@@ -26,6 +32,7 @@ export interface IdentityServiceOptions {
   readonly credentialKeyFile?: string
   readonly settings?: Partial<IdentitySettings>
   readonly onAnswer?: (answer: ServiceAnswer) => void
+  readonly bounds?: ServerBounds
 }
 
 export interface IdentityContextOptions {
@@ -64,7 +71,7 @@ export class IdentityService {
       random: parts.random,
       log: parts.log,
     })
-    this.#server = createServer((req, res) => void app(req, res))
+    this.#server = createServiceServer(app, options.bounds)
     this.#schedulePoll()
   }
 
@@ -93,13 +100,8 @@ export class IdentityService {
   }
 
   /** Serves there; `port` 0 takes a free one. Gives the port. Throws the error of listen. */
-  async listen(address: { readonly host: string; readonly port: number }): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(address, resolve)
-    })
-    const bound = this.#server.address()
-    return typeof bound === 'object' && bound !== null ? bound.port : address.port
+  listen(address: { readonly host: string; readonly port: number }): Promise<number> {
+    return listenAt(this.#server, address)
   }
 
   /** Ends the requests in flight; the state stays open. Idempotent. */
@@ -108,10 +110,7 @@ export class IdentityService {
     this.#closed = true
     this.#cancelPoll()
     this.#keys.close()
-    this.#server.closeIdleConnections()
-    if (this.#server.listening) {
-      await new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    }
+    await closeServer(this.#server, (ms, action) => this.parts.clock.after(ms, action))
   }
 
   #schedulePoll(): void {

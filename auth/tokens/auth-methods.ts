@@ -1,7 +1,7 @@
 import { ServiceError } from '../../common/errors.ts'
 import { expecting, forbiddenAction, unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
-import { isLocked, noteSignIn } from '../passwords/lockout.ts'
+import { letsIn } from '../passwords/lockout.ts'
 import { mustChangeFirst } from '../passwords/password-rules.ts'
 import type { UserRow } from '../tables/rows.ts'
 import { byApplicationCredential } from './application-credential-method.ts'
@@ -63,10 +63,9 @@ export async function checkPassword(
   const nowMs = clock.nowMs()
   const current = user?.passwords[0]
   const matches = await parts.passwords.matches(password, current?.hash)
-  if (user === undefined || current === undefined) throw unauthorized('no such user or password')
-  if (await isLocked(state, user, { rules, nowMs })) throw lockedOut(user)
-  await noteSignIn(state, user, { right: matches, rules, nowMs })
-  if (!matches) throw unauthorized('wrong password')
+  // Not a word of a lockout: it would say that there is such a user.
+  const letIn = await letsIn(state, user, { right: matches, rules, nowMs })
+  if (!letIn || user === undefined || current === undefined) throw unauthorized('wrong password')
   const expired = current.expiresAtMs !== null && current.expiresAtMs <= nowMs
   if (!expiredIsGood && (expired || mustChangeFirst(user, rules))) throw passwordExpired(user)
 }
@@ -99,12 +98,6 @@ async function byToken(
     auditChainId: claims.auditIds.at(-1)!,
     ...(delegation !== undefined && { delegation }),
   }
-}
-
-function lockedOut(user: UserRow): ServiceError {
-  return new ServiceError('Unauthorized', `The account is locked for user: ${user.id}.`, {
-    status: 401,
-  })
 }
 
 function passwordExpired(user: UserRow): ServiceError {
