@@ -27,6 +27,11 @@ export function invalid(message: string): ServiceError {
   return new ServiceError('Invalid', message, { status: 400 })
 }
 
+/** `what` as in "Could not find group ldap in …". */
+export function notFoundWhere(what: string, where: string): ServiceError {
+  return new ServiceError('NotFound', `Could not find ${what} in ${where}.`, { status: 404 })
+}
+
 /** 400: the body lacks something. */
 export function expecting(attribute: string, target: string): ServiceError {
   return invalid(

@@ -3,6 +3,7 @@ import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { StateStore, StateTransaction } from '../common/state/state-store.ts'
 import type { RevocationEvent } from '../common/token/revocation.ts'
+import type { Directories } from './directories/directories.ts'
 import type { PasswordCheck } from './passwords/password-check.ts'
 import type { IdentityPolicy } from './policy/identity-policy.ts'
 import type { SecretKeys } from './secrets/secret-keys.ts'
@@ -17,6 +18,7 @@ export interface IdentityParts {
   readonly policy: IdentityPolicy
   readonly revocations: RevocationLog
   readonly passwords: PasswordCheck
+  readonly directories: Directories
   /** The keys that sign and verify now. */
   readonly keys: () => LoadedKeys
   /** The keys that seal secrets in state now. */

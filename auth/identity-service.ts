@@ -1,20 +1,16 @@
-import type { Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../common/clock.ts'
 import type { ServiceError } from '../common/errors.ts'
 import type { Answer } from '../common/http/route.ts'
 import { createServiceApp, type RawCall, type ServiceAnswer } from '../common/http/service-app.ts'
-import {
-  closeServer,
-  createServiceServer,
-  listenAt,
-  type ServerBounds,
-} from '../common/http/service-server.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { StateStore } from '../common/state/state-store.ts'
+import { askDirectories } from './api/directory-calls.ts'
 import { identityContext } from './api/identity-call.ts'
 import { IDENTITY_ROUTES } from './api/routes.ts'
+import { Directories, type DirectoriesOptions } from './directories/directories.ts'
 import type { IdentityParts } from './identity-parts.ts'
 import { PasswordCheck } from './passwords/password-check.ts'
 import { IdentityPolicy } from './policy/identity-policy.ts'
@@ -31,8 +27,9 @@ export interface IdentityServiceOptions {
   /** That of the keys that seal credentials; `credential-keys.json` beside the other if absent. */
   readonly credentialKeyFile?: string
   readonly settings?: Partial<IdentitySettings>
+  /** How users of other places are asked for. */
+  readonly directories?: DirectoriesOptions
   readonly onAnswer?: (answer: ServiceAnswer) => void
-  readonly bounds?: ServerBounds
 }
 
 export interface IdentityContextOptions {
@@ -63,7 +60,11 @@ export class IdentityService {
     this.#secrets = files.secrets
     const app = createServiceApp({
       routes: IDENTITY_ROUTES,
-      prepare: (call) => identityContext(parts, call),
+      prepare: async (call) => {
+        const context = await identityContext(parts, call)
+        await askDirectories(call, context)
+        return context
+      },
       errorAnswer: (error, call) => errorAnswer(error, call, parts.settings),
       headers: { Vary: 'X-Auth-Token' },
       ...(options.onAnswer !== undefined && { onAnswer: options.onAnswer }),
@@ -71,7 +72,7 @@ export class IdentityService {
       random: parts.random,
       log: parts.log,
     })
-    this.#server = createServiceServer(app, options.bounds)
+    this.#server = createServer((req, res) => void app(req, res))
     this.#schedulePoll()
   }
 
@@ -85,13 +86,18 @@ export class IdentityService {
     const keys = await KeyFile.open(keyFile, context)
     const revocations = new RevocationLog(state, context.random)
     await revocations.refresh()
+    const settings = { ...DEFAULT_SETTINGS, ...options.settings }
     const parts: IdentityParts = {
       ...context,
       state,
-      settings: { ...DEFAULT_SETTINGS, ...options.settings },
+      settings,
       policy: new IdentityPolicy(),
       revocations,
       passwords: new PasswordCheck(context.clock),
+      directories: new Directories(
+        { ...context, state, revocations, tokenLifeMs: settings.tokenLifeSeconds * 1000 },
+        options.directories,
+      ),
       keys: () => keys.keys,
       secrets: () => secrets.keys,
     }
@@ -100,8 +106,13 @@ export class IdentityService {
   }
 
   /** Serves there; `port` 0 takes a free one. Gives the port. Throws the error of listen. */
-  listen(address: { readonly host: string; readonly port: number }): Promise<number> {
-    return listenAt(this.#server, address)
+  async listen(address: { readonly host: string; readonly port: number }): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(address, resolve)
+    })
+    const bound = this.#server.address()
+    return typeof bound === 'object' && bound !== null ? bound.port : address.port
   }
 
   /** Ends the requests in flight; the state stays open. Idempotent. */
@@ -110,13 +121,18 @@ export class IdentityService {
     this.#closed = true
     this.#cancelPoll()
     this.#keys.close()
-    await closeServer(this.#server, (ms, action) => this.parts.clock.after(ms, action))
+    await this.parts.directories.close()
+    this.#server.closeIdleConnections()
+    if (this.#server.listening) {
+      await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    }
   }
 
   #schedulePoll(): void {
     if (this.#closed) return
     this.#cancelPoll = this.parts.clock.after(REVOCATIONS_POLL_MS, () => {
       void this.#poll().then(() => this.#schedulePoll())
+      void this.parts.directories.watch()
     })
   }
 
@@ -148,7 +164,6 @@ const TITLES: Readonly<Record<number, string>> = {
   404: 'Not Found',
   405: 'Method Not Allowed',
   409: 'Conflict',
-  410: 'Gone',
   413: 'Request Entity Too Large',
   429: 'Too Many Requests',
   500: 'Internal Server Error',

@@ -170,7 +170,7 @@ t.test('with slapd', { skip: ldapMissing() }, async (t) => {
     t.match(await driver.findUser('bob'), { localId: 'bob', enabled: false })
     t.equal(await driver.findUser('none'), null)
     t.equal(await driver.findUserByName(''), null)
-    t.strictSame((await driver.listUsers()).map(({ localId }) => localId).sort(), [
+    t.strictSame((await driver.listUsers()).entries.map(({ localId }) => localId).sort(), [
       'ann',
       'bob',
       'odd,*()',
@@ -190,7 +190,7 @@ t.test('with slapd', { skip: ldapMissing() }, async (t) => {
     t.match(await masked.findUserByName(ODD_NAME), { enabled: true })
     const filtered = await opened(t, { user_filter: '(description=the first)' })
     t.strictSame(
-      (await filtered.listUsers()).map(({ localId }) => localId),
+      (await filtered.listUsers()).entries.map(({ localId }) => localId),
       ['ann'],
     )
     t.equal(await filtered.checkPassword('odd,*()', 'odd'), false, 'nor may others sign in')
@@ -254,7 +254,10 @@ t.test('with slapd', { skip: ldapMissing() }, async (t) => {
     const staff = { localId: 'staff', name: 'Staff', description: 'all' }
     t.strictSame(await driver.findGroup('staff'), staff)
     t.strictSame(await driver.findGroupByName('Staff'), staff)
-    t.strictSame((await driver.listGroups()).map(({ name }) => name).sort(), ['Empty', 'Staff'])
+    t.strictSame((await driver.listGroups()).entries.map(({ name }) => name).sort(), [
+      'Empty',
+      'Staff',
+    ])
     t.strictSame(await driver.groupsOfUser('ann'), [staff])
     t.strictSame(await driver.groupsOfUser('odd,*()'), [staff])
     t.strictSame(await driver.groupsOfUser('bob'), [])
@@ -282,12 +285,12 @@ t.test('with slapd', { skip: ldapMissing() }, async (t) => {
 
   t.test('a subtree is searched page by page, up to what is taken', async (t) => {
     const all = await opened(t, { query_scope: 'sub', page_size: 70 })
-    t.equal((await all.listUsers()).length, 254)
+    t.equal((await all.listUsers()).entries.length, 254)
     t.match(await all.findUser('deep'), { name: 'Deep' })
     const some = await opened(t, { query_scope: 'sub', page_size: 70 }, { entriesMax: 100 })
-    t.equal((await some.listUsers()).length, 100)
+    t.equal((await some.listUsers()).entries.length, 100)
     const once = await opened(t, { query_scope: 'sub' }, { entriesMax: 50 })
-    t.equal((await once.listUsers()).length, 50)
+    t.equal((await once.listUsers()).entries.length, 50)
     t.equal(await (await opened(t)).findUser('deep'), null, 'one level is one level')
   })
 

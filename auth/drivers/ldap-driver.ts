@@ -16,6 +16,7 @@ import { ServiceError } from '../../common/errors.ts'
 import type { DirectoryOptions } from './directory-options.ts'
 import {
   type DirectoryGroup,
+  type DirectoryList,
   type DirectoryUser,
   directoryUnavailable,
   directoryUnfit,
@@ -86,10 +87,10 @@ class LdapDriver implements IdentityDriver {
     return this.#oneUser(this.#settings.users.name, name)
   }
 
-  async listUsers(): Promise<readonly DirectoryUser[]> {
+  async listUsers(): Promise<DirectoryList<DirectoryUser>> {
     const { users } = this.#settings
-    const entries = await this.#searchTree(users, userAttributes(users))
-    return present(entries.map((entry) => userOfEntry(entry, users)))
+    const { entries, complete } = await this.#searchTree(users, userAttributes(users))
+    return { entries: present(entries.map((entry) => userOfEntry(entry, users))), complete }
   }
 
   findGroup(localId: string): Promise<DirectoryGroup | null> {
@@ -100,10 +101,10 @@ class LdapDriver implements IdentityDriver {
     return this.#oneGroup(this.#settings.groups.name, name)
   }
 
-  async listGroups(): Promise<readonly DirectoryGroup[]> {
+  async listGroups(): Promise<DirectoryList<DirectoryGroup>> {
     const { groups } = this.#settings
-    const entries = await this.#searchTree(groups, groupAttributes(groups))
-    return present(entries.map((entry) => groupOfEntry(entry, groups)))
+    const { entries, complete } = await this.#searchTree(groups, groupAttributes(groups))
+    return { entries: present(entries.map((entry) => groupOfEntry(entry, groups))), complete }
   }
 
   async groupsOfUser(localId: string): Promise<readonly DirectoryGroup[]> {
@@ -112,7 +113,7 @@ class LdapDriver implements IdentityDriver {
     if (user === null) return []
     const value = groups.membersAreIds ? localId : user.dn
     const member = new EqualityFilter({ attribute: groups.member, value })
-    const entries = await this.#searchTree(groups, groupAttributes(groups), member)
+    const { entries } = await this.#searchTree(groups, groupAttributes(groups), member)
     return present(entries.map((entry) => groupOfEntry(entry, groups)))
   }
 
@@ -160,7 +161,8 @@ class LdapDriver implements IdentityDriver {
       filter: filterOf(users),
       attributes: userAttributes(users),
     }
-    const [entry] = await this.#search(search)
+    const { entries } = await this.#search(search)
+    const [entry] = entries
     return entry === undefined ? null : userOfEntry(entry, users)
   }
 
@@ -171,19 +173,16 @@ class LdapDriver implements IdentityDriver {
     attributes: string[],
   ): Promise<Entry | null> {
     if (value === '') return null
-    const [entry] = await this.#searchTree(
-      entries,
-      attributes,
-      new EqualityFilter({ attribute, value }),
-    )
-    return entry ?? null
+    const condition = new EqualityFilter({ attribute, value })
+    const found = await this.#searchTree(entries, attributes, condition)
+    return found.entries[0] ?? null
   }
 
   #searchTree(
     entries: LdapEntries,
     attributes: string[],
     condition: Filter = new PresenceFilter({ attribute: entries.id }),
-  ): Promise<readonly Entry[]> {
+  ): Promise<DirectoryList<Entry>> {
     return this.#search({
       baseDn: entries.treeDn,
       scope: this.#settings.scope,
@@ -192,37 +191,32 @@ class LdapDriver implements IdentityDriver {
     })
   }
 
-  async #search(search: LdapSearch): Promise<readonly Entry[]> {
+  async #search(search: LdapSearch): Promise<DirectoryList<Entry>> {
     try {
       return await this.#connections.search((client) => this.#collect(client, search))
     } catch (error) {
-      if (error instanceof NoSuchObjectError || error instanceof InvalidDNSyntaxError) return []
+      if (error instanceof NoSuchObjectError || error instanceof InvalidDNSyntaxError) {
+        return { entries: [], complete: true }
+      }
       if (error instanceof SizeLimitExceededError) {
-        throw directoryUnavailable(
-          'the directory gives no list of that length: set page_size',
-          error,
-        )
+        throw directoryUnavailable('the directory gives no list of that length', error)
       }
       if (error instanceof ServiceError) throw error
       throw directoryUnavailable(`the search failed: ${(error as Error).message}`, error)
     }
   }
 
-  async #collect(client: Client, search: LdapSearch): Promise<readonly Entry[]> {
+  /** Page by page, even where none is configured: a list that a server cut off would look like all there is. */
+  async #collect(client: Client, search: LdapSearch): Promise<DirectoryList<Entry>> {
     const { baseDn, scope, filter, attributes } = search
-    const { pageSize } = this.#settings
-    const max = this.#entriesMax
-    if (pageSize === 0) {
-      const options = { scope, filter, attributes, sizeLimit: max }
-      return (await client.search(baseDn, options)).searchEntries
-    }
     const found: Entry[] = []
-    const options = { scope, filter, attributes, paged: { pageSize } }
+    const options = { scope, filter, attributes, paged: { pageSize: this.#settings.pageSize } }
     for await (const { searchEntries } of client.searchPaginated(baseDn, options)) {
       found.push(...searchEntries)
-      if (found.length >= max) break
+      if (found.length > this.#entriesMax) break
     }
-    return found.slice(0, max)
+    const complete = found.length <= this.#entriesMax
+    return { entries: found.slice(0, this.#entriesMax), complete }
   }
 }
 

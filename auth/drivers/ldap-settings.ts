@@ -41,7 +41,6 @@ export interface LdapSettings {
   readonly user: string
   readonly password: string
   readonly scope: 'one' | 'sub'
-  /** 0 asks for all at once. */
   readonly pageSize: number
   readonly startTls: boolean
   /** A file of certificates in PEM; the system's if empty. */
@@ -81,6 +80,9 @@ export const LDAP_OPTIONS_REFUSED: Readonly<Record<string, readonly unknown[]>> 
   tls_cacertdir: [undefined, null, ''],
 }
 
+/** Where none is configured; servers that know no pages send all at once. */
+const PAGE_SIZE = 500
+
 /** Reads a domain's `ldap` options. Throws 503 `DirectoryUnfit` for values that cannot be worked with. */
 export function ldapSettings(options: DirectoryOptions): LdapSettings {
   for (const [name, taken] of Object.entries(LDAP_OPTIONS_REFUSED)) {
@@ -99,7 +101,7 @@ export function ldapSettings(options: DirectoryOptions): LdapSettings {
     user: read.text('user'),
     password: read.text('password'),
     scope: read.oneOf('query_scope', ['one', 'sub'], 'one'),
-    pageSize: read.integer('page_size', { min: 0, max: 10_000, byDefault: 0 }),
+    pageSize: read.integer('page_size', { min: 0, max: 10_000, byDefault: 0 }) || PAGE_SIZE,
     startTls: read.flag('use_tls', false),
     caFile: read.text('tls_cacertfile'),
     verifiesServer: read.oneOf('tls_req_cert', ['demand', 'allow', 'never'], 'demand') === 'demand',

@@ -57,7 +57,7 @@ t.test('with accounts', { skip: pamMissing() }, async (t) => {
     t.strictSame(await driver.findUser('ann'), ann)
     t.strictSame(await driver.findUserByName('ann'), ann)
     t.strictSame(
-      (await driver.listUsers()).map(({ name }) => name),
+      (await driver.listUsers()).entries.map(({ name }) => name),
       ['ann', 'bob', 'expired'],
     )
     const odd = [
@@ -80,7 +80,7 @@ t.test('with accounts', { skip: pamMissing() }, async (t) => {
 
   t.test('groups are those of the accounts', async (t) => {
     const names = (items: readonly { readonly name: string }[]) => items.map(({ name }) => name)
-    t.strictSame(names(await driver.listGroups()), ['ann', 'staff', 'bobs', 'ann2'])
+    t.strictSame(names((await driver.listGroups()).entries), ['ann', 'staff', 'bobs', 'ann2'])
     t.strictSame(names(await driver.groupsOfUser('ann')).sort(), ['ann', 'ann2', 'staff'])
     t.strictSame(names(await driver.groupsOfUser('bob')).sort(), ['bobs', 'staff'])
     t.strictSame(await driver.groupsOfUser('root'), [])

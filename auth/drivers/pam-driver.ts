@@ -1,6 +1,7 @@
 import { type DirectoryOptions, OptionReader } from './directory-options.ts'
 import {
   type DirectoryGroup,
+  type DirectoryList,
   type DirectoryUser,
   directoryUnavailable,
   directoryUnfit,
@@ -86,8 +87,8 @@ class PamDriver implements IdentityDriver {
     return this.findUser(name)
   }
 
-  async listUsers(): Promise<readonly DirectoryUser[]> {
-    return (await this.#accounts()).map(userOf)
+  async listUsers(): Promise<DirectoryList<DirectoryUser>> {
+    return { entries: (await this.#accounts()).map(userOf), complete: true }
   }
 
   async findGroup(localId: string): Promise<DirectoryGroup | null> {
@@ -99,8 +100,8 @@ class PamDriver implements IdentityDriver {
     return this.findGroup(name)
   }
 
-  async listGroups(): Promise<readonly DirectoryGroup[]> {
-    return (await this.#groups([])).map(groupOf)
+  async listGroups(): Promise<DirectoryList<DirectoryGroup>> {
+    return { entries: (await this.#groups([])).map(groupOf), complete: true }
   }
 
   async groupsOfUser(localId: string): Promise<readonly DirectoryGroup[]> {

@@ -38,8 +38,6 @@ export class PamHelper {
   #run(command: string, args: readonly string[], input: string): Promise<HelperResult> {
     const { env, msMax } = this.#options
     const child = spawn(command, args, {
-      timeout: msMax,
-      killSignal: 'SIGKILL',
       env: { PATH: process.env.PATH, LC_ALL: 'C', ...env },
     })
     const output = { stdout: '', stderr: '' }
@@ -49,15 +47,18 @@ export class PamHelper {
         if (output[name].length > OUTPUT_CHARS_MAX) child.kill('SIGKILL')
       })
     }
+    const timer = setTimeout(() => child.kill('SIGKILL'), msMax)
     // One that ends without reading has said what it has to say.
     child.stdin.on('error', () => {})
     child.stdin.end(input)
     return new Promise((resolve, reject) => {
       child.once('error', (error) => {
+        clearTimeout(timer)
         const why = systemErrorCode(error) === 'ENOENT' ? 'is not installed' : 'does not start'
         reject(directoryUnavailable(`${command} ${why}`, error))
       })
       child.once('close', (code, signal) => {
+        clearTimeout(timer)
         if (code === null) reject(directoryUnavailable(`${command} was ended by ${signal}`))
         else resolve({ code, ...output })
       })

@@ -1,9 +1,9 @@
+import { deleteDirectory } from '../directories/directory-tables.ts'
 import { forbidden } from '../errors.ts'
 import type { Change } from '../identity-parts.ts'
 import type { IdentitySettings } from '../settings.ts'
 import type { ProjectRow } from '../tables/rows.ts'
 import { assignments, groups, projects, roles, users } from '../tables/tables.ts'
-import { deleteLimitsOfDomain } from './catalog-removal.ts'
 import { deleteProjectRow } from './project-removal.ts'
 import { deleteRoleRow } from './role-removal.ts'
 import { deleteGroupRow, deleteUserRow } from './user-removal.ts'
@@ -22,6 +22,7 @@ export async function deleteDomainTree(
   if (enabled) {
     throw forbidden('Cannot delete a domain that is enabled, please disable it first.')
   }
+  await deleteDirectory(changing, id)
   for (const group of await groups.by(tx, 'domain', id)) await deleteGroupRow(changing, group.id)
   for (const user of await users.by(tx, 'domain', id)) await deleteUserRow(changing, user.id)
   for (const project of await projects.by(tx, 'domain', id)) {
@@ -31,7 +32,6 @@ export async function deleteDomainTree(
   for (const row of await assignments.list(tx, { prefix: ['domain', id] })) {
     await assignments.delete(tx, ...assignments.keyOf(row))
   }
-  await deleteLimitsOfDomain(changing, id)
   await projects.delete(tx, id)
   await revoke({ domainId: id })
 }

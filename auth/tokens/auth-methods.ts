@@ -1,7 +1,9 @@
 import { ServiceError } from '../../common/errors.ts'
+import { askBeforeSignIn } from '../directories/before-sign-in.ts'
+import { isDirectoryId } from '../directories/directory-tables.ts'
 import { expecting, forbiddenAction, unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
-import { letsIn } from '../passwords/lockout.ts'
+import { isLocked, noteSignIn } from '../passwords/lockout.ts'
 import { mustChangeFirst } from '../passwords/password-rules.ts'
 import type { UserRow } from '../tables/rows.ts'
 import { byApplicationCredential } from './application-credential-method.ts'
@@ -46,6 +48,7 @@ async function byPassword(parts: IdentityParts, payload: unknown): Promise<AuthP
   if (reference === undefined) throw expecting('user', 'password')
   const { password } = reference
   if (password === undefined) throw expecting('password', 'user')
+  await askBeforeSignIn(parts, reference)
   const user = await findUser(parts.state, reference)
   await checkPassword(parts, user, password)
   return { userId: user!.id }
@@ -61,13 +64,31 @@ export async function checkPassword(
   const { state, settings, clock } = parts
   const rules = settings.security
   const nowMs = clock.nowMs()
+  if (user !== undefined && isDirectoryId(user.id)) {
+    return checkDirectoryPassword(parts, user, password)
+  }
   const current = user?.passwords[0]
   const matches = await parts.passwords.matches(password, current?.hash)
-  // Not a word of a lockout: it would say that there is such a user.
-  const letIn = await letsIn(state, user, { right: matches, rules, nowMs })
-  if (!letIn || user === undefined || current === undefined) throw unauthorized('wrong password')
+  if (user === undefined || current === undefined) throw unauthorized('no such user or password')
+  if (await isLocked(state, user, { rules, nowMs })) throw lockedOut(user)
+  await noteSignIn(state, user, { right: matches, rules, nowMs })
+  if (!matches) throw unauthorized('wrong password')
   const expired = current.expiresAtMs !== null && current.expiresAtMs <= nowMs
   if (!expiredIsGood && (expired || mustChangeFirst(user, rules))) throw passwordExpired(user)
+}
+
+/** Directories have rules of their own for passwords; guessing is held back here too. */
+async function checkDirectoryPassword(
+  { state, settings, clock, directories }: IdentityParts,
+  user: UserRow,
+  password: string,
+): Promise<void> {
+  const rules = settings.security
+  const nowMs = clock.nowMs()
+  if (await isLocked(state, user, { rules, nowMs })) throw lockedOut(user)
+  const right = await directories.passwordMatches(user.id, password)
+  await noteSignIn(state, user, { right, rules, nowMs })
+  if (!right) throw unauthorized('wrong password')
 }
 
 /** A token that was got by a trust or for a consumer gets no other one; that of a credential one like itself. */
@@ -98,6 +119,12 @@ async function byToken(
     auditChainId: claims.auditIds.at(-1)!,
     ...(delegation !== undefined && { delegation }),
   }
+}
+
+function lockedOut(user: UserRow): ServiceError {
+  return new ServiceError('Unauthorized', `The account is locked for user: ${user.id}.`, {
+    status: 401,
+  })
 }
 
 function passwordExpired(user: UserRow): ServiceError {

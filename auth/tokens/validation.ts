@@ -25,6 +25,7 @@ export async function validateToken(
   if (claims.issuedAtMs > nowMs + SKEW_ALLOWED_MS) throw unauthorized('the token is of the future')
   if (claims.expiresAtMs + expiredMs <= nowMs) throw unauthorized('the token is over')
   if (parts.revocations.voids(claims)) throw unauthorized('the token is revoked')
+  await parts.directories.keepFresh(claims.user.id)
   return subjectOf(parts.state, claims, nowMs)
 }
 

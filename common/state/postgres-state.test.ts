@@ -1,5 +1,9 @@
 import t, { type Test } from 'tap'
-import { PostgresServer, postgresPrograms } from '../../test/support/postgres-server.ts'
+import {
+  PostgresServer,
+  postgresPrograms,
+  queryPostgres,
+} from '../../test/support/postgres-server.ts'
 import { stateContract } from '../../test/support/state-contract.ts'
 import { openState } from './open-state.ts'
 import { openPostgresState } from './postgres-state.ts'
@@ -58,10 +62,10 @@ t.test('on PostgreSQL', { skip: 'missing' in programs ? programs.missing : false
       1,
     ])
     for (const store of stores) await store.close()
-    await server.query(url, "UPDATE swiftlet_versions SET version = 2 WHERE service = 'image'")
+    await queryPostgres(url, "UPDATE swiftlet_versions SET version = 2 WHERE service = 'image'")
     await t.rejects(openState(url, { service: 'image' }), { code: 'StateTooNew', status: 409 })
     await (await openState(url, { service: 'identity' })).close()
-    await server.query(
+    await queryPostgres(
       url,
       `CREATE ROLE guest LOGIN; GRANT USAGE ON SCHEMA ${url.split('%3D').at(-1)} TO guest;
       GRANT SELECT ON swiftlet_versions, swiftlet_identity TO guest`,
@@ -72,13 +76,13 @@ t.test('on PostgreSQL', { skip: 'missing' in programs ? programs.missing : false
   })
 
   t.test('a database that cannot hold every text, or forgets, is refused', async (t) => {
-    await server.query(
+    await queryPostgres(
       server.url('postgres'),
       "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0",
     )
     await t.rejects(openState(server.url('latin')), { code: 'StateUnfit', message: /LATIN1/ })
-    await server.query(server.url('postgres'), 'CREATE DATABASE forgets')
-    await server.query(
+    await queryPostgres(server.url('postgres'), 'CREATE DATABASE forgets')
+    await queryPostgres(
       server.url('postgres'),
       'ALTER DATABASE forgets SET synchronous_commit = off',
     )
@@ -183,7 +187,7 @@ t.test('on PostgreSQL', { skip: 'missing' in programs ? programs.missing : false
     await server.restart()
     t.strictSame(await store.scan('t'), [{ key: 'a', value: 1 }])
     await store.transaction(async (tx) => tx.put('t', 'b', 1))
-    await server.query(
+    await queryPostgres(
       server.url('postgres'),
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'swiftlet'",
     )

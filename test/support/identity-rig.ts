@@ -2,13 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bootstrap } from '../../auth/bootstrap.ts'
+import type { DirectoriesOptions } from '../../auth/directories/directories.ts'
 import { IdentityService } from '../../auth/identity-service.ts'
 import type { IdentitySettings } from '../../auth/settings.ts'
 import { type Clock, systemClock } from '../../common/clock.ts'
 import { silentLog } from '../../common/log.ts'
 import { systemRandom as random } from '../../common/random.ts'
-import { openLevelState } from '../../common/state/level-state.ts'
+import { openState } from '../../common/state/open-state.ts'
 import type { StateStore } from '../../common/state/state-store.ts'
+import { newSchema } from './postgres-server.ts'
 
 export const ADMIN_PASSWORD = 'the admin password'
 export const SERVICE_PASSWORD = 'the service password'
@@ -16,7 +18,8 @@ export const SERVICE_PASSWORD = 'the service password'
 export interface IdentityRigOptions {
   readonly settings?: Partial<IdentitySettings>
   readonly clock?: Clock
-  readonly openState?: (folder: string) => Promise<StateStore>
+  readonly openState?: (place: string) => Promise<StateStore>
+  readonly directories?: DirectoriesOptions
 }
 
 export interface ApiAnswer {
@@ -47,11 +50,17 @@ export class IdentityRig {
   }
 
   static async start(options: IdentityRigOptions = {}): Promise<IdentityRig> {
-    const { clock = systemClock, openState = openLevelState, settings } = options
+    const { clock = systemClock, settings, directories } = options
     const folder = await mkdtemp(join(tmpdir(), 'identity-'))
-    const state = await openState(join(folder, 'state'))
+    const place = await statePlace(join(folder, 'state'))
+    const state = await (options.openState ?? openRigState)(place)
     const service = await IdentityService.open(
-      { state, keyFile: join(folder, 'keys.json'), ...(settings !== undefined && { settings }) },
+      {
+        state,
+        keyFile: join(folder, 'keys.json'),
+        ...(settings !== undefined && { settings }),
+        ...(directories !== undefined && { directories }),
+      },
       { clock, random, log: silentLog },
     )
     const port = await service.listen({ host: '127.0.0.1', port: 0 })
@@ -135,6 +144,16 @@ export class IdentityRig {
     }
     return token
   }
+}
+
+/** With `SWIFTLET_TEST_POSTGRES` a schema of the rig's own there: `identity-postgres.test.ts` runs all tests so. */
+function statePlace(folder: string): Promise<string> | string {
+  const server = process.env.SWIFTLET_TEST_POSTGRES ?? ''
+  return server === '' ? folder : newSchema(server)
+}
+
+function openRigState(place: string): Promise<StateStore> {
+  return openState(place, { service: 'identity' })
 }
 
 export interface CallOptions {

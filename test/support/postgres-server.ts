@@ -7,6 +7,7 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import type { Test } from 'tap'
+import { randomId, systemRandom } from '../../common/random.ts'
 
 const DEBIAN_FOLDER = '/usr/lib/postgresql'
 /** Wanted of a server that replays its log, too. */
@@ -37,7 +38,6 @@ export class PostgresServer {
   readonly #folder: string
   readonly #user: ServerUser | undefined
   #process: ChildProcess | null = null
-  #places = 0
 
   private constructor(programs: string, folder: string, user: ServerUser | undefined) {
     this.#programs = programs
@@ -65,29 +65,14 @@ export class PostgresServer {
     return server
   }
 
-  /** `postgres://…` of a database; of a schema in it, if one is named. */
-  url(database: string, schema?: string): string {
-    const options = schema === undefined ? '' : `&options=-c%20search_path%3D${schema}`
-    return `postgres://swiftlet@/${database}?host=${encodeURIComponent(this.#folder)}${options}`
+  /** `postgres://…` of a database. */
+  url(database: string): string {
+    return `postgres://swiftlet@/${database}?host=${encodeURIComponent(this.#folder)}`
   }
 
-  /** The URL of an empty place: a schema costs a hundredth of a database. */
-  async newPlace(): Promise<string> {
-    const schema = `test${++this.#places}`
-    await this.query(this.url('postgres'), `CREATE SCHEMA ${schema}`)
-    return this.url('postgres', schema)
-  }
-
-  /** The rows that a statement of the superuser gives. */
-  async query(url: string, statement: string): Promise<readonly Record<string, unknown>[]> {
-    const client = new pg.Client({ connectionString: url })
-    client.on('error', () => {})
-    await client.connect()
-    try {
-      return (await client.query<Record<string, unknown>>(statement)).rows
-    } finally {
-      await client.end()
-    }
+  /** The URL of an empty place. */
+  newPlace(): Promise<string> {
+    return newSchema(this.url('postgres'))
   }
 
   /** SIGINT ends it in order, SIGQUIT at once, as a crash would. */
@@ -108,7 +93,7 @@ export class PostgresServer {
     for (let tries = 0; tries < READY_TRIES_MAX; tries++) {
       if (server.exitCode !== null) break
       try {
-        await this.query(this.url('postgres'), 'SELECT 1')
+        await queryPostgres(this.url('postgres'), 'SELECT 1')
         return
       } catch {
         await new Promise((resolve) => setTimeout(resolve, 20))
@@ -131,6 +116,28 @@ export class PostgresServer {
       ...this.#user,
     })
   }
+}
+
+/** The rows that a statement gives. */
+export async function queryPostgres(
+  url: string,
+  statement: string,
+): Promise<readonly Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return (await client.query<Record<string, unknown>>(statement)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+/** The URL of a new schema in the database: an empty place, for a hundredth of what a database costs. */
+export async function newSchema(url: string): Promise<string> {
+  const schema = `test_${randomId(systemRandom)}`
+  await queryPostgres(url, `CREATE SCHEMA ${schema}`)
+  return `${url}&options=-c%20search_path%3D${schema}`
 }
 
 function serverUser(): ServerUser {

@@ -1,0 +1,27 @@
+/** The tests of the identity API once more, with the state in PostgreSQL. */
+import { readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { PostgresServer, postgresPrograms } from '../support/postgres-server.ts'
+
+const folder = dirname(fileURLToPath(import.meta.url))
+const programs = postgresPrograms()
+const skip = 'missing' in programs ? programs.missing : false
+
+// As long as all of those files together.
+t.setTimeout(900_000)
+
+t.test('identity on PostgreSQL', { skip }, async (t) => {
+  const server = await PostgresServer.start(t)
+  const tests = readdirSync(folder).filter(
+    (name) => /^identity.*\.test\.ts$/.test(name) && name !== 'identity-postgres.test.ts',
+  )
+  t.ok(tests.length > 0)
+  for (const name of tests) {
+    await t.spawn(process.execPath, ['--import=tsx', join(folder, name)], {
+      name,
+      env: { ...process.env, SWIFTLET_TEST_POSTGRES: server.url('postgres') },
+    })
+  }
+})
