@@ -130,8 +130,14 @@ function send(
     ctx.status = answer.status
     return
   }
+<<<<<<< Updated upstream
   ctx.set('Content-Type', 'application/json')
   ctx.body = JSON.stringify(answer.body)
+=======
+  if (!ctx.res.hasHeader('Content-Type')) ctx.set('Content-Type', 'application/json')
+  ctx.body =
+    answer.body instanceof Uint8Array ? Buffer.from(answer.body) : JSON.stringify(answer.body)
+>>>>>>> Stashed changes
 }
 
 function errorAnswerOf<C>(

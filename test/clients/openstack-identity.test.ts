@@ -1,4 +1,6 @@
 /** The openstack client drives the identity service: what there is of each resource is made, shown, changed and deleted. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { missing } from '../support/client-tree.ts'
 import {
@@ -28,6 +30,13 @@ t.teardown(async () => {
   await bare.close()
   await identity.stop()
 })
+
+/** A file with such text, for commands that read one. */
+function fileOf(name: string, text: string): string {
+  const path = join(work, name)
+  writeFileSync(path, text)
+  return path
+}
 
 /** What makes a command somebody else's. */
 function signedInAs(name: string, password: string, project: string): readonly string[] {
@@ -336,4 +345,79 @@ t.test('trusts', { skip, timeout }, async (t) => {
   await helper.fails(/HTTP 40[134]/, 'token', 'issue')
   await os.ok('user', 'delete', 'helper')
   t.strictSame(await os.column('ID', 'trust', 'list'), [])
+})
+
+t.test('credentials', { skip, timeout }, async (t) => {
+  const os = shell.on(t)
+  const made = await os.json('credential', 'create', '--type', 'cert', 'admin', 'the certificate')
+  t.match(made, { type: 'cert', blob: 'the certificate', project_id: null })
+  const data = ['--user', 'admin', '--type', 'cert', '--data', 'another', '--project', 'admin']
+  await os.ok('credential', 'set', ...data, made.id)
+  t.match(await os.json('credential', 'show', made.id), { blob: 'another', type: 'cert' })
+  t.strictSame(await os.column('ID', 'credential', 'list', '--type', 'cert'), [made.id])
+  t.strictSame(await os.column('ID', 'credential', 'list', '--user', 'admin'), [made.id])
+  await os.ok('credential', 'delete', made.id)
+  t.strictSame(await os.column('ID', 'credential', 'list'), [])
+})
+
+t.test('EC2 credentials', { skip, timeout }, async (t) => {
+  const os = shell.on(t)
+  const made = await os.json('ec2', 'credentials', 'create')
+  t.match(made, { access: /^[0-9a-f]{32}$/, secret: /^\S{20,}$/ })
+  t.match(await os.json('ec2', 'credentials', 'show', made.access), { secret: made.secret })
+  t.strictSame(await os.column('Access', 'ec2', 'credentials', 'list'), [made.access])
+  await os.ok('ec2', 'credentials', 'delete', made.access)
+  t.strictSame(await os.column('Access', 'ec2', 'credentials', 'list'), [])
+})
+
+t.test('limits', { skip, timeout }, async (t) => {
+  const os = shell.on(t)
+  const [service] = await os.column('ID', 'service', 'list')
+  const of = ['--service', String(service)]
+  const registered = await os.json(
+    ...['registered', 'limit', 'create', ...of, '--default-limit', '10', 'images'],
+  )
+  t.match(registered, { default_limit: 10, resource_name: 'images' })
+  await os.ok('registered', 'limit', 'set', '--default-limit', '20', registered.id)
+  t.match(await os.json('registered', 'limit', 'show', registered.id), { default_limit: 20 })
+  t.strictSame(await os.column('ID', 'registered', 'limit', 'list'), [registered.id])
+  const make = ['limit', 'create', '--project', 'admin', ...of, '--resource-limit', '5', 'images']
+  const limit = await os.json(...make)
+  t.match(limit, { resource_limit: 5, resource_name: 'images' })
+  await os.fails(/HTTP 409/, ...make)
+  await os.ok('limit', 'set', '--resource-limit', '7', '--description', 'more', limit.id)
+  t.match(await os.json('limit', 'show', limit.id), { resource_limit: 7, description: 'more' })
+  t.strictSame(await os.column('ID', 'limit', 'list'), [limit.id])
+  await os.fails(/HTTP 403/, 'registered', 'limit', 'delete', registered.id)
+  await os.ok('limit', 'delete', limit.id)
+  await os.ok('registered', 'limit', 'delete', registered.id)
+  t.strictSame(await os.column('ID', 'registered', 'limit', 'list'), [])
+})
+
+t.test('policies and endpoint groups', { skip, timeout }, async (t) => {
+  const os = shell.on(t)
+  const rules = fileOf('policy.json', '{"admin_required": "role:admin"}')
+  const policy = await os.json('policy', 'create', '--type', 'application/json', rules)
+  t.match(policy, { type: 'application/json', rules: /admin_required/ })
+  await os.ok('policy', 'set', '--type', 'text/plain', policy.id)
+  t.match(await os.json('policy', 'show', policy.id), { type: 'text/plain' })
+  t.strictSame(await os.column('ID', 'policy', 'list'), [policy.id])
+  await os.ok('policy', 'delete', policy.id)
+  t.strictSame(await os.column('ID', 'policy', 'list'), [])
+
+  const filters = fileOf('filters.json', '{"interface": "public"}')
+  const group = await os.json('endpoint', 'group', 'create', 'public-ones', filters)
+  t.match(group, { name: 'public-ones', filters: { interface: 'public' } })
+  await os.ok('endpoint', 'group', 'set', '--name', 'publics', group.id)
+  t.match(await os.json('endpoint', 'group', 'show', 'publics'), { id: group.id })
+  await os.ok('endpoint', 'group', 'add', 'project', 'publics', 'admin')
+  t.strictSame(await os.column('ID', 'endpoint', 'group', 'list', '--project', 'admin'), [group.id])
+  await os.ok('endpoint', 'group', 'remove', 'project', 'publics', 'admin')
+  await os.ok('endpoint', 'group', 'delete', group.id)
+  t.strictSame(await os.column('ID', 'endpoint', 'group', 'list'), [])
+
+  const [endpoint] = await os.column('ID', 'endpoint', 'list')
+  await os.ok('endpoint', 'add', 'project', String(endpoint), 'admin')
+  t.strictSame(await os.column('ID', 'endpoint', 'list', '--project', 'admin'), [endpoint])
+  await os.ok('endpoint', 'remove', 'project', String(endpoint), 'admin')
 })
