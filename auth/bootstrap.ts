@@ -12,7 +12,8 @@ import {
   services,
   users,
 } from './tables/tables.ts'
-import { hashKey, SALT_BYTES } from './user-key.ts'
+import { RevocationLog } from './tokens/revocation-log.ts'
+import { hashKey, SALT_BYTES, verifyKey } from './user-key.ts'
 
 /** A service of the catalog with its URL, the same for all interfaces. */
 export interface BootstrapService {
@@ -23,7 +24,12 @@ export interface BootstrapService {
 }
 
 export interface BootstrapOptions {
+  /** The administrator's when that is made. */
   readonly adminPassword: string
+  /** Whether it is the administrator's from now on, too; otherwise the one that was chosen since then stays. */
+  readonly setAdminPassword?: boolean
+  /** The id of project `admin` when that is made: random if absent. */
+  readonly adminProjectId?: string
   readonly regionId: string
   readonly services: readonly BootstrapService[]
   /** Users of services, with their passwords: role `service` on project `service`. */
@@ -32,42 +38,60 @@ export interface BootstrapOptions {
 
 /** Each implies the next: admin ⟹ manager ⟹ member ⟹ reader. */
 const ROLE_CHAIN = ['admin', 'manager', 'member', 'reader'] as const
-const OTHER_ROLES = ['service'] as const
+/** `ResellerAdmin` owns all accounts of the object store. */
+const OTHER_ROLES = ['service', 'ResellerAdmin'] as const
 export const ADMIN_NAME = 'admin'
 export const SERVICE_PROJECT = 'service'
 
 /**
  * What a new deployment needs to be used: the Default domain, the roles, project and user `admin` (with the role on the
- * project and the system), service users, and the catalog. Done again it changes only what differs: the password of the
- * administrator, those of service users, and the URLs; all in one transaction.
+ * project and the system), service users, and the catalog. Done again it changes only what differs: the passwords of
+ * service users, the URLs, and if it is told to the administrator's password; all in one transaction. A password that is
+ * replaced voids the tokens that were got with it.
  */
 export async function bootstrap(
   state: StateStore,
   options: BootstrapOptions,
   context: { readonly random: Random; readonly nowMs: number },
 ): Promise<void> {
-  const { random } = context
   const hashes = new Map<string, string>()
-  const accounts = [{ name: ADMIN_NAME, password: options.adminPassword }, ...options.serviceUsers]
-  for (const { name, password } of accounts) {
-    hashes.set(name, await hashKey(password, random.bytes(SALT_BYTES)))
+  const { adminPassword, setAdminPassword = false, serviceUsers } = options
+  const admin = { name: ADMIN_NAME, password: adminPassword, keep: !setAdminPassword }
+  for (const account of [admin, ...serviceUsers]) {
+    const hash = await newHash(state, account, context.random)
+    if (hash !== null) hashes.set(account.name, hash)
   }
   await state.transaction(async (tx) => {
-    const work = new Bootstrap(tx, context, hashes)
+    const work = new Bootstrap({ state, tx }, context, hashes)
     await work.run(options)
   })
 }
 
+/** The hash of the password that a user of the Default domain gets; null if the one that it has is to stay. */
+async function newHash(
+  state: StateStore,
+  account: { readonly name: string; readonly password: string; readonly keep?: boolean },
+  random: Random,
+): Promise<string | null> {
+  const before = await users.one(state, 'name', DEFAULT_DOMAIN_ID, account.name)
+  const hash = before?.passwords[0]?.hash
+  if (before !== undefined && account.keep === true) return null
+  if (hash !== undefined && (await verifyKey(account.password, hash))) return null
+  return hashKey(account.password, random.bytes(SALT_BYTES))
+}
+
 class Bootstrap {
+  readonly #state: StateStore
   readonly #tx: StateTransaction
   readonly #context: { readonly random: Random; readonly nowMs: number }
   readonly #hashes: ReadonlyMap<string, string>
 
   constructor(
-    tx: StateTransaction,
+    { state, tx }: { readonly state: StateStore; readonly tx: StateTransaction },
     context: { readonly random: Random; readonly nowMs: number },
     hashes: ReadonlyMap<string, string>,
   ) {
+    this.#state = state
     this.#tx = tx
     this.#context = context
     this.#hashes = hashes
@@ -76,11 +100,13 @@ class Bootstrap {
   async run(options: BootstrapOptions): Promise<void> {
     await this.#domain()
     const roleIds = await this.#roles()
-    const adminProject = await this.#project(ADMIN_NAME)
+    const adminProject = await this.#project(ADMIN_NAME, options.adminProjectId)
     const admin = await this.#user(ADMIN_NAME, adminProject)
     const adminRole = roleIds.get(ADMIN_NAME)!
     await this.#assign(admin, 'project', { targetId: adminProject, roleId: adminRole })
     await this.#assign(admin, 'system', { targetId: SYSTEM_ID, roleId: adminRole })
+    const resellerAdmin = roleIds.get('ResellerAdmin')!
+    await this.#assign(admin, 'project', { targetId: adminProject, roleId: resellerAdmin })
     const serviceProject = await this.#project(SERVICE_PROJECT)
     for (const { name } of options.serviceUsers) {
       const user = await this.#user(name, serviceProject)
@@ -132,10 +158,10 @@ class Bootstrap {
     return row.id
   }
 
-  async #project(name: string): Promise<string> {
+  async #project(name: string, wantedId?: string): Promise<string> {
     const before = await projects.one(this.#tx, 'name', DEFAULT_DOMAIN_ID, name)
     if (before !== undefined) return before.id
-    const id = randomId(this.#context.random)
+    const id = wantedId ?? randomId(this.#context.random)
     await projects.put(this.#tx, {
       id,
       name,
@@ -151,11 +177,12 @@ class Bootstrap {
     return id
   }
 
-  /** The user with this password, made or changed. */
+  /** The user, made or with another password. */
   async #user(name: string, projectId: string): Promise<string> {
     const { random, nowMs } = this.#context
     const before = await users.one(this.#tx, 'name', DEFAULT_DOMAIN_ID, name)
-    const hash = this.#hashes.get(name)!
+    const hash = this.#hashes.get(name)
+    if (hash === undefined) return before!.id
     const password = { hash, createdAtMs: nowMs, expiresAtMs: null, selfService: true }
     const id = before?.id ?? randomId(random)
     await users.put(this.#tx, {
@@ -171,6 +198,10 @@ class Bootstrap {
       enabled: true,
       passwords: [password],
     })
+    if (before !== undefined) {
+      const times = { issuedBeforeMs: nowMs, revokedAtMs: nowMs }
+      await new RevocationLog(this.#state, random).add(this.#tx, { userId: id, ...times })
+    }
     return id
   }
 

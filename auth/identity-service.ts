@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../common/clock.ts'
 import type { ServiceError } from '../common/errors.ts'
@@ -30,6 +31,8 @@ export interface IdentityServiceOptions {
   /** How users of other places are asked for. */
   readonly directories?: DirectoriesOptions
   readonly onAnswer?: (answer: ServiceAnswer) => void
+  /** PEM texts; with them it speaks HTTPS only. */
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
 }
 
 export interface IdentityContextOptions {
@@ -72,7 +75,9 @@ export class IdentityService {
       random: parts.random,
       log: parts.log,
     })
-    this.#server = createServer((req, res) => void app(req, res))
+    const listener = (req: IncomingMessage, res: ServerResponse) => void app(req, res)
+    const { tls } = options
+    this.#server = tls === undefined ? createServer(listener) : createSecureServer(tls, listener)
     this.#schedulePoll()
   }
 
@@ -143,7 +148,8 @@ export class IdentityService {
       await revocations.refresh()
       await revocations.prune(clock.nowMs() - settings.tokenLifeSeconds * 1000)
     } catch (error) {
-      log.error('revocations unreadable', { error })
+      // The state may be closed meanwhile.
+      if (!this.#closed) log.error('revocations unreadable', { error })
     }
   }
 

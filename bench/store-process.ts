@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 
 /** Where the object store listens with `--port-offset 0`. */
 const DEFAULT_PORT = 8080
+const IDENTITY_PORT = 5000
 const START_MS_MAX = 120_000
 const OUTPUT_CHARS_MAX = 256 * 1024
 
@@ -139,20 +140,24 @@ export async function checkDevice(
 const PORTS_FROM = 10_240
 const PORTS_TO = 32_000
 
-/** A port that nothing listens on now. */
+/** A port that nothing listens on now, nor on that of the identity service beside it. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = PORTS_FROM + Math.floor(Math.random() * (PORTS_TO - PORTS_FROM))
-    const server = createServer()
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!isFree) continue
-    server.close()
-    await once(server, 'close')
-    return port
+    if ((await isFree(port)) && (await isFree(port - DEFAULT_PORT + IDENTITY_PORT))) return port
   }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  const listens = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => resolve(true))
+  })
+  if (!listens) return false
+  server.close()
+  await once(server, 'close')
+  return true
 }
 
 function startArguments(options: StoreOptions): string[] {

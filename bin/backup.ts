@@ -1,22 +1,32 @@
 /**
  * Backup and restore of what a data folder holds beside the data itself: settings with the salt of all names, keys,
- * users, rings, the configs of nodes. A few KiB without which the disks are worthless. The disks are not part of it:
+ * users (with the state of the identity service, unless that is in PostgreSQL), rings, the configs of nodes. A few KiB without which the disks are worthless. The disks are not part of it:
  * against their loss there are replicas.
  */
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, type Stats } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
+import { type FileHandle, open, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { create, extract, list } from 'tar'
 import { ServiceError, systemErrorCode } from '../common/errors.ts'
 import { dataPaths } from './data-folder.ts'
 import { makeFolder } from './folders.ts'
+import { identityPaths } from './identity/identity-config.ts'
 import { lockHolder } from './process-lock.ts'
 
 /** What is backed up, of a data folder's names. `nodes` without their disks. */
 const NAMES = [
   'swiftlet.json',
   'credentials',
+  'identity',
   'users.json',
   'token.key',
   'cluster.key',
@@ -25,6 +35,8 @@ const NAMES = [
   'nodes',
 ] as const
 const BYTES_MAX = 1024 ** 3
+/** A state that changes its files is read again. */
+const TRIES_MAX = 10
 
 /**
  * Writes the archive (tar, gzip, 0600: it has all keys in it); the store may be running. Durable when it returns.
@@ -41,8 +53,9 @@ export async function backUp(folder: string, archive: string): Promise<readonly 
     throw systemErrorCode(error) === 'EEXIST' ? exists(archive) : error
   })
   try {
-    const options = { cwd: folder, gzip: true, portable: true, filter: isBackedUp }
-    for await (const piece of create(options, [...names])) await file.write(piece)
+    for (let tries = 1; !(await writeArchive(file, folder, names)); tries++) {
+      if (tries === TRIES_MAX) throw new ServiceError('Busy', `${folder} keeps changing: try again`)
+    }
     await file.sync()
     await file.close()
   } catch (error) {
@@ -54,10 +67,48 @@ export async function backUp(folder: string, archive: string): Promise<readonly 
   return names
 }
 
+/**
+ * Whether what was written is of one moment. The state of identity is a LevelDB that may be in use: its log only grows,
+ * and may end anywhere; other files must not have come or gone meanwhile.
+ */
+async function writeArchive(
+  file: FileHandle,
+  folder: string,
+  names: readonly string[],
+): Promise<boolean> {
+  await file.truncate(0)
+  const before = stateFiles(folder)
+  const options = { cwd: folder, gzip: true, portable: true, filter: isBackedUp }
+  let at = 0
+  for await (const piece of create(options, [...names])) {
+    await file.write(piece, 0, piece.length, at)
+    at += piece.length
+  }
+  return stateFiles(folder) === before
+}
+
+/** The files of identity's state, those that do not only grow with their lengths. */
+function stateFiles(folder: string): string {
+  const state = identityPaths(dataPaths(folder).identity).state
+  if (!existsSync(state)) return ''
+  const names = readdirSync(state).filter((name) => !STATE_NOISE.test(name))
+  return names
+    .map((name) => {
+      const size = statSync(join(state, name), { throwIfNoEntry: false })?.size
+      return name.endsWith('.log') ? name : `${name} ${size}`
+    })
+    .join('\n')
+}
+
+/** LevelDB's lock and its own protocol. */
+const STATE_NOISE = /^(LOCK|LOG(\.old)?)$/
+
 /** Disks are the folders in `nodes/<name>/`; logs and locks are nobody's past. */
 function isBackedUp(path: string, entry: object): boolean {
   const isFolder = 'isDirectory' in entry && (entry as Stats).isDirectory()
   const isDisk = isFolder && /^nodes\/[^/]+\/./.test(path)
+  const name = basename(path)
+  if (path.startsWith('identity/state/')) return !STATE_NOISE.test(name)
   return !isDisk && !/\.(lock|tmp|log)$/.test(path)
 }
 

@@ -106,6 +106,7 @@ function openFolder(options: ClusterOptions, context: UpContext): Promise<DataFo
   const replicaCount = options.replicas ?? defaultReplicas(nodeCount)
   return openDataFolder(options.data, {
     random: context.random,
+    users: 'file',
     ...(adminPassword === undefined ? {} : { adminPassword }),
     choose() {
       checkPolicies(policies, nodeCount * disksPerNode)

@@ -1,13 +1,13 @@
 import { readdirSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Users } from '../auth/user.ts'
+import { RESELLER_PREFIX, type Users } from '../auth/user.ts'
 import { addUser, changeKey, randomKey } from '../auth/user-edit.ts'
 import { verifyKey } from '../auth/user-key.ts'
 import { readUsers, writeUsers } from '../auth/users-file.ts'
-import { parseConfig } from '../common/config.ts'
 import { ServiceError, systemErrorCode } from '../common/errors.ts'
-import type { Random } from '../common/random.ts'
+import { type Random, randomId } from '../common/random.ts'
 import { readTextFile, replaceFile } from '../common/whole-file.ts'
+import { type Credentials, FIRST_USER, parseCredentials, saveCredentials } from './credentials.ts'
 import { makeFolder } from './folders.ts'
 import { acquireLock, type ProcessLock } from './process-lock.ts'
 import {
@@ -23,8 +23,10 @@ import {
  *
  *   swiftlet.json   cluster id, salt, policies, disks; its presence says that the first start went through
  *   credentials     the administrator's name, password and account (0600)
- *   users.json      all users, keys hashed (0600)
- *   token.key       signs tokens (0600)
+ *   clouds.yaml     the same for OpenStack's clients (0600)
+ *   identity/       the identity service: state, keys of tokens, passwords of service users
+ *   users.json      without one: all users, keys hashed (0600); `users.json.taken` when it has taken them over
+ *   token.key       without one: signs tokens (0600)
  *   cluster.key     proves the proxy to storage nodes (0600)
  *   rings/          account.ring, container.ring, object.ring and their builders
  *   disks/          the disks, unless --disk names others
@@ -37,7 +39,10 @@ export interface DataPaths {
   readonly folder: string
   readonly settings: string
   readonly credentials: string
+  readonly clouds: string
+  readonly identity: string
   readonly users: string
+  readonly takenUsers: string
   readonly usersLock: string
   readonly tokenKey: string
   readonly clusterKey: string
@@ -57,17 +62,6 @@ export interface DataFolder {
   readonly lock: ProcessLock
 }
 
-export interface Credentials {
-  /** `account:name`. */
-  readonly user: string
-  readonly password: string
-  /** The first project's storage account. */
-  readonly account: string
-}
-
-/** The first user: administrator of the cluster and of the first project. */
-const FIRST_USER = 'admin:admin'
-
 /** What may stand in a folder that is to become a data folder. */
 const HARMLESS_NAMES = ['lost+found']
 
@@ -76,7 +70,10 @@ export function dataPaths(folder: string): DataPaths {
     folder,
     settings: join(folder, 'swiftlet.json'),
     credentials: join(folder, 'credentials'),
+    clouds: join(folder, 'clouds.yaml'),
+    identity: join(folder, 'identity'),
     users: join(folder, 'users.json'),
+    takenUsers: join(folder, 'users.json.taken'),
     usersLock: join(folder, 'users.lock'),
     tokenKey: join(folder, 'token.key'),
     clusterKey: join(folder, 'cluster.key'),
@@ -93,6 +90,8 @@ export interface OpenDataOptions {
   readonly random: Random
   /** From SWIFTLET_ADMIN_PASSWORD: becomes the administrator's, now and at every start. */
   readonly adminPassword?: string
+  /** Who knows the users: an identity service, or a file. */
+  readonly users: 'identity' | 'file'
   /** Disks and replicas of a new folder. */
   readonly choose: (paths: DataPaths) => StoreShape
   /** Throws if a folder that is there already does not go with what was asked for. */
@@ -135,16 +134,11 @@ export async function readCredentials(paths: DataPaths): Promise<Credentials> {
       status: 404,
     })
   }
-  const config = parseConfig(text, paths.credentials)
-  return {
-    user: config.text('user'),
-    password: config.text('password'),
-    account: config.text('account'),
-  }
+  return parseCredentials(text, paths.credentials)
 }
 
 export async function writeCredentials(paths: DataPaths, credentials: Credentials): Promise<void> {
-  await replaceFile(paths.credentials, `${JSON.stringify(credentials, null, 2)}\n`, { mode: 0o600 })
+  await saveCredentials(paths.credentials, credentials)
 }
 
 /** Reads a file of secrets, one a line in hex: the first is used, the others are still accepted. */
@@ -169,17 +163,25 @@ export async function readClusterKey(path: string): Promise<string> {
 async function make(paths: DataPaths, options: OpenDataOptions): Promise<Settings> {
   refuseForeignFolder(paths)
   const settings = newSettings(options.random, options.choose(paths))
-  await writeKey(paths.tokenKey, options.random)
   await writeKey(paths.clusterKey, options.random)
   const password = options.adminPassword ?? randomKey(options.random)
-  const user = { name: FIRST_USER, key: password, groups: ['.admin', '.reseller_admin'] }
-  const users = await addUser(new Map(), user, options.random)
-  const { account } = users.get(FIRST_USER)!
-  await writeUsers(paths.users, users)
-  await writeCredentials(paths, { user: FIRST_USER, password, account })
+  if (options.users === 'file') await makeUsers(paths, password, options.random)
+  else {
+    const account = RESELLER_PREFIX + randomId(options.random)
+    await writeCredentials(paths, { user: FIRST_USER, password, account })
+  }
   await options.fill(paths, settings)
   await replaceFile(paths.settings, encodeSettings(settings))
   return settings
+}
+
+async function makeUsers(paths: DataPaths, password: string, random: Random): Promise<void> {
+  await writeKey(paths.tokenKey, random)
+  const user = { name: FIRST_USER, key: password, groups: ['.admin', '.reseller_admin'] }
+  const users = await addUser(new Map(), user, random)
+  const { account } = users.get(FIRST_USER)!
+  await writeUsers(paths.users, users)
+  await writeCredentials(paths, { user: FIRST_USER, password, account })
 }
 
 function refuseForeignFolder(paths: DataPaths): void {
@@ -209,6 +211,11 @@ function refuseForeignFolder(paths: DataPaths): void {
 
 async function setPassword(paths: DataPaths, options: OpenDataOptions): Promise<void> {
   const key = options.adminPassword!
+  // Where there is an identity service, it is told at its start.
+  if (options.users === 'identity') {
+    await writeCredentials(paths, { ...(await readCredentials(paths)), password: key })
+    return
+  }
   const users = await readUsers(paths.users)
   const admin = users.get(FIRST_USER)
   if (admin !== undefined && (await verifyKey(key, admin.key))) return

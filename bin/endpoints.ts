@@ -9,6 +9,8 @@ export interface Endpoints {
   readonly objectStore: string
   /** The v1 sign-in: `http://127.0.0.1:8080/auth/v1.0`. */
   readonly signIn: string
+  /** The identity service, without `/v3`: `http://127.0.0.1:5000`; absent where there is none. */
+  readonly identity?: string
 }
 
 export interface ListenAddress {
@@ -19,11 +21,15 @@ export interface ListenAddress {
 
 /** The URLs of an object store that listens there; a wildcard address is reached by the loopback one. */
 export function endpointsOf(address: ListenAddress): Endpoints {
-  const { host, port, tls } = address
+  const objectStore = urlOf(address)
+  return { objectStore, signIn: `${objectStore}/auth/v1.0` }
+}
+
+/** The URL of what listens there; a wildcard address is reached by the loopback one. */
+export function urlOf({ host, port, tls }: ListenAddress): string {
   const wildcard = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host
   const name = wildcard.includes(':') ? `[${wildcard}]` : wildcard
-  const objectStore = `${tls ? 'https' : 'http'}://${name}:${port}`
-  return { objectStore, signIn: `${objectStore}/auth/v1.0` }
+  return `${tls ? 'https' : 'http'}://${name}:${port}`
 }
 
 /** Notes where it listens, for `swiftlet env`. */
@@ -38,5 +44,9 @@ export async function readEndpoints(path: string): Promise<Endpoints> {
     return endpointsOf({ host: DEFAULT_HOST, port: DEFAULT_PORTS.objectStore, tls: false })
   }
   const config = parseConfig(text, path)
-  return { objectStore: config.text('objectStore'), signIn: config.text('signIn') }
+  return {
+    objectStore: config.text('objectStore'),
+    signIn: config.text('signIn'),
+    ...(config.has('identity') ? { identity: config.text('identity') } : {}),
+  }
 }

@@ -7,6 +7,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   up: async () => (await import('./commands/up.ts')).upCommand(),
   env: async () => (await import('./commands/env.ts')).envCommand(),
   account: async () => (await import('./commands/account.ts')).accountCommand(),
+  identity: async () => (await import('./commands/identity.ts')).identityCommand(),
   user: async () => (await import('./commands/user.ts')).userCommand(),
   check: async () => (await import('./commands/check.ts')).checkCommand(),
   backup: async () => (await import('./commands/backup.ts')).backupCommand(),

@@ -1,9 +1,8 @@
 import type { Registry } from 'prom-client'
-import { UserIdentity } from '../auth/user-identity.ts'
-import { UsersFile } from '../auth/users-file.ts'
 import { type Door, openObjectStore, type StoreContext } from './assemble.ts'
-import { type DataPaths, readKeys } from './data-folder.ts'
+import type { DataPaths } from './data-folder.ts'
 import { diskPath } from './disks.ts'
+import { type IdentityAccess, openIdentity } from './identity/open-identity.ts'
 import { projectVersion } from './project.ts'
 import { RingFolder } from './ring-folder.ts'
 import { requireRings } from './rings.ts'
@@ -21,6 +20,8 @@ export interface OpenStoreOptions {
   /** Devices whose disks, if they are empty, stand for lost ones. */
   readonly replacedDisks: ReadonlySet<string>
   readonly tls?: Tls | undefined
+  /** Null: the users file of the data folder. */
+  readonly identity: IdentityAccess | null
 }
 
 /** The object store of a data folder with its users; closing the door's two halves apart is for threads. */
@@ -35,17 +36,15 @@ export async function openStore(
   thread?: StoreThread,
 ): Promise<OpenStore> {
   const { paths, settings, segmentBytes, shards, replacedDisks, tls } = options
-  const tokenKeys = await readKeys(paths.tokenKey)
   const rings = new RingFolder(paths.rings, context)
   requireRings(rings.current(), paths.rings, settings.policies)
-  const users = await UsersFile.open(paths.users, context)
-  const identity = new UserIdentity({ ...context, users: () => users.users, tokenKeys })
+  const users = await openIdentity(options.identity, paths, context)
   try {
     const store = await openObjectStore(
       {
         settings,
         rings,
-        identity,
+        identity: users.identity,
         shards,
         replacedDisks,
         devices: settings.disks.map((disk) => ({ name: disk.device, path: diskPath(disk, paths) })),
@@ -57,16 +56,19 @@ export async function openStore(
     )
     return {
       settle: store.settle,
-      listen: store.listen,
+      async listen(address) {
+        await users.ready()
+        return store.listen(address)
+      },
       closeDoor: store.closeDoor,
       async close() {
         await store.close()
         rings.close()
-        users.close()
+        await users.close()
       },
     }
   } catch (error) {
-    users.close()
+    await users.close()
     throw error
   }
 }

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { ServiceError, systemErrorCode } from '../common/errors.ts'
 
 /** OpenStack's own ports; --port-offset is added to each. */
-export const DEFAULT_PORTS = { objectStore: 8080, storageNode: 6200 } as const
+export const DEFAULT_PORTS = { identity: 5000, objectStore: 8080, storageNode: 6200 } as const
 
 /** Throws the error of `explainListenError` if nothing could listen there now. */
 export async function checkPortFree(host: string, port: number): Promise<void> {

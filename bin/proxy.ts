@@ -1,13 +1,13 @@
-import { UserIdentity } from '../auth/user-identity.ts'
-import { UsersFile } from '../auth/users-file.ts'
 import { ServiceError } from '../common/errors.ts'
 import { createMetrics } from '../common/metrics.ts'
 import type { RingDevice } from '../common/ring/ring.ts'
 import { readTextFile } from '../common/whole-file.ts'
 import type { MovementStatus } from '../ring-builder/movement/keeper.ts'
 import { openDoor } from './assemble.ts'
-import { dataPaths, readClusterKey, readKeys } from './data-folder.ts'
+import { dataPaths, readClusterKey } from './data-folder.ts'
 import { type Endpoints, endpointsOf } from './endpoints.ts'
+import { accessElsewhere } from './identity/identity-access.ts'
+import { openIdentity } from './identity/open-identity.ts'
 import { askNewestRings } from './newest-rings.ts'
 import type { ProxyConfig } from './node-config.ts'
 import { explainListenError } from './ports.ts'
@@ -38,15 +38,14 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
   const settings = decodeSettings(text, paths.settings)
   const tls = readTls(config)
   const nodes = new RemoteNodes(await readClusterKey(paths.clusterKey))
-  const tokenKeys = await readKeys(paths.tokenKey)
   const rings = new RingFolder(paths.rings, context)
   requireRings(rings.current(), paths.rings, settings.policies)
   rings.watch(askNewestRings(rings, nodes, context.random))
   const keeper = config.keeper
     ? startKeeper({ folder: paths.rings, rings, memberOf: (device) => nodes.of(device) }, context)
     : null
-  const users = await UsersFile.open(paths.users, context)
-  const identity = new UserIdentity({ ...context, users: () => users.users, tokenKeys })
+  const users = await openIdentity(accessElsewhere(settings, paths), paths, context)
+  const { identity } = users
   const nodeOf = (device: RingDevice) => nodes.of(device)
   const proxy = { version: projectVersion(), ...(tls === undefined ? {} : { tls }) }
   const door = openDoor(
@@ -58,9 +57,10 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
     await keeper?.close()
     rings.close()
     await nodes.close()
-    users.close()
+    await users.close()
   }
   try {
+    await users.ready()
     const listening = await door.listen({ host, port })
     return {
       endpoints: endpointsOf({ host, port: listening.port, tls: tls !== undefined }),

@@ -17,6 +17,8 @@ export async function runUntilStopped(
   process.umask(0o077)
   // A reader of stdout that goes away (head, a closed terminal) is no reason to stop serving.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+  // What another process has started ends with it, even if that was killed, and even before this one has begun to serve.
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
   let running: { close(): Promise<void> }
   try {
     running = await start()
@@ -24,8 +26,6 @@ export async function runUntilStopped(
     await logs.close()
     throw error
   }
-  // A node that `swiftlet cluster` started ends with it, even if that was killed.
-  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
   onStopSignals({
     monotonicMs: () => clock.monotonicMs(),
     exit: (code) => process.exit(code),

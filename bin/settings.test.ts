@@ -141,8 +141,13 @@ t.test('a wildcard address is reached by loopback, IPv6 stands in brackets', asy
 
 t.test('export lines are quoted for the shell', async (t) => {
   const endpoints = { objectStore: 'http://h:1', signIn: 'http://h:1/auth/v1.0' }
+  const place = { ...endpoints, region: 'RegionOne', clouds: '/data/clouds.yaml' }
+  const credentials = { user: 'admin:admin', password: "a'b $c", account: 'AUTH_admin' }
+  const lines = exportLines(credentials, { ...place, identity: 'http://h:2' })
+  t.match(lines, /^export OS_AUTH_URL=http:\/\/h:2\/v3$/m)
+  t.match(lines, `export OS_PASSWORD='a'\\''b $c'\n`)
   t.equal(
-    exportLines({ user: 'admin:admin', password: "a'b $c", account: 'AUTH_admin' }, endpoints),
+    exportLines(credentials, place),
     [
       'export ST_AUTH_VERSION=1',
       'export ST_AUTH=http://h:1/auth/v1.0',

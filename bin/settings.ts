@@ -5,6 +5,7 @@ import type { Random } from '../common/random.ts'
 import { PLACEMENTS } from '../common/ring/ring.ts'
 import type { LayerOptions } from '../proxy/layers/layer-options.ts'
 import { CONSISTENCIES, type StoragePolicy } from '../proxy/proxy-options.ts'
+import { decodeIdentitySettings, type IdentitySettings } from './identity/identity-settings.ts'
 import { decodeLayers } from './layer-settings.ts'
 
 /** DIR/swiftlet.json: what makes a data folder this cluster, written once at its first start. */
@@ -22,6 +23,8 @@ export interface Settings {
   readonly delayReapingSeconds?: number
   /** What stands around the handlers of the Swift API; as in a usual Swift if absent. */
   readonly layers?: LayerOptions
+  /** Who knows the users; one of its own for `swiftlet up` if absent. */
+  readonly identity?: IdentitySettings
 }
 
 /** A storage policy, each with an object ring of its own. */
@@ -83,6 +86,9 @@ export function decodeSettings(text: string, path: string): Settings {
       : {}),
     ...(config.has('delayReapingSeconds')
       ? { delayReapingSeconds: config.integer('delayReapingSeconds', { min: 0, max: 2 ** 31 }) }
+      : {}),
+    ...(config.has('identity')
+      ? { identity: decodeIdentitySettings(config.object('identity')) }
       : {}),
     ...(config.has('layers') ? { layers: decodeLayers(config.object('layers')) } : {}),
   }

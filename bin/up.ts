@@ -16,6 +16,12 @@ import {
 } from './disks.ts'
 import { areAllEmpty, placedNames } from './empty-disks.ts'
 import { type Endpoints, endpointsOf, writeEndpoints } from './endpoints.ts'
+import {
+  checkIdentityPort,
+  noteCloud,
+  startUpIdentity,
+  type UpIdentity,
+} from './identity/own-identity.ts'
 import type { LogsOptions } from './logs.ts'
 import { openStore } from './open-store.ts'
 import { checkPortFree, DEFAULT_PORTS, explainListenError } from './ports.ts'
@@ -58,46 +64,57 @@ export interface Running {
   close(): Promise<void>
 }
 
-/** All in one: the object store over the disks of this machine, on one data folder. */
+/** All in one: identity, and the object store over the disks of this machine, on one data folder. */
 export async function startUp(options: UpOptions, context: UpContext): Promise<Running> {
-  const address = { host: options.host, port: DEFAULT_PORTS.objectStore + options.portOffset }
+  const { host, portOffset } = options
+  const address = { host, port: DEFAULT_PORTS.objectStore + portOffset }
+  const identityPort = DEFAULT_PORTS.identity + portOffset
   const tls = readTls(options)
   // Before anything is made or opened: of all mistakes at the start it is the most frequent.
   await checkPortFree(address.host, address.port)
   const folder = await openFolder(options, context)
+  const ending: (() => Promise<void>)[] = [async () => folder.lock.release()]
+  const close = closeOnce(async () => {
+    for (const end of ending.reverse()) await end()
+  })
   try {
-    await checkSameDisks(folder.settings, folder.paths)
-    await addPolicyRings(folder.paths.rings, ringPlan(folder.settings, context))
-    const store = await open(folder, address, { ...options, tls }, context).catch(
-      (error: unknown) => {
-        const { settings, paths } = folder
-        const devices = settings.disks.map((disk) => diskPath(disk, paths))
-        throw explainDeviceInUse(explainListenError(error, address), devices)
+    const { settings, paths } = folder
+    if (settings.identity?.url === undefined) await checkIdentityPort(host, identityPort)
+    await checkSameDisks(settings, paths)
+    await addPolicyRings(paths.rings, ringPlan(settings, context))
+    const { objectStore } = endpointsOf({ ...address, tls: tls !== undefined })
+    const { tlsCert, tlsKey, adminPassword, logs } = options
+    const identity = startUpIdentity(
+      {
+        host,
+        port: identityPort,
+        objectStore,
+        tls,
+        setAdminPassword: adminPassword !== undefined,
+        ...(tlsCert !== undefined && { tlsCert }),
+        ...(tlsKey !== undefined && { tlsKey }),
       },
+      folder,
+      { logs, context },
     )
-    try {
-      await noteDisks(folder.settings, folder.paths)
-      await store.settle()
-      const { port } = await store.listen(address).catch((error: unknown) => {
-        throw explainListenError(error, address)
-      })
-      const endpoints = endpointsOf({ host: address.host, port, tls: tls !== undefined })
-      await writeEndpoints(folder.paths.endpoints, endpoints)
-      return {
-        folder,
-        endpoints,
-        store,
-        close: closeOnce(async () => {
-          await store.close()
-          folder.lock.release()
-        }),
-      }
-    } catch (error) {
-      await store.close()
-      throw error
+    ending.push(() => identity.close())
+    const store = await open(folder, address, { ...options, tls, identity }, context)
+    ending.push(() => store.close())
+    await noteDisks(settings, paths)
+    await store.settle()
+    await identity.started
+    const { port } = await store.listen(address).catch((error: unknown) => {
+      throw explainListenError(error, address)
+    })
+    const endpoints = {
+      ...endpointsOf({ host, port, tls: tls !== undefined }),
+      identity: identity.url,
     }
+    await writeEndpoints(paths.endpoints, endpoints)
+    await noteCloud(paths, settings, { identityUrl: identity.url, certificateFile: tlsCert })
+    return { folder, endpoints, store, close }
   } catch (error) {
-    folder.lock.release()
+    await close()
     throw error
   }
 }
@@ -106,6 +123,7 @@ function openFolder(options: UpOptions, context: UpContext): Promise<DataFolder>
   const { random } = context
   return openDataFolder(options.data, {
     random,
+    users: 'identity',
     ...(options.adminPassword === undefined ? {} : { adminPassword: options.adminPassword }),
     choose: (paths) => chooseDisks(options, paths),
     check: (paths, settings) => checkUnchanged(options, settings, paths),
@@ -123,19 +141,41 @@ function openFolder(options: UpOptions, context: UpContext): Promise<DataFolder>
   })
 }
 
-/** On one thread everything runs here; several share the devices and the address. */
+/** Says of a failure what a person needs to know. */
 async function open(
   folder: DataFolder,
   address: { readonly host: string; readonly port: number },
-  options: UpOptions & { readonly tls: Tls | undefined },
+  options: UpOptions & { readonly tls: Tls | undefined; readonly identity: UpIdentity },
   context: UpContext,
 ): Promise<Door> {
   const { paths, settings } = folder
-  const { segmentBytes, tls, threads, logs, onFatal } = options
+  const devices = settings.disks.map((disk) => diskPath(disk, paths))
+  return openThreads(folder, address, options, context).catch((error: unknown) => {
+    throw explainDeviceInUse(explainListenError(error, address), devices)
+  })
+}
+
+/** On one thread everything runs here; several share the devices and the address. */
+async function openThreads(
+  folder: DataFolder,
+  address: { readonly host: string; readonly port: number },
+  options: UpOptions & { readonly tls: Tls | undefined; readonly identity: UpIdentity },
+  context: UpContext,
+): Promise<Door> {
+  const { paths, settings } = folder
+  const { segmentBytes, tls, identity, threads, logs, onFatal } = options
   const disks = settings.disks.map((disk) => diskPath(disk, paths))
   const { shards, areEqual } = await deviceShards(disks, threads)
   const replacedDisks = replacedDisksOf(folder)
-  const store = { paths, settings, segmentBytes, shards, replacedDisks, tls }
+  const store = {
+    paths,
+    settings,
+    segmentBytes,
+    shards,
+    replacedDisks,
+    tls,
+    identity: identity.access,
+  }
   // A thread compares the replicas of its own shards; where disks are cut differently there is no such thing.
   if (!areEqual) context.log.warn('one-thread', { reason: 'the disks have not the same shards' })
   if (threads === 1 || !areEqual) return openStore(store, { ...context, metrics: createMetrics() })

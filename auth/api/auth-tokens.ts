@@ -1,6 +1,7 @@
 import { ServiceError } from '../../common/errors.ts'
 import { type Answer, NO_CONTENT, ok } from '../../common/http/route.ts'
-import { encodeRevocation } from '../../common/token/revocation.ts'
+import { encodeRevocation, REVOCATIONS_PATH } from '../../common/token/revocation.ts'
+import { TOKEN_KEYS_PATH } from '../../common/token/token-keys.ts'
 import { effectiveRoles, groupIdsOf } from '../assignments/effective-roles.ts'
 import { domainsOfUser, projectsOfUser } from '../assignments/reachable.ts'
 import { catalogOf } from '../catalog/catalog.ts'
@@ -26,8 +27,8 @@ export const authRoutes: readonly IdentityRoute[] = [
   { method: 'GET', path: '/v3/auth/projects', handle: listReachableProjects },
   { method: 'GET', path: '/v3/auth/domains', handle: listReachableDomains },
   { method: 'GET', path: '/v3/auth/system', handle: listReachableSystem },
-  { method: 'GET', path: '/v3/OS-REVOKE/events', handle: listRevocations },
-  { method: 'GET', path: '/v3/OS-SWIFTLET/token-keys', handle: listKeys },
+  { method: 'GET', path: REVOCATIONS_PATH, handle: listRevocations },
+  { method: 'GET', path: TOKEN_KEYS_PATH, handle: listKeys },
 ]
 
 const RECEIPT_HEADER = 'Openstack-Auth-Receipt'

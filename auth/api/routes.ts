@@ -15,6 +15,7 @@ import { projectRoutes } from './projects.ts'
 import { roleAssignmentRoutes } from './role-assignments.ts'
 import { roleRoutes } from './roles.ts'
 import { signedRequestRoutes } from './signed-requests.ts'
+import { storeUserRoutes } from './store-users.ts'
 import { trustRoutes } from './trusts.ts'
 import { userRoutes } from './users.ts'
 
@@ -38,4 +39,5 @@ export const IDENTITY_ROUTES: readonly IdentityRoute[] = [
   ...credentialRoutes,
   ...ec2CredentialRoutes,
   ...signedRequestRoutes,
+  ...storeUserRoutes,
 ]

@@ -1,4 +1,5 @@
 import type { Clock } from '../../common/clock.ts'
+import { ServiceError } from '../../common/errors.ts'
 import type { Log } from '../../common/log.ts'
 import {
   decodeKeySet,
@@ -100,9 +101,14 @@ export class KeyFile {
   }
 }
 
-/** Makes the staged key of a file the primary one. Throws 500 `BadTokenKeys` if there are no keys to rotate. */
+/** Makes the staged key of a file the primary one. Throws 404 `NoTokenKeys` if there is none, 500 `BadTokenKeys`. */
 export async function rotateKeyFile(path: string): Promise<TokenKeySet> {
-  const keys = rotated(decodeKeySet((await readTextFile(path)) ?? ''), await generateTokenKey())
+  const text = await readTextFile(path)
+  if (text === null) {
+    const message = `${path}: no identity service was started here yet`
+    throw new ServiceError('NoTokenKeys', message, { status: 404 })
+  }
+  const keys = rotated(decodeKeySet(text), await generateTokenKey())
   await writeKeys(path, keys)
   return keys
 }

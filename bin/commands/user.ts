@@ -1,14 +1,13 @@
 import { resolve } from 'node:path'
 import { text as readAll } from 'node:stream/consumers'
 import { Command } from 'commander'
-import { SPECIAL_GROUPS, type Users } from '../../auth/user.ts'
-import { addUser, changeKey, randomKey, removeUser } from '../../auth/user-edit.ts'
-import { readUsers, writeUsers } from '../../auth/users-file.ts'
-import { ServiceError } from '../../common/errors.ts'
+import { SPECIAL_GROUPS } from '../../auth/user.ts'
+import { randomKey } from '../../auth/user-edit.ts'
 import { systemRandom as random } from '../../common/random.ts'
+import { changePassword } from '../clouds-file.ts'
 import { type DataPaths, dataPaths, readCredentials, writeCredentials } from '../data-folder.ts'
 import { DEFAULT_DATA } from '../defaults.ts'
-import { acquireLock } from '../process-lock.ts'
+import { openUserBook, type UserBook } from '../users/user-book.ts'
 
 interface DataOption {
   readonly data: string
@@ -19,7 +18,7 @@ interface KeyOptions extends DataOption {
   readonly keyStdin?: boolean
 }
 
-/** `user add|list|remove|passwd`: works on a running Swiftlet too, which follows the users file within a second. */
+/** `user add|list|remove|passwd`: works on a running Swiftlet too. */
 export function userCommand(): Command {
   return new Command('user')
     .description('add, list and remove users, change their keys')
@@ -29,54 +28,63 @@ export function userCommand(): Command {
     .addCommand(passwdCommand())
 }
 
+interface AddOptions extends KeyOptions {
+  readonly group: readonly string[]
+  readonly role: readonly string[]
+  readonly account?: string
+}
+
 function addCommand(): Command {
-  return withKeyOptions(new Command('add').argument('<account:name>'))
-    .description('add a user; without a key a random one is made and printed')
-    .option('--group <group...>', `groups: ${SPECIAL_GROUPS.join(', ')} or names for ACLs`, [])
-    .option('--account <account>', 'storage account, instead of AUTH_ and the account')
-    .action(
-      async (
-        name: string,
-        options: KeyOptions & { readonly group: readonly string[]; readonly account?: string },
-      ) => {
-        const { key, made } = await chooseKey(options)
-        const { group: groups, account } = options
-        const user = { name, key, groups, ...(account === undefined ? {} : { account }) }
-        await editUsers(options, (users) => addUser(users, user, random))
-        console.log(made ? `added ${name}, key ${key}` : `added ${name}`)
-      },
+  return withKeyOptions(new Command('add').argument('<project:name>'))
+    .description(
+      'add a user with roles on a project; without a key a random one is made and printed',
     )
+    .option('--role <role...>', 'roles on the project: member, reader, admin, ResellerAdmin, …', [])
+    .option(
+      '--group <group...>',
+      `as in Swift's tempauth: ${SPECIAL_GROUPS.join(', ')} or names for ACLs`,
+      [],
+    )
+    .option(
+      '--account <account>',
+      'storage account of a new project, instead of AUTH_ and its name',
+    )
+    .action(async (name: string, options: AddOptions) => {
+      const { key, made } = await chooseKey(options)
+      const { group: groups, role: roles, account } = options
+      await withUsers(options, (users) => users.add({ name, key, groups, roles, account }))
+      console.log(made ? `added ${name}, key ${key}` : `added ${name}`)
+    })
 }
 
 function listCommand(): Command {
   return new Command('list')
-    .description('list the users with their storage account and groups')
+    .description('list the users with their storage account and roles')
     .option('--data <folder>', 'the data folder', DEFAULT_DATA)
     .action(async (options: DataOption) => {
-      const users = await readUsers(pathsOf(options).users)
-      for (const { name, account, groups } of users.values()) {
-        console.log([name, account, ...groups].join(' '))
+      for (const { name, account, roles } of await withUsers(options, (users) => users.list())) {
+        console.log([name, account, ...roles].join(' '))
       }
     })
 }
 
 function removeCommand(): Command {
   return new Command('remove')
-    .argument('<account:name>')
+    .argument('<project:name>')
     .description('remove a user; its tokens become void, its data stays')
     .option('--data <folder>', 'the data folder', DEFAULT_DATA)
     .action(async (name: string, options: DataOption) => {
-      await editUsers(options, (users) => Promise.resolve(removeUser(users, name)))
+      await withUsers(options, (users) => users.remove(name))
       console.log(`removed ${name}`)
     })
 }
 
 function passwdCommand(): Command {
-  return withKeyOptions(new Command('passwd').argument('<account:name>'))
+  return withKeyOptions(new Command('passwd').argument('<project:name>'))
     .description("change a user's key; tokens it has become void")
     .action(async (name: string, options: KeyOptions) => {
       const { key, made } = await chooseKey(options)
-      await editUsers(options, (users) => changeKey(users, { name, key }, random))
+      await withUsers(options, (users) => users.setKey(name, key))
       await followCredentials(pathsOf(options), { name, key })
       console.log(made ? `changed ${name}, key ${key}` : `changed ${name}`)
     })
@@ -95,35 +103,27 @@ async function chooseKey(options: KeyOptions): Promise<{ key: string; made: bool
   return { key: (await readAll(process.stdin)).replace(/\r?\n$/, ''), made: false }
 }
 
-async function editUsers(
+async function withUsers<T>(
   options: DataOption,
-  edit: (users: Users) => Promise<Users>,
-): Promise<void> {
-  const paths = pathsOf(options)
-  // Says so where there is no such folder, before a lock is made in it.
-  await readUsers(paths.users)
-  const lock = acquireLock(paths.usersLock, 'the users file')
+  work: (users: UserBook) => Promise<T>,
+): Promise<T> {
+  const users = await openUserBook(pathsOf(options))
   try {
-    await writeUsers(paths.users, await edit(await readUsers(paths.users)))
+    return await work(users)
   } finally {
-    lock.release()
+    await users.close()
   }
 }
 
-/** `swiftlet env` prints the administrator's password: it must be the one that works. */
+/** `swiftlet env` and clouds.yaml have the administrator's password: it must be the one that works. */
 async function followCredentials(
   paths: DataPaths,
   change: { readonly name: string; readonly key: string },
 ): Promise<void> {
-  let credentials: Awaited<ReturnType<typeof readCredentials>>
-  try {
-    credentials = await readCredentials(paths)
-  } catch (error) {
-    if (error instanceof ServiceError && error.code === 'NoDataFolder') return
-    throw error
-  }
+  const credentials = await readCredentials(paths)
   if (credentials.user !== change.name) return
   await writeCredentials(paths, { ...credentials, password: change.key })
+  await changePassword(paths.clouds, change.key)
 }
 
 function pathsOf(options: DataOption): DataPaths {

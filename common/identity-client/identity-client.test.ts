@@ -170,10 +170,10 @@ t.test(
     const { fake, client, poll } = await setUp(t)
     const old = await fake.issue(ANN)
     t.ok(await client.validate(old))
-    const before = fake.count('GET /v3/OS-SWIFTLET/keys')
+    const before = fake.count('GET /v3/OS-SWIFTLET/token-keys')
     await fake.rotate(1)
     t.ok(await client.validate(await fake.issue(ANN)), 'by the key that was staged')
-    t.equal(fake.count('GET /v3/OS-SWIFTLET/keys'), before, 'without asking')
+    t.equal(fake.count('GET /v3/OS-SWIFTLET/token-keys'), before, 'without asking')
     await poll()
     t.ok(await client.validate(old), 'by a secondary key')
     await fake.rotate(1)
@@ -189,16 +189,16 @@ t.test('a key that is not known is asked about, but not for every forged token',
   const token = await fake.issue(ANN)
   clock.add(3000)
   t.ok(await client.validate(token), 'a new key is fetched')
-  const before = fake.count('GET /v3/OS-SWIFTLET/keys')
+  const before = fake.count('GET /v3/OS-SWIFTLET/token-keys')
   const stranger = await FakeIdentity.start(clock.nowMs)
   t.teardown(() => stranger.stop())
   for (let index = 0; index < 20; index++) {
     t.equal(await client.validate(await stranger.issue(ANN)), null)
   }
-  t.equal(fake.count('GET /v3/OS-SWIFTLET/keys'), before)
+  t.equal(fake.count('GET /v3/OS-SWIFTLET/token-keys'), before)
   clock.add(3000)
   t.equal(await client.validate(await stranger.issue(ANN)), null)
-  t.equal(fake.count('GET /v3/OS-SWIFTLET/keys'), before + 1)
+  t.equal(fake.count('GET /v3/OS-SWIFTLET/token-keys'), before + 1)
 })
 
 t.test('the tokens that are remembered are bounded', async (t) => {

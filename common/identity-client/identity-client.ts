@@ -42,6 +42,7 @@ export class IdentityClient {
   #polling: Promise<void> = Promise.resolve()
   #closed = false
   #failing = false
+  #answered = false
 
   private constructor(options: IdentityClientOptions) {
     const { url, credentials, clock, log, cachedTokensMax } = options
@@ -103,10 +104,12 @@ export class IdentityClient {
       await Promise.all([this.#keys.refresh(), this.#revocations.refresh()])
       if (this.#failing) this.#options.log.info('identity service answers again')
       this.#failing = false
+      this.#answered = true
     } catch (error) {
-      if (!this.#failing && !this.#closed) {
-        this.#options.log.warn('identity service cannot be asked', { error })
-      }
+      const { log } = this.#options
+      // Before the first answer it is being started, as we are.
+      const say = this.#answered ? log.warn : log.info
+      if (!this.#failing && !this.#closed) say('identity service cannot be asked', { error })
       this.#failing = true
     }
   }

@@ -8,6 +8,8 @@ export interface IdentityHttpOptions {
   /** Where the identity service is: `http://127.0.0.1:5000`, with or without `/v3`. */
   readonly url: string
   readonly clock: Clock
+  /** PEM: over HTTPS the one certificate that is taken, whatever name stands in it. */
+  readonly certificate?: string
   /** A request takes no longer, its answer's body included. */
   readonly timeoutMs?: number
   /** Of an answer's body; a longer one is a failure. */
@@ -26,7 +28,7 @@ const DEFAULTS = {
 } satisfies Partial<IdentityHttpOptions>
 
 export interface IdentityRequest {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** From the root: `/v3/auth/tokens`. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
@@ -47,15 +49,17 @@ const STALE_CONNECTION = new Set(['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_C
 /** Requests to the identity service: JSON both ways, with deadlines and bounds. Every failure is a 503. */
 export class IdentityHttp {
   readonly #origin: string
-  readonly #options: Required<IdentityHttpOptions>
+  readonly #options: Required<Omit<IdentityHttpOptions, 'certificate'>>
   readonly #agent: HttpAgent
   #running = 0
 
   constructor(options: IdentityHttpOptions) {
     this.#options = { ...DEFAULTS, ...options }
     this.#origin = originOf(options.url)
-    const Agent = this.#origin.startsWith('https:') ? HttpsAgent : HttpAgent
-    this.#agent = new Agent({ keepAlive: true, maxSockets: this.#options.connectionsMax })
+    const agent = { keepAlive: true, maxSockets: this.#options.connectionsMax }
+    this.#agent = this.#origin.startsWith('https:')
+      ? new HttpsAgent({ ...agent, ...pinned(options.certificate) })
+      : new HttpAgent(agent)
   }
 
   /** The service's address without a version. */
@@ -129,6 +133,10 @@ async function answerOf(response: Response, request: IdentityRequest): Promise<I
     header: (name) => response.headers.get(name),
     body: parseBody(text),
   }
+}
+
+function pinned(certificate: string | undefined): object {
+  return certificate === undefined ? {} : { ca: certificate, checkServerIdentity: () => undefined }
 }
 
 /** Null for what is no JSON: a page that some proxy in between has put in. */

@@ -12,7 +12,7 @@ import { ServiceError } from '../errors.ts'
 export const TOKEN_ALGORITHM = 'ES256'
 
 /** Where the identity service lists its public keys (RFC 7517), for anybody to read. */
-export const TOKEN_KEYS_PATH = '/v3/OS-SWIFTLET/keys'
+export const TOKEN_KEYS_PATH = '/v3/OS-SWIFTLET/token-keys'
 
 /** A key that signs: whoever has it can be anybody. */
 export interface SigningKey {

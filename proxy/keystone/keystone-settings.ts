@@ -21,7 +21,7 @@ export const KEYSTONE_DEFAULTS: KeystoneSettings = {
   operatorRoles: ['admin', 'manager', 'member', 'swiftoperator'],
   readerRoles: ['reader'],
   resellerAdminRoles: ['ResellerAdmin'],
-  systemReaderRoles: [],
+  systemReaderRoles: ['ResellerReader'],
   serviceRoles: ['service'],
   namesInAcls: true,
   defaultDomainName: 'Default',

@@ -18,7 +18,8 @@ t.test('signing in gives a token with scope, roles and catalog', async (t) => {
     is_domain: false,
   })
   const names = token.roles.map((role: { name: string }) => role.name)
-  t.strictSame(names, ['admin', 'manager', 'member', 'reader'], 'with the implied roles')
+  const implied = ['manager', 'member', 'reader']
+  t.strictSame(names, ['ResellerAdmin', 'admin', ...implied], 'with the implied roles')
   t.match(token.issued_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}000Z$/)
   const store = token.catalog.find(({ type }: { type: string }) => type === 'object-store')
   t.equal(store.endpoints.length, 3)

@@ -36,7 +36,9 @@ t.test(
       lastLine,
       /^Swiftlet is ready \(\d+\.\d s\): object store http:\/\/127\.0\.0\.1:\d+\/v1/,
     )
-    for (const file of ['credentials', 'users.json', 'token.key', 'cluster.key']) {
+    const secrets = ['credentials', 'clouds.yaml', 'cluster.key']
+    const ofIdentity = ['identity/token-keys.json', 'identity/service-users.json']
+    for (const file of [...secrets, ...ofIdentity]) {
       t.equal(statSync(join(data, file)).mode & 0o777, 0o600, `${file} is the owner's`)
     }
     const env = await swiftletEnv(data)
@@ -253,7 +255,7 @@ t.test('users come and go while it runs', async (t) => {
   t.match((await account('show', 'AUTH_test')).stdout, /^status: Deleted$/m)
   t.match(await user(['add', 'test:tester']), { code: 1, stderr: /there already/ })
   t.match(await user(['add', 'tester']), { code: 1, stderr: /ACCOUNT:NAME/ })
-  t.match((await user(['list'])).stdout, /^test:tester AUTH_test \.admin$/m)
+  t.match((await user(['list'])).stdout, /^test:tester AUTH_test member$/m)
 
   t.match(await user(['passwd', 'test:tester', '--key-stdin'], 'changed\n'), { code: 0 })
   t.equal(await until('changed', 200), 200)

@@ -109,6 +109,7 @@ export class ZonedCluster {
     const { network } = this.#options
     const ports = this.nodes.map((_, index) => FIRST_NODE_PORT + index)
     const { lock, settings } = await openDataFolder(this.dataFolder, {
+      users: 'file',
       random: systemRandom,
       choose: () => ({ disks: [], replicaCount: REPLICAS, nodeCount: this.nodes.length }),
       check() {},

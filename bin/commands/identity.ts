@@ -1,0 +1,50 @@
+import { resolve } from 'node:path'
+import { Command } from 'commander'
+import { rotateKeyFile } from '../../auth/tokens/key-file.ts'
+import { systemClock as clock } from '../../common/clock.ts'
+import { systemRandom as random } from '../../common/random.ts'
+import { dataPaths } from '../data-folder.ts'
+import { DEFAULT_DATA } from '../defaults.ts'
+import { identityPaths, readIdentityConfig } from '../identity/identity-config.ts'
+import { startIdentity } from '../identity/identity-server.ts'
+import { openLogs } from '../logs.ts'
+import { runUntilStopped } from '../run-until-stopped.ts'
+import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
+
+/** `swiftlet identity serve|rotate-keys`. */
+export function identityCommand(): Command {
+  return new Command('identity')
+    .description('start an identity service (Keystone v3), or change the keys of its tokens')
+    .addCommand(serveCommand())
+    .addCommand(rotateCommand())
+}
+
+function serveCommand(): Command {
+  const command = new Command('serve')
+    .description('start one identity service; `up` does so by itself')
+    .requiredOption('--config <file>', 'its identity.json; - is standard input')
+  return withLogOptions(command).action(async (flags: ServeFlags & { readonly config: string }) => {
+    const config = await readIdentityConfig(flags.config)
+    const logs = openLogs({ component: 'identity', clock, ...logOptions(flags) })
+    await runUntilStopped(logs, async () => {
+      const running = await startIdentity(config, { clock, random, log: logs.log })
+      console.log(`Identity is ready: ${config.host}:${running.port}`)
+      return running
+    })
+  })
+}
+
+function rotateCommand(): Command {
+  return new Command('rotate-keys')
+    .description(
+      'sign with the next key from now on; tokens of the last two keys stay good, those of older ones become void',
+    )
+    .option('--data <folder>', 'the data folder of `up`', DEFAULT_DATA)
+    .option('--folder <folder>', 'the folder of an identity service, instead')
+    .action(async ({ data, folder }: { readonly data: string; readonly folder?: string }) => {
+      const path = identityPaths(resolve(folder ?? dataPaths(resolve(data)).identity)).tokenKeys
+      const { primary, staged, secondaries } = await rotateKeyFile(path)
+      const kept = secondaries.map(({ kid }) => kid).join(', ')
+      console.log(`${primary.kid} signs now, ${staged.kid} is next; still good: ${kept}`)
+    })
+}
