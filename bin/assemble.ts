@@ -10,6 +10,7 @@ import type { StorageNode } from '../common/storage-node.ts'
 import { createClusterBackend } from '../proxy/backend/cluster-backend.ts'
 import { createProxyServer, type ProxyOptions, type ProxyServer } from '../proxy/server.ts'
 import { StatusReader } from '../proxy/status/cluster-status.ts'
+import { ItemReporter } from '../proxy/status/item-report.ts'
 import { openLocalNode } from '../storage-node/local-node.ts'
 import { exposeActivity, exposeUpkeep } from './daemon-metrics.ts'
 import { startReplication } from './replication.ts'
@@ -70,6 +71,12 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     nodeOf,
     clock: context.clock,
   })
+  const items = new ItemReporter({
+    rings: () => rings.current(),
+    hashing: settings.hashing,
+    nodeOf,
+    clock: context.clock,
+  })
   const server = createProxyServer({
     ...context,
     ...proxy,
@@ -79,6 +86,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     allowAccountManagement: true,
     ...(settings.layers !== undefined && { layers: settings.layers }),
     readStatus: () => status.read(),
+    inspect: (name, handoffsMax) => items.report(name, handoffsMax),
     locate: (name) => locateItem(rings.current(), settings.hashing, name),
   })
   return {

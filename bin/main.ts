@@ -16,6 +16,18 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   cluster: async () => (await import('./commands/cluster.ts')).clusterCommand(),
   'storage-node': async () => (await import('./commands/storage-node.ts')).storageNodeCommand(),
   proxy: async () => (await import('./commands/proxy.ts')).proxyCommand(),
+  'get-nodes': async () => (await import('./commands/get-nodes.ts')).getNodesCommand(),
+  'account-info': async () => (await import('./commands/item-info.ts')).itemInfoCommand('account'),
+  'container-info': async () =>
+    (await import('./commands/item-info.ts')).itemInfoCommand('container'),
+  'object-info': async () => (await import('./commands/item-info.ts')).itemInfoCommand('object'),
+  'account-audit': async () => (await import('./commands/account-audit.ts')).accountAuditCommand(),
+  'container-deleter': async () =>
+    (await import('./commands/container-deleter.ts')).containerDeleterCommand(),
+  dispersion: async () => (await import('./commands/dispersion.ts')).dispersionCommand(),
+  'form-signature': async () =>
+    (await import('./commands/form-signature.ts')).formSignatureCommand(),
+  recon: async () => (await import('./commands/recon.ts')).reconCommand(),
   status: async () => (await import('./commands/status.ts')).statusCommand(),
   bench: async () => (await import('../bench/main.ts')).benchCommand(),
   test: async () => (await import('./commands/test.ts')).testCommand(),

@@ -12,6 +12,12 @@ export interface StoreAnswer {
   readonly body: string
 }
 
+/** What goes along with a call. */
+export interface StoreRequest {
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
 /** Over HTTPS: whether a certificate is taken that this machine does not trust. */
 export interface TrustOptions {
   readonly insecure?: boolean
@@ -45,9 +51,23 @@ export class StoreClient {
   }
 
   /** `path` is escaped and begins with a slash. */
-  call(method: string, path: string): Promise<StoreAnswer> {
-    const headers = { 'x-auth-token': this.#token }
-    return send(this.#origin + path, { ...this.#trust, method, headers })
+  call(method: string, path: string, request: StoreRequest = {}): Promise<StoreAnswer> {
+    const { headers, body } = request
+    return send(this.#origin + path, {
+      ...this.#trust,
+      method,
+      headers: { ...headers, 'x-auth-token': this.#token },
+      ...(body !== undefined && { body }),
+    })
+  }
+
+  /** The JSON of a GET. Throws a ServiceError `Refused` for any other answer. */
+  async get<T>(path: string): Promise<T> {
+    const answer = await this.call('GET', path)
+    if (answer.status === 200) return JSON.parse(answer.body) as T
+    throw new ServiceError('Refused', `${path} was answered with ${answer.status}`, {
+      status: answer.status,
+    })
   }
 }
 
@@ -56,6 +76,7 @@ function send(
   options: TrustOptions & {
     readonly method: string
     readonly headers: Readonly<Record<string, string>>
+    readonly body?: string
   },
 ): Promise<StoreAnswer> {
   const isSecure = url.startsWith('https:')
@@ -80,6 +101,6 @@ function send(
     })
     call.on('timeout', () => call.destroy(new Error('no answer')))
     call.on('error', fail)
-    call.end()
+    call.end(options.body)
   })
 }

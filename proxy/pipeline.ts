@@ -15,6 +15,7 @@ import { info } from './middleware/info.ts'
 import { listEndpoints } from './middleware/list-endpoints.ts'
 import { metrics } from './middleware/metrics.ts'
 import { recon } from './middleware/recon.ts'
+import { replicas } from './middleware/replicas.ts'
 import { signIn } from './middleware/sign-in.ts'
 import type { PipelineMiddleware, PipelineState } from './middleware/state.ts'
 import { status } from './middleware/status.ts'
@@ -45,8 +46,11 @@ function layers(proxy: ProxyContext, registry: Registry): readonly Layer[] {
 
 /** What is there only where it was set. */
 function switchedOn({ settings }: ProxyContext): readonly Layer[] {
-  const { layers: options = {}, locate } = settings
+  const { layers: options = {}, locate, inspect } = settings
   const found: Layer[] = []
+  if (inspect !== undefined) {
+    found.push({ paths: ['/swiftlet/replicas'], middleware: replicas(inspect) })
+  }
   if (options.crossdomain) {
     found.push({ paths: ['/crossdomain.xml'], middleware: crossdomain(options.crossdomain) })
   }

@@ -8,6 +8,7 @@ import type { Backend } from './backend/backend.ts'
 import type { LayerOptions } from './layers/layer-options.ts'
 import type { Limits } from './limits.ts'
 import type { ClusterStatus } from './status/cluster-status.ts'
+import type { ItemReport } from './status/item-report.ts'
 
 /**
  * What a policy promises of its objects: `strict` is read-after-write by majorities of the primaries; `swift` is Swift's, in
@@ -69,6 +70,8 @@ export interface ProxyOptions {
   readonly resellerPrefixes?: readonly ResellerPrefix[]
   /** Where things are kept, for /endpoints; absent: there is no such page. */
   readonly locate?: (name: ItemName) => Pick<LocatedItem, 'partition' | 'devices'>
+  /** What each device holds of a name, for operators; absent: there is no such page. */
+  readonly inspect?: (name: ItemName, handoffsMax: number) => Promise<ItemReport>
   /** What stands around the handlers: Swift's middleware. */
   readonly layers?: LayerOptions
   /** While this file exists, /healthcheck answers 503, so that a load balancer turns away. */

@@ -7,6 +7,7 @@ import { isIP } from 'node:net'
 import { systemErrorCode } from '../../common/errors.ts'
 import { badRequest, type Exchange } from '../exchange.ts'
 import { pathText, splitSwiftPath } from '../swift/path.ts'
+import { fromWire } from '../wire-text.ts'
 
 export interface DomainRemapOptions {
   /** Such as `storage.example.com`. */
@@ -108,7 +109,9 @@ export class Domains {
 }
 
 function hostOf(exchange: Exchange): string {
-  return (exchange.headers.host ?? '').replace(/:\d+$/, '')
+  const host = (exchange.headers.host ?? '').replace(/:\d+$/, '')
+  // Names of containers may be any text, and some clients send it as it is.
+  return fromWire(host) ?? host
 }
 
 /** The storage domain that the host lies in, with its dot; null if it lies in none. */
