@@ -1,10 +1,16 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createSecureServer } from 'node:https'
+import type { Server } from 'node:http'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../common/clock.ts'
 import type { ServiceError } from '../common/errors.ts'
 import type { Answer } from '../common/http/route.ts'
 import { createServiceApp, type RawCall, type ServiceAnswer } from '../common/http/service-app.ts'
+import {
+  closeServer,
+  createServiceServer,
+  listenAt,
+  type ServerBounds,
+  type ServerTls,
+} from '../common/http/service-server.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { StateStore } from '../common/state/state-store.ts'
@@ -32,7 +38,8 @@ export interface IdentityServiceOptions {
   readonly directories?: DirectoriesOptions
   readonly onAnswer?: (answer: ServiceAnswer) => void
   /** PEM texts; with them it speaks HTTPS only. */
-  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
+  readonly tls?: ServerTls
+  readonly bounds?: ServerBounds
 }
 
 export interface IdentityContextOptions {
@@ -75,9 +82,8 @@ export class IdentityService {
       random: parts.random,
       log: parts.log,
     })
-    const listener = (req: IncomingMessage, res: ServerResponse) => void app(req, res)
-    const { tls } = options
-    this.#server = tls === undefined ? createServer(listener) : createSecureServer(tls, listener)
+    const { bounds, tls } = options
+    this.#server = createServiceServer(app, bounds, tls)
     this.#schedulePoll()
   }
 
@@ -111,13 +117,8 @@ export class IdentityService {
   }
 
   /** Serves there; `port` 0 takes a free one. Gives the port. Throws the error of listen. */
-  async listen(address: { readonly host: string; readonly port: number }): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(address, resolve)
-    })
-    const bound = this.#server.address()
-    return typeof bound === 'object' && bound !== null ? bound.port : address.port
+  listen(address: { readonly host: string; readonly port: number }): Promise<number> {
+    return listenAt(this.#server, address)
   }
 
   /** Ends the requests in flight; the state stays open. Idempotent. */
@@ -127,10 +128,7 @@ export class IdentityService {
     this.#cancelPoll()
     this.#keys.close()
     await this.parts.directories.close()
-    this.#server.closeIdleConnections()
-    if (this.#server.listening) {
-      await new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    }
+    await closeServer(this.#server, (ms, action) => this.parts.clock.after(ms, action))
   }
 
   #schedulePoll(): void {
@@ -170,6 +168,7 @@ const TITLES: Readonly<Record<number, string>> = {
   404: 'Not Found',
   405: 'Method Not Allowed',
   409: 'Conflict',
+  410: 'Gone',
   413: 'Request Entity Too Large',
   429: 'Too Many Requests',
   500: 'Internal Server Error',

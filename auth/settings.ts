@@ -1,9 +1,13 @@
+import type { LimitModel } from './limits/limit-model.ts'
+
 /** How the identity service decides what deployments decide differently; names and defaults are Keystone's. */
 export interface IdentitySettings {
   /** Where clients reach it, without `/v3`: as they did (`Host`) if absent. */
   readonly publicUrl?: string
   readonly tokenLifeSeconds: number
-  /** Projects below each other, the first included. */
+  /** Whether limits of projects go together with those of their domain. */
+  readonly limitModel: LimitModel
+  /** Projects below each other, the first included; one alone where the model of limits wants it so. */
   readonly projectDepthMax: number
   /** Domains may be named in calls that leave it out. */
   readonly defaultDomainId: string
@@ -39,6 +43,7 @@ export const DEFAULT_DOMAIN_ID = 'default'
 
 export const DEFAULT_SETTINGS: IdentitySettings = {
   tokenLifeSeconds: 24 * 3600,
+  limitModel: 'flat',
   projectDepthMax: 5,
   defaultDomainId: DEFAULT_DOMAIN_ID,
   applicationCredentialsPerUserMax: null,

@@ -2,6 +2,8 @@ import { type Answer, created, NO_CONTENT, ok } from '../../common/http/route.ts
 import { randomId } from '../../common/random.ts'
 import type { StateReader, StateTransaction } from '../../common/state/state-store.ts'
 import { conflict, forbidden, invalid, notFound } from '../errors.ts'
+import { deleteEndpointRow, deleteServiceRow } from '../removal/catalog-removal.ts'
+import { registeredLimits } from '../tables/limits.ts'
 import { type EndpointRow, INTERFACES, type RegionRow, type ServiceRow } from '../tables/rows.ts'
 import { endpoints, regions, services } from '../tables/tables.ts'
 import {
@@ -207,6 +209,11 @@ async function deleteRegion(call: IdentityCall): Promise<Answer> {
           `Unable to delete region ${id} because it or its child regions have associated endpoints.`,
         )
       }
+      if ((await registeredLimits.by(tx, 'region', next)).length > 0) {
+        throw forbidden(
+          `Unable to delete region ${id} because it or its child regions have associated limits.`,
+        )
+      }
     }
     for (const next of ids) await regions.delete(tx, next)
   })
@@ -271,10 +278,7 @@ async function deleteService(call: IdentityCall): Promise<Answer> {
   const { id = '' } = call.params
   await call.context.parts.state.transaction(async (tx) => {
     await requireService(tx, id)
-    for (const endpoint of await endpoints.by(tx, 'service', id)) {
-      await endpoints.delete(tx, endpoint.id)
-    }
-    await services.delete(tx, id)
+    await deleteServiceRow(tx, id)
   })
   return NO_CONTENT
 }
@@ -380,7 +384,7 @@ async function deleteEndpoint(call: IdentityCall): Promise<Answer> {
   const { id = '' } = call.params
   await call.context.parts.state.transaction(async (tx) => {
     await requireEndpoint(tx, id)
-    await endpoints.delete(tx, id)
+    await deleteEndpointRow(tx, id)
   })
   return NO_CONTENT
 }

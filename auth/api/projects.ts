@@ -4,6 +4,7 @@ import type { StateReader } from '../../common/state/state-store.ts'
 import { ancestors } from '../assignments/effective-roles.ts'
 import { conflict, forbidden, invalid, notFound } from '../errors.ts'
 import { type Change, change } from '../identity-parts.ts'
+import { depthMaxOf } from '../limits/limit-model.ts'
 import { deleteDomainTree } from '../removal/domain-removal.ts'
 import { deleteProjectRow } from '../removal/project-removal.ts'
 import type { ProjectRow } from '../tables/rows.ts'
@@ -78,7 +79,7 @@ async function createProject(call: IdentityCall): Promise<Answer> {
   }
   enforce(call, 'create_project', { target: { project: showProjectRow(row) } })
   await parts.state.transaction(async (tx) => {
-    await checkParent(tx, row, parts.settings.projectDepthMax)
+    await checkParent(tx, row, depthMaxOf(parts.settings))
     await refuseDuplicate(tx, row)
     await projects.put(tx, row)
   })
@@ -302,8 +303,9 @@ async function deleteProject(call: IdentityCall): Promise<Answer> {
     const row = await requireProject(changing.tx, id)
     refuseImmutableRemoval(row, kindOf(row))
     if (row.isDomain) return deleteDomainTree(changing, row, parts.settings)
-    const children = await projects.by(changing.tx, 'parent', id)
-    if (children.length > 0) {
+    const below = await descendants(changing.tx, id)
+    if (wantsCascade(call)) return deleteTree(changing, [row, ...below])
+    if (below.length > 0) {
       throw forbidden(
         `Cannot delete the project ${id} since it is not a leaf in the hierarchy. Use the cascade option if you ` +
           'want to delete a whole subtree.',
@@ -312,6 +314,23 @@ async function deleteProject(call: IdentityCall): Promise<Answer> {
     await deleteProjectRow(changing, row)
   })
   return NO_CONTENT
+}
+
+function wantsCascade({ query }: IdentityCall): boolean {
+  return query.has('cascade') && isTrueText(query.get('cascade') || 'true')
+}
+
+/** Deletes a project with all below it, the deepest first. Throws 403, before any is deleted, if one must not be. */
+async function deleteTree(changing: Change, rows: readonly ProjectRow[]): Promise<void> {
+  for (const row of rows) {
+    refuseImmutableRemoval(row, 'project')
+    if (row.id !== rows[0]!.id && row.enabled) {
+      throw forbidden(
+        `Cannot delete project ${rows[0]!.id} since its subtree contains enabled projects.`,
+      )
+    }
+  }
+  for (const row of rows.toReversed()) await deleteProjectRow(changing, row)
 }
 
 const kindOf = ({ isDomain }: ProjectRow) => (isDomain ? 'domain' : 'project')

@@ -1,3 +1,4 @@
+import { absentRoutes } from './absent.ts'
 import { accessRuleRoutes } from './access-rules.ts'
 import { applicationCredentialRoutes } from './application-credentials.ts'
 import { authRoutes } from './auth-tokens.ts'
@@ -7,11 +8,17 @@ import { discoveryRoutes } from './discovery.ts'
 import { domainConfigRoutes } from './domain-config.ts'
 import { domainRoutes } from './domains.ts'
 import { ec2CredentialRoutes } from './ec2-credentials.ts'
+import { endpointGroupRoutes } from './endpoint-groups.ts'
+import { endpointPolicyRoutes } from './endpoint-policies.ts'
 import { grantRoutes } from './grants.ts'
 import { groupRoutes } from './groups.ts'
 import type { IdentityRoute } from './identity-call.ts'
+import { limitRoutes } from './limits.ts'
+import { policyRoutes } from './policies.ts'
+import { projectEndpointRoutes } from './project-endpoints.ts'
 import { projectTagRoutes } from './project-tags.ts'
 import { projectRoutes } from './projects.ts'
+import { registeredLimitRoutes } from './registered-limits.ts'
 import { roleAssignmentRoutes } from './role-assignments.ts'
 import { roleRoutes } from './roles.ts'
 import { signedRequestRoutes } from './signed-requests.ts'
@@ -19,9 +26,8 @@ import { storeUserRoutes } from './store-users.ts'
 import { trustRoutes } from './trusts.ts'
 import { userRoutes } from './users.ts'
 
-/** Every call of the identity API. */
-export const IDENTITY_ROUTES: readonly IdentityRoute[] = [
-  ...discoveryRoutes,
+/** What can be done with who has signed in, and to sign in. */
+const API_ROUTES: readonly IdentityRoute[] = [
   ...authRoutes,
   ...domainRoutes,
   ...domainConfigRoutes,
@@ -40,4 +46,17 @@ export const IDENTITY_ROUTES: readonly IdentityRoute[] = [
   ...ec2CredentialRoutes,
   ...signedRequestRoutes,
   ...storeUserRoutes,
+  ...registeredLimitRoutes,
+  ...limitRoutes,
+  ...policyRoutes,
+  ...endpointPolicyRoutes,
+  ...endpointGroupRoutes,
+  ...projectEndpointRoutes,
+  ...absentRoutes,
+]
+
+/** Every call of the identity API. */
+export const IDENTITY_ROUTES: readonly IdentityRoute[] = [
+  ...discoveryRoutes(API_ROUTES),
+  ...API_ROUTES,
 ]

@@ -215,6 +215,11 @@ async function updateUser(call: IdentityCall): Promise<Answer> {
       passwords: Object.hasOwn(values, 'password') ? passwords : before.passwords,
       options: withOptions(before.options, values.options),
       extra: { ...before.extra, ...extraOf(values, OWN) },
+      // Switched on again, a user has as long as anybody to sign in.
+      lastActiveAtMs:
+        values.enabled === true && !before.enabled && before.lastActiveAtMs !== null
+          ? parts.clock.nowMs()
+          : before.lastActiveAtMs,
     }
     if (after.name !== before.name) await refuseDuplicate(tx, after)
     await users.put(tx, after)

@@ -1,6 +1,7 @@
 import type { StateReader } from '../../common/state/state-store.ts'
 import type { EndpointRow, ServiceRow } from '../tables/rows.ts'
 import { endpoints, services } from '../tables/tables.ts'
+import { endpointFilterOf } from './project-filter.ts'
 
 /** A service with its endpoints, as tokens carry it. */
 export interface CatalogEntry {
@@ -24,15 +25,20 @@ export interface CatalogOwner {
   readonly projectId?: string
 }
 
-/** The enabled services with their enabled endpoints, URLs filled in; those that cannot be filled in are left out. */
+/**
+ * The enabled services with their enabled endpoints, URLs filled in; those that cannot be filled in are left out, and
+ * those that the project does not see if it has a filter.
+ */
 export async function catalogOf(
   reader: StateReader,
   owner: CatalogOwner,
 ): Promise<readonly CatalogEntry[]> {
-  const [allServices, allEndpoints] = await Promise.all([
+  const [allServices, everyEndpoint, isSeen] = await Promise.all([
     services.list(reader),
     endpoints.list(reader),
+    owner.projectId === undefined ? null : endpointFilterOf(reader, owner.projectId),
   ])
+  const allEndpoints = isSeen === null ? everyEndpoint : everyEndpoint.filter(isSeen)
   return allServices
     .filter(({ enabled }) => enabled)
     .map((service) => entryOf(service, allEndpoints, owner))

@@ -4,6 +4,7 @@ import type { Change } from '../identity-parts.ts'
 import type { IdentitySettings } from '../settings.ts'
 import type { ProjectRow } from '../tables/rows.ts'
 import { assignments, groups, projects, roles, users } from '../tables/tables.ts'
+import { deleteLimitsOfDomain } from './catalog-removal.ts'
 import { deleteProjectRow } from './project-removal.ts'
 import { deleteRoleRow } from './role-removal.ts'
 import { deleteGroupRow, deleteUserRow } from './user-removal.ts'
@@ -32,6 +33,7 @@ export async function deleteDomainTree(
   for (const row of await assignments.list(tx, { prefix: ['domain', id] })) {
     await assignments.delete(tx, ...assignments.keyOf(row))
   }
+  await deleteLimitsOfDomain(changing, id)
   await projects.delete(tx, id)
   await revoke({ domainId: id })
 }

@@ -2,6 +2,7 @@ import type { StateTransaction } from '../../common/state/state-store.ts'
 import type { Change } from '../identity-parts.ts'
 import type { ProjectRow } from '../tables/rows.ts'
 import { assignments, projects, users } from '../tables/tables.ts'
+import { deletePlaceOfProject } from './catalog-removal.ts'
 import { deleteCredentialsOfProject } from './credential-removal.ts'
 import { deleteDelegationsFor } from './delegation-removal.ts'
 
@@ -12,6 +13,7 @@ export type ProjectCleaner = (changing: Change, projectId: string) => Promise<vo
 const CLEANERS: readonly ProjectCleaner[] = [
   deleteDelegationsFor,
   deleteCredentialsOfProject,
+  deletePlaceOfProject,
   ({ tx }, projectId) => removeAssignments(tx, projectId),
   ({ tx }, projectId) => forgetDefault(tx, projectId),
 ]

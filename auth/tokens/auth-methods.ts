@@ -3,7 +3,7 @@ import { askBeforeSignIn } from '../directories/before-sign-in.ts'
 import { isDirectoryId } from '../directories/directory-tables.ts'
 import { expecting, forbiddenAction, unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
-import { isLocked, noteSignIn } from '../passwords/lockout.ts'
+import { isLocked, letsIn } from '../passwords/lockout.ts'
 import { mustChangeFirst } from '../passwords/password-rules.ts'
 import type { UserRow } from '../tables/rows.ts'
 import { byApplicationCredential } from './application-credential-method.ts'
@@ -69,10 +69,9 @@ export async function checkPassword(
   }
   const current = user?.passwords[0]
   const matches = await parts.passwords.matches(password, current?.hash)
-  if (user === undefined || current === undefined) throw unauthorized('no such user or password')
-  if (await isLocked(state, user, { rules, nowMs })) throw lockedOut(user)
-  await noteSignIn(state, user, { right: matches, rules, nowMs })
-  if (!matches) throw unauthorized('wrong password')
+  // Not a word of a lockout: it would say that there is such a user.
+  const letIn = await letsIn(state, user, { right: matches, rules, nowMs })
+  if (!letIn || user === undefined || current === undefined) throw unauthorized('wrong password')
   const expired = current.expiresAtMs !== null && current.expiresAtMs <= nowMs
   if (!expiredIsGood && (expired || mustChangeFirst(user, rules))) throw passwordExpired(user)
 }
@@ -85,10 +84,10 @@ async function checkDirectoryPassword(
 ): Promise<void> {
   const rules = settings.security
   const nowMs = clock.nowMs()
-  if (await isLocked(state, user, { rules, nowMs })) throw lockedOut(user)
-  const right = await directories.passwordMatches(user.id, password)
-  await noteSignIn(state, user, { right, rules, nowMs })
-  if (!right) throw unauthorized('wrong password')
+  // Of who is locked out the directory hears nothing: it may count, too.
+  const locked = await isLocked(state, user, { rules, nowMs })
+  const right = !locked && (await directories.passwordMatches(user.id, password))
+  if (!(await letsIn(state, user, { right, rules, nowMs }))) throw unauthorized('wrong password')
 }
 
 /** A token that was got by a trust or for a consumer gets no other one; that of a credential one like itself. */
@@ -119,12 +118,6 @@ async function byToken(
     auditChainId: claims.auditIds.at(-1)!,
     ...(delegation !== undefined && { delegation }),
   }
-}
-
-function lockedOut(user: UserRow): ServiceError {
-  return new ServiceError('Unauthorized', `The account is locked for user: ${user.id}.`, {
-    status: 401,
-  })
 }
 
 function passwordExpired(user: UserRow): ServiceError {

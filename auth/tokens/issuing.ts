@@ -6,6 +6,7 @@ import type { IdentityParts } from '../identity-parts.ts'
 import type { UserRow } from '../tables/rows.ts'
 import { projects } from '../tables/tables.ts'
 import { type TrustRow, trusts } from '../tables/trusts.ts'
+import { noteActivity, refuseInactive } from './activity.ts'
 import { AUTH_METHODS, type AuthProof } from './auth-methods.ts'
 import type { AuthRequest, WantedScope } from './auth-request.ts'
 import { claimsOf, type Delegation, expiryMsOf, trustDelegation } from './delegation.ts'
@@ -54,6 +55,7 @@ export async function issueToken(
   const proof = await proveAll(parts, request)
   await parts.directories.keepFresh(proof.userId)
   const { user, userDomain } = await enabledUser(parts.state, proof.userId)
+  await refuseInactive(parts, user)
   const { expiresAtMs, auditChainId } = proof
   const earlier = receiptText === '' ? [] : await methodsOfReceipt(parts, receiptText, user)
   const methods = [...new Set([...proof.methods, ...earlier])]
@@ -63,6 +65,7 @@ export async function issueToken(
     ...(expiresAtMs !== undefined && { expiresAtMs }),
     ...(auditChainId !== undefined && { auditChainId }),
   }
+  await noteActivity(parts, user)
   if (request.scope.kind === 'trust') {
     return grantTrusted(parts, { ...common, trustId: request.scope.trustId, trusteeId: user.id })
   }

@@ -2,7 +2,7 @@ import { Secret, TOTP } from 'otpauth'
 import type { StateTransaction } from '../../common/state/state-store.ts'
 import { expecting, unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
-import { isLocked, noteSignIn } from '../passwords/lockout.ts'
+import { isLocked, letsIn } from '../passwords/lockout.ts'
 import { openBlob } from '../secrets/credential-blobs.ts'
 import { type CredentialRow, credentials, TOTP_TYPE, usedCodes } from '../tables/credentials.ts'
 import type { AuthProof } from './auth-methods.ts'
@@ -22,13 +22,14 @@ export async function byTotp(parts: IdentityParts, payload: unknown): Promise<Au
   if (passcode === undefined) throw expecting('passcode', 'user')
   const { state, settings, clock } = parts
   const user = await findUser(state, reference)
-  if (user === undefined) throw unauthorized('no such user')
   const rules = settings.security
   const nowMs = clock.nowMs()
-  if (await isLocked(state, user, { rules, nowMs })) throw unauthorized('locked out')
-  const right = await takeCode(parts, { userId: user.id, passcode, nowMs })
-  await noteSignIn(state, user, { right, rules, nowMs })
-  if (!right) throw unauthorized('wrong code')
+  // The code of somebody who is locked out stays good for later.
+  const locked = user !== undefined && (await isLocked(state, user, { rules, nowMs }))
+  const right =
+    user !== undefined && !locked && (await takeCode(parts, { userId: user.id, passcode, nowMs }))
+  const letIn = await letsIn(state, user, { right, rules, nowMs })
+  if (!letIn || user === undefined) throw unauthorized('wrong code')
   return { userId: user.id }
 }
 

@@ -19,10 +19,17 @@ export async function readJsonBody(req: IncomingMessage, bytesMax: number): Prom
 async function readBytes(req: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const parts: Buffer[] = []
   let length = 0
-  for await (const part of req as AsyncIterable<Buffer>) {
-    length += part.length
-    if (length > bytesMax) throw tooLong(bytesMax)
-    parts.push(part)
+  try {
+    for await (const part of req as AsyncIterable<Buffer>) {
+      length += part.length
+      if (length > bytesMax) throw tooLong(bytesMax)
+      parts.push(part)
+    }
+  } catch (error) {
+    if (error instanceof ServiceError) throw error
+    // The client went away, was too slow or sent rubbish: nobody waits for the answer.
+    const message = 'The request body could not be read.'
+    throw new ServiceError('BodyLost', message, { status: 400, cause: error })
   }
   return Buffer.concat(parts)
 }

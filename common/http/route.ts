@@ -20,7 +20,7 @@ export interface Call<C> {
 
 export interface Answer {
   readonly status: number
-  /** Sent as JSON; nothing if absent. */
+  /** Sent as JSON, but for bytes, which are sent as they are with the `Content-Type` of the headers; nothing if absent. */
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
 }

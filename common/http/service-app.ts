@@ -54,21 +54,16 @@ interface State {
  * line for what failed. Unknown paths are 404, known ones with another method 405.
  */
 export function createServiceApp<C>(options: ServiceAppOptions<C>): RequestListener {
-  const { requestsMax } = { ...DEFAULTS, ...options }
   const app = new Koa<State>()
-  let inFlight = 0
   app.use(async (ctx, next) => {
     const startedMs = options.clock.monotonicMs()
     ctx.state.call = rawCall(ctx, `req-${randomUuid(options.random)}`)
-    inFlight++
     try {
-      if (inFlight > requestsMax) throw busy()
+      if (!isHost(ctx.get('host'))) throw badHost()
       await next()
-      ctx.state.answer ??= options.errorAnswer(noSuchPath(ctx.path), ctx.state.call)
+      ctx.state.answer ??= unrouted(ctx, options)
     } catch (error) {
       ctx.state.answer = errorAnswerOf(error, ctx.state.call, options)
-    } finally {
-      inFlight--
     }
     send(ctx, ctx.state.answer, options.headers)
     const { method, status } = ctx
@@ -77,13 +72,17 @@ export function createServiceApp<C>(options: ServiceAppOptions<C>): RequestListe
   })
   const router = routerOf(options)
   app.use(router.routes())
-  app.use(router.allowedMethods({ throw: true, methodNotAllowed: wrongMethod }))
-  app.on('error', (error: unknown) => options.log.error('answer failed', { error }))
+  const refusals = { notImplemented: wrongMethod, methodNotAllowed: wrongMethod }
+  app.use(router.allowedMethods({ throw: true, ...refusals }))
+  app.on('error', (error: unknown) => {
+    if (!isOfClient(error)) options.log.error('answer failed', { error })
+  })
   return app.callback()
 }
 
 function routerOf<C>(options: ServiceAppOptions<C>): Router<State> {
-  const { bodyBytesMax } = { ...DEFAULTS, ...options }
+  const { bodyBytesMax, requestsMax } = { ...DEFAULTS, ...options }
+  let inFlight = 0
   const router = new Router<State>({ sensitive: true })
   for (const route of options.routes) {
     const methods = route.method === 'GET' ? ['get', 'head'] : [route.method.toLowerCase()]
@@ -92,7 +91,14 @@ function routerOf<C>(options: ServiceAppOptions<C>): Router<State> {
       const body = await readJsonBody(ctx.req, bodyBytesMax)
       const raw = { ...ctx.state.call!, params: paramsOf(ctx), body }
       ctx.state.call = raw
-      ctx.state.answer = await route.handle({ ...raw, context: await options.prepare(raw) })
+      // Only now: who sends slowly takes nobody's turn. The server bounds the connections.
+      if (inFlight >= requestsMax) throw busy()
+      inFlight++
+      try {
+        ctx.state.answer = await route.handle({ ...raw, context: await options.prepare(raw) })
+      } finally {
+        inFlight--
+      }
     })
   }
   return router
@@ -106,9 +112,29 @@ function rawCall(ctx: Koa.ParameterizedContext<State>, requestId: string): RawCa
     query: new URLSearchParams(ctx.querystring),
     body: {},
     header: (name) => ctx.get(name),
-    baseUrl: `${ctx.protocol}://${ctx.host}`,
+    baseUrl: `${ctx.protocol}://${ctx.host || localHost(ctx.req)}`,
     requestId,
   }
+}
+
+/** A name or an address, with or without a port: links and headers of answers are made of it. */
+function isHost(host: string): boolean {
+  return host === '' || /^(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/.test(host)
+}
+
+/** Where the client reached the service, if it does not say so itself, as HTTP/1.0 allows. */
+function localHost({ socket }: IncomingMessage): string {
+  const { localAddress = '', localPort } = socket
+  return `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`
+}
+
+/** What no route has answered: OPTIONS of a path that there is, or a path that there is not. */
+function unrouted<C>(
+  ctx: Koa.ParameterizedContext<State>,
+  { errorAnswer }: ServiceAppOptions<C>,
+): Answer {
+  if (ctx.method === 'OPTIONS' && ctx.res.hasHeader('Allow')) return { status: 200 }
+  return errorAnswer(noSuchPath(ctx.path), ctx.state.call!)
 }
 
 function paramsOf(ctx: RouterContext<State>): Readonly<Record<string, string>> {
@@ -124,20 +150,17 @@ function send(
   for (const [name, value] of Object.entries({ ...headers, ...answer.headers }))
     ctx.set(name, value)
   ctx.set('x-openstack-request-id', ctx.state.call!.requestId)
+  // Of a body that was refused the rest is not waited for.
+  if (answer.status === 413) ctx.set('Connection', 'close')
   if (answer.body === undefined) {
     // Without this koa writes the status's name as the body.
     ctx.response.body = null
     ctx.status = answer.status
     return
   }
-<<<<<<< Updated upstream
-  ctx.set('Content-Type', 'application/json')
-  ctx.body = JSON.stringify(answer.body)
-=======
   if (!ctx.res.hasHeader('Content-Type')) ctx.set('Content-Type', 'application/json')
   ctx.body =
     answer.body instanceof Uint8Array ? Buffer.from(answer.body) : JSON.stringify(answer.body)
->>>>>>> Stashed changes
 }
 
 function errorAnswerOf<C>(
@@ -146,7 +169,9 @@ function errorAnswerOf<C>(
   { errorAnswer, log }: ServiceAppOptions<C>,
 ): Answer {
   const { requestId, method, path } = call
-  if (error instanceof ServiceError && error.status < 500) return errorAnswer(error, call)
+  // Under a flood of requests a line for each would be one more flood; `onAnswer` counts them.
+  const expected = error instanceof ServiceError && (error.status < 500 || error.code === 'Busy')
+  if (expected) return errorAnswer(error, call)
   log.error('request failed', { requestId, method, path, error })
   const shown =
     error instanceof ServiceError
@@ -156,6 +181,24 @@ function errorAnswerOf<C>(
           'An unexpected error prevented the server from fulfilling your request.',
         )
   return errorAnswer(shown, call)
+}
+
+const CLIENT_ERRORS = [
+  'ECONNRESET',
+  'EPIPE',
+  'ECONNABORTED',
+  'ERR_HTTP_REQUEST_TIMEOUT',
+  'ERR_STREAM_PREMATURE_CLOSE',
+]
+
+/** Whether it says that the client went away or does not speak HTTP. */
+function isOfClient(error: unknown): boolean {
+  const { code = '' } = error as { readonly code?: string }
+  return CLIENT_ERRORS.includes(code) || code.startsWith('HPE_')
+}
+
+function badHost(): ServiceError {
+  return new ServiceError('BadHost', 'The Host header names no host.', { status: 400 })
 }
 
 function busy(): ServiceError {

@@ -1,5 +1,7 @@
 /** What is refused at the edges of the identity API, and what never happens however calls meet. */
 import t from 'tap'
+import { DEFAULT_SETTINGS } from '../../auth/settings.ts'
+import { signInFailures } from '../../auth/tables/sign-in-failures.ts'
 import { IdentityRig } from '../support/identity-rig.ts'
 
 const rig = await IdentityRig.start()
@@ -53,4 +55,33 @@ t.test('a token that is not good is not there, whoever asks', async (t) => {
     t.match(await rig.call(method, '/v3/auth/tokens', { token: nosy, headers }), { status: 404 })
     t.match(await rig.call(method, '/v3/auth/tokens', { token: null, headers }), { status: 401 })
   }
+})
+
+t.test('a lockout shows neither itself nor whether the password was right', async (t) => {
+  const rules = { lockoutFailureAttempts: 3, lockoutSeconds: 300 }
+  const security = { ...DEFAULT_SETTINGS.security, ...rules }
+  const strict = await IdentityRig.start({ settings: { security } })
+  t.teardown(() => strict.close())
+  const made = await strict.call('POST', '/v3/users', {
+    body: { user: { name: 'ann', password: 'right' } },
+  })
+  const { id } = made.body.user
+  const signIn = (userId: string, password: string) =>
+    strict.signIn(undefined, { id: userId, password })
+  t.match(await signIn(id, 'right'), { status: 201 })
+  const unknown = await signIn('nobody-of-ours', 'wrong')
+  t.equal(unknown.status, 401)
+  const { state } = strict.service.parts
+  const failures = async () => (await signInFailures.list(state)).map(({ count }) => count)
+  t.strictSame(await failures(), [1], 'who is not there leaves a row as well: it takes as long')
+  for (let n = 0; n < 3; n++) t.strictSame((await signIn(id, 'wrong')).body, unknown.body)
+  t.match(await signInFailures.get(state, id), { count: 3 })
+  t.strictSame((await signIn(id, 'right')).body, unknown.body, 'locked out')
+  t.strictSame((await signIn(id, 'wrong')).body, unknown.body)
+  t.match(await signInFailures.get(state, id), { count: 3 }, 'and the lockout gets no longer by it')
+  const change = await strict.call('POST', `/v3/users/${id}/password`, {
+    body: { user: { original_password: 'right', password: 'new' } },
+    token: null,
+  })
+  t.strictSame(change.body, unknown.body)
 })
