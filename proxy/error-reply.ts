@@ -1,5 +1,6 @@
 import { ServiceError } from '../common/errors.ts'
 import type { Exchange } from './exchange.ts'
+import { Refusal } from './refusal.ts'
 import { type Reply, statusReply, textReply } from './reply.ts'
 import { realmOf } from './swift/authenticate.ts'
 import { escapePath } from './wire-text.ts'
@@ -36,6 +37,7 @@ function errorHeaders(exchange: Exchange, error: ServiceError): string[] {
   if (retryAfterSeconds !== undefined) {
     headers.push('Retry-After', String(Math.ceil(retryAfterSeconds)))
   }
+  if (error instanceof Refusal) headers.push(...error.headers)
   if (error.status === 408 || error.status === 499) headers.push('Connection', 'close')
   return headers
 }

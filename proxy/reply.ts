@@ -64,7 +64,7 @@ const EXPLANATIONS: Readonly<Record<number, string>> = {
   413: 'The body of your request was too large for this server.',
   416: 'The Range requested is not available.',
   417: 'Expectation failed.',
-  422: 'The received body does not match what was announced.',
+  422: 'Unable to process the contained instructions',
   499: 'The client was disconnected during the request.',
   500: 'The server has failed to perform the requested operation.',
   501: 'The requested method is not implemented by this server.',

@@ -5,6 +5,7 @@ import type { ProxyContext } from '../proxy-context.ts'
 import { jsonReply, statusReply } from '../reply.ts'
 import { HEARTBEAT_MS } from '../swift/heartbeat.ts'
 import { DYNAMIC_PAGES_MAX } from '../swift/large/dynamic-object.ts'
+import { LINKS_MAX } from '../swift/links/symlink.ts'
 import type { PipelineMiddleware } from './state.ts'
 
 /** `/info`: what this cluster can do and where its limits are. Only what is there is announced. */
@@ -107,6 +108,7 @@ function capabilities(proxy: ProxyContext): Sections {
       allow_async_delete: true,
     },
     dlo: { max_segments: limits.containerListingMax * DYNAMIC_PAGES_MAX },
+    symlink: { symloop_max: LINKS_MAX, static_links: true },
     swiftlet: { cluster: settings.clusterName },
     tempauth: { account_acls: true },
     container_quotas: {},

@@ -44,7 +44,7 @@ export async function listContainer(exchange: Exchange): Promise<Reply> {
   const path = exchange.query.get('path')
   const page = path === undefined ? await list(query) : await listPath(list, path, query)
   if (page === null) throw refusal(404)
-  const body = renderContainer(container, page.entries, type)
+  const body = renderContainer({ account, container }, page.entries, type)
   return listingReply(exchange, {
     body,
     type,

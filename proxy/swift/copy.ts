@@ -6,7 +6,7 @@ import { LISTED_BYTES, LISTED_ETAG } from '../backend/rows.ts'
 import { errorReply } from '../error-reply.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { isStream, type Reply, type ReplyStream, statusReply } from '../reply.ts'
-import { escapePath, unescapeUrl } from '../wire-text.ts'
+import { escapePath } from '../wire-text.ts'
 import { type BatchReport, renderReport, reportType, statusLine } from './batch-report.ts'
 import { conditionOf, conditionSubject, judgeForRead } from './condition-headers.ts'
 import { findObject, type ObjectView } from './found-object.ts'
@@ -21,6 +21,8 @@ import {
 } from './large/slo-manifest.ts'
 import { manifestReply, storeManifest } from './large/slo-put.ts'
 import { manifestOf, SLO_BYTES, SLO_ETAG, STATIC_LARGE_OBJECT } from './large/static-object.ts'
+import { LINK_HEADERS, targetOf } from './links/symlink.ts'
+import { copiedLink, storeLink, type WantedLink } from './links/symlink-put.ts'
 import { checkObjectMeta, isInternalHeader, titleCase } from './metadata.ts'
 import { accessObject } from './object-access.ts'
 import { closeBody, pieceOf } from './object-body.ts'
@@ -39,6 +41,7 @@ import {
   storeWhole,
 } from './object-write.ts'
 import type { SwiftPath } from './path.ts'
+import { accountHeader, pathHeader } from './path-header.ts'
 import { isTrue } from './query.ts'
 import { checkQuotas } from './quotas.ts'
 import { type ByteRange, rangesOf } from './range.ts'
@@ -115,6 +118,9 @@ async function makeCopy(exchange: Exchange, { source, target }: Copy): Promise<R
     }
     await checkCondition(exchange, draft)
     const copied = copiedHeaders(source, info, draft)
+    if (view.link !== undefined) {
+      return createdReply(await storeLink(exchange, draft, view.link), copied)
+    }
     if (view.manifest !== undefined) {
       const wanted = parseManifest(rawManifest(view.manifest), `${place.container}/${place.object}`)
       return manifestReply(exchange, await storeManifest(exchange, draft, wanted), copied)
@@ -129,6 +135,8 @@ async function makeCopy(exchange: Exchange, { source, target }: Copy): Promise<R
 interface SourceView extends ObjectView {
   /** The segments of a static large object that is copied as a manifest. */
   readonly manifest?: readonly StoredSegment[]
+  /** The target of a link that is copied as a link (`symlink=get`). */
+  readonly link?: WantedLink
 }
 
 async function openSource(exchange: Exchange, path: SwiftPath): Promise<SourceView> {
@@ -136,6 +144,10 @@ async function openSource(exchange: Exchange, path: SwiftPath): Promise<SourceVi
   const read = await findObject(exchange, place, { newest: true })
   if (read === null) throw refusal(404)
   const found = { place, read }
+  const link = targetOf(read.info.meta)
+  if (link !== null && exchange.query.get('symlink') === 'get') {
+    return { ...found, headers: [], link: copiedLink(exchange, link) }
+  }
   const { headers } = read.info.meta
   if (asksForManifest(exchange) && headers[STATIC_LARGE_OBJECT] !== undefined) {
     return { ...found, headers: [], manifest: decodeManifest(await manifestOf(exchange, found)) }
@@ -148,7 +160,14 @@ function asksForManifest(exchange: Exchange): boolean {
 }
 
 /** What says how the source is put together, which its copy is not. */
-const OF_MANIFESTS = new Set([STATIC_LARGE_OBJECT, SLO_ETAG, SLO_BYTES, LISTED_ETAG, LISTED_BYTES])
+const NOT_COPIED = new Set([
+  ...LINK_HEADERS,
+  STATIC_LARGE_OBJECT,
+  SLO_ETAG,
+  SLO_BYTES,
+  LISTED_ETAG,
+  LISTED_BYTES,
+])
 
 /** The source's metadata under the request's own; only the latter with X-Fresh-Metadata. */
 function mergedHeaders(exchange: Exchange, source: ItemInfo): Record<string, string> {
@@ -156,7 +175,7 @@ function mergedHeaders(exchange: Exchange, source: ItemInfo): Record<string, str
   const fresh = isTrue(exchange.header('x-fresh-metadata'))
   const merged: Record<string, string> = {}
   for (const [name, value] of Object.entries(source.meta.headers)) {
-    if (OF_MANIFESTS.has(name) || (name === OBJECT_MANIFEST && !asksForManifest(exchange))) continue
+    if (NOT_COPIED.has(name) || (name === OBJECT_MANIFEST && !asksForManifest(exchange))) continue
     if (!fresh || isInternalHeader(name) || name === OBJECT_MANIFEST) merged[name] = value
   }
   Object.assign(merged, own)
@@ -255,29 +274,4 @@ function copiedHeaders(source: SwiftPath, info: ItemInfo, draft: ObjectDraft): s
     if (shown) out.push(titleCase(name), value)
   }
   return out
-}
-
-/** `container/object`, escaped, with or without a slash in front; 412 for anything else. */
-function pathHeader(exchange: Exchange, name: string): { container: string; object: string } {
-  const text = unescapeUrl(exchange.header(name.toLowerCase()) ?? '')
-  if (text === null || text.includes('\0')) {
-    throw refusal(412, `Invalid UTF8 or contains NULL: ${name}`)
-  }
-  const path = text.startsWith('/') ? text.slice(1) : text
-  const slash = path.indexOf('/')
-  if (slash < 1 || slash === path.length - 1) {
-    throw refusal(412, `${name} header must be of the form <container name>/<object name>`)
-  }
-  return { container: path.slice(0, slash), object: path.slice(slash + 1) }
-}
-
-function accountHeader(exchange: Exchange, name: string): string | undefined {
-  const value = exchange.header(name)
-  if (value === undefined) return undefined
-  const account = unescapeUrl(value)
-  if (account === null || account.includes('\0'))
-    throw refusal(412, 'Invalid UTF8 or contains NULL')
-  if (account === '') throw refusal(412, 'Account name cannot be empty')
-  if (account.includes('/')) throw refusal(412, 'Account name cannot contain slashes')
-  return account
 }

@@ -1,18 +1,22 @@
 import type { ListEntry, ListRow } from '../../common/storage-node.ts'
 import type { Policies } from '../policies.ts'
+import { escapePath } from '../wire-text.ts'
 import type { ListingType } from './accept.ts'
 import { isoTime } from './http-date.ts'
-import { listedTraits } from './listed-traits.ts'
+import { type ListedTraits, listedTraits } from './listed-traits.ts'
 
 /** The body of a listing, in the form asked for; empty text where there is nothing to say. */
 export function renderContainer(
-  name: string,
+  of: { readonly account: string; readonly container: string },
   entries: readonly ListEntry[],
   type: ListingType,
 ): string {
   if (type === 'text/plain') return renderNames(entries)
-  if (type === 'application/json') return JSON.stringify(entries.map(objectJson))
-  return `${XML_HEAD}<container name="${attribute(name)}">${entries.map(objectXml).join('')}</container>`
+  if (type === 'application/json') {
+    const account = escapePath(of.account)
+    return JSON.stringify(entries.map((entry) => objectJson(entry, account)))
+  }
+  return `${XML_HEAD}<container name="${attribute(of.container)}">${entries.map(objectXml).join('')}</container>`
 }
 
 /** The same for an account. */
@@ -50,7 +54,7 @@ type JsonEntry = Readonly<Record<string, string | number>>
 // A page has up to 10,000 rows. JSON.stringify of all of them at once is faster than texts put together; XML is the
 // other way round.
 
-function objectJson(entry: ListEntry): JsonEntry {
+function objectJson(entry: ListEntry, account: string): JsonEntry {
   if (isSubdir(entry)) return { subdir: entry.subdir }
   const { etag, bytes, contentType, params } = listedTraits(entry)
   return {
@@ -60,6 +64,20 @@ function objectJson(entry: ListEntry): JsonEntry {
     content_type: contentType,
     last_modified: modifiedOf(entry),
     ...(params.slo_etag === undefined ? {} : { slo_etag: `"${params.slo_etag}"` }),
+    ...linkJson(params, account),
+  }
+}
+
+/** Where a link leads, and what a static one holds to. */
+function linkJson(params: ListedTraits['params'], account: string): JsonEntry {
+  const { symlink_target, symlink_target_account, symlink_target_etag } = params
+  if (symlink_target === undefined) return {}
+  const path = `/v1/${symlink_target_account ?? account}/${symlink_target}`
+  if (symlink_target_etag === undefined) return { symlink_path: path }
+  return {
+    symlink_path: path,
+    symlink_etag: symlink_target_etag,
+    symlink_bytes: Number(params.symlink_target_bytes),
   }
 }
 

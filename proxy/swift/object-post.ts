@@ -1,9 +1,10 @@
 import type { ItemMeta } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../backend/backend.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
-import { type Reply, statusReply } from '../reply.ts'
+import { type Reply, statusReply, textReply } from '../reply.ts'
 import { conditionOf } from './condition-headers.ts'
 import { findObject } from './found-object.ts'
+import { type LinkTarget, targetLocation, targetOf } from './links/symlink.ts'
 import { writeInPlace } from './object-access.ts'
 import { checkContentType, requestObjectHeaders } from './object-write.ts'
 
@@ -13,6 +14,9 @@ export function postObject(exchange: Exchange): Promise<Reply> {
 }
 
 async function postAt(exchange: Exchange, place: ObjectPath): Promise<Reply> {
+  if (exchange.headers['x-symlink-target'] !== undefined) {
+    throw badRequest('A PUT request is required to set a symlink target')
+  }
   const headers = requestObjectHeaders(exchange)
   const sent = exchange.text('content-type')
   const meta: ItemMeta = sent ? { headers, contentType: checkContentType(sent) } : { headers }
@@ -25,7 +29,16 @@ async function postAt(exchange: Exchange, place: ObjectPath): Promise<Reply> {
   )
   if (outcome.status === 'not-found') throw refusal(404)
   if (outcome.status !== 'done') throw refusal(412)
-  return statusReply(202)
+  const link = targetOf(outcome.info.meta)
+  return link === null ? statusReply(202) : appliedToLink(link, place)
+}
+
+/** The link has the new metadata; who meant its target is shown the way. */
+function appliedToLink(link: LinkTarget, { account }: ObjectPath): Reply {
+  const message =
+    'The requested POST was applied to a symlink. POST directly to the target to apply requested metadata.'
+  const etag = link.pin === undefined ? [] : ['X-Symlink-Target-Etag', link.pin.etag]
+  return textReply(307, message, ['Location', targetLocation(link, account), ...etag])
 }
 
 /**

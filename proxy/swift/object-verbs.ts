@@ -5,6 +5,7 @@ import { copyInto } from './copy.ts'
 import { deleteStaticObject } from './large/slo-delete.ts'
 import { putStaticObject } from './large/slo-put.ts'
 import { STATIC_LARGE_OBJECT } from './large/static-object.ts'
+import { putSymlink } from './links/symlink-put.ts'
 import { deleteObject, postObject } from './object-post.ts'
 import { putObject } from './object-put.ts'
 
@@ -12,7 +13,8 @@ export function putVerb(exchange: Exchange): Promise<Reply> {
   checkReserved(exchange)
   checkIfNoneMatch(exchange)
   if (manifestWord(exchange) === 'put') return putStaticObject(exchange)
-  return exchange.headers['x-copy-from'] ? copyInto(exchange) : putObject(exchange)
+  if (exchange.headers['x-copy-from']) return copyInto(exchange)
+  return exchange.headers['x-symlink-target'] ? putSymlink(exchange) : putObject(exchange)
 }
 
 export function deleteVerb(exchange: Exchange): Promise<Reply> {

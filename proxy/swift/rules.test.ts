@@ -452,19 +452,22 @@ function row(name: string): ListEntry {
 
 t.test('listings are rendered as Swift does', async (t) => {
   const entries = [row('a&b'), { subdir: 'd"/' }]
-  t.equal(renderContainer('c', entries, 'text/plain'), 'a&b\nd"/\n')
-  t.same(JSON.parse(renderContainer('c', entries, 'application/json')), [
-    {
-      name: 'a&b',
-      hash: 'ee',
-      bytes: 5,
-      content_type: 'text/x-<t>',
-      last_modified: '2023-11-14T22:13:20.123450',
-    },
-    { subdir: 'd"/' },
-  ])
+  t.equal(renderContainer({ account: 'a', container: 'c' }, entries, 'text/plain'), 'a&b\nd"/\n')
+  t.same(
+    JSON.parse(renderContainer({ account: 'a', container: 'c' }, entries, 'application/json')),
+    [
+      {
+        name: 'a&b',
+        hash: 'ee',
+        bytes: 5,
+        content_type: 'text/x-<t>',
+        last_modified: '2023-11-14T22:13:20.123450',
+      },
+      { subdir: 'd"/' },
+    ],
+  )
   t.equal(
-    renderContainer('c<', entries, 'text/xml'),
+    renderContainer({ account: 'a', container: 'c<' }, entries, 'text/xml'),
     '<?xml version="1.0" encoding="UTF-8"?>\n<container name="c&lt;"><object><name>a&amp;b</name><hash>ee</hash>' +
       '<bytes>5</bytes><content_type>text/x-&lt;t&gt;</content_type><last_modified>2023-11-14T22:13:20.123450' +
       '</last_modified></object><subdir name="d&quot;/"><name>d"/</name></subdir></container>',

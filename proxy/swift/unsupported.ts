@@ -16,7 +16,6 @@ const PARAMETERS: readonly Unsupported[] = [
 ]
 
 const HEADERS: readonly Unsupported[] = [
-  { name: 'x-symlink-target', feature: 'symbolic links' },
   { name: 'x-versions-enabled', feature: 'object versioning', asks: isTrue },
   { name: 'x-versions-location', feature: 'versioned writes' },
   { name: 'x-history-location', feature: 'versioned writes' },

@@ -484,7 +484,6 @@ t.test('objects: what is refused', async (t) => {
 t.test('what is not built says so', async (t) => {
   const path = await freshContainer()
   const cases: [string, string, Record<string, string>][] = [
-    ['PUT', `${path}/o`, { 'x-symlink-target': 'c/o' }],
     ['POST', path, { 'x-versions-enabled': 'true' }],
     ['PUT', path, { 'x-versions-location': 'v' }],
     ['GET', `${path}/o?version-id=1`, {}],

@@ -34,6 +34,5 @@ export function segmentPart(range: ByteRange, find: () => Promise<ObjectView>): 
 
 function asConflict(error: unknown): never {
   if (!(error instanceof ServiceError) || error.status >= 500) throw error
-  const message = `a segment cannot be read: ${error.message || error.status}`
-  throw new ServiceError('BadSegment', message, { status: 409, cause: error })
+  throw new ServiceError('BadSegment', '', { status: 409, cause: error })
 }
