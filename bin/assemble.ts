@@ -35,7 +35,7 @@ export interface DoorOptions {
   readonly identity: Identity
   /** The storage node of each ring device. */
   readonly nodeOf: (device: RingDevice) => StorageNode
-  readonly proxy: Pick<ProxyOptions, 'tls' | 'version'>
+  readonly proxy: Pick<ProxyOptions, 'tls' | 'version' | 'versionsSettle'>
 }
 
 /** A proxy with its backend: the door to storage nodes wherever they are. */
@@ -151,7 +151,9 @@ export async function openObjectStore(
     },
     context,
   )
-  const door = openDoor({ ...options, nodeOf: () => node }, context)
+  // Alone, this proxy is all who have to know of a change.
+  const proxy = { ...options.proxy, versionsSettle: thread !== undefined }
+  const door = openDoor({ ...options, proxy, nodeOf: () => node }, context)
   return {
     node,
     settle: door.settle,

@@ -3,6 +3,7 @@ import type { Identity } from '../common/identity.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { Backend } from './backend/backend.ts'
+import { NameTurns } from './backend/name-turns.ts'
 import { BufferPool } from './buffer-pool.ts'
 import type { Exchange } from './exchange.ts'
 import type { Layers } from './layers/layer.ts'
@@ -37,6 +38,8 @@ export interface ProxyContext {
   readonly transIds: TransIds
   readonly buffers: BufferPool
   readonly accountAcls: AccountAclCache
+  /** Writers of one name in a container that keeps versions: they would only be in each other's way. */
+  readonly versionTurns: NameTurns
   readonly layers: Layers
   /** Answers a request that was made within another one; refusals and failures are replies, too. */
   readonly answerInner: (exchange: Exchange) => Promise<Reply>
@@ -64,6 +67,7 @@ export function createProxyContext(options: ProxyOptions, parts: ProxyParts): Pr
     transIds: new TransIds({ clock, random }),
     buffers: new BufferPool(),
     accountAcls: new AccountAclCache({ backend, clock }),
+    versionTurns: new NameTurns(),
     ...parts,
     closing: false,
   }

@@ -76,6 +76,8 @@ export interface ProxyOptions {
   readonly layers?: LayerOptions
   /** While this file exists, /healthcheck answers 503, so that a load balancer turns away. */
   readonly healthcheckDisableFile?: string
+  /** Answers when versioning is switched on only when every proxy of the cluster knows it: some seconds. */
+  readonly versionsSettle?: boolean
   /** No byte to or from a client for this long ends its request: 408, or a closed connection. */
   readonly clientTimeoutMs?: number
   /** How long an idle connection is kept. */
@@ -97,6 +99,7 @@ export const PROXY_DEFAULTS = {
   corsAllowOrigins: [],
   corsExposeHeaders: [],
   resellerPrefixes: [{ prefix: 'AUTH_' }, { prefix: 'SERVICE_', requireGroup: 'service' }],
+  versionsSettle: true,
   clientTimeoutMs: 60_000,
   keepAliveTimeoutMs: 75_000,
   connectionsMax: 0,

@@ -10,6 +10,9 @@ export interface ContainerCacheOptions {
 
 const DEFAULTS = { entriesMax: 10_000, ttlMs: 3_000 }
 
+/** Settings of a container that were changed longer ago are known to every proxy. */
+export const CACHED_MS_MAX = DEFAULTS.ttlMs + 500
+
 interface Entry {
   readonly info: ItemInfo
   readonly untilMs: number

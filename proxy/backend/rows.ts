@@ -13,10 +13,12 @@ import { judgeRow, type Replies } from './quorum.ts'
 import { askAll, type CallTiming, causeOf } from './replica-calls.ts'
 import { itemOf, type ReplicaMap } from './replica-map.ts'
 
+/** Metadata of an object that goes into its row: what listings show of it besides the plain columns. */
+export const LISTED = 'x-object-sysmeta-listed'
 /** Metadata of an object that is listed with another ETag than its own. */
-export const LISTED_ETAG = 'x-object-sysmeta-container-update-override-etag'
-/** Metadata of an object that is listed with another length than its own; totals count its own. */
-export const LISTED_BYTES = 'x-object-sysmeta-listed-bytes'
+export const LISTED_ETAG = 'x-object-sysmeta-listed-etag'
+/** Between the content type and that, in a row's content type. No header value has it. */
+export const LISTED_MARK = '\0'
 
 /** The row of an object's record, whatever its state; not confirmed. */
 export function rowOfObject(info: ItemInfo, name: string): ListRow {
@@ -78,10 +80,9 @@ function etagOf({ etag = '', headers }: ItemMeta): string {
   return headers[LISTED_ETAG] ?? etag
 }
 
-/** The length goes along with the content type, which rows carry as it is: `text/plain;swift_bytes=100`. */
 function contentTypeOf({ contentType = '', headers }: ItemMeta): string {
-  const bytes = headers[LISTED_BYTES]
-  return bytes === undefined ? contentType : `${contentType};swift_bytes=${bytes}`
+  const listed = headers[LISTED]
+  return listed === undefined ? contentType : contentType + LISTED_MARK + listed
 }
 
 /** Whether the row says what the record says; ballots may differ after a settlement. */

@@ -108,6 +108,8 @@ function capabilities(proxy: ProxyContext): Sections {
       allow_async_delete: true,
     },
     dlo: { max_segments: limits.containerListingMax * DYNAMIC_PAGES_MAX },
+    object_versioning: {},
+    versioned_writes: { allowed_flags: ['x-versions-location', 'x-history-location'] },
     symlink: { symloop_max: LINKS_MAX, static_links: true },
     swiftlet: { cluster: settings.clusterName },
     tempauth: { account_acls: true },

@@ -39,6 +39,16 @@ export function acceptedType(accept: string | undefined): ListingType {
   throw refusal(406)
 }
 
+/** Whether an answer in JSON will do; what is malformed is a 400. */
+export function acceptsJson(exchange: Exchange): boolean {
+  const format = exchange.query.get('format')
+  if (format) return FORMATS[format.toLowerCase()] === 'application/json'
+  const accept = exchange.header('accept')
+  if (accept === undefined || accept === '') return true
+  const ranges = accept.split(',').map(parseRange)
+  return ranges.some((range) => range.quality > 0 && fits(range, 'application/json'))
+}
+
 interface MediaRange {
   readonly type: string
   readonly subtype: string

@@ -21,6 +21,7 @@ import { checkMergedMeta, isInternalHeader, listHeaders, titleCase } from './met
 import { queryOfUrl } from './path.ts'
 import { PROJECT_DOMAIN_HEADER, PROJECT_DOMAIN_SHOWN, projectDomainOf } from './project-domain.ts'
 import { accountQuotaChanges, accountQuotaHeaders } from './quotas.ts'
+import { withoutReserved, withVersionBytes } from './versions/hidden-containers.ts'
 
 /** What only the account's owner sees. */
 const OWNER_HEADERS = new Set(['x-account-meta-temp-url-key', 'x-account-meta-temp-url-key-2'])
@@ -31,11 +32,12 @@ export async function listAccount(exchange: Exchange): Promise<Reply> {
   const { account } = exchange.path!
   const grant = await authorise(exchange, { acl: 'none' }, null)
   checkAccountName(exchange, account)
-  const query = listQueryOf(exchange, proxy.limits.accountListingMax)
+  const query = withoutReserved(listQueryOf(exchange, proxy.limits.accountListingMax))
   const type = listingType(exchange)
   const page = (await proxy.backend.listAccount(account, query)) ?? notYetThere(exchange)
   if (deletedAtOf(page.info) !== null) return deletedReply(410)
-  const body = renderAccount(account, page.entries, { type, policies: proxy.policies })
+  const entries = await withVersionBytes(proxy.backend, account, page.entries)
+  const body = renderAccount(account, entries, { type, policies: proxy.policies })
   return listingReply(exchange, { body, type, headers: accountHeaders(exchange, page.info, grant) })
 }
 

@@ -17,6 +17,14 @@ import { listingReply, summaryReply } from './listing-reply.ts'
 import { checkMergedMeta, isInternalHeader, listHeaders, titleCase } from './metadata.ts'
 import { containerOf } from './object-access.ts'
 import { checkContainerQuotas } from './quotas.ts'
+import { listVersions } from './versions/list-versions.ts'
+import {
+  changeVersions,
+  checkNoVersions,
+  removeVersionsContainer,
+  withVersions,
+} from './versions/version-container.ts'
+import { shownVersions, versionsOf } from './versions/version-settings.ts'
 
 /** What only the account's owner sees and sets. */
 const OWNER_HEADERS = new Set([
@@ -36,6 +44,13 @@ export async function listContainer(exchange: Exchange): Promise<Reply> {
   const type = listingType(exchange)
   const grant = await grantFor(exchange)
   if (nameTooLong(exchange, container)) throw refusal(404)
+  if (exchange.query.has('versions')) {
+    const page = await listVersions(exchange, { account, container, query })
+    if (page === null) throw refusal(404)
+    const info = await withVersions(exchange, page.info)
+    const headers = containerHeaders(exchange, info, grant)
+    return listingReply(exchange, { body: page.body, type: 'application/json', headers })
+  }
   const list = (wanted: ListQuery) => {
     // A `path=` listing takes many: none for a client that went away.
     if (exchange.res.destroyed) throw refusal(499)
@@ -48,7 +63,7 @@ export async function listContainer(exchange: Exchange): Promise<Reply> {
   return listingReply(exchange, {
     body,
     type,
-    headers: containerHeaders(exchange, page.info, grant),
+    headers: containerHeaders(exchange, await withVersions(exchange, page.info), grant),
   })
 }
 
@@ -60,7 +75,8 @@ export async function headContainer(exchange: Exchange): Promise<Reply> {
     ? null
     : await exchange.proxy.backend.readContainer(account, container)
   if (info === null) throw refusal(404)
-  return summaryReply(exchange, { type, headers: containerHeaders(exchange, info, grant) })
+  const shown = await withVersions(exchange, info)
+  return summaryReply(exchange, { type, headers: containerHeaders(exchange, shown, grant) })
 }
 
 /** PUT of a container: 201 if it is new, 202 if its metadata was merged into what is there. */
@@ -83,11 +99,17 @@ export async function putContainer(exchange: Exchange): Promise<Reply> {
   if (current === null) await ensureAccount(exchange, account)
   else if (policy !== undefined && current.policy !== policy.index) throw refusal(409)
   checkMergedMeta('container', { current: current?.meta.headers ?? {}, changes: headers, limits })
+  const index = policy?.index ?? current?.policy ?? policies.default.index
+  const versions = await changeVersions(exchange, { account, container, current, policy: index })
   const outcome = await backend.putContainer(account, container, {
-    meta: { headers },
-    policy: policy?.index ?? current?.policy ?? policies.default.index,
+    meta: { headers: { ...headers, ...versions.headers } },
+    policy: index,
   })
-  if (outcome.status !== 'done') throw refusal(outcome.status === 'not-found' ? 404 : 409)
+  if (outcome.status !== 'done') {
+    await versions.undo()
+    throw refusal(outcome.status === 'not-found' ? 404 : 409)
+  }
+  await versions.settled()
   return statusReply(outcome.existed ? 202 : 201)
 }
 
@@ -101,8 +123,15 @@ export async function postContainer(exchange: Exchange): Promise<Reply> {
     : await backend.readContainer(account, container)
   if (current === null) throw refusal(404)
   checkMergedMeta('container', { current: current.meta.headers, changes: headers, limits })
-  const outcome = await backend.postContainer(account, container, { headers })
-  if (outcome.status !== 'done') throw refusal(404)
+  const { policy } = current
+  const versions = await changeVersions(exchange, { account, container, current, policy })
+  const meta = { headers: { ...headers, ...versions.headers } }
+  const outcome = await backend.postContainer(account, container, meta)
+  if (outcome.status !== 'done') {
+    await versions.undo()
+    throw refusal(404)
+  }
+  await versions.settled()
   return statusReply(204)
 }
 
@@ -110,9 +139,14 @@ export async function deleteContainer(exchange: Exchange): Promise<Reply> {
   const { account, container } = namesOf(exchange)
   await authorise(exchange, { acl: 'none' }, null)
   if (nameTooLong(exchange, container)) throw refusal(404)
-  const outcome = await exchange.proxy.backend.deleteContainer(account, container)
+  const { backend } = exchange.proxy
+  const current = await backend.readContainer(account, container)
+  const isVersioned = versionsOf(current?.meta.headers ?? {})?.kind === 'objects'
+  if (isVersioned) await checkNoVersions(exchange, { account, container })
+  const outcome = await backend.deleteContainer(account, container)
   if (outcome.status === 'not-empty') throw refusal(409)
   if (outcome.status !== 'done') throw refusal(404)
+  if (isVersioned) await removeVersionsContainer(exchange, { account, container })
   return statusReply(204)
 }
 
@@ -163,6 +197,7 @@ function containerHeaders(exchange: Exchange, info: ItemInfo, grant: Grant): str
   ]
   if (policy !== undefined) out.push('X-Storage-Policy', policy.name)
   out.push(...settingHeaders(exchange, info, 'container'))
+  out.push(...shownVersions(info.meta.headers))
   for (const [name, value] of Object.entries(info.meta.headers)) {
     const hidden = isInternalHeader(name) || (!grant.owner && OWNER_HEADERS.has(name))
     if (!hidden && value !== '') out.push(titleCase(name), value)

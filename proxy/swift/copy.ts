@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import type { Condition } from '../../common/condition.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectWriter } from '../backend/backend.ts'
-import { LISTED_BYTES, LISTED_ETAG } from '../backend/rows.ts'
+import { LISTED } from '../backend/rows.ts'
 import { errorReply } from '../error-reply.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { isStream, type Reply, type ReplyStream, statusReply } from '../reply.ts'
 import { escapePath } from '../wire-text.ts'
 import { type BatchReport, renderReport, reportType, statusLine } from './batch-report.ts'
 import { conditionOf, conditionSubject, judgeForRead } from './condition-headers.ts'
-import { findObject, type ObjectView } from './found-object.ts'
+import { findObject, findVersion, type ObjectView, versionOf } from './found-object.ts'
 import { heartbeatReply, wantsHeartbeat } from './heartbeat.ts'
 import { lastModified } from './http-date.ts'
 import { checkObjectManifest, OBJECT_MANIFEST } from './large/dynamic-object.ts'
@@ -45,6 +45,7 @@ import { accountHeader, pathHeader } from './path-header.ts'
 import { isTrue } from './query.ts'
 import { checkQuotas } from './quotas.ts'
 import { type ByteRange, rangesOf } from './range.ts'
+import { type Stored, storeObject } from './versions/store-object.ts'
 
 interface Copy {
   readonly source: SwiftPath
@@ -117,15 +118,17 @@ async function makeCopy(exchange: Exchange, { source, target }: Copy): Promise<R
       etagWanted: undefined,
     }
     await checkCondition(exchange, draft)
-    const copied = copiedHeaders(source, info, draft)
+    const copied = copiedHeaders({ source, view, draft })
     if (view.link !== undefined) {
-      return createdReply(await storeLink(exchange, draft, view.link), copied)
+      const linked = await storeLink(exchange, draft, view.link)
+      return createdReply(linked.info, [...linked.headers, ...copied])
     }
     if (view.manifest !== undefined) {
       const wanted = parseManifest(rawManifest(view.manifest), `${place.container}/${place.object}`)
       return manifestReply(exchange, await storeManifest(exchange, draft, wanted), copied)
     }
-    return createdReply(await storeCopy(exchange, draft, view), copied)
+    const stored = await storeCopy(exchange, draft, view)
+    return createdReply(stored.info, [...stored.headers, ...copied])
   } finally {
     await closeBody(view.read)
   }
@@ -141,15 +144,17 @@ interface SourceView extends ObjectView {
 
 async function openSource(exchange: Exchange, path: SwiftPath): Promise<SourceView> {
   const place = await accessObject(exchange, { acl: 'read', method: 'GET', path })
-  const read = await findObject(exchange, place, { newest: true })
-  if (read === null) throw refusal(404)
-  const found = { place, read }
-  const link = targetOf(read.info.meta)
+  const version = versionOf(exchange)
+  const found = version
+    ? await findVersion(exchange, place, { version, head: false })
+    : await findObject(exchange, place, { newest: true })
+  if (found === null) throw refusal(404)
+  const { meta } = found.read.info
+  const link = targetOf(meta)
   if (link !== null && exchange.query.get('symlink') === 'get') {
     return { ...found, headers: [], link: copiedLink(exchange, link) }
   }
-  const { headers } = read.info.meta
-  if (asksForManifest(exchange) && headers[STATIC_LARGE_OBJECT] !== undefined) {
+  if (asksForManifest(exchange) && meta.headers[STATIC_LARGE_OBJECT] !== undefined) {
     return { ...found, headers: [], manifest: decodeManifest(await manifestOf(exchange, found)) }
   }
   return viewObject(exchange, found, { head: false, depth: 0, isAsked: true })
@@ -160,14 +165,7 @@ function asksForManifest(exchange: Exchange): boolean {
 }
 
 /** What says how the source is put together, which its copy is not. */
-const NOT_COPIED = new Set([
-  ...LINK_HEADERS,
-  STATIC_LARGE_OBJECT,
-  SLO_ETAG,
-  SLO_BYTES,
-  LISTED_ETAG,
-  LISTED_BYTES,
-])
+const NOT_COPIED = new Set([...LINK_HEADERS, STATIC_LARGE_OBJECT, SLO_ETAG, SLO_BYTES, LISTED])
 
 /** The source's metadata under the request's own; only the latter with X-Fresh-Metadata. */
 function mergedHeaders(exchange: Exchange, source: ItemInfo): Record<string, string> {
@@ -188,7 +186,7 @@ async function storeCopy(
   exchange: Exchange,
   draft: ObjectDraft,
   view: ObjectView,
-): Promise<ItemInfo> {
+): Promise<Stored> {
   const { read } = view
   if (view.part === null) throw refusal(416)
   const range = view.part ?? rangeOfSource(exchange, read.info)
@@ -200,9 +198,14 @@ async function storeCopy(
   const body = pieceOf(read, range)
   const known = view.isLarge === true ? undefined : read.info.meta.etag
   const copy: ObjectDraft = { ...draft, etagWanted: isWhole ? known : etagWantedBy(exchange) }
-  if (isStream(body)) return storeStreamed(exchange, copy, body)
+  if (isStream(body)) {
+    const store = (to: ObjectDraft) => storeStreamed(exchange, to, body)
+    return storeObject(exchange, copy, store, { repeatable: false })
+  }
   // The bytes may be shared with whoever read them; the store keeps its own.
-  return storeWhole(exchange, copy, Buffer.from(body ?? ''))
+  const whole = Buffer.from(body ?? '')
+  const store = (to: ObjectDraft) => storeWhole(exchange, to, whole)
+  return storeObject(exchange, copy, store, { repeatable: true })
 }
 
 async function storeStreamed(
@@ -260,7 +263,13 @@ function targetCondition(exchange: Exchange): Condition | undefined {
   return noneMatch?.includes('*') === true ? { ifNoneMatch: ['*'] } : undefined
 }
 
-function copiedHeaders(source: SwiftPath, info: ItemInfo, draft: ObjectDraft): string[] {
+function copiedHeaders(of: {
+  readonly source: SwiftPath
+  readonly view: ObjectView
+  readonly draft: ObjectDraft
+}): string[] {
+  const { source, view, draft } = of
+  const { info } = view.read
   const out = [
     'X-Copied-From-Account',
     escapePath(source.account),
@@ -269,6 +278,7 @@ function copiedHeaders(source: SwiftPath, info: ItemInfo, draft: ObjectDraft): s
     'X-Copied-From-Last-Modified',
     lastModified(info.metaStamp.ticks),
   ]
+  if (view.version !== undefined) out.push('X-Copied-From-Version-Id', view.version)
   for (const [name, value] of Object.entries(draft.headers)) {
     const shown = name.startsWith('x-object-meta-') || name === 'x-delete-at'
     if (shown) out.push(titleCase(name), value)

@@ -3,7 +3,7 @@ import type { Policies } from '../policies.ts'
 import { escapePath } from '../wire-text.ts'
 import type { ListingType } from './accept.ts'
 import { isoTime } from './http-date.ts'
-import { type ListedTraits, listedTraits } from './listed-traits.ts'
+import { type Listed, listedTraits } from './listed-traits.ts'
 
 /** The body of a listing, in the form asked for; empty text where there is nothing to say. */
 export function renderContainer(
@@ -14,7 +14,7 @@ export function renderContainer(
   if (type === 'text/plain') return renderNames(entries)
   if (type === 'application/json') {
     const account = escapePath(of.account)
-    return JSON.stringify(entries.map((entry) => objectJson(entry, account)))
+    return JSON.stringify(entries.map((entry) => objectJson(entry, account, of.container)))
   }
   return `${XML_HEAD}<container name="${attribute(of.container)}">${entries.map(objectXml).join('')}</container>`
 }
@@ -49,35 +49,44 @@ function isSubdir(entry: ListEntry): entry is { readonly subdir: string } {
   return 'subdir' in entry
 }
 
-type JsonEntry = Readonly<Record<string, string | number>>
+type JsonEntry = Readonly<Record<string, string | number | boolean>>
 
 // A page has up to 10,000 rows. JSON.stringify of all of them at once is faster than texts put together; XML is the
 // other way round.
 
-function objectJson(entry: ListEntry, account: string): JsonEntry {
+function objectJson(entry: ListEntry, account: string, container: string): JsonEntry {
   if (isSubdir(entry)) return { subdir: entry.subdir }
-  const { etag, bytes, contentType, params } = listedTraits(entry)
+  const { version_id } = listedTraits(entry).listed
+  const row = rowJson(entry, account)
+  if (version_id === undefined) return row
+  const path = `/v1/${account}/${escapePath(`${container}/${entry.name}`)}?version-id=${version_id}`
+  return { ...row, version_symlink: true, symlink_path: path }
+}
+
+/** A row of a container; `account` is escaped. */
+export function rowJson(row: ListRow, account: string): JsonEntry {
+  const { bytes, contentType, listed } = listedTraits(row)
   return {
-    name: entry.name,
-    hash: etag,
+    name: row.name,
+    hash: row.etag,
     bytes,
     content_type: contentType,
-    last_modified: modifiedOf(entry),
-    ...(params.slo_etag === undefined ? {} : { slo_etag: `"${params.slo_etag}"` }),
-    ...linkJson(params, account),
+    last_modified: modifiedOf(row),
+    ...(listed.slo_etag === undefined ? {} : { slo_etag: `"${listed.slo_etag}"` }),
+    ...linkJson(listed, account),
   }
 }
 
 /** Where a link leads, and what a static one holds to. */
-function linkJson(params: ListedTraits['params'], account: string): JsonEntry {
-  const { symlink_target, symlink_target_account, symlink_target_etag } = params
+function linkJson(listed: Listed, account: string): JsonEntry {
+  const { symlink_target, symlink_account, symlink_etag } = listed
   if (symlink_target === undefined) return {}
-  const path = `/v1/${symlink_target_account ?? account}/${symlink_target}`
-  if (symlink_target_etag === undefined) return { symlink_path: path }
+  const path = `/v1/${symlink_account ?? account}/${symlink_target}`
+  if (symlink_etag === undefined) return { symlink_path: path }
   return {
     symlink_path: path,
-    symlink_etag: symlink_target_etag,
-    symlink_bytes: Number(params.symlink_target_bytes),
+    symlink_etag,
+    symlink_bytes: Number(listed.symlink_bytes),
   }
 }
 
@@ -85,8 +94,8 @@ function objectXml(entry: ListEntry): string {
   if (isSubdir(entry)) {
     return `<subdir name="${attribute(entry.subdir)}"><name>${content(entry.subdir)}</name></subdir>`
   }
-  const { etag, bytes, contentType } = listedTraits(entry)
-  return `<object><name>${content(entry.name)}</name><hash>${etag}</hash><bytes>${bytes}</bytes><content_type>${content(contentType)}</content_type><last_modified>${modifiedOf(entry)}</last_modified></object>`
+  const { bytes, contentType } = listedTraits(entry)
+  return `<object><name>${content(entry.name)}</name><hash>${entry.etag}</hash><bytes>${bytes}</bytes><content_type>${content(contentType)}</content_type><last_modified>${modifiedOf(entry)}</last_modified></object>`
 }
 
 function containerJson(entry: ListEntry, policyOf: PolicyOf): JsonEntry {

@@ -5,6 +5,12 @@ import { type Exchange, refusal } from '../exchange.ts'
 import { utf8Bytes } from '../wire-text.ts'
 import { type AccessQuestion, authorise, groupGrant } from './access.ts'
 import type { SwiftPath } from './path.ts'
+import { type Versions, versionsOf } from './versions/version-settings.ts'
+
+/** Where an object lives, and whether its versions are kept. */
+export interface ObjectPlace extends ObjectPath {
+  readonly versions: Versions | undefined
+}
 
 /** The container of a request, from the cache; null if there is none. Costs no wait when cached. */
 export function containerOf(
@@ -25,7 +31,7 @@ export function containerOf(
 export function accessObject(
   exchange: Exchange,
   question: AccessQuestion,
-): ObjectPath | Promise<ObjectPath> {
+): ObjectPlace | Promise<ObjectPlace> {
   const path = question.path ?? exchange.path!
   const container = containerOf(exchange, path)
   if (!(container instanceof Promise) && groupGrant(exchange, question) !== null) {
@@ -38,7 +44,7 @@ async function accessSlowly(
   exchange: Exchange,
   question: AccessQuestion,
   asked: ItemInfo | null | Promise<ItemInfo | null>,
-): Promise<ObjectPath> {
+): Promise<ObjectPlace> {
   const path = question.path ?? exchange.path!
   return objectPath(path, await authorised(exchange, question, await asked))
 }
@@ -89,7 +95,7 @@ function isRefused(error: unknown): false {
 export async function writeInPlace<T>(
   exchange: Exchange,
   question: AccessQuestion,
-  write: (place: ObjectPath) => Promise<T>,
+  write: (place: ObjectPlace) => Promise<T>,
 ): Promise<T> {
   try {
     return await write(await accessObject(exchange, question))
@@ -104,7 +110,7 @@ export function isContainerRemade(error: unknown): boolean {
   return error instanceof ServiceError && error.code === 'ContainerRemade'
 }
 
-function objectPath(path: SwiftPath, container: ItemInfo | null): ObjectPath {
+function objectPath(path: SwiftPath, container: ItemInfo | null): ObjectPlace {
   if (container === null) throw refusal(404)
   return {
     account: path.account,
@@ -112,5 +118,6 @@ function objectPath(path: SwiftPath, container: ItemInfo | null): ObjectPath {
     object: path.object!,
     policy: container.policy,
     settings: container.metaStamp,
+    versions: versionsOf(container.meta.headers),
   }
 }

@@ -1,32 +1,40 @@
 import type { ItemMeta } from '../../common/storage-node.ts'
-import type { ObjectPath } from '../backend/backend.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply, textReply } from '../reply.ts'
 import { conditionOf } from './condition-headers.ts'
-import { findObject } from './found-object.ts'
+import { checkVersioned, findObject, NULL_VERSION, versionAcl, versionOf } from './found-object.ts'
 import { type LinkTarget, targetLocation, targetOf } from './links/symlink.ts'
-import { writeInPlace } from './object-access.ts'
+import { type ObjectPlace, writeInPlace } from './object-access.ts'
 import { checkContentType, requestObjectHeaders } from './object-write.ts'
+import { deleteOverOld } from './versions/legacy-versions.ts'
+import { deleteCurrent, deleteVersion, postVersion } from './versions/version-writes.ts'
 
 /** POST of an object: its metadata is replaced, its data stays. */
 export function postObject(exchange: Exchange): Promise<Reply> {
   return writeInPlace(exchange, { acl: 'write' }, (place) => postAt(exchange, place))
 }
 
-async function postAt(exchange: Exchange, place: ObjectPath): Promise<Reply> {
+async function postAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> {
   if (exchange.headers['x-symlink-target'] !== undefined) {
     throw badRequest('A PUT request is required to set a symlink target')
+  }
+  if (versionOf(exchange) !== undefined) {
+    throw badRequest('POST to a specific version is not allowed')
   }
   const headers = requestObjectHeaders(exchange)
   const sent = exchange.text('content-type')
   const meta: ItemMeta = sent ? { headers, contentType: checkContentType(sent) } : { headers }
   // The storage node does not know the time: an expired object must not come back to life.
-  if ((await findObject(exchange, place, { head: true })) === null) throw refusal(404)
+  const found = await findObject(exchange, place, { head: true })
+  if (found === null) throw refusal(404)
   const condition = conditionOf(exchange)
-  const outcome = await exchange.proxy.backend.postObject(
-    place,
-    condition === undefined ? { meta } : { meta, condition },
-  )
+  const isVersion = found.place !== place
+  const outcome = isVersion
+    ? await postVersion(exchange, { place, version: found.place, meta, condition })
+    : await exchange.proxy.backend.postObject(
+        place,
+        condition === undefined ? { meta } : { meta, condition },
+      )
   if (outcome.status === 'not-found') throw refusal(404)
   if (outcome.status !== 'done') throw refusal(412)
   const link = targetOf(outcome.info.meta)
@@ -34,7 +42,7 @@ async function postAt(exchange: Exchange, place: ObjectPath): Promise<Reply> {
 }
 
 /** The link has the new metadata; who meant its target is shown the way. */
-function appliedToLink(link: LinkTarget, { account }: ObjectPath): Reply {
+function appliedToLink(link: LinkTarget, { account }: ObjectPlace): Reply {
   const message =
     'The requested POST was applied to a symlink. POST directly to the target to apply requested metadata.'
   const etag = link.pin === undefined ? [] : ['X-Symlink-Target-Etag', link.pin.etag]
@@ -46,14 +54,27 @@ function appliedToLink(link: LinkTarget, { account }: ObjectPath): Reply {
  * (the expirer's word) it is deleted only if that is still its time.
  */
 export function deleteObject(exchange: Exchange): Promise<Reply> {
-  return writeInPlace(exchange, { acl: 'write' }, (place) => deleteAt(exchange, place))
+  const acl = versionAcl(exchange, 'write')
+  return writeInPlace(exchange, { acl }, (place) => deleteAt(exchange, place))
 }
 
-async function deleteAt(exchange: Exchange, place: ObjectPath): Promise<Reply> {
+async function deleteAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> {
   const { backend } = exchange.proxy
+  const version = versionOf(exchange)
+  const { versions } = place
+  if (version !== undefined && version !== NULL_VERSION) {
+    checkVersioned(place)
+    return deleteVersion(exchange, place, version)
+  }
   const ifDeleteAt = ifDeleteAtOf(exchange)
   const headers = conditionOf(exchange)
   const condition = ifDeleteAt === undefined ? headers : { ...headers, ifDeleteAt }
+  if (version === undefined && versions?.kind === 'objects' && versions.enabled) {
+    return deleteCurrent(exchange, place, condition)
+  }
+  if (versions?.kind === 'legacy') {
+    return statusReply((await deleteOverOld(exchange, { place, versions, condition })) ? 204 : 404)
+  }
   const isLive =
     ifDeleteAt !== undefined || (await findObject(exchange, place, { head: true })) !== null
   const outcome = await backend.deleteObject(place, condition === undefined ? {} : { condition })

@@ -20,6 +20,7 @@ import {
   storeWhole,
 } from './object-write.ts'
 import { checkQuotas } from './quotas.ts'
+import { type Stored, storeObject } from './versions/store-object.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -40,10 +41,19 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
     etagWanted: etagWantedBy(exchange),
   }
   if (draft.condition !== undefined) await checkCondition(exchange, draft)
-  if (length === null || length > INLINE_BYTES_MAX) return storeStream(exchange, draft, length)
+  if (length === null || length > INLINE_BYTES_MAX) {
+    const store = (to: ObjectDraft) => storeStream(exchange, to, length)
+    return storedReply(await storeObject(exchange, draft, store, { repeatable: false }))
+  }
   const receiving = length === 0 ? EMPTY : receiveWhole(exchange, length)
   const body = receiving instanceof Promise ? await receiving : receiving
-  return createdReply(await storeWhole(exchange, draft, body))
+  if (place.versions === undefined) return createdReply(await storeWhole(exchange, draft, body))
+  const store = (to: ObjectDraft) => storeWhole(exchange, to, body)
+  return storedReply(await storeObject(exchange, draft, store, { repeatable: true }))
+}
+
+function storedReply({ info, headers }: Stored): Reply {
+  return createdReply(info, headers)
 }
 
 /** Null for a chunked body. 411 without either, 413 beyond the limit, 501 for other encodings. */
@@ -72,7 +82,7 @@ async function storeStream(
   exchange: Exchange,
   draft: ObjectDraft,
   length: number | null,
-): Promise<Reply> {
+): Promise<ItemInfo> {
   const { backend, buffers } = exchange.proxy
   // What the store itself has against the body (no room, no quorum) is said before the client sends it.
   const writer = length === null ? null : await backend.openObject(draft.place)
@@ -80,7 +90,7 @@ async function storeStream(
   const pair: [Buffer, Buffer | null] = [buffers.take(), null]
   const upload = new Upload({ exchange, draft, source, writer })
   try {
-    return createdReply(await upload.run(pair))
+    return await upload.run(pair)
   } catch (error) {
     await upload.abort()
     throw error

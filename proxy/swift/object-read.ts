@@ -1,13 +1,19 @@
 import { formatTimestamp } from '../../common/stamp.ts'
 import type { ItemInfo, ItemRead } from '../../common/storage-node.ts'
-import type { ObjectPath } from '../backend/backend.ts'
 import type { Exchange } from '../exchange.ts'
 import { type Reply, type ReplyStream, statusReply } from '../reply.ts'
 import { conditionOf, conditionSubject, judgeForRead, unquoteEtag } from './condition-headers.ts'
-import { type FoundObject, findObject, type ObjectView } from './found-object.ts'
+import {
+  type FoundObject,
+  findObject,
+  findVersion,
+  type ObjectView,
+  versionAcl,
+  versionOf,
+} from './found-object.ts'
 import { lastModified, parseHttpDate } from './http-date.ts'
 import { isInternalHeader, titleCase } from './metadata.ts'
-import { accessObject } from './object-access.ts'
+import { accessObject, type ObjectPlace } from './object-access.ts'
 import { closeBody, isReader, pieceOf } from './object-body.ts'
 import { isPlain, viewObject } from './object-view.ts'
 import {
@@ -20,27 +26,26 @@ import {
 
 /** GET and HEAD of an object: conditions first, then ranges. Answers at once where the object is in memory. */
 export function readObject(exchange: Exchange): Reply | Promise<Reply> {
-  const access = accessObject(exchange, { acl: 'read' })
+  const access = accessObject(exchange, { acl: versionAcl(exchange, 'read') })
   return access instanceof Promise
     ? access.then((place) => readAt(exchange, place))
     : readAt(exchange, access)
 }
 
-function readAt(exchange: Exchange, place: ObjectPath): Reply | Promise<Reply> {
-  const read = findObject(exchange, place, { head: exchange.method === 'HEAD' })
-  return read instanceof Promise
-    ? read.then((found) => replyTo(exchange, place, found))
-    : replyTo(exchange, place, read)
+function readAt(exchange: Exchange, place: ObjectPlace): Reply | Promise<Reply> {
+  const head = exchange.method === 'HEAD'
+  const version = versionOf(exchange)
+  const found = version
+    ? findVersion(exchange, place, { version, head })
+    : findObject(exchange, place, { head })
+  return found instanceof Promise
+    ? found.then((object) => replyTo(exchange, object))
+    : replyTo(exchange, found)
 }
 
-function replyTo(
-  exchange: Exchange,
-  place: ObjectPath,
-  read: ItemRead | null,
-): Reply | Promise<Reply> {
-  if (read === null) return notFoundReply(exchange)
-  const found = { place, read }
-  return isPlain(read.info)
+function replyTo(exchange: Exchange, found: FoundObject | null): Reply | Promise<Reply> {
+  if (found === null) return notFoundReply(exchange)
+  return isPlain(found)
     ? readReply(exchange, { ...found, headers: NO_HEADERS })
     : showObject(exchange, found)
 }

@@ -2,11 +2,12 @@
  * What a reader is shown of the object that was found: itself, or what it stands for. A large object's parts are put
  * together behind the same interface as a stored body, so that conditions, ranges and copies know nothing of them.
  */
-import type { ItemInfo } from '../../common/storage-node.ts'
 import { type Exchange, refusal } from '../exchange.ts'
+import { escapePath } from '../wire-text.ts'
 import {
   type FoundObject,
   findObject,
+  NULL_VERSION,
   type ObjectView,
   type OpenSegment,
   type ViewOptions,
@@ -19,8 +20,10 @@ import { accessObject } from './object-access.ts'
 import { closeBody } from './object-body.ts'
 
 /** Whether the object is shown as it lies in the store. */
-export function isPlain({ meta: { headers } }: ItemInfo): boolean {
+export function isPlain({ read, version }: FoundObject): boolean {
+  const { headers } = read.info.meta
   return (
+    version === undefined &&
     headers[STATIC_LARGE_OBJECT] === undefined &&
     headers[OBJECT_MANIFEST] === undefined &&
     headers[LINK_TARGET] === undefined
@@ -34,23 +37,50 @@ export async function viewObject(
   options: ViewOptions,
 ): Promise<ObjectView> {
   const link = targetOf(found.read.info.meta)
-  if (link === null) return viewLarge(exchange, found, options)
+  if (link === null)
+    return versionView(exchange, await viewLarge(exchange, found, options), options)
   if (options.isAsked && exchange.query.get('symlink') === 'get') {
-    return { ...found, headers: shownLink(link) }
+    return versionView(exchange, { ...found, headers: shownLink(link) }, options)
   }
   await closeBody(found.read)
   const from = { link, account: found.place.account }
   const end = await followLink(exchange, from, { head: options.head, dynamic: true })
   const view = await viewLarge(exchange, end, options)
-  return { ...view, headers: [...view.headers, 'Content-Location', end.location] }
+  const { path } = exchange
+  // Within one container it is the target's version that is seen, else the link's own.
+  const isNear = end.path.account === path?.account && end.path.container === path.container
+  const { version } = isNear ? end : found
+  const headers = [...view.headers, 'Content-Location', end.location]
+  return versionView(
+    exchange,
+    version === undefined ? { ...view, headers } : { ...view, headers, version },
+    options,
+  )
+}
+
+/** With the id of what is shown, in a container that keeps versions. */
+function versionView(exchange: Exchange, view: ObjectView, options: ViewOptions): ObjectView {
+  const { version } = view
+  if (version === undefined || !options.isAsked) return view
+  const headers = [...view.headers, 'X-Object-Version-Id', version]
+  if (version !== NULL_VERSION && !headers.includes('Content-Location')) {
+    headers.push('Content-Location', versionLocation(exchange, version))
+  }
+  return { ...view, headers }
+}
+
+/** The version's own place, as the container's readers know it. */
+function versionLocation(exchange: Exchange, version: string): string {
+  const { account, container, object } = exchange.path!
+  return `/v1/${escapePath(`${account}/${container}/${object}`)}?version-id=${version}`
 }
 
 async function viewLarge(
   exchange: Exchange,
-  { place, read }: FoundObject,
+  { place, read, version }: FoundObject,
   options: ViewOptions,
 ): Promise<ObjectView> {
-  const found = { place, read }
+  const found = version === undefined ? { place, read } : { place, read, version }
   const { headers } = read.info.meta
   const asksForManifest = options.isAsked && exchange.query.get('multipart-manifest') === 'get'
   if (headers[STATIC_LARGE_OBJECT] !== undefined) {
@@ -66,9 +96,8 @@ async function viewLarge(
 
 export const openSegment: OpenSegment = async (exchange, path, { head, depth }) => {
   const place = await accessObject(exchange, { acl: 'read', method: 'GET', path })
-  const read = await findObject(exchange, place, { head })
-  if (read === null) throw refusal(404)
-  const found = { place, read }
-  if (isPlain(read.info)) return { ...found, headers: [] }
+  const found = await findObject(exchange, place, { head })
+  if (found === null) throw refusal(404)
+  if (isPlain(found)) return { ...found, headers: [] }
   return viewObject(exchange, found, { head, depth, isAsked: false })
 }

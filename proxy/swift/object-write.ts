@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { type Condition, evaluateCondition } from '../../common/condition.ts'
 import { INLINE_BYTES_MAX, type ItemInfo, type ItemMeta } from '../../common/storage-node.ts'
-import type { BackendOutcome, ObjectPath } from '../backend/backend.ts'
+import type { BackendOutcome } from '../backend/backend.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply } from '../reply.ts'
 import { utf8Bytes } from '../wire-text.ts'
@@ -10,12 +10,12 @@ import { contentTypeOf } from './content-type.ts'
 import { deleteAtOf, isExpired } from './expiry.ts'
 import { lastModified } from './http-date.ts'
 import { objectHeaders } from './metadata.ts'
-import { accessObject, isContainerRemade } from './object-access.ts'
+import { accessObject, isContainerRemade, type ObjectPlace } from './object-access.ts'
 import { isTrue } from './query.ts'
 
 /** What is to be stored, the body's own traits (ETag) still to come. */
 export interface ObjectDraft {
-  readonly place: ObjectPath
+  readonly place: ObjectPlace
   readonly contentType: string
   readonly headers: Readonly<Record<string, string>>
   readonly condition: Condition | undefined
@@ -36,7 +36,9 @@ export async function storeWhole(
   try {
     return storedInfo(await backend.putObject(place, put))
   } catch (error) {
-    if (!isContainerRemade(error)) throw error
+    // Only the request's own container can be looked up again.
+    const isOwn = place.container === exchange.path?.container
+    if (!isContainerRemade(error) || !isOwn) throw error
     const now = await accessObject(exchange, { acl: 'write', method: 'PUT' })
     return storedInfo(await backend.putObject(now, put))
   }

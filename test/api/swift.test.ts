@@ -484,9 +484,7 @@ t.test('objects: what is refused', async (t) => {
 t.test('what is not built says so', async (t) => {
   const path = await freshContainer()
   const cases: [string, string, Record<string, string>][] = [
-    ['POST', path, { 'x-versions-enabled': 'true' }],
-    ['PUT', path, { 'x-versions-location': 'v' }],
-    ['GET', `${path}/o?version-id=1`, {}],
+    ['POST', path, { 'x-container-sync-to': 'http://elsewhere/v1/a/c' }],
   ]
   for (const [method, url, headers] of cases) {
     const answer = await owner(method, url, { headers })

@@ -51,7 +51,7 @@ export async function dynamicView(
   let bytes = 0
   const parts = rows.map((row) => {
     const listed = listedTraits(row)
-    md5.update(listed.etag)
+    md5.update(row.etag)
     bytes += listed.bytes
     const path = { account, container, object: row.name }
     return segmentPart({ start: 0, end: listed.bytes }, async () => {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { ServiceError } from '../../../common/errors.ts'
-import { listedEtag, listedTraits } from '../listed-traits.ts'
+import { formatListed, listedTraits } from '../listed-traits.ts'
 import { type BodyPart, SegmentedBody } from './segmented-body.ts'
 import {
   decodeManifest,
@@ -219,15 +219,13 @@ t.test(
 )
 
 t.test('what a row says besides its columns', async (t) => {
-  const row = { bytes: 7, etag: md5('x'), contentType: 'text/plain' }
+  const row = { bytes: 7, contentType: 'text/plain' }
   const traits = (more: object) => listedTraits({ ...row, ...more } as never)
-  t.same(traits({}), { ...row, params: {} })
-  const etag = listedEtag(md5('x'), { slo_etag: 'abc', other: undefined })
-  t.equal(etag, `${md5('x')}; slo_etag=abc`)
-  t.same(traits({ etag, contentType: 'text/plain;charset=utf-8;swift_bytes=1000' }), {
-    etag: md5('x'),
+  t.same(traits({}), { ...row, listed: {} })
+  const text = formatListed({ bytes: '1000', slo_etag: 'abc', symlink_target: undefined })
+  t.same(traits({ contentType: `text/plain;charset=utf-8\0${text}` }), {
     bytes: 1000,
     contentType: 'text/plain;charset=utf-8',
-    params: { slo_etag: 'abc' },
+    listed: { bytes: '1000', slo_etag: 'abc' },
   })
 })

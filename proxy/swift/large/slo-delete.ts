@@ -5,10 +5,9 @@ import { badRequest, type Exchange, refusal } from '../../exchange.ts'
 import { explanationOf, type Reply } from '../../reply.ts'
 import { escapePath } from '../../wire-text.ts'
 import { renderReport, reportType, statusLine } from '../batch-report.ts'
-import { findObject } from '../found-object.ts'
+import { findObject, findVersion } from '../found-object.ts'
 import { innerExchange } from '../inner-exchange.ts'
 import { accessObject } from '../object-access.ts'
-import { closeBody } from '../object-body.ts'
 import { deleteObject } from '../object-post.ts'
 import type { SwiftPath } from '../path.ts'
 import { isTrue } from '../query.ts'
@@ -147,12 +146,14 @@ function pathOf(exchange: Exchange, name: string): SwiftPath {
 async function segmentsOf(exchange: Exchange, doomed: Doomed): Promise<readonly StoredObject[]> {
   const path = pathOf(exchange, doomed.name)
   const place = await accessObject(exchange, { acl: 'read', method: 'GET', path })
-  const read = await findObject(exchange, place, { head: true })
-  if (read === null) throw refusal(404, 'SLO manifest not found')
-  if (read.info.meta.headers[STATIC_LARGE_OBJECT] === undefined) {
-    await closeBody(read)
+  const { version } = doomed
+  const found = await (version === undefined
+    ? findObject(exchange, place, { head: true })
+    : findVersion(exchange, place, { version, head: true }))
+  if (found === null) throw refusal(404, 'SLO manifest not found')
+  if (found.read.info.meta.headers[STATIC_LARGE_OBJECT] === undefined) {
     throw badRequest('Not an SLO manifest')
   }
-  const segments = decodeManifest(await manifestOf(exchange, { place, read }))
+  const segments = decodeManifest(await manifestOf(exchange, found))
   return segments.filter((segment): segment is StoredObject => 'name' in segment)
 }

@@ -1,10 +1,8 @@
 /** `PUT …?multipart-manifest=put`: the body names the segments of a static large object. */
 
-import { hash } from 'node:crypto'
 import { forEachParallel } from '../../../common/bounded-parallel.ts'
 import { ServiceError } from '../../../common/errors.ts'
-import type { ItemInfo } from '../../../common/storage-node.ts'
-import { LISTED_BYTES, LISTED_ETAG } from '../../backend/rows.ts'
+import { LISTED } from '../../backend/rows.ts'
 import { receiveUpTo } from '../../body.ts'
 import { type Exchange, refusal } from '../../exchange.ts'
 import { explanationOf, type Reply, reasonOf } from '../../reply.ts'
@@ -13,7 +11,7 @@ import { type BatchReport, renderReport, reportType, statusLine } from '../batch
 import { conditionOf } from '../condition-headers.ts'
 import { heartbeatReply, wantsHeartbeat } from '../heartbeat.ts'
 import { lastModified } from '../http-date.ts'
-import { listedEtag } from '../listed-traits.ts'
+import { formatListed } from '../listed-traits.ts'
 import { accessObject } from '../object-access.ts'
 import { openSegment } from '../object-view.ts'
 import {
@@ -27,6 +25,7 @@ import {
   storeBody,
 } from '../object-write.ts'
 import { checkQuotas } from '../quotas.ts'
+import { type Stored, storeObject } from '../versions/store-object.ts'
 import {
   encodeManifest,
   matchSegment,
@@ -70,9 +69,7 @@ export async function putStaticObject(exchange: Exchange): Promise<Reply> {
 }
 
 /** What became of a manifest: the object that it is now, or what is wrong with its segments. */
-export type ManifestOutcome =
-  | { readonly info: ItemInfo }
-  | { readonly problems: readonly SegmentProblem[] }
+export type ManifestOutcome = Stored | { readonly problems: readonly SegmentProblem[] }
 
 /** Looks at every segment and stores the manifest, unless something is wrong with any of them. */
 export async function storeManifest(
@@ -94,14 +91,14 @@ export async function storeManifest(
       [STATIC_LARGE_OBJECT]: 'True',
       [SLO_ETAG]: etag,
       [SLO_BYTES]: String(bytes),
-      [LISTED_ETAG]: listedEtag(hash('md5', body, 'hex'), { slo_etag: etag }),
-      [LISTED_BYTES]: String(bytes),
+      [LISTED]: formatListed({ bytes: String(bytes), slo_etag: etag }),
     },
   }
   await checkQuotas(exchange, place, body.length)
   await checkCondition(exchange, manifest)
-  const info = await storeBody(exchange, manifest, body)
-  return { info: { ...info, meta: { ...info.meta, etag: `"${etag}"` } } }
+  const store = (to: ObjectDraft) => storeBody(exchange, to, body)
+  const { info, headers } = await storeObject(exchange, manifest, store, { repeatable: true })
+  return { info: { ...info, meta: { ...info.meta, etag: `"${etag}"` } }, headers }
 }
 
 /** The answer to who waited for the outcome. */
@@ -110,7 +107,7 @@ export function manifestReply(
   outcome: ManifestOutcome,
   headers: readonly string[] = [],
 ): Reply {
-  if ('info' in outcome) return createdReply(outcome.info, headers)
+  if ('info' in outcome) return createdReply(outcome.info, [...outcome.headers, ...headers])
   const type = reportType(exchange)
   const body = renderReport(type, { fields: {}, errors: outcome.problems, root: 'upload' })
   return { status: 400, headers: ['Content-Type', type], body }

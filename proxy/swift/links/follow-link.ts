@@ -4,12 +4,14 @@ import { Refusal } from '../../refusal.ts'
 import { type FoundObject, findObject } from '../found-object.ts'
 import { accessObject } from '../object-access.ts'
 import { closeBody } from '../object-body.ts'
+import type { SwiftPath } from '../path.ts'
 import { LINKS_MAX, type LinkTarget, targetLocation, targetOf, targetPath } from './symlink.ts'
 
 /** The object at the end of a way of links. */
 export interface LinkEnd extends FoundObject {
   /** Its path, escaped. */
   readonly location: string
+  readonly path: SwiftPath
 }
 
 export interface FollowOptions {
@@ -45,7 +47,7 @@ export async function followLink(
       await closeBody(found.read)
       throw conflict(location, isFollowed ? null : { etag, wanted: link.pin.etag })
     }
-    if (!isFollowed) return { ...found, location }
+    if (!isFollowed) return { ...found, location, path: targetPath(link, account) }
     await closeBody(found.read)
     account = found.place.account
     link = next
@@ -64,9 +66,9 @@ async function openTarget(
   try {
     const path = targetPath(at.link, at.account)
     const place = await accessObject(exchange, { acl: 'read', method: 'GET', path })
-    const read = await findObject(exchange, place, { head: at.head })
-    if (read === null) throw refusal(404)
-    return { place, read }
+    const found = await findObject(exchange, place, { head: at.head })
+    if (found === null) throw refusal(404)
+    return found
   } catch (error) {
     if (!(error instanceof ServiceError) || error.status >= 500 || error.status === 401) throw error
     throw new Refusal(error.status, error.message, ['Content-Location', at.location])

@@ -1,6 +1,5 @@
 /** `PUT` with X-Symlink-Target: the object is a link. */
 import { ServiceError } from '../../../common/errors.ts'
-import type { ItemInfo } from '../../../common/storage-node.ts'
 import { receiveUpTo } from '../../body.ts'
 import { badRequest, type Exchange, refusal } from '../../exchange.ts'
 import { Refusal } from '../../refusal.ts'
@@ -22,6 +21,7 @@ import {
 import type { SwiftPath } from '../path.ts'
 import { accountHeader, pathHeader } from '../path-header.ts'
 import { checkQuotas } from '../quotas.ts'
+import { type Stored, storeObject } from '../versions/store-object.ts'
 import { followLink } from './follow-link.ts'
 import { LINKS_MAX, type LinkTarget, linkHeaders, linkTarget, targetLocation } from './symlink.ts'
 
@@ -40,7 +40,8 @@ export async function putSymlink(exchange: Exchange): Promise<Reply> {
     condition: conditionOf(exchange),
     etagWanted: etagWantedBy(exchange),
   }
-  return createdReply(await storeLink(exchange, draft, link))
+  const { info, headers } = await storeLink(exchange, draft, link)
+  return createdReply(info, headers)
 }
 
 /** Stores a link; a static one only if its target is there and has the ETag that is asked for. */
@@ -48,7 +49,7 @@ export async function storeLink(
   exchange: Exchange,
   draft: ObjectDraft,
   wanted: WantedLink,
-): Promise<ItemInfo> {
+): Promise<Stored> {
   const { place } = draft
   const pinned =
     wanted.etag === undefined ? null : await pinTarget(exchange, draft, wanted.etag, wanted)
@@ -59,7 +60,8 @@ export async function storeLink(
   }
   await checkQuotas(exchange, place, 0)
   await checkCondition(exchange, made)
-  return storeBody(exchange, made, EMPTY)
+  const store = (to: ObjectDraft) => storeBody(exchange, to, EMPTY)
+  return storeObject(exchange, made, store, { repeatable: true })
 }
 
 export interface WantedLink {

@@ -2,11 +2,10 @@
  * Symbolic links: what is stored of them, and what clients see of that. A link is an empty object whose metadata names its
  * target, escaped as it is shown; a static one holds to an ETag of the target.
  */
-import { hash } from 'node:crypto'
 import type { ItemMeta } from '../../../common/storage-node.ts'
-import { LISTED_ETAG } from '../../backend/rows.ts'
+import { LISTED } from '../../backend/rows.ts'
 import { escapePath, toWire, unescapeUrl } from '../../wire-text.ts'
-import { listedEtag } from '../listed-traits.ts'
+import { formatListed } from '../listed-traits.ts'
 import type { SwiftPath } from '../path.ts'
 
 export const LINK_TARGET = 'x-object-sysmeta-symlink-target'
@@ -19,8 +18,6 @@ export const LINK_HEADERS = [LINK_TARGET, LINK_ACCOUNT, LINK_ETAG, LINK_BYTES] a
 
 /** Links that may lead to each other: Swift's symloop_max. */
 export const LINKS_MAX = 2
-
-const EMPTY_MD5 = hash('md5', '', 'hex')
 
 /** What a link points to. */
 export interface LinkTarget {
@@ -48,18 +45,18 @@ export function linkTarget(path: {
 
 /** The metadata that makes an empty object a link. */
 export function linkHeaders({ target, account, pin }: LinkTarget): Record<string, string> {
-  const listed = listedEtag(EMPTY_MD5, {
+  const listed = formatListed({
     slo_etag: pin?.sloEtag,
     symlink_target: target,
-    symlink_target_account: account,
-    symlink_target_etag: pin?.etag,
-    symlink_target_bytes: pin === undefined ? undefined : String(pin.bytes),
+    symlink_account: account,
+    symlink_etag: pin?.etag,
+    symlink_bytes: pin === undefined ? undefined : String(pin.bytes),
   })
   return {
     [LINK_TARGET]: target,
     ...(account === undefined ? {} : { [LINK_ACCOUNT]: account }),
     ...(pin === undefined ? {} : { [LINK_ETAG]: pin.etag, [LINK_BYTES]: String(pin.bytes) }),
-    [LISTED_ETAG]: listed,
+    [LISTED]: listed,
   }
 }
 

@@ -1,0 +1,35 @@
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import type { Exchange } from '../../exchange.ts'
+import type { ObjectDraft } from '../object-write.ts'
+import { storeOverOld } from './legacy-versions.ts'
+import { putVersion } from './version-writes.ts'
+
+/** Writes a body, wherever the draft says. */
+export type Store = (draft: ObjectDraft) => Promise<ItemInfo>
+
+export interface Stored {
+  readonly info: ItemInfo
+  /** For the answer. */
+  readonly headers: readonly string[]
+}
+
+const NO_HEADERS: readonly string[] = Object.freeze([])
+
+/**
+ * Stores an object as its container wants it: as a version, or after what it replaces was put aside, or just so.
+ * `repeatable`: the store may be asked again, because the body is still there.
+ */
+export async function storeObject(
+  exchange: Exchange,
+  draft: ObjectDraft,
+  store: Store,
+  options: { readonly repeatable: boolean },
+): Promise<Stored> {
+  const { versions } = draft.place
+  if (versions?.kind === 'objects' && versions.enabled) return putVersion(exchange, draft, store)
+  if (versions?.kind === 'legacy') {
+    const info = await storeOverOld(exchange, { draft, versions, store, ...options })
+    return { info, headers: NO_HEADERS }
+  }
+  return { info: await store(draft), headers: NO_HEADERS }
+}

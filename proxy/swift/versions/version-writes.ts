@@ -1,0 +1,290 @@
+/**
+ * Writes in a container that keeps versions. A version is an object of its own, under a name that nobody else has: it is
+ * there for good before the name points to it. What the name points to is changed by compare-and-set on the record that
+ * was looked at, so that no writer takes away what it has not seen:
+ *
+ *   PUT     version, then name -> version, unless a newer one is there already: then ours is an older version
+ *   DELETE  delete marker, then the name goes, unless a newer version is there already
+ *
+ * Before the name is changed, an object from before versioning is copied to a version of its own.
+ */
+import { hash } from 'node:crypto'
+import type { Condition } from '../../../common/condition.ts'
+import { ServiceError } from '../../../common/errors.ts'
+import type { ItemInfo, ItemMeta } from '../../../common/storage-node.ts'
+import type { BackendOutcome } from '../../backend/backend.ts'
+import { LISTED } from '../../backend/rows.ts'
+import { type Exchange, refusal } from '../../exchange.ts'
+import { type Reply, statusReply } from '../../reply.ts'
+import { formatListed, parseListed } from '../listed-traits.ts'
+import type { ObjectPlace } from '../object-access.ts'
+import { type ObjectDraft, storedInfo } from '../object-write.ts'
+import { copyRecord } from './copy-record.ts'
+import {
+  checkCurrent,
+  inTurn,
+  ROUNDS_MAX,
+  readCurrent,
+  readUnchanged,
+  tooContended,
+  unlessChanged,
+} from './current-object.ts'
+import {
+  DELETE_MARKER_TYPE,
+  linkedVersion,
+  placeForVersion,
+  readVersion,
+  VERSION_LINK,
+} from './find-version.ts'
+import type { Store, Stored } from './store-object.ts'
+import {
+  compareVersionIds,
+  formatVersionId,
+  parseVersionId,
+  type VersionId,
+  versionName,
+} from './version-names.ts'
+
+const EMPTY = new Uint8Array(0)
+const MD5_OF_NOTHING = hash('md5', EMPTY, 'hex')
+
+/** Stores the draft as a version and makes it current. */
+export async function putVersion(
+  exchange: Exchange,
+  draft: ObjectDraft,
+  store: Store,
+): Promise<Stored> {
+  const { place, condition } = draft
+  const current = await readCurrent(exchange, place)
+  checkCurrent(condition, current)
+  const id = nextId(exchange, current)
+  const where = await placeForVersion(exchange, place, id)
+  // The time to vanish is the name's: versions stay.
+  const { 'x-delete-at': deleteAt, ...headers } = draft.headers
+  const info = await store({ ...draft, place: where, headers, condition: undefined })
+  const meta = linkMeta(info, { id, deleteAt })
+  try {
+    await inTurn(exchange, place, () =>
+      makeCurrent(exchange, { place, meta, id, condition }, current),
+    )
+  } catch (error) {
+    if (isCertain(error)) await exchange.proxy.backend.deleteObject(where)
+    throw error
+  }
+  return { info, headers: ['X-Object-Version-Id', formatVersionId(id)] }
+}
+
+/** Deletes the current object; a version without content, the delete marker, says since when. */
+export function deleteCurrent(
+  exchange: Exchange,
+  place: ObjectPlace,
+  condition: Condition | undefined,
+): Promise<Reply> {
+  return inTurn(exchange, place, () => markDeleted(exchange, place, condition))
+}
+
+async function markDeleted(
+  exchange: Exchange,
+  place: ObjectPlace,
+  condition: Condition | undefined,
+): Promise<Reply> {
+  const { backend } = exchange.proxy
+  let current = await readCurrent(exchange, place)
+  checkCurrent(condition, current)
+  const existed = current !== null
+  const id = nextId(exchange, current)
+  const marker: ItemMeta = { etag: MD5_OF_NOTHING, contentType: DELETE_MARKER_TYPE, headers: {} }
+  const where = await placeForVersion(exchange, place, id)
+  storedInfo(await backend.putObject(where, { meta: marker, body: EMPTY }))
+  for (let round = 0; !isBehind(current, id); round++) {
+    if (round === ROUNDS_MAX) throw tooContended()
+    await keepNull(exchange, place, current)
+    const { status } = await backend.deleteObject(place, { condition: unlessChanged(current) })
+    if (status === 'done' || status === 'not-found') break
+    current = await readCurrent(exchange, place)
+  }
+  const headers = ['X-Object-Version-Id', formatVersionId(id)]
+  return statusReply(existed ? 204 : 404, headers)
+}
+
+/** Makes an older version current again: `PUT ?version-id=`. */
+export async function restoreVersion(
+  exchange: Exchange,
+  place: ObjectPlace,
+  version: string,
+): Promise<Stored> {
+  const id = idOf(version)
+  const found = await readVersion(exchange, place, { id, head: true })
+  if (found === null) throw refusal(404, 'The specified version does not exist')
+  const { info } = found.read
+  const meta = linkMeta(info, { id, deleteAt: undefined })
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const current = await readCurrent(exchange, place)
+    await keepNull(exchange, place, current)
+    const put = { meta, body: EMPTY, condition: unlessChanged(current) }
+    const outcome = await exchange.proxy.backend.putObject(place, put)
+    if (outcome.status === 'precondition-failed') continue
+    storedInfo(outcome)
+    return { info, headers: ['X-Object-Version-Id', formatVersionId(id)] }
+  }
+  throw tooContended()
+}
+
+/** Deletes a version for good: `DELETE ?version-id=`. If it was the current one, the name is gone as well. */
+export async function deleteVersion(
+  exchange: Exchange,
+  place: ObjectPlace,
+  version: string,
+): Promise<Reply> {
+  const { backend } = exchange.proxy
+  const id = idOf(version)
+  let now = 'null'
+  for (let round = 0; ; round++) {
+    if (round === ROUNDS_MAX) throw tooContended()
+    const current = await readCurrent(exchange, place)
+    const linked = current === null ? null : linkedVersion(current)
+    if (linked === null) break
+    now = formatVersionId(linked)
+    if (compareVersionIds(linked, id) !== 0) break
+    // The name first: it must not point to what is not there.
+    const { status } = await backend.deleteObject(place, { condition: unlessChanged(current) })
+    now = 'null'
+    if (status === 'done' || status === 'not-found') break
+  }
+  const found = await readVersion(exchange, place, { id, head: true })
+  const outcome = found === null ? null : await backend.deleteObject(found.place)
+  const headers = ['X-Object-Version-Id', version, 'X-Object-Current-Version-Id', now]
+  return statusReply(outcome?.status === 'done' ? 204 : 404, headers)
+}
+
+/**
+ * POST of an object that is a version: the version gets the metadata, and the name what it is listed by and when it
+ * vanishes.
+ */
+export async function postVersion(
+  exchange: Exchange,
+  post: {
+    readonly place: ObjectPlace
+    readonly version: ObjectPlace
+    readonly meta: ItemMeta
+    readonly condition: Condition | undefined
+  },
+): Promise<BackendOutcome> {
+  const { backend } = exchange.proxy
+  const { place, version, meta, condition } = post
+  const { 'x-delete-at': deleteAt, ...headers } = meta.headers
+  const changed = { meta: { ...meta, headers } }
+  const outcome = await backend.postObject(
+    version,
+    condition === undefined ? changed : { ...changed, condition },
+  )
+  const current = outcome.status === 'done' ? await readCurrent(exchange, place) : null
+  const linked = current === null ? null : linkedVersion(current)
+  if (linked === null || versionName(place.object, linked) !== version.object) return outcome
+  await backend.postObject(place, {
+    meta: { ...meta, headers: deleteAt === undefined ? {} : { 'x-delete-at': deleteAt } },
+    // A name that points to another version by now is none of ours.
+    condition: unlessChanged(current),
+  })
+  return outcome
+}
+
+/** The metadata of the name's record: what its version looks like in listings and to conditions. */
+function linkMeta(
+  version: ItemInfo,
+  of: { readonly id: VersionId; readonly deleteAt: string | undefined },
+): ItemMeta {
+  const { etag = '', contentType = '', headers } = version.meta
+  const id = formatVersionId(of.id)
+  const listed = parseListed(headers[LISTED] ?? '')
+  return {
+    etag,
+    contentType,
+    headers: {
+      [VERSION_LINK]: id,
+      [LISTED]: formatListed({
+        ...listed,
+        bytes: listed.bytes ?? String(version.bytes),
+        version_id: id,
+      }),
+      ...(of.deleteAt === undefined ? {} : { 'x-delete-at': of.deleteAt }),
+    },
+  }
+}
+
+async function makeCurrent(
+  exchange: Exchange,
+  link: {
+    readonly place: ObjectPlace
+    readonly meta: ItemMeta
+    readonly id: VersionId
+    readonly condition: Condition | undefined
+  },
+  known: ItemInfo | null,
+): Promise<void> {
+  const { place, meta, id, condition } = link
+  let current = known
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    checkCurrent(condition, current)
+    if (current !== null && isNewer(current, id)) return
+    await keepNull(exchange, place, current)
+    const put = { meta, body: EMPTY, condition: unlessChanged(current) }
+    const outcome = await exchange.proxy.backend.putObject(place, put)
+    if (outcome.status !== 'precondition-failed') {
+      storedInfo(outcome)
+      return
+    }
+    current = await readCurrent(exchange, place)
+  }
+  throw tooContended()
+}
+
+/** Copies an object from before versioning to a version of its own, by the time of its write. */
+async function keepNull(
+  exchange: Exchange,
+  place: ObjectPlace,
+  current: ItemInfo | null,
+): Promise<void> {
+  if (current === null || linkedVersion(current) !== null) return
+  const { backend } = exchange.proxy
+  const read = await readUnchanged(exchange, place, current)
+  if (read === null) return
+  const { meta } = read.info
+  const where = await placeForVersion(exchange, place, nullId(read.info))
+  const { 'x-delete-at': _, ...headers } = meta.headers
+  storedInfo(await copyRecord(backend, read, { place: where, meta: { ...meta, headers } }))
+}
+
+/** An id above the current version's, whatever the clocks say, that no other write draws. */
+function nextId({ proxy }: Exchange, current: ItemInfo | null): VersionId {
+  const linked = current === null ? null : linkedVersion(current)
+  const last = Math.max(linked?.ticks ?? 0, current?.stamp.ticks ?? 0)
+  const ticks = Math.max(Math.floor(proxy.clock.nowMs() * 100), last + 1)
+  return { ticks, rest: Buffer.from(proxy.random.bytes(8)).toString('hex') }
+}
+
+/** Whether the current object is newer than the version: nothing is left to be done for that one. */
+function isBehind(current: ItemInfo | null, id: VersionId): boolean {
+  return current === null || isNewer(current, id)
+}
+
+/** A plain object has the place of its time among the versions. */
+function isNewer(current: ItemInfo, id: VersionId): boolean {
+  return compareVersionIds(linkedVersion(current) ?? nullId(current), id) > 0
+}
+
+/** The id that a plain object is kept under. */
+function nullId({ stamp }: ItemInfo): VersionId {
+  return { ticks: stamp.ticks, rest: stamp.proposer.toString(16).padStart(16, '0') }
+}
+
+/** Whether the failure says that the name does not point to the version: 5xx leave that open. */
+function isCertain(error: unknown): boolean {
+  return error instanceof ServiceError && error.status < 500
+}
+
+function idOf(version: string): VersionId {
+  const id = parseVersionId(version)
+  if (id === null) throw refusal(400, 'Invalid version parameter')
+  return id
+}
