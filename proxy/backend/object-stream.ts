@@ -217,7 +217,7 @@ class ReplicatedBody implements Body {
   readonly #quorum: number
 
   static async open(
-    { timing }: ObjectStreamsOptions,
+    { timing, replicas }: ObjectStreamsOptions,
     item: ItemKey,
     group: ReplicaGroup,
   ): Promise<ReplicatedBody> {
@@ -235,6 +235,7 @@ class ReplicatedBody implements Body {
       primaries: group.replicas,
       replies: opened,
       quorum,
+      onlyOne: () => replicas.primaries(item)[0]!,
     })
     if (body.#live() >= quorum) return body
     await body.release()
@@ -254,7 +255,8 @@ class ReplicatedBody implements Body {
     const taken = slots.filter((slot) => slot.replica !== null)
     const primaries = taken.map(({ replica }) => replica)
     const replies = taken.map(({ outcome }) => ({ outcome }))
-    const body = new ReplicatedBody(timing, { primaries, replies, quorum })
+    const onlyOne = () => replicas.primaries(item)[0]!
+    const body = new ReplicatedBody(timing, { primaries, replies, quorum, onlyOne })
     if (taken.length >= quorum) return body
     await body.release()
     const failed = slots.filter((slot) => slot.replica === null)
@@ -268,9 +270,11 @@ class ReplicatedBody implements Body {
       readonly primaries: readonly Replica[]
       readonly replies: readonly Reply<BodyWriter>[]
       readonly quorum: number
+      /** The item's replica where there is one. */
+      readonly onlyOne: () => Replica
     },
   ) {
-    const { primaries, replies, quorum } = opened
+    const { primaries, replies, quorum, onlyOne } = opened
     this.#timing = timing
     this.#quorum = quorum
     this.#primaries = primaries
@@ -280,7 +284,8 @@ class ReplicatedBody implements Body {
       const part = this.#parts[primaries.indexOf(replica)]
       return part === undefined ? keepBody(replica, write) : part.commit(replica, write)
     }
-    const sendToOne = () => Promise.reject(new TypeError('a replicated body has several replicas'))
+    // By newer rings there may be one replica only.
+    const sendToOne = (write: ItemWrite) => send(onlyOne(), write)
     this.sending = { sendToOne, repeatable: false, send, asksFirst: true }
   }
 

@@ -64,17 +64,21 @@ export class Settler {
     if (finding.kind === 'item') {
       const { policy, ballot } = finding.info
       let item = keys.account(account)
-      if (container === undefined) await this.#newest(item)
+      let settled: ItemInfo | null
+      if (container === undefined) settled = await this.#newest(item)
       else if (object === undefined) {
         item = keys.container(account, container)
-        await this.#newest(item)
+        settled = await this.#newest(item)
         await syncAccountRow(account, container)
       } else {
         item = keys.object({ account, container, object, policy })
-        await this.settleObject({ account, container, object, policy })
+        settled = await this.settleObject({ account, container, object, policy })
       }
-      // A handoff's copy, or one that lags: what it is in doubt about is settled.
-      at.node.confirm(at.device, { kind: 'item', item, ballot })
+      // A copy that lags: what it is in doubt about is settled. One that is newer than what its primaries have is still to
+      // come to them, from a device that is none of them, and its row with it.
+      if (settled !== null && compareStamps(settled.ballot, ballot) >= 0) {
+        at.node.confirm(at.device, { kind: 'item', item, ballot })
+      }
     } else if (container === undefined) {
       await syncAccountRow(account, finding.row.name)
       rows.confirmRow(keys.account(account), finding.row.name, finding.row.ballot)
@@ -83,29 +87,33 @@ export class Settler {
     }
   }
 
-  /** Makes the object's row say what the object's record says, then confirms both. */
-  async settleObject(path: ObjectPath): Promise<void> {
+  /**
+   * Makes the object's row say what the object's record says, then confirms both. Resolves with that record; null if there is
+   * none, or it is left for later.
+   */
+  async settleObject(path: ObjectPath): Promise<ItemInfo | null> {
     const { keys, rows, objectRows, replicas, misplaced } = this.#options
     const item = keys.object(path)
     const list = keys.container(path.account, path.container)
     const info = await this.#newest(item)
-    if (info === null) return
+    if (info === null) return null
     let ballot = info.metaStamp
     for (let attempt = 0; attempt < SETTLEMENTS_MAX; attempt++) {
       const row = { ...rowOfObject(info, path.object), ballot }
       const outcome = await objectRows.put(path, list, row)
       if (outcome.status === 'remade' && replicas.isSloppy(item)) {
         // It may have been acknowledged without its row.
-        if (!(await misplaced.move(path, info))) return
+        if (!(await misplaced.move(path, info))) return null
       }
       if (outcome.status === 'not-found' || outcome.status === 'remade') {
         const { writeId } = info
-        return this.removeOrphan({
+        await this.removeOrphan({
           item,
           writeId,
           ballot: info.ballot,
           action: info.deleted ? 'delete' : 'put',
         })
+        return info
       }
       if (outcome.status === 'done') {
         rows.confirmRow(list, path.object, ballot)
@@ -115,6 +123,7 @@ export class Settler {
       ballot = justAbove(ballot, RENEWAL_STEPS)
     }
     this.#confirmItem(item, info.ballot)
+    return info
   }
 
   /**

@@ -156,7 +156,10 @@ export class Keeper {
             this.#schedule(isBusy ? Math.max(busyMs, Math.min(tookMs, BUSY_MS_MAX)) : idleMs)
         },
         (error: unknown) => {
-          log.error('movement-failed', { error: String(error) })
+          // Until somebody mends it, it fails in the same way again and again.
+          if (this.#status?.troubles[0] !== String(error)) {
+            log.error('movement-failed', { error: String(error) })
+          }
           this.#fail(String(error))
           if (!this.#stopped) this.#schedule(idleMs)
         },

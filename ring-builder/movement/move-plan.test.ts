@@ -1,4 +1,5 @@
 /** What a movement does to the rings, step by step, and what the keeper waits for: on rings in memory. */
+import assert from 'node:assert'
 import fc from 'fast-check'
 import t from 'tap'
 import type { ArrivalReport, ClusterMember, PartitionMove } from '../../common/cluster-member.ts'
@@ -166,6 +167,48 @@ for (const { name, from, to } of RING_CHANGES) {
     },
   )
 }
+
+t.test('devices and replicas change again and again, before the last change is done', async (t) => {
+  const nodes = fc.uniqueArray(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 5 })
+  const shape = fc.record({ nodes, replicas: fc.integer({ min: 1, max: 4 }) })
+  const steps = fc.array(fc.nat({ max: 6 }), { minLength: 1, maxLength: 12 })
+  const change = fc.record({ shape, steps })
+  const builderOfShape = (of: { nodes: number[]; replicas: number }) =>
+    builderOf(of.nodes, Math.min(of.replicas, of.nodes.length))
+  fc.assert(
+    fc.property(shape, fc.array(change, { minLength: 1, maxLength: 4 }), (first, changes) => {
+      let set = firstSet(ringOf(builderOfShape(first)))
+      for (const { shape, steps } of changes) {
+        const targets = targetOf(builderOfShape(shape))
+        for (const arriving of steps) {
+          const moves = movesOf(set)
+          const arrived = new Set(moves.slice(0, arriving))
+          const { next, underWay } = planNext(set, { ...ALL_READY, targets, arrived })
+          if (next === null) continue
+          const now = movesOf(next)
+          assert(now.length === underWay, 'whatever is under way can come to its end')
+          for (const { partition, since } of moves.slice(arriving)) {
+            const isThere = now.some((one) => one.partition === partition && one.since === since)
+            assert(isThere, `the move of partition ${partition} ends when it has arrived`)
+          }
+          for (const { before, after } of now) {
+            const gone = before.filter((one) => !after.some((to) => to.ip === one.ip))
+            const come = after.filter((one) => !before.some((from) => from.ip === one.ip))
+            assert(gone.length <= 1 && come.length <= 1, 'one replica at a time')
+          }
+          set = decodeRingSet(encodeRingSet(next))
+        }
+      }
+      const wanted = builderOfShape(changes.at(-1)!.shape)
+      const { ring } = moveAll(set, targetOf(wanted)).placements[0]!
+      for (let partition = 0; partition < PARTITIONS; partition++) {
+        assert.deepStrictEqual(labelsAt(ring, partition), labelsAt(ringOf(wanted), partition))
+      }
+    }),
+    { numRuns: 60 },
+  )
+  t.pass()
+})
 
 t.test(
   'what a lost device held is moved first; nothing begins that concerns who is away',

@@ -92,10 +92,11 @@ export function planNext(set: RingSetData, options: PlanOptions): MovePlan {
   const placements = works.map((work) => work.result())
   const leftOf = works.map((work) => work.replicasLeft())
   // At the end: devices that have left are forgotten, and weights are those of the target.
-  const isTidied = placements.some(
-    ({ ring, previous }, index) =>
-      previous === null && leftOf[index] === 0 && !sameDevices(ring, set.placements[index]!.ring),
-  )
+  const isTidied = placements.some(({ ring, previous }, index) => {
+    const before = set.placements[index]!
+    if (previous !== null || leftOf[index] !== 0) return false
+    return before.previous !== null || !sameDevices(ring, before.ring)
+  })
   return {
     next: isChanged || isTidied ? { epoch, placements } : null,
     underWay: works.reduce((sum, work) => sum + work.underWay, 0),
@@ -118,7 +119,7 @@ class Work {
   readonly #placement: PlacementData
   readonly #target: RingData
   readonly #devices: (RingDevice | null)[]
-  /** As many rows as the larger of the two rings; what one lacks repeats its first row, which adds no device. */
+  /** As many rows as the largest of the rings; what one lacks repeats its first row, which adds no device. */
   readonly #rows: Uint32Array[]
   readonly #before: Uint32Array[]
   readonly #wanted: Uint32Array[]
@@ -149,6 +150,8 @@ class Work {
     }
     const rowCount = Math.max(
       ring.replicaToPartToDevice.length,
+      // The last move of a replica that goes leaves the ring with fewer rows than the one before.
+      previous?.replicaToPartToDevice.length ?? 0,
       target.ring.replicaToPartToDevice.length,
     )
     this.#rows = padded(ring.replicaToPartToDevice, rowCount)
@@ -161,7 +164,14 @@ class Work {
     }
     this.#movedAt = placement.movedAt?.slice()
     for (let partition = 0; partition < this.partitionCount; partition++) {
-      if (this.#isMoving(partition)) this.underWay++
+      if (!this.#isMoving(partition)) continue
+      this.underWay++
+      // The same devices in other rows: nothing has to arrive.
+      const before = this.#idsAt(this.#before, partition)
+      const now = this.#idsAt(this.#rows, partition)
+      if (before.length === now.length && before.every((id) => now.includes(id))) {
+        this.end(partition)
+      }
     }
   }
 
@@ -191,7 +201,7 @@ class Work {
       const now = this.#idsAt(this.#rows, partition)
       if (onlyLost && !now.some((id) => isLostId[id])) continue
       if (![...now, step.to].every((id) => isReadyId[id] || isLostId[id])) continue
-      this.#rows[step.row]![partition] = step.to
+      for (const row of step.rows) this.#rows[row]![partition] = step.to
       this.#movedAt ??= new Uint32Array(this.partitionCount)
       this.#movedAt[partition] = epoch
       begun++
@@ -235,20 +245,22 @@ class Work {
   #stepAt(
     partition: number,
     isLostId: readonly boolean[],
-  ): { readonly row: number; readonly to: number } | null {
+  ): { readonly rows: readonly number[]; readonly to: number } | null {
     const now = this.#rows.map((row) => row[partition]!)
     const wanted = this.#idsAt(this.#wanted, partition)
     const arriving = wanted.find((id) => !now.includes(id))
     const leaving = [...now.keys()].filter((row) => !wanted.includes(now[row]!))
     const firstLeaving = leaving.find((row) => isLostId[now[row]!]) ?? leaving[0]
+    // Rows that only repeat it go with it: a device that is left in one of them would not have left.
+    const rows = leaving.filter((row) => now[row] === now[firstLeaving!])
     if (arriving !== undefined) {
       const repeated = [...now.keys()].find((row) => now.indexOf(now[row]!) < row)
-      const row = firstLeaving ?? repeated
-      return row === undefined ? null : { row, to: arriving }
+      if (rows.length > 0) return { rows, to: arriving }
+      return repeated === undefined ? null : { rows: [repeated], to: arriving }
     }
-    if (firstLeaving === undefined) return null
-    // One replica less: the row repeats a device that stays.
-    return { row: firstLeaving, to: now.find((id) => wanted.includes(id))! }
+    if (rows.length === 0) return null
+    // One replica less: its rows repeat a device that stays.
+    return { rows, to: now.find((id) => wanted.includes(id))! }
   }
 
   /** Row by row: what most partitions are, without a closer look. */

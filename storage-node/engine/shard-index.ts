@@ -168,9 +168,12 @@ export class ShardIndex {
     }
     this.use.add(next.place)
     const promised = compareStamps(old.promised, next.ballot) > 0 ? old.promised : ZERO_STAMP
-    // The same write under a higher ballot says nothing new of its row.
+    // The same write under a higher ballot says nothing new of its row; one that was given away, and is back, is in doubt as
+    // it would be anywhere else.
+    const wasGone = old.type === RECORD_TYPES.gone
     const wasSame = old.writeId === next.writeId && compareStamps(old.stamp, next.stamp) === 0
-    const confirmed = next.type === RECORD_TYPES.gone || (wasSame ? old.confirmed : next.confirmed)
+    const isKnown = wasSame && !wasGone
+    const confirmed = next.type === RECORD_TYPES.gone || (isKnown ? old.confirmed : next.confirmed)
     slot.entry = { ...next, promised, confirmed }
     this.#digests?.entryChanged(id, old, slot.entry, () => this.#rowsOf(id))
     if (slot.entry.confirmed) this.unconfirmedEntries.delete(registerKey(id))

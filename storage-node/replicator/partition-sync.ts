@@ -37,6 +37,8 @@ export interface SyncContext {
   readonly signal: AbortSignal
   readonly counters: SyncCounters
   readonly reclaim: ReclaimContext
+  /** Whether the rings place a register here by now: a pass may be older than they are. */
+  readonly isPlacedHere: (id: RegisterId) => boolean
   /** A record that cannot be read here. */
   readonly onDamage: (id: RegisterId) => void
 }
@@ -319,6 +321,7 @@ async function withoutForgotten(
     if (!isForgotten) due.push(found)
     else if (found.held.deleted && found.held.rows === undefined) {
       const shard = shardOf(own.device, found.id.hash)
+      if (context.isPlacedHere(found.id)) continue
       if (await shard.release(found.id, found.held.ballot)) {
         context.counters.reclaimed++
       }
@@ -338,7 +341,8 @@ async function releaseItem(
   if (held.rows !== undefined && held.rows !== NO_ROWS) {
     if (!(await releaseRows(own, peers, id, context))) return false
   }
-  if (!(await shard.release(id, held.ballot))) return false
+  // Asked in the turn in which it is released: who learns of rings after that has it brought here again.
+  if (context.isPlacedHere(id) || !(await shard.release(id, held.ballot))) return false
   context.counters.released++
   return true
 }
@@ -364,7 +368,8 @@ async function releaseRows(
         const theirs = ballots[index] ?? null
         return theirs !== null && compareStamps(theirs, row.ballot) >= 0
       })
-      if (isEverywhere && (await shard.releaseRow(list, row.name, row.ballot))) {
+      const isElsewhere = isEverywhere && !context.isPlacedHere(id)
+      if (isElsewhere && (await shard.releaseRow(list, row.name, row.ballot))) {
         context.counters.released++
       } else isWhole = false
     }

@@ -12,7 +12,7 @@ export async function repairRecord(
   own: OwnDevice,
   peers: readonly DeviceAddress[],
   id: RegisterId,
-  context: SyncContext,
+  context: SyncContext & { readonly mayGiveUp: boolean },
 ): Promise<boolean> {
   const shard = own.device.shards.get(own.device.shardNumberOf(id.hash))
   const entry = shard?.index.entry(id) ?? null
@@ -41,7 +41,8 @@ export async function repairRecord(
     }
   }
   const majority = Math.floor((peers.length + 1) / 2) + 1
-  if (peers.length === 0 || lacking < peers.length + 1 - majority + 1) return false
+  if (!context.mayGiveUp || peers.length === 0) return false
+  if (lacking < peers.length + 1 - majority + 1) return false
   if (!(await shard.release(id, entry.ballot))) return false
   context.counters.givenUp++
   return true

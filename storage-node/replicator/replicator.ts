@@ -11,7 +11,12 @@ import type { Clock } from '../../common/clock.ts'
 import type { PartitionMove } from '../../common/cluster-member.ts'
 import { ITEM_KINDS } from '../../common/item.ts'
 import { type Log, silentLog } from '../../common/log.ts'
-import { deviceLabel, type Placement, placedDevices } from '../../common/ring/placement.ts'
+import {
+  deviceLabel,
+  type Placement,
+  placedDevices,
+  placedSides,
+} from '../../common/ring/placement.ts'
 import type { RingDevice } from '../../common/ring/ring.ts'
 import type { ReplicationStatus, StorageNode } from '../../common/storage-node.ts'
 import type { Device } from '../device.ts'
@@ -205,7 +210,7 @@ export class Replicator {
     for (const placement of placements()) {
       if (this.#abort.signal.aborted) break
       // There is nobody to be in step with.
-      if (isAlone(placement)) continue
+      if (isAlone(placement, own.address.label)) continue
       const plan = await this.#plan(own, placement)
       for (const peerPlan of plan.byPeer.values()) {
         count.compared += peerPlan.partitions.length
@@ -421,11 +426,16 @@ export class Replicator {
       if (left-- === 0 || this.#abort.signal.aborted) break
       const placement = this.#placementOf(id)
       if (placement === undefined) continue
-      const peers = placement.ring
-        .primaries(placement.ring.partitionOf(id.placement))
+      const { staying, leaving, arriving } = placedSides(
+        placement,
+        placement.ring.partitionOf(id.placement),
+      )
+      const peers = [...staying, ...leaving, ...arriving]
         .map((device) => this.#addressOf(device))
         .filter(({ label }) => label !== own.address.label)
-      if (!(await repairRecord(own, peers, id, this.#context(own)))) continue
+      // What devices lack that are being filled says nothing.
+      const mayGiveUp = leaving.length + arriving.length === 0
+      if (!(await repairRecord(own, peers, id, { ...this.#context(own), mayGiveUp }))) continue
       damagedItems.delete(key)
     }
     return damagedItems.size
@@ -472,6 +482,12 @@ export class Replicator {
       signal: this.#abort.signal,
       counters: this.counters,
       reclaim: this.#reclaimContext(own),
+      isPlacedHere: (id) => {
+        const placement = this.#placementOf(id)
+        if (placement === undefined) return false
+        const partition = placement.ring.partitionOf(id.placement)
+        return isPlaced(placement, partition, own.address.label)
+      },
       onDamage: (id) => own.device.noteDamagedItem(id),
     }
   }
@@ -489,8 +505,10 @@ function isPlaced(placement: Placement, partition: number, label: string): boole
   return placedDevices(placement, partition).some((device) => deviceLabel(device) === label)
 }
 
-function isAlone({ ring, previous }: Placement): boolean {
-  return previous === null && ring.devices.filter((device) => device !== null).length < 2
+/** Whether the ring has this device and no other: one that it does without has something to give away. */
+function isAlone({ ring, previous }: Placement, label: string): boolean {
+  if (previous !== null) return false
+  return ring.devices.every((device) => device === null || deviceLabel(device) === label)
 }
 
 /** Ours first: what the peer has when it answers includes what we had then. */

@@ -19,6 +19,8 @@ export const TROUBLES = [
   'network',
 ] as const
 export type Trouble = (typeof TROUBLES)[number]
+/** What a single replica cannot bear. */
+const DISK_TROUBLES: readonly Trouble[] = ['disk-error', 'disk-loss']
 
 /** Wall clocks stay within the five minutes that stamps may be ahead. */
 const SKEW_MS_MAX = 120_000
@@ -60,12 +62,16 @@ export class Nemesis {
     const density = 0.2 + random.fraction() * 0.6
     const planted = cluster.planted?.troubles ?? []
     const isCalm = cluster.planted?.isCrowded === true
+    const isTooMuch = (trouble: Trouble) =>
+      cluster.hasFewReplicas && DISK_TROUBLES.includes(trouble)
+    const isCertain = (trouble: Trouble) =>
+      planted.includes(trouble) || (cluster.hasFewReplicas && trouble === 'ring-change')
     this.#troubles = TROUBLES.filter(
-      (trouble) => (random.chance(density) && !isCalm) || planted.includes(trouble),
+      (trouble) => (random.chance(density) && !isCalm && !isTooMuch(trouble)) || isCertain(trouble),
     )
     this.#frail = random.pick(cluster.hosts)!
     this.#members = new Set(cluster.firstMembers)
-    this.#mayLose = !this.#troubles.includes('disk-loss')
+    this.#mayLose = !this.#troubles.includes('disk-loss') && !cluster.hasFewReplicas
     this.#pauseMs = workMs * (0.05 + random.fraction() * 0.4)
   }
 
@@ -121,7 +127,7 @@ export class Nemesis {
       'disk-loss': () => this.#loseDisk(endsMs),
       'clock-jump': () => this.#jumpClock(),
       'ring-change': () => {
-        if (this.#random.chance(0.5)) this.#changeRings(endsMs)
+        if (this.#random.chance(0.5) || this.#members.size < 2) this.#changeRings(endsMs)
         else this.#changeAtTheWorst(endsMs)
       },
       network: () => this.#badWeather(endsMs),
@@ -181,8 +187,10 @@ export class Nemesis {
       if (isLoss) this.#lose(leaving)
     }
     const members = [...this.#members].sort((a, b) => a - b)
-    this.#tell(`the rings are to be of nodes ${members.join(' ')}`)
-    this.#cluster.changeRings(members)
+    const isOther = this.#cluster.hasFewReplicas && random.chance(0.6)
+    const count = isOther ? 1 + random.below(Math.min(4, members.length)) : replicas
+    this.#tell(`the rings are to be of nodes ${members.join(' ')}, ${count} replicas`)
+    this.#cluster.changeRings(members, count)
   }
 
   /** One replica lags because it was cut off; as it comes back the rings change, and another one is cut off. */

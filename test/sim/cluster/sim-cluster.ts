@@ -29,6 +29,8 @@ export interface SimClusterOptions {
   /** Hosts that are in no ring at first. */
   readonly spares?: number
   readonly replicas: number
+  /** Rings may change to fewer replicas than three, or to more: what loses a disk's data is not among the troubles. */
+  readonly hasFewReplicas?: boolean
   readonly proxies: number
   readonly shards: number
   /** How long deletions are remembered; a week, as in production, if absent. */
@@ -47,7 +49,8 @@ export class SimCluster {
   /** As the keeper has them. */
   readonly rings: SimRings
   readonly keeper: SimKeeper
-  readonly #replicas: number
+  #replicas: number
+  readonly hasFewReplicas: boolean
   readonly #first: readonly number[]
   readonly planted: PlantedFault | null
   readonly reclaimAgeMs: number
@@ -64,6 +67,7 @@ export class SimCluster {
     const { time } = this
     this.network = new SimNetwork({ seed: draw(), time, connectMs: 1_000, answerMs: 15_000 })
     this.#replicas = options.replicas
+    this.hasFewReplicas = options.hasFewReplicas ?? false
     const first = Array.from({ length: options.hosts }, (_, index) => index)
     this.#first = first
     const rings = ringSetDataOf(this.#ringOf(first))
@@ -136,7 +140,8 @@ export class SimCluster {
   }
 
   /** The hosts that the rings are to be made of, from now on; those given up are waited for no more. */
-  changeRings(hosts: readonly number[]): void {
+  changeRings(hosts: readonly number[], replicas = this.#replicas): void {
+    this.#replicas = replicas
     const lost = this.hosts.filter(({ isLost }) => isLost)
     const labels = lost.map(({ index }) => labelOf(index))
     this.keeper.aim(this.#ringOf(hosts), new Set(labels))

@@ -60,20 +60,30 @@ const LONG_CHANCE = 0.12
 const LONG_RECLAIM_MS = 600_000
 const LONG_THINK_MS = 40_000
 const LONG_SEGMENT_BYTES = 8 * 1024
+/** Runs that begin with one or two replicas, and change their number. */
+const FEW_CHANCE = 0.1
 /** So many that all shards see one. */
 const LATE_WRITES = 24
+
+/** One or two replicas at first; drawn apart, so that other seeds are what they were before. */
+function isFew(seed: number): boolean {
+  return seededRandom(seed * 104_729 + 5).chance(FEW_CHANCE)
+}
 
 export async function simulate(options: SimulateOptions): Promise<SimulationResult> {
   const random = seededRandom(options.seed * 7919 + 13)
   const draw = () => random.below(2 ** 31)
   const hosts = 3 + random.below(3)
   const isLong = random.chance(LONG_CHANCE)
+  const hasFewReplicas = options.planted == null && isFew(options.seed)
+  const replicas = () => (random.chance(0.85) ? 3 : Math.min(hosts, 4 + random.below(2)))
   const cluster = new SimCluster({
     seed: draw(),
     hosts,
     spares: 1,
     ...(isLong ? { reclaimAgeMs: LONG_RECLAIM_MS, segmentBytes: LONG_SEGMENT_BYTES } : {}),
-    replicas: random.chance(0.85) ? 3 : Math.min(hosts, 4 + random.below(2)),
+    replicas: hasFewReplicas ? 1 + (options.seed % 2) : replicas(),
+    hasFewReplicas,
     proxies: 2 + random.below(2),
     shards: 1 + random.below(2),
     planted: options.planted ?? null,
