@@ -1,45 +1,32 @@
 import { forEachParallel } from '../../common/bounded-parallel.ts'
 import { ServiceError } from '../../common/errors.ts'
-import type { DirectoryGroup, DirectoryUser, IdentityDriver } from '../drivers/identity-driver.ts'
+import type { DirectoryGroup, DirectoryUser } from '../drivers/identity-driver.ts'
 import type { PamHelperOptions } from '../drivers/pam-helper.ts'
-import { type Change, change, type IdentityParts } from '../identity-parts.ts'
-import type { GroupRow, UserRow } from '../tables/rows.ts'
-import { groups, users } from '../tables/tables.ts'
+import { users } from '../tables/tables.ts'
 import { type DirectoryEntryRow, directoryEntries, isDirectoryId } from './directory-tables.ts'
 import { DomainDrivers } from './domain-drivers.ts'
-import {
-  dropGroup,
-  dropUser,
-  groupRowOf,
-  isKeepable,
-  isSame,
-  otherHolder,
-  putGroup,
-  putUser,
-  setGroupsOfUser,
-  setUsersOfGroup,
-  userRowOf,
-} from './mirror.ts'
+import { isKeepable } from './mirror.ts'
+import { type Asked, type MirrorParts, MirrorWriter } from './mirror-writer.ts'
 
 export interface DirectoriesOptions {
   /** For so long what a directory said counts; a sign-in asks it anyway. */
   readonly freshMs?: number
+  /** Holders of tokens that a round, one a second, asks about at most. */
+  readonly watchedPerRound?: number
   readonly pam?: PamHelperOptions
 }
 
-const DEFAULTS = { freshMs: 30_000, pam: {} } satisfies Required<DirectoriesOptions>
+const DEFAULTS = {
+  freshMs: 30_000,
+  watchedPerRound: 40,
+  pam: {},
+} satisfies Required<DirectoriesOptions>
 
 /** What was asked lately and is remembered; the oldest are asked again sooner. */
 const REMEMBERED_MAX = 20_000
-/** Rows that one transaction brings into step. */
-const ROWS_AT_ONCE = 200
-/** What a round, one a second, asks a directory at most. */
-const WATCHED_PER_ROUND = 40
 const WATCHED_AT_ONCE = 4
 
-type Parts = Pick<IdentityParts, 'state' | 'revocations' | 'clock' | 'log'> & {
-  readonly tokenLifeMs: number
-}
+type Parts = MirrorParts & { readonly tokenLifeMs: number }
 
 /**
  * The directories of domains that have one: asks them, and keeps the rows of their users and groups in step. What they
@@ -48,7 +35,9 @@ type Parts = Pick<IdentityParts, 'state' | 'revocations' | 'clock' | 'log'> & {
 export class Directories {
   readonly #parts: Parts
   readonly #drivers: DomainDrivers
+  readonly #writer: MirrorWriter
   readonly #freshMs: number
+  readonly #watchedPerRound: number
   /** When each thing was last asked. */
   readonly #askedMs = new Map<string, number>()
   readonly #asking = new Map<string, Promise<void>>()
@@ -59,9 +48,11 @@ export class Directories {
   #watching = false
 
   constructor(parts: Parts, options: DirectoriesOptions = {}) {
-    const { freshMs, pam } = { ...DEFAULTS, ...options }
+    const { freshMs, watchedPerRound, pam } = { ...DEFAULTS, ...options }
     this.#parts = parts
+    this.#writer = new MirrorWriter(parts)
     this.#freshMs = freshMs
+    this.#watchedPerRound = watchedPerRound
     this.#drivers = new DomainDrivers(parts.state, pam)
   }
 
@@ -113,7 +104,7 @@ export class Directories {
     try {
       await this.#drivers.closeUnneeded()
       const due = [...this.#watched.keys()].filter((id) => !this.#isFresh(`user ${id}`))
-      await forEachParallel(due.slice(0, WATCHED_PER_ROUND), WATCHED_AT_ONCE, (userId) =>
+      await forEachParallel(due.slice(0, this.#watchedPerRound), WATCHED_AT_ONCE, (userId) =>
         this.#refreshIfPossible(userId),
       )
     } catch (error) {
@@ -127,10 +118,14 @@ export class Directories {
   async refreshUser(id: string, { now = false }: { readonly now?: boolean } = {}): Promise<void> {
     const entry = await this.entryOf(id)
     if (entry?.kind !== 'user') return
-    await this.#once(`user ${id}`, now, async () => {
-      const driver = await this.#drivers.of(entry.domainId)
-      const found = (await driver?.findUser(entry.localId)) ?? null
-      await this.#placeUser(entry.domainId, driver, found, entry)
+    await this.#once(`user ${id}`, now, async (sequence) => {
+      const { domainId, localId } = entry
+      const driver = await this.#drivers.of(domainId)
+      const found = (await driver?.findUser(localId)) ?? null
+      if (driver === null || found === null || !isKeepable(found)) {
+        return this.#writer.dropUser(id, { sequence })
+      }
+      await this.#placeUser({ domainId, driver, sequence }, found)
     })
   }
 
@@ -138,8 +133,11 @@ export class Directories {
   async refreshUserByName(domainId: string, name: string): Promise<void> {
     const driver = await this.#drivers.of(domainId)
     if (driver === null) return
+    const sequence = this.#writer.begin()
     const found = await driver.findUserByName(name)
-    if (found !== null) return this.#placeUser(domainId, driver, found, null)
+    if (found !== null && isKeepable(found)) {
+      return this.#placeUser({ domainId, driver, sequence }, found)
+    }
     const row = await users.one(this.#parts.state, 'name', domainId, name)
     if (row !== undefined) await this.refreshUser(row.id, { now: true })
   }
@@ -148,24 +146,9 @@ export class Directories {
   async refreshUsers(domainId: string): Promise<void> {
     const driver = await this.#drivers.of(domainId)
     if (driver === null) return
-    await this.#once(`users ${domainId}`, false, async () => {
-      const { state, clock } = this.#parts
-      const listed = await driver.listUsers()
-      const found = distinct(listed.entries)
-      const known = new Map((await users.by(state, 'domain', domainId)).map((row) => [row.id, row]))
-      const rows = found.map((user) => {
-        const row = userRowOf(domainId, user, undefined, clock.nowMs())
-        const before = known.get(row.id)
-        const wanted = before === undefined ? row : userRowOf(domainId, user, before, 0)
-        return { row: wanted, localId: user.localId }
-      })
-      if (listed.complete) await this.#inSteps(goneIds(known.keys(), rows), dropUser)
-      const changed = rows.filter(({ row }) => !isSame(known.get(row.id), row))
-      await this.#inSteps(changed, async (changing, { row, localId }) => {
-        const holder = await otherHolder(changing.tx, 'user', row)
-        if (holder === null) await putUser(changing, row, localId)
-        else this.#hide(row)
-      })
+    await this.#once(`users ${domainId}`, false, async (sequence) => {
+      const { entries, complete } = await driver.listUsers()
+      await this.#writer.placeUsers({ domainId, driver, sequence }, distinct(entries), { complete })
     })
   }
 
@@ -173,21 +156,22 @@ export class Directories {
   async refreshGroup(id: string): Promise<void> {
     const entry = await this.entryOf(id)
     if (entry?.kind !== 'group') return
-    await this.#once(`group ${id}`, false, async () => {
-      const driver = await this.#drivers.of(entry.domainId)
-      const found = (await driver?.findGroup(entry.localId)) ?? null
+    await this.#once(`group ${id}`, false, async (sequence) => {
       const { domainId, localId } = entry
+      const driver = await this.#drivers.of(domainId)
+      const found = (await driver?.findGroup(localId)) ?? null
       if (driver === null || found === null || !isKeepable(found)) {
-        return this.#change((changing) => dropGroup(changing, id))
+        return this.#writer.dropGroup(id, { sequence })
       }
       const members = distinct(await driver.usersOfGroup(localId))
-      if (!(await this.#putGroup(domainId, driver, found))) return
+      const asked = { domainId, driver, sequence }
+      if ((await this.#writer.placeGroup(asked, found)) === null) return
       const memberIds = new Set<string>()
       for (const user of members) {
-        const userId = await this.#putUser(domainId, driver, user)
+        const userId = await this.#writer.placeUser(asked, user)
         if (userId !== null) memberIds.add(userId)
       }
-      await this.#change((changing) => setUsersOfGroup(changing, id, memberIds))
+      await this.#writer.setUsersOfGroup(id, memberIds, asked)
     })
   }
 
@@ -195,19 +179,10 @@ export class Directories {
   async refreshGroups(domainId: string): Promise<void> {
     const driver = await this.#drivers.of(domainId)
     if (driver === null) return
-    await this.#once(`groups ${domainId}`, false, async () => {
-      const listed = await driver.listGroups()
-      const rows = distinct(listed.entries).map((group) => ({
-        row: groupRowOf(domainId, group),
-        localId: group.localId,
-      }))
-      const known = await groups.by(this.#parts.state, 'domain', domainId)
-      const ids = known.map(({ id }) => id)
-      if (listed.complete) await this.#inSteps(goneIds(ids, rows), dropGroup)
-      await this.#inSteps(rows, async (changing, { row, localId }) => {
-        const holder = await otherHolder(changing.tx, 'group', row)
-        if (holder === null) await putGroup(changing, row, localId)
-        else this.#hide(row)
+    await this.#once(`groups ${domainId}`, false, async (sequence) => {
+      const { entries, complete } = await driver.listGroups()
+      await this.#writer.placeGroups({ domainId, driver, sequence }, distinct(entries), {
+        complete,
       })
     })
   }
@@ -238,96 +213,16 @@ export class Directories {
     }
   }
 
-  /** Writes what was found of a user, and of its groups; drops the row of one that was not found. */
-  async #placeUser(
-    domainId: string,
-    driver: IdentityDriver | null,
-    found: DirectoryUser | null,
-    entry: DirectoryEntryRow | null,
-  ): Promise<void> {
-    if (driver === null || found === null || !isKeepable(found)) {
-      if (entry !== null) await this.#change((changing) => dropUser(changing, entry.id))
-      return
-    }
-    const userId = await this.#putUser(domainId, driver, found)
+  /** Writes what was found of a user, and of its groups. */
+  async #placeUser(asked: Asked, found: DirectoryUser): Promise<void> {
+    const userId = await this.#writer.placeUser(asked, found)
     if (userId === null) return
     const groupIds = new Set<string>()
-    for (const group of distinct(await driver.groupsOfUser(found.localId))) {
-      const groupId = await this.#putGroup(domainId, driver, group)
+    for (const group of distinct(await asked.driver.groupsOfUser(found.localId))) {
+      const groupId = await this.#writer.placeGroup(asked, group)
       if (groupId !== null) groupIds.add(groupId)
     }
-    await this.#change((changing) => setGroupsOfUser(changing, userId, groupIds))
-  }
-
-  /** The id of the row; null if another one has the name, in the directory too. */
-  async #putUser(
-    domainId: string,
-    driver: IdentityDriver,
-    user: DirectoryUser,
-  ): Promise<string | null> {
-    const { state, clock } = this.#parts
-    const { localId } = user
-    const fresh = userRowOf(domainId, user, undefined, clock.nowMs())
-    const before = await users.get(state, fresh.id)
-    const row = before === undefined ? fresh : userRowOf(domainId, user, before, 0)
-    if (isSame(before, row)) return row.id
-    const holder = await this.#holder('user', row, (id) => driver.findUser(id))
-    if (holder !== null) return this.#hide(row)
-    await this.#change((changing) => putUser(changing, row, localId))
-    return row.id
-  }
-
-  async #putGroup(
-    domainId: string,
-    driver: IdentityDriver,
-    group: DirectoryGroup,
-  ): Promise<string | null> {
-    const row = groupRowOf(domainId, group)
-    if (isSame(await groups.get(this.#parts.state, row.id), row)) return row.id
-    const holder = await this.#holder('group', row, (id) => driver.findGroup(id))
-    if (holder !== null) return this.#hide(row)
-    await this.#change((changing) => putGroup(changing, row, group.localId))
-    return row.id
-  }
-
-  /** Who else has the name; a row that the directory has under another name by now gives it up. */
-  async #holder(
-    kind: 'user' | 'group',
-    row: UserRow | GroupRow,
-    find: (localId: string) => Promise<DirectoryUser | DirectoryGroup | null>,
-  ): Promise<string | null> {
-    const id = await otherHolder(this.#parts.state, kind, row)
-    if (id === null) return null
-    const entry = await this.entryOf(id)
-    if (entry === null || (await find(entry.localId))?.name === row.name) return id
-    await this.#change((changing) =>
-      kind === 'user' ? dropUser(changing, id) : dropGroup(changing, id),
-    )
-    return null
-  }
-
-  #hide({ id, name, domainId }: UserRow | GroupRow): null {
-    this.#parts.log.warn('entry of a directory is hidden: its name is taken', {
-      id,
-      name,
-      domainId,
-    })
-    return null
-  }
-
-  #change(work: (changing: Change) => Promise<void>): Promise<void> {
-    return change(this.#parts, work)
-  }
-
-  async #inSteps<T>(
-    items: readonly T[],
-    work: (changing: Change, item: T) => Promise<void>,
-  ): Promise<void> {
-    for (let first = 0; first < items.length; first += ROWS_AT_ONCE) {
-      await this.#change(async (changing) => {
-        for (const item of items.slice(first, first + ROWS_AT_ONCE)) await work(changing, item)
-      })
-    }
+    await this.#writer.setGroupsOfUser(userId, groupIds, asked)
   }
 
   #isFresh(what: string): boolean {
@@ -335,13 +230,18 @@ export class Directories {
     return this.#parts.clock.monotonicMs() - askedMs < this.#freshMs
   }
 
-  /** Asks unless it was asked lately; those who ask at once wait for the same answer. */
-  async #once(what: string, now: boolean, ask: () => Promise<void>): Promise<void> {
+  /**
+   * Asks unless it was asked lately. Who comes while it is being asked waits, and asks again: the answer under way may be
+   * from before what he has seen. Those who wait share the next one.
+   */
+  async #once(what: string, now: boolean, ask: (sequence: number) => Promise<void>): Promise<void> {
     const under = this.#asking.get(what)
-    if (under !== undefined) return under
+    if (under !== undefined) await under.catch(() => {})
     if (!now && this.#isFresh(what)) return
+    const next = this.#asking.get(what)
+    if (next !== undefined) return next
     const startMs = this.#parts.clock.monotonicMs()
-    const asking = ask().finally(() => this.#asking.delete(what))
+    const asking = ask(this.#writer.begin()).finally(() => this.#asking.delete(what))
     this.#asking.set(what, asking)
     await asking
     this.#askedMs.delete(what)
@@ -358,14 +258,6 @@ function distinct<T extends DirectoryUser | DirectoryGroup>(entries: readonly T[
   const names = new Map<string, T>()
   for (const entry of sorted) if (!names.has(entry.name)) names.set(entry.name, entry)
   return [...names.values()]
-}
-
-function goneIds(
-  known: Iterable<string>,
-  rows: readonly { readonly row: { readonly id: string } }[],
-): readonly string[] {
-  const there = new Set(rows.map(({ row }) => row.id))
-  return [...known].filter((id) => isDirectoryId(id) && !there.has(id))
 }
 
 function isDirectoryFailure(error: unknown): boolean {

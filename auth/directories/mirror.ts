@@ -73,6 +73,18 @@ export async function putGroup({ tx }: Change, row: GroupRow, localId: string): 
   await groups.put(tx, row)
 }
 
+/** Takes the name from a row that is about to get another one; until then it has its id for a name. */
+export async function parkUser({ tx }: Change, id: string): Promise<void> {
+  const row = await users.get(tx, id)
+  if (row !== undefined) await users.put(tx, { ...row, name: id })
+}
+
+/** As for users. */
+export async function parkGroup({ tx }: Change, id: string): Promise<void> {
+  const row = await groups.get(tx, id)
+  if (row !== undefined) await groups.put(tx, { ...row, name: id })
+}
+
 /** Takes away what the directory no longer has. Assignments stay: they count again if it comes back. */
 export async function dropUser({ tx, revoke }: Change, id: string): Promise<void> {
   if ((await users.get(tx, id)) === undefined) return
