@@ -39,6 +39,7 @@ import type { BlobWriter } from './engine/blob-store.ts'
 import { NO_BLOB } from './engine/entry.ts'
 import { byteText } from './engine/keys.ts'
 import { type KeyValueOpener, levelOpener } from './engine/level-store.ts'
+import { isGone, registerIdOfList } from './engine/partition-digests.ts'
 import { ROW_BYTES } from './engine/row.ts'
 import type { Shard } from './engine/shard.ts'
 import { findExpired } from './expiry.ts'
@@ -308,7 +309,9 @@ export class LocalNode implements StorageNode {
       for (const { list, name, sinceMs } of shard.index.unconfirmedRows.values()) {
         if (found.length >= options.limit) return found
         const row = sinceMs <= beforeMs ? shard.index.row(list.hash, name) : null
-        if (row !== null) found.push({ kind: 'row', list: list.name, row })
+        // A row that was left when its list was given away is no longer this device's to doubt.
+        if (row === null || isGone(shard.index.entry(registerIdOfList(list)))) continue
+        found.push({ kind: 'row', list: list.name, row })
       }
       for (const { id, sinceMs } of [...shard.index.unconfirmedEntries.values()]) {
         if (found.length >= options.limit) return found

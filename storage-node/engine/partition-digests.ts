@@ -180,8 +180,14 @@ function tableKey(kind: number, policy: number): number {
   return kind * 0x10000 + policy
 }
 
-function isList(kind: number): boolean {
+/** Whether registers of this kind have rows. */
+export function isList(kind: number): boolean {
   return kind < ITEM_KINDS.indexOf('object')
+}
+
+/** The register that the rows of a list belong to. */
+export function registerIdOfList(list: ListId): RegisterId {
+  return { kind: kindOfList(list), policy: 0, placement: list.placement, hash: list.hash }
 }
 
 function kindOfList(list: ListId): number {
@@ -192,6 +198,11 @@ function kindOfList(list: ListId): number {
 export function isHeld(entry: Entry | null): entry is Entry {
   if (entry === null) return false
   return entry.type !== RECORD_TYPES.promise && entry.type !== RECORD_TYPES.gone
+}
+
+/** Whether it was given away. */
+export function isGone(entry: Entry | null): boolean {
+  return entry?.type === RECORD_TYPES.gone
 }
 
 function addChange(table: Table, placement: number, change: DigestSum, items: number): void {

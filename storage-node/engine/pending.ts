@@ -8,6 +8,8 @@ export interface PendingEntry {
   readonly ballot: Stamp
   readonly writeId: string
   readonly live: boolean
+  /** It is being given away. */
+  readonly gone?: boolean
   /** Of the data: when a container was made. */
   readonly stamp: Stamp
 }

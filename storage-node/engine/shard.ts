@@ -39,7 +39,7 @@ import { flushIndex } from './index-flush.ts'
 import { byteText } from './keys.ts'
 import { listPage } from './listing.ts'
 import { type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
-import { isHeld } from './partition-digests.ts'
+import { isGone, isHeld, isList } from './partition-digests.ts'
 import { Pending } from './pending.ts'
 import { type CachedRead, ReadCache } from './read-cache.ts'
 import {
@@ -293,7 +293,10 @@ export class Shard {
   }
 
   #hasRows({ hash, kind }: ItemKey): boolean {
-    if (kind === 'object') return false
+    return kind !== 'object' && this.#hasLiveRows(hash)
+  }
+
+  #hasLiveRows(hash: string): boolean {
     return liveRows(this.#index.totals(hash)) > 0 || this.#pending.hasLiveRows(hash)
   }
 
@@ -763,12 +766,13 @@ export class Shard {
   }
 
   /**
-   * Takes in rows that another replica has, whatever the state of the list here: its register comes the same way.
-   * Resolves when they are durable.
+   * Takes in rows that another replica has, whether the list is there yet or not: its register comes the same way. A
+   * list that was given away takes none: nobody would look for them here. Resolves when they are durable.
    */
   async putRows(list: ItemKey, rows: readonly ListRow[]): Promise<void> {
     const refusal = this.#overload()
     if (refusal !== null) return refusal
+    if (this.#isGone(registerIdOf(list))) return
     await Promise.all(
       rows.map((row) => {
         const name = byteText(row.name)
@@ -778,17 +782,23 @@ export class Shard {
     )
   }
 
+  #isGone(id: RegisterId): boolean {
+    const pending = this.#pending.entry(registerKey(id))
+    return pending === undefined ? isGone(this.#index.entry(id)) : pending.gone === true
+  }
+
   /**
    * Gives a register away: other devices have the record with this ballot, and this one is not to hold it. False if it
-   * holds another by now. An older record that is still in the log stays hidden.
+   * holds another by now, or rows that came meanwhile. An older record that is still in the log stays hidden.
    */
   async release(id: RegisterId, ballot: Stamp): Promise<boolean> {
     const key = registerKey(id)
     const entry = this.#index.entry(id)
     if (this.#pending.entry(key) !== undefined || !isHeld(entry)) return false
     if (compareStamps(entry.ballot, ballot) !== 0) return false
+    if (isList(id.kind) && this.#hasLiveRows(id.hash)) return false
     const { writeId, stamp } = entry
-    this.#pending.setEntry(key, { ballot, writeId, live: false, stamp })
+    this.#pending.setEntry(key, { ballot, writeId, live: false, stamp, gone: true })
     const draft = goneDraft(id, { ballot, stamp, writeId })
     return new Promise((resolve, reject) => {
       this.#log.append(encodeRecord(draft), (error, place) => {

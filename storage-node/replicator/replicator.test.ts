@@ -618,6 +618,36 @@ t.test('digests count rows that came before the register of their list', async (
   await cluster.close()
 })
 
+t.test(
+  'a list that was given away takes no rows, and is not given away with rows in it',
+  async (t) => {
+    const cluster = await Cluster.open(1)
+    const rig = cluster.rigs[0]!
+    await rig.node.write('d', rig.draft(rig.container, 'put'), null)
+    const entry = {
+      kind: 1,
+      policy: 0,
+      placement: rig.container.placement,
+      hash: rig.container.hash,
+    }
+    const held = (await rig.node.read('d', rig.container, { head: true }))!.info.ballot
+    const row = rig.row('r')
+    await rig.node.putRows('d', rig.container, [row])
+    t.equal(await rig.shard.release(entry, held), false, 'a row came after the look at all rows')
+    t.equal(await rig.shard.releaseRow(rig.container, row.name, row.ballot), true)
+    const releasing = rig.shard.release(entry, held)
+    await rig.node.putRows('d', rig.container, [rig.row('while')])
+    t.equal(await releasing, true)
+    await rig.node.putRows('d', rig.container, [rig.row('after')])
+    rig.clock.advance(60_000)
+    t.strictSame(await rig.node.unconfirmed('d', { ageMs: 0, limit: 10 }), [])
+    // Should the ring bring it back, nothing of old comes to light.
+    await rig.node.write('d', rig.draft(rig.container, 'put'), null)
+    t.strictSame(await rig.list(), [])
+    await cluster.close()
+  },
+)
+
 t.test('what was deleted and forgotten everywhere is not brought back by a handoff', async (t) => {
   const cluster = await Cluster.open(5)
   const rig = cluster.rigs[0]!
