@@ -8,6 +8,8 @@ import type { RingDevice } from '../common/ring/ring.ts'
 import type { RingSource } from '../common/ring/ring-set.ts'
 import type { StorageNode } from '../common/storage-node.ts'
 import { createClusterBackend } from '../proxy/backend/cluster-backend.ts'
+import { encryptedBackend } from '../proxy/encryption/encrypted-backend.ts'
+import type { RootSecrets } from '../proxy/encryption/root-secrets.ts'
 import { createProxyServer, type ProxyOptions, type ProxyServer } from '../proxy/server.ts'
 import { StatusReader } from '../proxy/status/cluster-status.ts'
 import { ItemReporter } from '../proxy/status/item-report.ts'
@@ -35,6 +37,8 @@ export interface DoorOptions {
   readonly identity: Identity
   /** The storage node of each ring device. */
   readonly nodeOf: (device: RingDevice) => StorageNode
+  /** Set: objects are enciphered with them. */
+  readonly encryption?: RootSecrets | undefined
   readonly proxy: Pick<ProxyOptions, 'tls' | 'version' | 'versionsSettle'>
 }
 
@@ -48,7 +52,7 @@ export interface Door {
 }
 
 export function openDoor(options: DoorOptions, context: StoreContext): Door {
-  const { settings, rings, identity, nodeOf, proxy } = options
+  const { settings, rings, identity, nodeOf, proxy, encryption } = options
   const backend = createClusterBackend({
     hashing: settings.hashing,
     rings,
@@ -80,7 +84,10 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
   const server = createProxyServer({
     ...context,
     ...proxy,
-    backend,
+    backend:
+      encryption === undefined
+        ? backend
+        : encryptedBackend({ backend, roots: encryption, random: context.random }),
     identity,
     policies: settings.policies,
     allowAccountManagement: true,

@@ -2,6 +2,7 @@ import type { Registry } from 'prom-client'
 import { type Door, openObjectStore, type StoreContext } from './assemble.ts'
 import type { DataPaths } from './data-folder.ts'
 import { diskPath } from './disks.ts'
+import { readRootSecrets } from './encryption-keys.ts'
 import { type IdentityAccess, openIdentity } from './identity/open-identity.ts'
 import { projectVersion } from './project.ts'
 import { RingFolder } from './ring-folder.ts'
@@ -38,11 +39,13 @@ export async function openStore(
   const { paths, settings, segmentBytes, shards, replacedDisks, tls } = options
   const rings = new RingFolder(paths.rings, context)
   requireRings(rings.current(), paths.rings, settings.policies)
+  const encryption = await readRootSecrets(settings, paths)
   const users = await openIdentity(options.identity, paths, context)
   try {
     const store = await openObjectStore(
       {
         settings,
+        encryption,
         rings,
         identity: users.identity,
         shards,

@@ -5,6 +5,7 @@ import { readTextFile } from '../common/whole-file.ts'
 import type { MovementStatus } from '../ring-builder/movement/keeper.ts'
 import { openDoor } from './assemble.ts'
 import { dataPaths, readClusterKey } from './data-folder.ts'
+import { readRootSecrets } from './encryption-keys.ts'
 import { type Endpoints, endpointsOf } from './endpoints.ts'
 import { accessElsewhere } from './identity/identity-access.ts'
 import { openIdentity } from './identity/open-identity.ts'
@@ -36,6 +37,7 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
     throw new ServiceError('NoConfig', `${paths.settings}: there is no such file`, { status: 404 })
   }
   const settings = decodeSettings(text, paths.settings)
+  const encryption = await readRootSecrets(settings, paths)
   const tls = readTls(config)
   const nodes = new RemoteNodes(await readClusterKey(paths.clusterKey))
   const rings = new RingFolder(paths.rings, context)
@@ -49,7 +51,7 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
   const nodeOf = (device: RingDevice) => nodes.of(device)
   const proxy = { version: projectVersion(), ...(tls === undefined ? {} : { tls }) }
   const door = openDoor(
-    { settings, rings, identity, nodeOf, proxy },
+    { settings, encryption, rings, identity, nodeOf, proxy },
     { ...context, metrics: createMetrics() },
   )
   const close = async () => {

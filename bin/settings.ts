@@ -21,6 +21,8 @@ export interface Settings {
   readonly nodeCount?: number
   /** From the deletion of an account to the first deletion in it; 0 if absent. */
   readonly delayReapingSeconds?: number
+  /** Where the root secrets are that objects are enciphered with; absent: they are not. Beside this file if relative. */
+  readonly encryptionKeyFile?: string
   /** What stands around the handlers of the Swift API; as in a usual Swift if absent. */
   readonly layers?: LayerOptions
   /** Who knows the users; one of its own for `swiftlet up` if absent. */
@@ -86,6 +88,9 @@ export function decodeSettings(text: string, path: string): Settings {
       : {}),
     ...(config.has('delayReapingSeconds')
       ? { delayReapingSeconds: config.integer('delayReapingSeconds', { min: 0, max: 2 ** 31 }) }
+      : {}),
+    ...(config.has('encryptionKeyFile')
+      ? { encryptionKeyFile: config.text('encryptionKeyFile') }
       : {}),
     ...(config.has('identity')
       ? { identity: decodeIdentitySettings(config.object('identity')) }

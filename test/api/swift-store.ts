@@ -8,6 +8,8 @@ import { createLog, type Log } from '../../common/log.ts'
 import { systemRandom } from '../../common/random.ts'
 import { steadyRings } from '../../common/ring/ring-set.ts'
 import { createClusterBackend } from '../../proxy/backend/cluster-backend.ts'
+import { encryptedBackend } from '../../proxy/encryption/encrypted-backend.ts'
+import type { RootSecrets } from '../../proxy/encryption/root-secrets.ts'
 import type { ProxyOptions } from '../../proxy/proxy-options.ts'
 import { createProxyServer } from '../../proxy/server.ts'
 import { openLocalNode } from '../../storage-node/local-node.ts'
@@ -37,7 +39,11 @@ const USERS: readonly (readonly [name: string, key: string, groups: readonly str
 
 export async function openTestStore(
   folder: string,
-  options: Partial<ProxyOptions> & { readonly listenPort?: number } = {},
+  options: Partial<ProxyOptions> & {
+    readonly listenPort?: number
+    /** Objects are enciphered with them. */
+    readonly encryption?: RootSecrets
+  } = {},
 ): Promise<TestStore> {
   const lines: Record<string, unknown>[] = []
   const log = recordingLog(lines)
@@ -55,9 +61,11 @@ export async function openTestStore(
       proposer,
       policies: [0, 1],
     })
+    const { encryption: roots } = options
     const server = createProxyServer({
       ...context,
-      backend,
+      backend:
+        roots === undefined ? backend : encryptedBackend({ backend, roots, random: systemRandom }),
       identity,
       metrics: new Registry(),
       policies: [
