@@ -21,7 +21,7 @@ import { Directories, type DirectoriesOptions } from './directories/directories.
 import type { IdentityParts } from './identity-parts.ts'
 import { PasswordCheck } from './passwords/password-check.ts'
 import { IdentityPolicy } from './policy/identity-policy.ts'
-import { resealBlobs } from './secrets/credential-blobs.ts'
+import { resealAll } from './secrets/sealed-rows.ts'
 import { SecretKeyFile } from './secrets/secret-key-file.ts'
 import { DEFAULT_SETTINGS, type IdentitySettings } from './settings.ts'
 import { KeyFile } from './tokens/key-file.ts'
@@ -112,7 +112,7 @@ export class IdentityService {
       keys: () => keys.keys,
       secrets: () => secrets.keys,
     }
-    await resealBlobs(parts)
+    await resealAll(parts)
     return new IdentityService(parts, { keys, secrets }, options)
   }
 
@@ -154,7 +154,7 @@ export class IdentityService {
   async #reseal(): Promise<void> {
     const { log } = this.parts
     try {
-      log.info('credentials sealed anew', { rows: await resealBlobs(this.parts) })
+      log.info('credentials sealed anew', { rows: await resealAll(this.parts) })
     } catch (error) {
       log.error('credentials not sealed anew; tried again at the next start', { error })
     }

@@ -21,6 +21,9 @@ export interface IdentitySettings {
   readonly earlierCodesTaken: number
   /** How long somebody who has to prove more than was proven may take. */
   readonly receiptSeconds: number
+  /** How long a consumer of OAuth waits for the user, and how long it may act then. */
+  readonly oauthRequestSeconds: number
+  readonly oauthAccessSeconds: number
   /** How often what somebody trusts another with may be given on. */
   readonly trustRedelegationsMax: number
   readonly security: SecurityCompliance
@@ -51,6 +54,8 @@ export const DEFAULT_SETTINGS: IdentitySettings = {
   signedRequestSeconds: 15 * 60,
   earlierCodesTaken: 1,
   receiptSeconds: 300,
+  oauthRequestSeconds: 8 * 3600,
+  oauthAccessSeconds: 24 * 3600,
   trustRedelegationsMax: 3,
   security: {
     lockoutFailureAttempts: 10,

@@ -14,6 +14,7 @@ import type { TokenSubject } from '../tokens/token-subject.ts'
 import { validateToken } from '../tokens/validation.ts'
 import { showDomainRow } from './domains.ts'
 import { callerOrRefuse, enforce, type IdentityCall, type IdentityRoute } from './identity-call.ts'
+import { oauthRequestOf } from './oauth-request.ts'
 import { showProjectRow } from './project-view.ts'
 import { formatTime } from './times.ts'
 import { showToken } from './token-view.ts'
@@ -41,7 +42,10 @@ async function signIn(call: IdentityCall): Promise<Answer> {
   const request = parseAuthRequest(call.body.auth)
   let issued: IssuedToken
   try {
-    issued = await issueToken(parts, request, { receiptText: call.header(RECEIPT_HEADER) })
+    issued = await issueToken(parts, request, {
+      receiptText: call.header(RECEIPT_HEADER),
+      oauth: oauthRequestOf(call),
+    })
   } catch (error) {
     if (error instanceof MoreProofsNeeded) return showReceipt(error)
     throw error

@@ -72,6 +72,8 @@ export function delegationOfBlob(delegation: Delegation | undefined) {
       return { trust_id: delegation.trust.id }
     case 'application-credential':
       return { app_cred_id: delegation.credential.id }
+    case 'access-token':
+      return { access_token_id: delegation.token.id }
   }
 }
 
@@ -112,7 +114,7 @@ async function createCredential(call: IdentityCall): Promise<Answer> {
     type,
     userId: values.user_id as string,
     projectId: (values.project_id as string | null | undefined) ?? null,
-    sealedBlob: sealBlob(parts, made.id, made.blob),
+    sealedSecret: sealBlob(parts, made.id, made.blob),
     accessHash: made.accessHash,
     extra: extraOf(values, OWN),
   }
@@ -239,7 +241,7 @@ function updatedCredential(
     type,
     projectId,
     userId: changed(values, 'user_id', before.userId),
-    sealedBlob: sealBlob(parts, before.id, blob),
+    sealedSecret: sealBlob(parts, before.id, blob),
     accessHash: isEc2 ? accessHashOf(parseAccessKey(blob).access) : null,
     extra: { ...before.extra, ...extraOf(values, OWN) },
   }

@@ -55,7 +55,7 @@ async function createKey(call: IdentityCall): Promise<Answer> {
     type: EC2_TYPE,
     userId,
     projectId,
-    sealedBlob: sealBlob(parts, id, JSON.stringify(blob)),
+    sealedSecret: sealBlob(parts, id, JSON.stringify(blob)),
     accessHash: id,
     extra: {},
   }

@@ -14,6 +14,9 @@ import { grantRoutes } from './grants.ts'
 import { groupRoutes } from './groups.ts'
 import type { IdentityRoute } from './identity-call.ts'
 import { limitRoutes } from './limits.ts'
+import { accessTokenRoutes } from './oauth1-access-tokens.ts'
+import { consumerRoutes } from './oauth1-consumers.ts'
+import { oauthHandshakeRoutes } from './oauth1-handshake.ts'
 import { policyRoutes } from './policies.ts'
 import { projectEndpointRoutes } from './project-endpoints.ts'
 import { projectTagRoutes } from './project-tags.ts'
@@ -52,6 +55,9 @@ const API_ROUTES: readonly IdentityRoute[] = [
   ...endpointPolicyRoutes,
   ...endpointGroupRoutes,
   ...projectEndpointRoutes,
+  ...consumerRoutes,
+  ...oauthHandshakeRoutes,
+  ...accessTokenRoutes,
   ...absentRoutes,
 ]
 

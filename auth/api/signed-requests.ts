@@ -12,9 +12,11 @@ import type { IdentityParts } from '../identity-parts.ts'
 import { openBlob } from '../secrets/credential-blobs.ts'
 import { applicationCredentials } from '../tables/application-credentials.ts'
 import type { CredentialRow } from '../tables/credentials.ts'
+import { accessTokens } from '../tables/oauth1.ts'
 import { projects } from '../tables/tables.ts'
 import { trusts } from '../tables/trusts.ts'
 import {
+  accessTokenDelegation,
   applicationCredentialDelegation,
   type Delegation,
   trustDelegation,
@@ -177,7 +179,7 @@ async function delegationOf(
   blob: AccessKeyBlob,
 ): Promise<Delegation | undefined> {
   const { state, clock } = parts
-  const { trust_id: trustId, app_cred_id: credentialId } = blob
+  const { trust_id: trustId, app_cred_id: credentialId, access_token_id: tokenId } = blob
   if (typeof trustId === 'string') {
     const trust = await trusts.get(state, trustId)
     const userId = trust?.impersonation ? trust.trustorId : trust?.trusteeId
@@ -192,6 +194,13 @@ async function delegationOf(
       throw unauthorized('no such application credential')
     }
     return applicationCredentialDelegation(credential, clock.nowMs())
+  }
+  if (typeof tokenId === 'string') {
+    const token = await accessTokens.get(state, tokenId)
+    if (token?.projectId !== row.projectId || token.userId !== row.userId) {
+      throw unauthorized('no such access token')
+    }
+    return accessTokenDelegation(token, clock.nowMs())
   }
   return undefined
 }

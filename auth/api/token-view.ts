@@ -64,6 +64,10 @@ function showDelegation({ claims, delegation }: TokenSubject): Readonly<Record<s
         },
       }
     }
+    case 'access-token': {
+      const { id, consumerId } = delegation.token
+      return { 'OS-OAUTH1': { access_token_id: id, consumer_id: consumerId } }
+    }
     case 'trust': {
       const { id, trustorId, trusteeId, impersonation } = delegation.trust
       return {

@@ -5,6 +5,7 @@ import { assignments, projects, users } from '../tables/tables.ts'
 import { deletePlaceOfProject } from './catalog-removal.ts'
 import { deleteCredentialsOfProject } from './credential-removal.ts'
 import { deleteDelegationsFor } from './delegation-removal.ts'
+import { deleteOAuthTokens } from './oauth1-removal.ts'
 
 /** Something that belongs to a project and goes with it. */
 export type ProjectCleaner = (changing: Change, projectId: string) => Promise<void>
@@ -14,6 +15,7 @@ const CLEANERS: readonly ProjectCleaner[] = [
   deleteDelegationsFor,
   deleteCredentialsOfProject,
   deletePlaceOfProject,
+  (changing, projectId) => deleteOAuthTokens(changing, 'project', projectId),
   ({ tx }, projectId) => removeAssignments(tx, projectId),
   ({ tx }, projectId) => forgetDefault(tx, projectId),
 ]

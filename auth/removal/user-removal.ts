@@ -5,6 +5,7 @@ import { signInFailures } from '../tables/sign-in-failures.ts'
 import { assignments, groups, memberships, users } from '../tables/tables.ts'
 import { deleteCredentialsOfUser } from './credential-removal.ts'
 import { deleteCredentialsBy, deleteDelegationsOfUser } from './delegation-removal.ts'
+import { deleteOAuthTokens } from './oauth1-removal.ts'
 
 /** Something that belongs to a user and goes with it. */
 export type UserCleaner = (changing: Change, userId: string) => Promise<void>
@@ -13,6 +14,7 @@ export type UserCleaner = (changing: Change, userId: string) => Promise<void>
 const CLEANERS: readonly UserCleaner[] = [
   deleteDelegationsOfUser,
   deleteCredentialsOfUser,
+  (changing, userId) => deleteOAuthTokens(changing, 'user', userId),
   (changing, userId) => removeAssignments(changing, 'user', userId),
   ({ tx }, userId) => leaveGroups(tx, userId),
   ({ tx }, userId) => signInFailures.delete(tx, userId),

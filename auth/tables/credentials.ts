@@ -8,8 +8,8 @@ export interface CredentialRow {
   readonly type: string
   readonly userId: string
   readonly projectId: string | null
-  /** What it is about, sealed (`secrets/secret-keys.ts`) for the place that its id names. */
-  readonly sealedBlob: string
+  /** Its blob, sealed (`secrets/sealed-rows.ts`). */
+  readonly sealedSecret: string
   /** Of an access key: its SHA-256 in hex. */
   readonly accessHash: string | null
   readonly extra: Extra
@@ -25,7 +25,7 @@ export const credentials = new Table<CredentialRow, 'user' | 'project' | 'access
     user: { of: ({ userId, type }) => [[userId, type]] },
     project: { of: ({ projectId }) => (projectId === null ? [] : [[projectId]]) },
     access: { of: ({ accessHash }) => (accessHash === null ? [] : [[accessHash]]), unique: true },
-    key: { of: ({ sealedBlob }) => [[sealedBy(sealedBlob)]] },
+    key: { of: ({ sealedSecret }) => [[sealedBy(sealedSecret)]] },
   },
 })
 

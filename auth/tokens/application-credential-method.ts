@@ -5,8 +5,8 @@ import {
   type ApplicationCredentialRow,
   applicationCredentials,
 } from '../tables/application-credentials.ts'
-import type { AuthProof } from './auth-methods.ts'
-import type { Reference, WantedScope } from './auth-request.ts'
+import type { AuthContext, AuthProof } from './auth-methods.ts'
+import type { Reference } from './auth-request.ts'
 import { applicationCredentialDelegation } from './delegation.ts'
 import { findUser } from './references.ts'
 
@@ -21,7 +21,7 @@ interface Payload {
 export async function byApplicationCredential(
   parts: IdentityParts,
   payload: unknown,
-  wanted: WantedScope,
+  { wanted }: AuthContext,
 ): Promise<AuthProof> {
   if (wanted.kind !== 'none') throw unauthorized('application credentials cannot request a scope')
   const { secret, ...reference } = payload as Payload

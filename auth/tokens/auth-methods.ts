@@ -3,12 +3,14 @@ import { askBeforeSignIn } from '../directories/before-sign-in.ts'
 import { isDirectoryId } from '../directories/directory-tables.ts'
 import { expecting, forbiddenAction, unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
+import type { OAuthRequest } from '../oauth1/oauth-signature.ts'
 import { isLocked, letsIn } from '../passwords/lockout.ts'
 import { mustChangeFirst } from '../passwords/password-rules.ts'
 import type { UserRow } from '../tables/rows.ts'
 import { byApplicationCredential } from './application-credential-method.ts'
 import type { Reference, WantedScope } from './auth-request.ts'
 import type { Delegation } from './delegation.ts'
+import { byOAuth1 } from './oauth1-method.ts'
 import { findUser } from './references.ts'
 import { byTotp } from './totp-method.ts'
 import { validateToken } from './validation.ts'
@@ -26,11 +28,18 @@ export interface AuthProof {
   readonly delegation?: Delegation
 }
 
+/** What a method may look at besides what it is given. */
+export interface AuthContext {
+  readonly wanted: WantedScope
+  /** Set if a consumer of OAuth has signed the request. */
+  readonly oauth: OAuthRequest | null
+}
+
 /** Proves who somebody is, or throws 401; 403 where the scope that is wanted is not to be had this way. */
 export type AuthMethod = (
   parts: IdentityParts,
   payload: unknown,
-  wanted: WantedScope,
+  context: AuthContext,
 ) => Promise<AuthProof>
 
 /** Every way to sign in; others add theirs. */
@@ -39,6 +48,7 @@ export const AUTH_METHODS: Readonly<Record<string, AuthMethod>> = {
   token: byToken,
   application_credential: byApplicationCredential,
   totp: byTotp,
+  oauth1: byOAuth1,
 }
 
 async function byPassword(parts: IdentityParts, payload: unknown): Promise<AuthProof> {
@@ -94,7 +104,7 @@ async function checkDirectoryPassword(
 async function byToken(
   parts: IdentityParts,
   payload: unknown,
-  wanted: WantedScope,
+  { wanted }: AuthContext,
 ): Promise<AuthProof> {
   const { id } = payload as { readonly id: string }
   const { claims, delegation } = await validateToken(parts, id)

@@ -23,6 +23,7 @@ const AUTH_SCHEMA: Schema = {
         methods: { type: 'array', items: TEXT, maxItems: 8 },
         password: { type: 'object', properties: { user: USER } },
         totp: { type: 'object', properties: { user: USER } },
+        oauth1: { type: 'object' },
         token: { type: 'object', required: ['id'], properties: { id: TEXT } },
         application_credential: {
           type: 'object',

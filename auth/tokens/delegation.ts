@@ -15,6 +15,7 @@ import {
   accessRules,
   applicationCredentials,
 } from '../tables/application-credentials.ts'
+import { type AccessTokenRow, accessTokens } from '../tables/oauth1.ts'
 import type { RoleRow } from '../tables/rows.ts'
 import { projects, users } from '../tables/tables.ts'
 import { type TrustRow, trusts } from '../tables/trusts.ts'
@@ -24,6 +25,7 @@ import { isOver } from './expiry.ts'
 export type Delegation =
   | { readonly kind: 'application-credential'; readonly credential: ApplicationCredentialRow }
   | { readonly kind: 'trust'; readonly trust: TrustRow; readonly chain: readonly TrustRow[] }
+  | { readonly kind: 'access-token'; readonly token: AccessTokenRow }
 
 /** What the claims of a token name; 401 if it is gone or over, or one of those who trusted is. */
 export async function delegationOfClaims(
@@ -36,7 +38,20 @@ export async function delegationOfClaims(
     return applicationCredentialDelegation(await applicationCredentials.get(reader, id), nowMs)
   }
   if (claims.trust !== undefined) return trustDelegation(reader, claims.trust.id, nowMs)
+  if (claims.oauth1 !== undefined) {
+    return accessTokenDelegation(await accessTokens.get(reader, claims.oauth1.accessTokenId), nowMs)
+  }
   return undefined
+}
+
+/** 401 if there is none or it is over. */
+export function accessTokenDelegation(
+  token: AccessTokenRow | undefined,
+  nowMs: number,
+): Delegation {
+  if (token === undefined) throw unauthorized('no such access token')
+  if (isOver(token.expiresAt, nowMs)) throw unauthorized('the access token is over')
+  return { kind: 'access-token', token }
 }
 
 /** 401 if there is none or it is over. */
@@ -99,6 +114,11 @@ export async function delegatedRoles(
       const roles = await effectiveRoles(reader, holder, target)
       return roles.filter(({ id }) => delegation.credential.roleIds.includes(id))
     }
+    case 'access-token': {
+      const given = await impliedClosure(reader, new Set(delegation.token.roleIds))
+      const roles = await effectiveRoles(reader, await holderOf(reader, userId), target)
+      return roles.filter(({ id }) => given.has(id))
+    }
     case 'trust': {
       const holder = await holderOf(reader, delegation.chain.at(-1)!.trustorId)
       const held = await effectiveRoleIds(reader, holder, target)
@@ -117,7 +137,7 @@ async function holderOf(reader: StateReader, userId: string): Promise<RoleHolder
 export async function claimsOf(
   reader: StateReader,
   delegation: Delegation | undefined,
-): Promise<Pick<TokenClaims, 'applicationCredential' | 'trust'>> {
+): Promise<Pick<TokenClaims, 'applicationCredential' | 'trust' | 'oauth1'>> {
   switch (delegation?.kind) {
     case undefined:
       return {}
@@ -130,6 +150,10 @@ export async function claimsOf(
         .filter((rule) => rule !== undefined)
         .map(({ service, path, method }) => ({ service, path, method }))
       return { applicationCredential: { ...head, accessRules: allowed } }
+    }
+    case 'access-token': {
+      const { id, consumerId } = delegation.token
+      return { oauth1: { consumerId, accessTokenId: id } }
     }
     case 'trust': {
       const { id, trustorId, trusteeId, impersonation } = delegation.trust
@@ -146,5 +170,24 @@ export function expiryMsOf(delegation: Delegation | undefined): number | null {
 }
 
 function rowsOf(delegation: Delegation): readonly { readonly expiresAt: string | null }[] {
-  return delegation.kind === 'trust' ? delegation.chain : [delegation.credential]
+  switch (delegation.kind) {
+    case 'application-credential':
+      return [delegation.credential]
+    case 'trust':
+      return delegation.chain
+    case 'access-token':
+      return [delegation.token]
+  }
+}
+
+/** The project that its tokens are for; null if they have no scope. */
+export function projectIdOf(delegation: Delegation): string | null {
+  switch (delegation.kind) {
+    case 'application-credential':
+      return delegation.credential.projectId
+    case 'trust':
+      return delegation.trust.projectId
+    case 'access-token':
+      return delegation.token.projectId
+  }
 }

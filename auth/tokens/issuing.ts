@@ -3,13 +3,20 @@ import type { TokenClaims } from '../../common/token/claims.ts'
 import { signToken } from '../../common/token/signed-token.ts'
 import { expecting, forbidden, unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
+import type { OAuthRequest } from '../oauth1/oauth-signature.ts'
 import type { UserRow } from '../tables/rows.ts'
 import { projects } from '../tables/tables.ts'
 import { type TrustRow, trusts } from '../tables/trusts.ts'
 import { noteActivity, refuseInactive } from './activity.ts'
 import { AUTH_METHODS, type AuthProof } from './auth-methods.ts'
 import type { AuthRequest, WantedScope } from './auth-request.ts'
-import { claimsOf, type Delegation, expiryMsOf, trustDelegation } from './delegation.ts'
+import {
+  claimsOf,
+  type Delegation,
+  expiryMsOf,
+  projectIdOf,
+  trustDelegation,
+} from './delegation.ts'
 import { areEnough, factorRulesOf, requiredSets } from './factors.ts'
 import { MoreProofsNeeded, readReceipt, signReceipt } from './receipt.ts'
 import { findDomain, findProject } from './references.ts'
@@ -43,6 +50,13 @@ export interface TokenGrant {
 
 type Proven = AuthProof & { readonly methods: readonly string[] }
 
+/** What came with a request for a token besides its body. */
+export interface SignInOptions {
+  readonly receiptText?: string
+  /** Set if a consumer of OAuth has signed it. */
+  readonly oauth?: OAuthRequest | null
+}
+
 /**
  * Signs somebody in: all methods have to prove the same user. `receiptText` is what was got for those proven before.
  * Throws 400, 401 (`MoreProofsNeeded` if the user has to prove more), 403.
@@ -50,9 +64,9 @@ type Proven = AuthProof & { readonly methods: readonly string[] }
 export async function issueToken(
   parts: IdentityParts,
   request: AuthRequest,
-  { receiptText = '' }: { readonly receiptText?: string } = {},
+  { receiptText = '', oauth = null }: SignInOptions = {},
 ): Promise<IssuedToken> {
-  const proof = await proveAll(parts, request)
+  const proof = await proveAll(parts, request, oauth)
   await parts.directories.keepFresh(proof.userId)
   const { user, userDomain } = await enabledUser(parts.state, proof.userId)
   await refuseInactive(parts, user)
@@ -172,13 +186,17 @@ async function takeUse({ state }: IdentityParts, { id }: TrustRow): Promise<void
 }
 
 /** What all methods together prove. */
-async function proveAll(parts: IdentityParts, request: AuthRequest): Promise<Proven> {
+async function proveAll(
+  parts: IdentityParts,
+  request: AuthRequest,
+  oauth: OAuthRequest | null,
+): Promise<Proven> {
   if (request.methods.length === 0) throw expecting('methods', 'identity')
   const proofs: AuthProof[] = []
   for (const name of request.methods) {
     const method = Object.hasOwn(AUTH_METHODS, name) ? AUTH_METHODS[name] : undefined
     if (method === undefined) throw unknownMethod()
-    proofs.push(await method(parts, request.payloads[name], request.scope))
+    proofs.push(await method(parts, request.payloads[name], { wanted: request.scope, oauth }))
   }
   if (new Set(proofs.map(({ userId }) => userId)).size > 1) {
     throw unauthorized('the methods prove different users')
@@ -192,8 +210,7 @@ async function scopeOfDelegation(
   { state }: IdentityParts,
   delegation: Delegation,
 ): Promise<SubjectScope> {
-  const projectId =
-    delegation.kind === 'trust' ? delegation.trust.projectId : delegation.credential.projectId
+  const projectId = projectIdOf(delegation)
   if (projectId === null) return { kind: 'unscoped' }
   return projectScope(state, await projects.get(state, projectId))
 }

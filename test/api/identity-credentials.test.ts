@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Secret, TOTP } from 'otpauth'
 import t from 'tap'
 import { textSignature } from '../../auth/ec2/aws-signature.ts'
-import { resealBlobs } from '../../auth/secrets/credential-blobs.ts'
+import { resealAll } from '../../auth/secrets/sealed-rows.ts'
 import { rotateSecretKeyFile } from '../../auth/secrets/secret-key-file.ts'
 import { credentials as table } from '../../auth/tables/credentials.ts'
 import { stepOf } from '../../auth/tokens/totp-method.ts'
@@ -116,7 +116,7 @@ t.test('keys are rotated, and what older ones sealed is sealed anew', async (t) 
   for (let left = 100; parts.secrets()[0].id === before.id && left > 0; left--) {
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  await resealBlobs(parts)
+  await resealAll(parts)
   t.not(parts.secrets()[0].id, before.id)
   t.strictSame(await table.by(parts.state, 'key', before.id), [])
   t.match(await rig.call('GET', `${EC2}/three`, { token: annToken }), {
