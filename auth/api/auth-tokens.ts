@@ -5,7 +5,7 @@ import { TOKEN_KEYS_PATH } from '../../common/token/token-keys.ts'
 import { effectiveRoles, groupIdsOf } from '../assignments/effective-roles.ts'
 import { domainsOfUser, projectsOfUser } from '../assignments/reachable.ts'
 import { catalogOf } from '../catalog/catalog.ts'
-import { forbidden, notFound } from '../errors.ts'
+import { forbidden, invalid, notFound } from '../errors.ts'
 import { change } from '../identity-parts.ts'
 import { parseAuthRequest } from '../tokens/auth-request.ts'
 import { type IssuedToken, issueToken } from '../tokens/issuing.ts'
@@ -181,8 +181,12 @@ async function listReachableSystem(call: IdentityCall): Promise<Answer> {
 
 async function listRevocations(call: IdentityCall): Promise<Answer> {
   enforce(call, 'list_revoke_events')
+  const since = call.query.get('since')
+  const sinceMs = since === null ? Number.NEGATIVE_INFINITY : Date.parse(since)
+  if (Number.isNaN(sinceMs)) throw invalid(`invalid date format ${since}`)
+  const { events } = call.context.parts.revocations
   return ok({
-    events: call.context.parts.revocations.events.map(encodeRevocation),
+    events: events.filter(({ revokedAtMs }) => revokedAtMs >= sinceMs).map(encodeRevocation),
     links: { next: null, self: `${apiUrl(call)}/OS-REVOKE/events`, previous: null },
   })
 }

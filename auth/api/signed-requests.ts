@@ -161,6 +161,7 @@ async function tokenOf(
   blob: AccessKeyBlob,
 ): Promise<IssuedToken> {
   const { state } = parts
+  await parts.directories.keepFresh(row.userId)
   await enabledUser(state, row.userId)
   const scope = await projectScope(state, await projects.get(state, row.projectId ?? ''))
   const delegation = await delegationOf(parts, row, blob)

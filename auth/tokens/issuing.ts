@@ -163,6 +163,7 @@ export async function grantTrusted(
   const { state, clock } = parts
   const row = await trusts.get(state, trustId)
   if (row === undefined || row.remainingUses === 0) throw unauthorized('no such trust')
+  await parts.directories.keepFresh(row.trustorId)
   const delegation = await trustDelegation(state, trustId, clock.nowMs())
   if (row.trusteeId !== trusteeId) throw forbidden('User is not a trustee.')
   const issued = await grantToken(parts, {

@@ -1,0 +1,135 @@
+import t from 'tap'
+import { DEFAULT_SETTINGS, type SecurityCompliance } from '../../auth/settings.ts'
+import { IdentityPeople, type Person } from '../support/identity-people.ts'
+import { IdentityRig } from '../support/identity-rig.ts'
+import { MovedClock } from '../support/moved-clock.ts'
+
+const DAY_MS = 24 * 3600_000
+
+/** A test, as far as it ends what was started. */
+interface Cleaning {
+  teardown(action: () => unknown): void
+}
+
+/** A service with rules of its own for passwords. */
+async function start(t: Cleaning, security: Partial<SecurityCompliance> = {}) {
+  const clock = new MovedClock()
+  const rig = await IdentityRig.start({
+    clock,
+    settings: { security: { ...DEFAULT_SETTINGS.security, ...security } },
+  })
+  t.teardown(() => rig.close())
+  const people = new IdentityPeople(rig)
+  const change = (user: Person, password: string, original = user.password) =>
+    rig.call('POST', `/v3/users/${user.id}/password`, {
+      token: null,
+      body: { user: { original_password: original, password } },
+    })
+  const signIn = (user: Person, password = user.password) =>
+    rig.signIn('unscoped', { id: user.id, password })
+  const set = (user: Person, values: unknown) =>
+    rig.call('PATCH', `/v3/users/${user.id}`, { body: { user: values } })
+  return { clock, rig, people, change, signIn, set }
+}
+
+t.test('passwords are held to the rules there are', async (t) => {
+  const { clock, rig, people, change, signIn, set } = await start(t, {
+    passwordRegex: '^the .{4,}',
+    passwordRegexDescription: 'begins with the',
+    uniqueLastPasswordCount: 3,
+    minimumPasswordAgeDays: 1,
+    passwordExpiresDays: 30,
+  })
+  const bad = { user: { name: 'x', password: 'short' } }
+  t.match(await rig.call('POST', '/v3/users', { body: bad }), {
+    status: 400,
+    body: { error: { message: /begins with the/ } },
+  })
+  const ann = await people.user('ann')
+  t.match(await change(ann, 'short'), { status: 400 })
+  t.match(await change(ann, 'the second one', 'wrong'), { status: 401 })
+  t.match(await change(ann, 'the second one'), { status: 204 })
+  t.match(await signIn(ann), { status: 401 })
+  t.match(await change(ann, 'the third one', 'the second one'), { status: 400 }, 'too soon')
+  clock.move(DAY_MS + 1000)
+  t.match(await change(ann, ann.password, 'the second one'), { status: 400 }, 'had before')
+  t.match(await change(ann, 'the third one', 'the second one'), { status: 204 })
+  clock.move(31 * DAY_MS)
+  const expired = await signIn(ann, 'the third one')
+  t.match(expired, { status: 401, body: { error: { message: /expired/ } } })
+  t.match(await change(ann, 'the fourth one', 'the third one'), { status: 204 }, 'may be changed')
+  t.match(await signIn(ann, 'the fourth one'), { status: 201 })
+  const token = await rig.token({ project: { name: 'admin', domain: { id: 'default' } } })
+  const lock = { user: { options: { lock_password: true } } }
+  await rig.call('PATCH', `/v3/users/${ann.id}`, { body: lock, token })
+  clock.move(2 * DAY_MS)
+  t.match(await change(ann, 'the fifth one', 'the fourth one'), { status: 400 }, 'locked')
+  t.match(await set(ann, { options: { lock_password: 'yes' } }), { status: 401 }, 'token is over')
+})
+
+t.test('a password that an administrator set is for the first use', async (t) => {
+  const { people, change, signIn, set } = await start(t, { changePasswordUponFirstUse: true })
+  const ann = await people.user('ann')
+  t.match(await signIn(ann), { status: 401, body: { error: { message: /needs to be changed/ } } })
+  t.match(await change(ann, 'my own'), { status: 204 })
+  t.match(await signIn(ann, 'my own'), { status: 201 })
+  t.match(await set(ann, { password: 'reset' }), { status: 200 })
+  t.match(await signIn(ann, 'reset'), { status: 401 })
+  t.match(await set(ann, { options: { ignore_change_password_upon_first_use: true } }), {
+    status: 200,
+  })
+  t.match(await signIn(ann, 'reset'), { status: 201 })
+})
+
+t.test('roles are inherited below a domain or a project, and not where they stand', async (t) => {
+  const { rig, people } = await start(t)
+  const domain = await people.domain('company')
+  const top = await people.project('top', domain)
+  const leaf = await people.project('leaf', domain, top)
+  const beside = await people.project('beside', domain)
+  const [ann, bob] = [await people.user('ann', domain), await people.user('bob', domain)]
+  const member = await people.role('member')
+  const path = (place: string, user: Person, role = `/${member}`) =>
+    `/v3/OS-INHERIT/${place}/users/${user.id}/roles${role}/inherited_to_projects`
+  t.match(await rig.call('PUT', path(`domains/${domain}`, ann)), { status: 204 })
+  t.match(await rig.call('PUT', path(`projects/${top}`, bob)), { status: 204 })
+  t.match(await rig.call('HEAD', path(`projects/${top}`, bob)), { status: 204 })
+  t.match(await rig.call('GET', path(`projects/${top}`, bob, '')), {
+    body: { roles: [{ id: member }] },
+  })
+  t.match(await rig.call('GET', `/v3/projects/${top}/users/${bob.id}/roles`), {
+    body: { roles: [] },
+  })
+  const signIn = async (user: Person, scope: unknown) =>
+    (await rig.signIn(scope, { id: user.id, password: user.password })).status
+  for (const [user, id, status] of [
+    [ann, top, 201],
+    [ann, leaf, 201],
+    [ann, beside, 201],
+    [bob, top, 401],
+    [bob, leaf, 201],
+    [bob, beside, 401],
+  ] as const) {
+    t.equal(await signIn(user, { project: { id } }), status)
+  }
+  t.equal(await signIn(ann, { domain: { id: domain } }), 401)
+  const token = await people.token(bob, { project: { id: leaf } })
+  t.match(await rig.call('DELETE', path(`projects/${top}`, bob)), { status: 204 })
+  t.match(await rig.call('GET', `/v3/projects/${leaf}`, { token }), { status: 401 })
+  t.match(await rig.call('DELETE', path(`projects/${top}`, bob)), { status: 404 })
+  t.match(await rig.call('PUT', path('projects/none', bob)), { status: 404 })
+})
+
+t.test('events of revocation are listed since a time', async (t) => {
+  const { clock, rig, people, set } = await start(t)
+  const ann = await people.user('ann')
+  await set(ann, { password: 'another' })
+  clock.move(60_000)
+  const since = new Date(clock.nowMs()).toISOString()
+  await set(ann, { enabled: false })
+  const events = async (query: string) => rig.call('GET', `/v3/OS-REVOKE/events${query}`)
+  const [all, late] = [await events(''), await events(`?since=${since}`)]
+  t.ok(all.body.events.length > late.body.events.length)
+  t.match(late.body.events, [{ user_id: ann.id }])
+  t.match(await events('?since=yesterday'), { status: 400 })
+})
