@@ -161,9 +161,10 @@ class Upload {
   }
 
   #checkSize(): void {
-    if (this.#bytes > this.#exchange.bodyBytesMax) {
-      throw refusal(413, 'Your request is too large.')
-    }
+    const { bodyBytesMax, proxy } = this.#exchange
+    if (this.#bytes <= bodyBytesMax) return
+    const isQuota = bodyBytesMax < proxy.limits.objectBytesMax
+    throw refusal(413, isQuota ? 'Upload exceeds quota.' : 'Your request is too large.')
   }
 }
 
