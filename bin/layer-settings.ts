@@ -68,6 +68,11 @@ const LAYERS: Readonly<Record<keyof LayerOptions, Fields>> = {
   },
   formpost: { allowedDigests: digests },
   staticweb: { urlBase: text },
+  containerSync: {
+    realms: (config, name) => config.list(name, readRealm),
+    allowedHosts: texts,
+    intervalSeconds: seconds,
+  },
   cnameLookup: { storageDomains: needed(texts), lookupDepth: count, nameservers: texts },
   domainRemap: {
     storageDomains: needed(texts),
@@ -95,10 +100,20 @@ const LAYERS: Readonly<Record<keyof LayerOptions, Fields>> = {
   statsd: { host: needed(text), port, prefix: text, sampleRate: share },
 }
 
+function readRealm(config: Config) {
+  return {
+    name: config.text('name'),
+    key: config.text('key'),
+    ...(config.has('key2') && { key2: config.text('key2') }),
+    clusters: config.list('clusters', (one) => ({ name: one.text('name'), url: one.text('url') })),
+  }
+}
+
 function readFields(config: Config, fields: Fields): Readonly<Record<string, unknown>> {
   const read: Record<string, unknown> = {}
   for (const [name, field] of Object.entries(fields)) {
-    if (config.has(name) || 'isNeeded' in field) read[name] = field(config, name)
+    if (config.has(name)) read[name] = field(config, name)
+    else if ('isNeeded' in field) throw config.wrong(name, 'is missing')
   }
   return read
 }

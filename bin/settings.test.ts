@@ -41,13 +41,29 @@ t.test('damaged settings are refused with what is wrong', async (t) => {
   }
 })
 
+const LAYERS = {
+  domainRemap: { storageDomains: ['example.com'], mangleClientPaths: true },
+  ratelimit: { containerRates: [{ objects: 100, perSecond: 0.5 }], waitSecondsMax: 10 },
+  nameCheck: { forbiddenRegexp: '^x' },
+  listEndpoints: {},
+  containerSync: {
+    realms: [{ name: 'r', key: 'k', clusters: [{ name: 'c', url: 'http://127.0.0.1/v1' }] }],
+  },
+  statsd: { host: '127.0.0.1', sampleRate: 0.5 },
+}
+
 t.test(
   'layers are set by name, switched off by false, and kept as they were written',
   async (t) => {
     const cluster = newSettings(random, SHAPE)
     const read = (layers: unknown) =>
       decodeSettings(JSON.stringify({ format: 1, ...cluster, layers }), 'swiftlet.json')
-    for (const layers of [{}, { tempurl: false }, { tempurl: { allowedDigests: ['sha512'] } }]) {
+    for (const layers of [
+      {},
+      { tempurl: false },
+      { tempurl: { allowedDigests: ['sha512'] } },
+      LAYERS,
+    ]) {
       const settings = read(layers)
       t.strictSame(settings.layers, layers)
       t.strictSame(decodeSettings(encodeSettings(settings), 'swiftlet.json'), settings)
@@ -57,6 +73,10 @@ t.test(
       [{ tempurl: { method: ['GET'] } }, /tempurl: unknown setting method/],
       [{ tempurl: { allowedDigests: ['md5'] } }, /must be a list of sha1, sha256, sha512/],
       [{ tempurl: true }, /tempurl: must be an object/],
+      [{ domainRemap: {} }, /storageDomains is missing/],
+      [{ nameCheck: { forbiddenRegexp: '(' } }, /is no regular expression/],
+      [{ statsd: { host: 'h', sampleRate: 2 } }, /must be a number from 0 to 1/],
+      [{ containerSync: { realms: [{ name: 'r' }] } }, /key is missing/],
     ]
     for (const [layers, message] of cases) t.throws(() => read(layers), { message })
   },

@@ -76,6 +76,8 @@ export class Exchange {
   authority: Authority | null = null
   /** The user's name where there is no token: of a sign-in. */
   signedInAs: string | undefined
+  /** What layers keep with an object that is put, besides its own metadata. */
+  objectSysmeta: Readonly<Record<string, string>> | undefined
   /** A longer body is refused with a 413: the store's limit, or what a quota leaves. */
   bodyBytesMax: number
   bytesIn = 0

@@ -12,6 +12,7 @@ import { Exchange, type Message, refusal } from './exchange.ts'
 import { PlainFront } from './front/plain-front.ts'
 import { hotPath } from './hot-path.ts'
 import { requestLayers } from './layers/request-layers.ts'
+import { ContainerSyncer } from './layers/sync/container-syncer.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { createPipeline, type Pipeline } from './pipeline.ts'
 import { createProxyContext, type ProxyContext } from './proxy-context.ts'
@@ -44,6 +45,8 @@ export interface ProxyServer {
 export function createProxyServer(options: ProxyOptions): ProxyServer {
   const proxy = createProxyContext(options, { layers: requestLayers(options), answerInner })
   const pipeline = createPipeline(proxy, options.metrics)
+  const sync = options.layers?.containerSync
+  const syncer = sync ? new ContainerSyncer(sync, proxy) : null
   const door = new Door(proxy, pipeline)
   const server = createServer(options, door)
   const answerPlain = (message: Message) => door.answerPlain(message)
@@ -51,10 +54,16 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const front = options.tls === undefined ? new PlainFront(server, proxy, answerPlain) : null
   let closed: Promise<void> | undefined
   return {
-    listen: (address) => listen(server, address),
+    async listen(address) {
+      const listening = await listen(server, address)
+      syncer?.start()
+      return listening
+    },
     close() {
       proxy.closing = true
-      closed ??= closeServer(server, front).finally(() => proxy.statsd?.close())
+      closed ??= Promise.all([closeServer(server, front), syncer?.stop()]).then(() =>
+        proxy.statsd?.close(),
+      )
       return closed
     },
     handler: (req, res) => door.answer(req, res, false),

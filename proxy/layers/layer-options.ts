@@ -9,6 +9,7 @@ import type { NameCheckOptions } from './name-check.ts'
 import type { RateLimitOptions } from './rate-limit.ts'
 import type { ReadOnlyOptions } from './read-only.ts'
 import type { StaticWebOptions } from './static-web.ts'
+import type { ContainerSyncOptions } from './sync/sync-realms.ts'
 import type { TempUrlOptions } from './temp-url.ts'
 
 /** What `/info` tells whom. */
@@ -31,6 +32,7 @@ export interface LayerOptions {
   readonly formpost?: FormPostOptions | false
   readonly staticweb?: StaticWebOptions | false
 
+  readonly containerSync?: ContainerSyncOptions | false
   readonly cnameLookup?: CnameLookupOptions | false
   readonly domainRemap?: DomainRemapOptions | false
   readonly ratelimit?: RateLimitOptions | false

@@ -14,17 +14,20 @@ import { nameCheckLayer } from './name-check.ts'
 import { rateLimitLayer } from './rate-limit.ts'
 import { readOnlyLayer } from './read-only.ts'
 import { staticWebLayer } from './static-web.ts'
+import { containerSyncLayer, syncMarkLayer } from './sync/container-sync.ts'
 import { tempUrlLayer } from './temp-url.ts'
 
 export function requestLayers({ layers: options = {} }: Pick<ProxyOptions, 'layers'>): Layers {
   const outer = [
     offByDefault(options.denyHosts, denyHostsLayer),
+    onByDefault(options.containerSync, containerSyncLayer),
     onByDefault(options.bulk, bulkLayer),
     onByDefault(options.tempurl, tempUrlLayer),
     onByDefault(options.formpost, formPostLayer),
   ].filter(isOn)
   const inner = [
     offByDefault(options.nameCheck, nameCheckLayer),
+    offByDefault(options.containerSync, syncMarkLayer),
     offByDefault(options.ratelimit, rateLimitLayer),
     offByDefault(options.readOnly, readOnlyLayer),
     offByDefault(options.etagQuoter, etagQuoterLayer),

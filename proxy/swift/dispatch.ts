@@ -19,7 +19,6 @@ import { optionsReply } from './cors.ts'
 import { readObject } from './object-read.ts'
 import { deleteVerb, postVerb, putVerb } from './object-verbs.ts'
 import { parseSwiftPath, pathOfUrl } from './path.ts'
-import { refuseUnsupported } from './unsupported.ts'
 
 /** Every verb of the Swift API and what answers it. */
 export const SWIFT_HANDLERS = {
@@ -74,7 +73,6 @@ export async function answerInner(exchange: Exchange): Promise<Reply> {
 }
 
 function handleSignedIn(exchange: Exchange): Reply | Promise<Reply> {
-  refuseUnsupported(exchange)
   const signingIn = exchange.authority === null ? authenticate(exchange) : undefined
   return signingIn === undefined
     ? handleInner(exchange)

@@ -17,6 +17,14 @@ const OBJECT_HEADERS = new Set([
   'x-object-manifest',
 ])
 
+/** What a container keeps besides its user metadata. */
+const CONTAINER_HEADERS = new Set([
+  'x-container-read',
+  'x-container-write',
+  'x-container-sync-to',
+  'x-container-sync-key',
+])
+
 const USER_PREFIX = {
   account: 'x-account-meta-',
   container: 'x-container-meta-',
@@ -125,7 +133,7 @@ export function titleCase(name: string): string {
 
 function isListHeader(kind: 'account' | 'container', name: string): boolean {
   if (name.startsWith(USER_PREFIX[kind])) return true
-  return kind === 'container' && (name === 'x-container-read' || name === 'x-container-write')
+  return kind === 'container' && CONTAINER_HEADERS.has(name)
 }
 
 /** Counts user metadata against the limits, header by header. */

@@ -111,6 +111,7 @@ export function requestObjectHeaders(exchange: Exchange): Record<string, string>
   const headers = objectHeaders(exchange.headers, exchange.proxy.limits)
   const deleteAt = deleteAtOf(exchange)
   if (deleteAt !== undefined) headers['x-delete-at'] = deleteAt
+  if (exchange.objectSysmeta !== undefined) Object.assign(headers, exchange.objectSysmeta)
   return headers
 }
 

@@ -10,6 +10,7 @@ import { steadyRings } from '../../common/ring/ring-set.ts'
 import { createClusterBackend } from '../../proxy/backend/cluster-backend.ts'
 import { encryptedBackend } from '../../proxy/encryption/encrypted-backend.ts'
 import type { RootSecrets } from '../../proxy/encryption/root-secrets.ts'
+import type { ContainerSyncerContext } from '../../proxy/layers/sync/container-syncer.ts'
 import type { ProxyOptions } from '../../proxy/proxy-options.ts'
 import { createProxyServer } from '../../proxy/server.ts'
 import { openLocalNode } from '../../storage-node/local-node.ts'
@@ -21,6 +22,8 @@ export interface TestStore {
   readonly url: string
   /** Access log lines and others, parsed. */
   readonly lines: readonly Record<string, unknown>[]
+  /** The parts of its proxy, for daemons that a test runs by itself. */
+  readonly context: ContainerSyncerContext
   /** Brings container totals to their accounts, and expired objects to their end, now. */
   runDaemons(): Promise<void>
   /** Another proxy over the same storage node, with a cache of its own; it ends with this one. */
@@ -89,6 +92,7 @@ export async function openTestStore(
     port,
     url: `http://127.0.0.1:${port}`,
     lines,
+    context: { ...context, backend },
     runDaemons: () => backend.runDaemonsOnce(),
     openBeside: () => openProxy(2, 0),
     async close() {

@@ -481,16 +481,8 @@ t.test('objects: what is refused', async (t) => {
   t.equal(unknown.headers.allow, 'GET, HEAD, PUT, POST, DELETE, COPY, OPTIONS')
 })
 
-t.test('what is not built says so', async (t) => {
+t.test('signatures are not logged', async (t) => {
   const path = await freshContainer()
-  const cases: [string, string, Record<string, string>][] = [
-    ['POST', path, { 'x-container-sync-to': 'http://elsewhere/v1/a/c' }],
-  ]
-  for (const [method, url, headers] of cases) {
-    const answer = await owner(method, url, { headers })
-    t.equal(answer.status, 501, `${method} ${url} ${JSON.stringify(headers)}`)
-    t.match(answer.body, /not implemented by this server$/)
-  }
   const signed = await call('GET', `${path}/o?temp_url_sig=SECRET&temp_url_expires=1`)
   t.equal(signed.status, 401)
   t.notMatch(JSON.stringify(store.lines), 'SECRET')
