@@ -96,7 +96,8 @@ async function enforcedKey(call: IdentityCall, action: PolicyAction): Promise<Cr
   const own = row === undefined || row.userId === userId
   enforce(call, action, {
     user_id: userId,
-    target: { credential: row === undefined ? {} : targetOf(row) },
+    // Of keys that are not there, those who might have them learn it.
+    target: { credential: row === undefined ? { user_id: userId } : targetOf(row) },
   })
   if (row === undefined || !own) throw notFound('credential', access)
   refuseOutOfDelegation(caller, row.projectId)

@@ -48,9 +48,15 @@ export function objectHeaders(
     const isUser = name.startsWith(USER_PREFIX.object)
     if (isUser) tally.add(name, value)
     // Swift keeps an object's metadata whatever its bytes are.
-    if (isUser || OBJECT_HEADERS.has(name)) found[name] = fromWireOrRaw(value)
+    if (isUser) found[hyphened(name)] = fromWireOrRaw(value)
+    else if (OBJECT_HEADERS.has(name)) found[name] = fromWireOrRaw(value)
   }
   return found
+}
+
+/** Metadata of users has hyphens for underscores: WSGI, which Swift is built on, does not tell them apart. */
+function hyphened(name: string): string {
+  return name.includes('_') ? name.replaceAll('_', '-') : name
 }
 
 /**
@@ -72,10 +78,10 @@ export function listHeaders(
     checkHeaderSize(name, value, limits)
     if (name.startsWith(removePrefix)) {
       const target = `x-${kind}-${name.slice(removePrefix.length)}`
-      if (isListHeader(kind, target)) removed[target] = ''
+      if (isListHeader(kind, target)) removed[hyphened(target)] = ''
     } else if (isListHeader(kind, name)) {
       if (name.startsWith(USER_PREFIX[kind])) tally.add(name, value)
-      changes[name] = decoded(name, value)
+      changes[hyphened(name)] = decoded(name, value)
     }
   }
   return { ...removed, ...changes }

@@ -104,7 +104,7 @@ t.test('what cannot be meant makes no credential', async (t) => {
   t.match(await patch({}), { status: 400 })
   t.match(await patch({ blob: '{"access":"three","secret":"s"}' }), { status: 200 })
   t.match(await rig.call('GET', `${EC2}/three`, { token: annToken }), { status: 200 })
-  t.match(await rig.call('GET', `${EC2}/two`, { token: annToken }), { status: 403 })
+  t.match(await rig.call('GET', `${EC2}/two`, { token: annToken }), { status: 404 })
   t.match(await rig.call('GET', `${EC2}/two`), { status: 404 })
 })
 
@@ -147,6 +147,8 @@ t.test('access keys of EC2 are made, listed, shown and deleted', async (t) => {
   t.match(await rig.call('DELETE', path, { token: bobToken }), { status: 403 })
   t.match(await rig.call('DELETE', path, { token: annToken }), { status: 204 })
   t.match(await rig.call('DELETE', path), { status: 404 })
+  t.match(await rig.call('GET', path, { token: annToken }), { status: 404 }, 'it was hers')
+  t.match(await rig.call('GET', path, { token: bobToken }), { status: 403 })
 })
 
 const TEXT = 'GET\n\n\nTue, 27 Mar 2007 19:36:42 +0000\n/bucket/key'

@@ -234,6 +234,10 @@ t.test('account metadata, limits and totals', async (t) => {
   t.equal((await owner('HEAD', ACCOUNT)).headers['x-account-meta-color'], 'bl\u00c3\u00bc')
   t.equal((await post({ 'x-remove-account-meta-color': 'x' })).status, 204)
   t.equal((await owner('HEAD', ACCOUNT)).headers['x-account-meta-color'], undefined)
+  t.equal((await post({ 'x-account-meta-with_under_scores': 'v' })).status, 204)
+  t.equal((await owner('HEAD', ACCOUNT)).headers['x-account-meta-with-under-scores'], 'v')
+  t.equal((await post({ 'x-remove-account-meta-with_under_scores': 'x' })).status, 204)
+  t.equal((await owner('HEAD', ACCOUNT)).headers['x-account-meta-with-under-scores'], undefined)
   t.equal((await post({ 'x-account-meta-bad': '\xff' })).status, 400)
   t.equal((await post({ 'x-account-meta-long': 'v'.repeat(257) })).status, 400)
   const many = (from: number, count: number) =>

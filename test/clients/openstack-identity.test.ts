@@ -89,6 +89,7 @@ t.test('users and their passwords', { skip, timeout }, async (t) => {
   const ann = await os.json(
     ...make,
     '--project',
+    'ResellerAdmin',
     'admin',
     '--ignore-lockout-failure-attempts',
     'ann',
@@ -191,6 +192,7 @@ t.test('roles and what they imply', { skip, timeout }, async (t) => {
   await os.fails(/immutable/, 'role', 'delete', 'admin')
   await os.ok('role', 'delete', 'log-reader')
   t.strictSame(await os.column('Name', 'role', 'list'), [
+    'ResellerAdmin',
     'admin',
     'manager',
     'member',
