@@ -32,7 +32,10 @@ export interface StoreContext {
 const SETTLE_MS_MAX = 10_000
 
 export interface DoorOptions {
-  readonly settings: Pick<Settings, 'hashing' | 'policies' | 'delayReapingSeconds' | 'layers'>
+  readonly settings: Pick<
+    Settings,
+    'hashing' | 'policies' | 'delayReapingSeconds' | 'layers' | 's3'
+  >
   readonly rings: RingSource
   readonly identity: Identity
   /** The storage node of each ring device. */
@@ -92,6 +95,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     policies: settings.policies,
     allowAccountManagement: true,
     ...(settings.layers !== undefined && { layers: settings.layers }),
+    ...(settings.s3 !== undefined && { s3: settings.s3 }),
     readStatus: () => status.read(),
     inspect: (name, handoffsMax) => items.report(name, handoffsMax),
     locate: (name) => locateItem(rings.current(), settings.hashing, name),

@@ -5,6 +5,7 @@ import type { Random } from '../common/random.ts'
 import { PLACEMENTS } from '../common/ring/ring.ts'
 import type { LayerOptions } from '../proxy/layers/layer-options.ts'
 import { CONSISTENCIES, type StoragePolicy } from '../proxy/proxy-options.ts'
+import type { S3Options } from '../proxy/s3/s3-options.ts'
 import { decodeIdentitySettings, type IdentitySettings } from './identity/identity-settings.ts'
 import { decodeLayers } from './layer-settings.ts'
 
@@ -25,6 +26,8 @@ export interface Settings {
   readonly encryptionKeyFile?: string
   /** What stands around the handlers of the Swift API; as in a usual Swift if absent. */
   readonly layers?: LayerOptions
+  /** How S3 is spoken. */
+  readonly s3?: Pick<S3Options, 'domains' | 'region'>
   /** Who knows the users; one of its own for `swiftlet up` if absent. */
   readonly identity?: IdentitySettings
 }
@@ -95,6 +98,7 @@ export function decodeSettings(text: string, path: string): Settings {
     ...(config.has('identity')
       ? { identity: decodeIdentitySettings(config.object('identity')) }
       : {}),
+    ...(config.has('s3') ? { s3: decodeS3(config.object('s3')) } : {}),
     ...(config.has('layers') ? { layers: decodeLayers(config.object('layers')) } : {}),
   }
   config.end()
@@ -109,6 +113,15 @@ function decodeHashing(config: Config): ItemHashing {
   }
   config.end()
   return hashing
+}
+
+function decodeS3(config: Config): Pick<S3Options, 'domains' | 'region'> {
+  const s3 = {
+    domains: config.texts('domains').map((domain) => domain.toLowerCase()),
+    ...(config.has('region') && { region: config.text('region') }),
+  }
+  config.end()
+  return s3
 }
 
 function decodePolicy(config: Config): PolicySetting {

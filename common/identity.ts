@@ -46,10 +46,24 @@ export interface SignIn {
   readonly expiresAtMs: number
 }
 
+/** An access key's secret, and who signs with it. */
+export interface S3Credential {
+  readonly secret: string
+  readonly caller: Caller
+}
+
+/** Who holds which access key. */
+export interface S3Credentials {
+  /** Null if there is no such key. At once where it is remembered. Throws 503 if that cannot be told. */
+  find(accessKey: string): S3Credential | null | Promise<S3Credential | null>
+}
+
 /** The door's view of identity: a users file (auth/user-identity.ts) or Keystone (proxy/keystone/). */
 export interface Identity {
   /** Where the Keystone is whose tokens these are, for a 401; absent where there is none. */
   readonly keystoneUri?: string
+  /** Of clients of S3; absent where nobody has any. */
+  readonly accessKeys?: S3Credentials
   /** Who holds the token; null if it is unknown or has expired. Answers at once when it can: this is the hot path. */
   validate(token: string): Caller | null | Promise<Caller | null>
   /** Swift's v1 sign-in: user `account:name` and key; null if they do not match. Throws 503 if it cannot tell. */

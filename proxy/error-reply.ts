@@ -21,8 +21,11 @@ export function errorReply(exchange: Exchange, error: unknown): Reply {
   const headers = errorHeaders(exchange, error)
   const isPublic = error.status < 500 || error.status === 501
   if (!isPublic) proxy.log.warn('request refused', { transId, status: error.status, error })
-  if (!isPublic || error.message === '') return statusReply(error.status, headers)
-  return textReply(error.status, error.message, headers)
+  const reply =
+    !isPublic || error.message === ''
+      ? statusReply(error.status, headers)
+      : textReply(error.status, error.message, headers)
+  return { ...reply, cause: error }
 }
 
 function errorHeaders(exchange: Exchange, error: ServiceError): string[] {

@@ -80,6 +80,8 @@ export class Exchange {
   objectSysmeta: Readonly<Record<string, string>> | undefined
   /** A longer body is refused with a 413: the store's limit, or what a quota leaves. */
   bodyBytesMax: number
+  /** Metadata that the process itself gives to the object being written; asked for when its body has come. */
+  addedMeta: (() => Readonly<Record<string, string>>) | null = null
   bytesIn = 0
   bytesOut = 0
   /** A body being read in pieces. */

@@ -7,6 +7,7 @@ import type { ItemName, LocatedItem } from '../common/ring/located.ts'
 import type { Backend } from './backend/backend.ts'
 import type { LayerOptions } from './layers/layer-options.ts'
 import type { Limits } from './limits.ts'
+import type { S3Options } from './s3/s3-options.ts'
 import type { ClusterStatus } from './status/cluster-status.ts'
 import type { ItemReport } from './status/item-report.ts'
 
@@ -74,6 +75,8 @@ export interface ProxyOptions {
   readonly inspect?: (name: ItemName, handoffsMax: number) => Promise<ItemReport>
   /** What stands around the handlers: Swift's middleware. */
   readonly layers?: LayerOptions
+  /** The S3 API on the same objects, which is there if the identity has access keys. */
+  readonly s3?: S3Options
   /** While this file exists, /healthcheck answers 503, so that a load balancer turns away. */
   readonly healthcheckDisableFile?: string
   /** Answers when versioning is switched on only when every proxy of the cluster knows it: some seconds. */

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http'
+import type { ServiceError } from '../common/errors.ts'
 
 /** A body that is produced while it is sent. */
 export interface ReplyStream {
@@ -25,6 +26,8 @@ export interface Reply {
   readonly announcedBytes?: number
   /** Who made a page that is nobody's object. */
   readonly generator?: 'staticweb'
+  /** Of a refusal: why, for who asked within the process. */
+  readonly cause?: ServiceError
 }
 
 export function isStream(body: ReplyBody): body is ReplyStream {

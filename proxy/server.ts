@@ -18,6 +18,7 @@ import { createPipeline, type Pipeline } from './pipeline.ts'
 import { createProxyContext, type ProxyContext } from './proxy-context.ts'
 import type { ProxyOptions } from './proxy-options.ts'
 import { reasonOf } from './reply.ts'
+import { S3Api } from './s3/s3-api.ts'
 import { answerInner, handleSwift } from './swift/dispatch.ts'
 
 export type { ProxyOptions, StoragePolicy } from './proxy-options.ts'
@@ -47,7 +48,10 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const pipeline = createPipeline(proxy, options.metrics)
   const sync = options.layers?.containerSync
   const syncer = sync ? new ContainerSyncer(sync, proxy) : null
-  const door = new Door(proxy, pipeline)
+  const { s3: s3Options = {} } = options
+  const accessKeys = s3Options.credentials ?? options.identity.accessKeys
+  const s3 = accessKeys === undefined ? null : new S3Api(accessKeys, s3Options, proxy)
+  const door = new Door(proxy, pipeline, s3)
   const server = createServer(options, door)
   const answerPlain = (message: Message) => door.answerPlain(message)
   // Beside TLS it would hardly be noticed.
@@ -89,14 +93,16 @@ interface Active {
 class Door {
   readonly #proxy: ProxyContext
   readonly #pipeline: Pipeline
+  readonly #s3: S3Api | null
   /** The request that a connection is busy with. */
   readonly #active = new WeakMap<Duplex, Active>()
   /** What a connection sent ahead; absent: nothing. */
   readonly #pipelined = new WeakMap<Duplex, Pipelined[]>()
 
-  constructor(proxy: ProxyContext, pipeline: Pipeline) {
+  constructor(proxy: ProxyContext, pipeline: Pipeline, s3: S3Api | null) {
     this.#proxy = proxy
     this.#pipeline = pipeline
+    this.#s3 = s3
   }
 
   /**
@@ -139,14 +145,18 @@ class Door {
       res.writeHead(400, ['Connection', 'close', 'Content-Length', '0']).end()
       return
     }
-    const done = hotPath(exchange) ?? this.#pipeline(exchange, req, res)
+    const done =
+      this.#s3?.takes(exchange) === true
+        ? answer(exchange, this.#s3.handle)
+        : (hotPath(exchange) ?? this.#pipeline(exchange, req, res))
     done.then(undefined, (error: unknown) => this.#proxy.log.error('answer failed', { error }))
   }
 
   /** Answers a plain request of an object's. */
   answerPlain(message: Message): Exchange {
     const exchange = new Exchange(this.#proxy, message)
-    void answer(exchange, handleSwift)
+    const isS3 = this.#s3?.takes(message) === true
+    void answer(exchange, isS3 ? this.#s3!.handle : handleSwift)
     return exchange
   }
 

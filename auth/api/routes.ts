@@ -1,4 +1,5 @@
 import { absentRoutes } from './absent.ts'
+import { accessKeySecretRoutes } from './access-key-secrets.ts'
 import { accessRuleRoutes } from './access-rules.ts'
 import { applicationCredentialRoutes } from './application-credentials.ts'
 import { authRoutes } from './auth-tokens.ts'
@@ -48,6 +49,7 @@ const API_ROUTES: readonly IdentityRoute[] = [
   ...credentialRoutes,
   ...ec2CredentialRoutes,
   ...signedRequestRoutes,
+  ...accessKeySecretRoutes,
   ...storeUserRoutes,
   ...registeredLimitRoutes,
   ...limitRoutes,

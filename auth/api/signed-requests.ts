@@ -99,7 +99,7 @@ async function signIn(call: IdentityCall, check: SignatureCheck): Promise<Issued
   if (typeof blob.secret !== 'string') throw unauthorized('the access key has no secret')
   check(passed, blob.secret)
   checkTime(parts, passed)
-  return tokenOf(parts, row, blob)
+  return tokenOfAccessKey(parts, row, blob)
 }
 
 function passedOf(call: IdentityCall): Passed {
@@ -155,7 +155,8 @@ function parseTime(text: string): number {
   return Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
 }
 
-async function tokenOf(
+/** A token of who holds the key, with the rights that it was made by; 401 if they are gone. */
+export async function tokenOfAccessKey(
   parts: IdentityParts,
   row: CredentialRow,
   blob: AccessKeyBlob,

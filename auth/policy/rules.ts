@@ -244,6 +244,7 @@ export const POLICY_RULES = {
   ec2_delete_credential: rule(anyOf(ADMIN, `role:member and ${CREDENTIAL_OWNER}`), NO_DOMAIN),
   ec2tokens_validate: rule('rule:service_or_admin', ALL),
   s3tokens_validate: rule('rule:service_or_admin', ALL),
+  reveal_access_key: rule('rule:service_or_admin', ALL),
 
   get_application_credential: rule(anyOf(ADMIN, SYSTEM_READER, OWNER), NO_DOMAIN),
   list_application_credentials: rule(anyOf(ADMIN, SYSTEM_READER, OWNER), NO_DOMAIN),

@@ -70,6 +70,7 @@ async function openKeystone(access: IdentityAccess, context: UpContext): Promise
     settings: { ...KEYSTONE_DEFAULTS, ...roles },
     prefixes: PROXY_DEFAULTS.resellerPrefixes,
     publicUri: publicUrl,
+    keys: { session: client.session, clock },
   })
   return { identity, ready: () => untilReady(client, context), close: () => client.close() }
 }

@@ -1,12 +1,15 @@
-import type { Caller, Identity, SignIn } from '../../common/identity.ts'
+import type { Caller, Identity, S3Credentials, SignIn } from '../../common/identity.ts'
 import type { IdentityClient } from '../../common/identity-client/identity-client.ts'
 import type { TokenClaims } from '../../common/token/claims.ts'
 import type { ResellerPrefix } from '../proxy-options.ts'
+import { KeystoneAccessKeys, type KeystoneAccessKeysOptions } from './keystone-access-keys.ts'
 import { keystoneCaller } from './keystone-caller.ts'
 import type { KeystoneSettings } from './keystone-settings.ts'
 
 export interface KeystoneIdentityOptions {
   readonly client: Pick<IdentityClient, 'validate' | 'signIn'>
+  /** The service's own session and clock, to ask for access keys by; absent: there are none. */
+  readonly keys?: Pick<KeystoneAccessKeysOptions, 'session' | 'clock'>
   readonly settings: KeystoneSettings
   /** The first one is that of the accounts that users are signed in to. */
   readonly prefixes: readonly ResellerPrefix[]
@@ -20,6 +23,7 @@ const SIGN_IN_CHARS_MAX = 1024
 /** The Identity of a store behind Keystone: tokens are validated in this process, only sign-ins are asked about. */
 export class KeystoneIdentity implements Identity {
   readonly keystoneUri: string
+  readonly accessKeys?: S3Credentials
   readonly #options: KeystoneIdentityOptions
   /** The client gives the same claims for a token as long as it remembers it. */
   readonly #callers = new WeakMap<TokenClaims, Caller>()
@@ -27,6 +31,9 @@ export class KeystoneIdentity implements Identity {
   constructor(options: KeystoneIdentityOptions) {
     this.#options = options
     this.keystoneUri = options.publicUri
+    if (options.keys === undefined) return
+    const validate = (token: string) => this.validate(token)
+    this.accessKeys = new KeystoneAccessKeys({ ...options.keys, validate })
   }
 
   validate(token: string): Caller | null | Promise<Caller | null> {

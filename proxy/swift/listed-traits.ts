@@ -14,6 +14,8 @@ export const LISTED_NAMES = [
   'symlink_etag',
   'symlink_bytes',
   'version_id',
+  's3_etag',
+  's3_checksum',
 ] as const
 export type Listed = { readonly [Name in (typeof LISTED_NAMES)[number]]?: string }
 
@@ -37,7 +39,7 @@ export function listedTraits(row: ListRow): ListedTraits {
   }
 }
 
-/** `name=value;name=value`: values are numbers, hex digits and escaped paths. */
+/** `name=value;name=value`: values are numbers, hex digits, base64 and escaped paths. */
 export function formatListed(
   listed: { readonly [Name in keyof Listed]: Listed[Name] | undefined },
 ): string {

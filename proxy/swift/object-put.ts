@@ -39,6 +39,7 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
     headers: requestObjectHeaders(exchange),
     condition: conditionOf(exchange),
     etagWanted: etagWantedBy(exchange),
+    ...(exchange.addedMeta !== null && { added: exchange.addedMeta }),
   }
   if (draft.condition !== undefined) await checkCondition(exchange, draft)
   if (length === null || length > INLINE_BYTES_MAX) {

@@ -21,6 +21,8 @@ export interface ObjectDraft {
   readonly condition: Condition | undefined
   /** The MD5 that the client announced; a body with another one is refused with a 422. */
   readonly etagWanted: string | undefined
+  /** Joins the headers when the body has come. */
+  readonly added?: () => Readonly<Record<string, string>>
 }
 
 /** Stores a body that is in memory, up to INLINE_BYTES_MAX bytes. */
@@ -66,7 +68,12 @@ export async function storeBody(
 /** Checks the announced ETag and puts the stored metadata together. */
 export function metaWith(draft: ObjectDraft, etag: string): ItemMeta {
   if (draft.etagWanted !== undefined && draft.etagWanted !== etag) throw refusal(422)
-  return { etag, contentType: draft.contentType, headers: draft.headers }
+  const { contentType, headers, added } = draft
+  return {
+    etag,
+    contentType,
+    headers: added === undefined ? headers : { ...headers, ...added() },
+  }
 }
 
 /** What a write came to: the new record, or the refusal that its outcome means. */

@@ -1,0 +1,180 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import { LISTED } from '../../backend/rows.ts'
+import type { Reply } from '../../reply.ts'
+import { encodeManifest, totalsOf } from '../../swift/large/slo-manifest.ts'
+import { SLO_BYTES, SLO_ETAG, STATIC_LARGE_OBJECT } from '../../swift/large/static-object.ts'
+import { formatListed } from '../../swift/listed-traits.ts'
+import type { ObjectPlace } from '../../swift/object-access.ts'
+import { receiveDocument } from '../body/s3-body.ts'
+import { enterObject } from '../bucket/find-bucket.ts'
+import {
+  algorithmOfHeader,
+  type Checksum,
+  checksumHeader,
+  encodeChecksum,
+} from '../checksum/checksum-algorithm.ts'
+import {
+  chooseParts,
+  manifestOfParts,
+  multipartChecksum,
+  multipartEtag,
+  readPartList,
+  type StoredPart,
+  storedPart,
+} from '../multipart/completion.ts'
+import { COMPLETION_MS_MAX } from '../multipart/upload-record.ts'
+import { type FoundUpload, Uploads } from '../multipart/uploads.ts'
+import {
+  checksumOfObject,
+  S3_CHECKSUM,
+  S3_ETAG,
+  S3_UPLOAD,
+  s3Etag,
+  uploadOf,
+} from '../object/object-traits.ts'
+import { putPieces } from '../object/put-through-swift.ts'
+import { replacing } from '../object/replaced-parts.ts'
+import { headObjectAt, writeCondition } from '../object/write-condition.ts'
+import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
+import { checksumElement, xmlReply } from '../s3-reply.ts'
+import { parseXml } from '../xml/xml-in.ts'
+
+/** 10,000 parts with the longest checksums. */
+const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
+/** Bytes of a whole object. */
+const OBJECT_BYTES_MAX = 5 * 1024 ** 4
+
+export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
+  const place = await enterObject(call, { acl: 'write', method: 'POST' })
+  const uploadId = call.query.get('uploadId')!
+  const document = await receiveDocument(call, DOCUMENT_BYTES_MAX)
+  const named = readPartList(parseXml(document, 'CompleteMultipartUpload'))
+  const uploads = await Uploads.of(call)
+  const found = await uploads.look(call.key, uploadId)
+  if (found === null) return completedBefore(call, place, uploadId)
+  const stored = (await uploads.parts(uploadId)).map(storedPart)
+  const parts = chooseParts(named, stored, { bytesMin: call.settings.partBytesMin, uploadId })
+  const checksum = await multipartChecksum(parts, found.record.checksum)
+  checkWhole(call, parts, checksum)
+  const condition = await writeCondition(call, place)
+  const taken = await uploads.take(call.key, found)
+  try {
+    await writeManifest(call, { place, uploads, taken, parts, checksum, condition })
+  } catch (error) {
+    await uploads.giveBack(call.key, taken)
+    throw error
+  }
+  await uploads.end(call.key, taken, { taken: true })
+  const used = new Set(parts.map(({ name }) => name))
+  await uploads.dropParts(stored.map(({ name }) => name).filter((name) => !used.has(name)))
+  return resultReply(call, multipartEtag(parts), checksum)
+}
+
+/** A client that has lost the answer asks again: the upload is what the object is made of. */
+async function completedBefore(call: S3Call, place: ObjectPlace, uploadId: string): Promise<Reply> {
+  const info: ItemInfo | null = await headObjectAt(call, place)
+  if (info === null || uploadOf(info) !== uploadId) {
+    throw new S3Error('NoSuchUpload', undefined, { UploadId: uploadId })
+  }
+  return resultReply(call, s3Etag(info), checksumOfObject(info))
+}
+
+/** What the client says of the whole must be true of it. */
+function checkWhole(
+  call: S3Call,
+  parts: readonly StoredPart[],
+  checksum: Checksum | undefined,
+): void {
+  const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
+  if (bytes > OBJECT_BYTES_MAX) throw new S3Error('EntityTooLarge')
+  const size = call.header('x-amz-mp-object-size')
+  if (size !== undefined && size !== String(bytes)) {
+    throw new S3Error(
+      'InvalidRequest',
+      `The provided 'x-amz-mp-object-size' header value ${size} does not match what was computed: ${bytes}`,
+    )
+  }
+  const type = call.header('x-amz-checksum-type')?.toUpperCase()
+  if (type !== undefined && checksum !== undefined && type !== checksum.type) {
+    throw new S3Error(
+      'InvalidRequest',
+      `The upload was created using the ${checksum.type} checksum mode. The complete request must use the same checksum mode.`,
+    )
+  }
+  for (const name of call.headerNames) {
+    const algorithm = algorithmOfHeader(name)
+    if (algorithm === undefined) continue
+    const value = call.header(checksumHeader(algorithm))!
+    const isSame =
+      checksum?.algorithm === algorithm &&
+      (checksum.value === value || checksum.value.replace(/-\d+$/, '') === value)
+    if (!isSame) {
+      throw new S3Error(
+        'BadDigest',
+        `The ${algorithm.toLowerCase()} you specified did not match the calculated checksum.`,
+      )
+    }
+  }
+}
+
+async function writeManifest(
+  call: S3Call,
+  of: {
+    readonly place: ObjectPlace
+    readonly uploads: Uploads
+    readonly taken: FoundUpload
+    readonly parts: readonly StoredPart[]
+    readonly checksum: Checksum | undefined
+    readonly condition: IncomingHttpHeaders
+  },
+): Promise<void> {
+  const { taken, parts, checksum } = of
+  const { uploadId, record } = taken
+  const segments = manifestOfParts(of.uploads.container, parts)
+  const body = encodeManifest(segments)
+  const totals = totalsOf(segments)
+  const etag = multipartEtag(parts)
+  const added = (): Record<string, string> => ({
+    [STATIC_LARGE_OBJECT]: 'True',
+    [SLO_ETAG]: totals.etag,
+    [SLO_BYTES]: String(totals.bytes),
+    [LISTED]: formatListed({
+      bytes: String(totals.bytes),
+      slo_etag: totals.etag,
+      s3_etag: etag,
+    }),
+    [S3_ETAG]: etag,
+    [S3_UPLOAD]: uploadId,
+    ...(checksum !== undefined && { [S3_CHECKSUM]: encodeChecksum(checksum) }),
+  })
+  const source = {
+    bytes: body.length,
+    async *pieces() {
+      yield body
+    },
+  }
+  checkStillOurs(call, taken)
+  const put = { path: call.path, head: record.head, added, condition: of.condition }
+  await replacing(call, of.place, () => putPieces(call, put, source), { uploadId })
+}
+
+/** Who takes longer than others wait has lost the upload to them. */
+function checkStillOurs(call: S3Call, { record }: FoundUpload): void {
+  const sinceMs = call.exchange.proxy.clock.nowMs() - record.completingSinceMs
+  if (sinceMs > COMPLETION_MS_MAX / 2) throw new S3Error('ServiceUnavailable')
+}
+
+function resultReply(call: S3Call, etag: string, checksum: Checksum | undefined): Reply {
+  const { bucket, key } = call
+  const host = call.header('host') ?? ''
+  const where = call.target.isVirtualHost ? `${host}/${key}` : `${host}/${bucket}/${key}`
+  return xmlReply('CompleteMultipartUploadResult', {
+    Location: `http://${where}`,
+    Bucket: bucket,
+    Key: key,
+    ETag: `"${etag}"`,
+    ...checksumElement(checksum),
+  })
+}

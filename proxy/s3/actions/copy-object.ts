@@ -1,0 +1,99 @@
+import type { Reply } from '../../reply.ts'
+import { closeBody } from '../../swift/object-body.ts'
+import { enterObject } from '../bucket/find-bucket.ts'
+import {
+  type ChecksumAlgorithm,
+  checksumAlgorithm,
+  encodeChecksum,
+} from '../checksum/checksum-algorithm.ts'
+import { openHasher } from '../checksum/hasher.ts'
+import { bytesOfSource, openSource } from '../object/copy-source.ts'
+import {
+  headOfObject,
+  headOfRequest,
+  type ObjectHead,
+  refuseNotBuilt,
+} from '../object/object-headers.ts'
+import { checksumOfObject, S3_CHECKSUM, type uploadOf } from '../object/object-traits.ts'
+import { putPieces } from '../object/put-through-swift.ts'
+import { replacing } from '../object/replaced-parts.ts'
+import { writeCondition } from '../object/write-condition.ts'
+import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
+import { checksumElement, xmlReply } from '../s3-reply.ts'
+import { DEFAULT_CHECKSUM } from './put-object.ts'
+
+const SOURCE_BYTES_MAX = 5 * 1024 ** 3
+
+/** PUT with x-amz-copy-source: the bytes are copied within the store. */
+export async function copyObject(call: S3Call): Promise<Reply> {
+  refuseNotBuilt(call)
+  const replaces = directive(call) === 'REPLACE'
+  const requested = headOfRequest(call)
+  const place = await enterObject(call, { acl: 'write', method: 'PUT' })
+  const condition = await writeCondition(call, place)
+  const { name, view } = await openSource(call)
+  const { info } = view.read
+  try {
+    const isItself = name.bucket === call.bucket && name.key === call.key
+    if (isItself && !replaces) {
+      throw new S3Error(
+        'InvalidRequest',
+        'This copy request is illegal because it is trying to copy an object to itself without changing the object’s metadata, storage class, website redirect location or encryption attributes.',
+      )
+    }
+    if (info.bytes > SOURCE_BYTES_MAX) {
+      throw new S3Error(
+        'InvalidRequest',
+        `The specified copy source is larger than the maximum allowable size for a copy source: ${SOURCE_BYTES_MAX}`,
+      )
+    }
+    const range = { start: 0, end: info.bytes }
+    if (view.segments !== undefined) await view.segments.prepare(range)
+    const algorithm = wantedAlgorithm(call) ?? sourceAlgorithm(view) ?? DEFAULT_CHECKSUM
+    const hasher = await openHasher(algorithm)
+    let value = ''
+    const added = () => {
+      value = hasher.digest().toString('base64')
+      return { [S3_CHECKSUM]: encodeChecksum({ algorithm, value, type: 'FULL_OBJECT' }) }
+    }
+    const head: ObjectHead = replaces ? requested : headOfObject(info)
+    const put = { path: call.path, head, added, condition }
+    const stored = await replacing(call, place, () =>
+      putPieces(call, put, bytesOfSource(view, range, hasher)),
+    ).finally(() => hasher.close())
+    return xmlReply('CopyObjectResult', {
+      LastModified: new Date(stored.lastModified).toISOString(),
+      ETag: `"${stored.etag}"`,
+      ...checksumElement({ algorithm, value, type: 'FULL_OBJECT' }),
+    })
+  } finally {
+    await closeBody(view.read)
+  }
+}
+
+function directive(call: S3Call): 'COPY' | 'REPLACE' {
+  const text = call.header('x-amz-metadata-directive') ?? 'COPY'
+  if (text === 'COPY' || text === 'REPLACE') return text
+  throw new S3Error('InvalidArgument', 'Unknown metadata directive.', {
+    ArgumentName: 'x-amz-metadata-directive',
+    ArgumentValue: text,
+  })
+}
+
+function wantedAlgorithm(call: S3Call): ChecksumAlgorithm | undefined {
+  const text = call.header('x-amz-checksum-algorithm')
+  if (text === undefined) return undefined
+  const algorithm = checksumAlgorithm(text)
+  if (algorithm !== undefined) return algorithm
+  throw new S3Error('InvalidRequest', 'Checksum algorithm provided is unsupported.')
+}
+
+/** A copy keeps the kind of checksum that its source has. */
+function sourceAlgorithm({
+  read: { info },
+}: {
+  readonly read: { readonly info: Parameters<typeof uploadOf>[0] }
+}) {
+  return checksumOfObject(info)?.algorithm
+}

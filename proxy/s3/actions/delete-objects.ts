@@ -1,0 +1,102 @@
+/** POST ?delete: up to 1,000 objects at once, each of which succeeds or fails by itself. */
+import { forEachParallel } from '../../../common/bounded-parallel.ts'
+import { ServiceError } from '../../../common/errors.ts'
+import type { Reply } from '../../reply.ts'
+import { accessObject } from '../../swift/object-access.ts'
+import { receiveDocument } from '../body/s3-body.ts'
+import { checkKey, enterBucket } from '../bucket/find-bucket.ts'
+import { deleteKey } from '../object/delete-key.ts'
+import { refuseNotBuilt } from '../object/object-headers.ts'
+import { s3Etag } from '../object/object-traits.ts'
+import { checkVersion } from '../object/version-id.ts'
+import { headObjectAt, preconditionFailed } from '../object/write-condition.ts'
+import type { S3Call } from '../s3-call.ts'
+import { notImplemented, S3Error } from '../s3-error.ts'
+import { asS3Error } from '../s3-error-reply.ts'
+import { xmlReply } from '../s3-reply.ts'
+import { malformedXml, parseXml, type XmlNode } from '../xml/xml-in.ts'
+import type { XmlElement } from '../xml/xml-out.ts'
+
+const KEYS_MAX = 1000
+/** A thousand of the longest keys, each character escaped. */
+const DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
+const PARALLEL_MAX = 8
+
+interface Wanted {
+  readonly key: string
+  readonly versionId: string | undefined
+  readonly etag: string | undefined
+}
+
+export async function deleteObjects(call: S3Call): Promise<Reply> {
+  refuseNotBuilt(call)
+  const { account, info } = await enterBucket(call, { acl: 'write', method: 'POST' })
+  const root = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Delete')
+  const wanted = root.children('Object').map(readWanted)
+  if (wanted.length === 0 || wanted.length > KEYS_MAX) throw malformedXml()
+  const isQuiet = root.textOf('Quiet')?.trim().toLowerCase() === 'true'
+  const outcomes = new Map<Wanted, XmlElement>()
+  await forEachParallel(wanted, PARALLEL_MAX, async (one) => {
+    const path = { account, container: call.bucket, object: one.key }
+    try {
+      checkKey(one.key)
+      if (one.versionId !== undefined) checkVersion(one.versionId, one.key)
+      const place = await accessObject(call.exchange, { acl: 'write', method: 'DELETE', path })
+      await deleteKey(call, place, await conditionFor(call, one, { ...place, policy: info.policy }))
+    } catch (error) {
+      outcomes.set(one, errorOf(call, one, error))
+    }
+  })
+  const failed = wanted.flatMap((one) => outcomes.get(one) ?? [])
+  const deleted = isQuiet ? [] : wanted.filter((one) => !outcomes.has(one))
+  return xmlReply('DeleteResult', {
+    Deleted: deleted.map(({ key, versionId }) => ({
+      Key: key,
+      ...(versionId !== undefined && { VersionId: versionId }),
+    })),
+    Error: failed,
+  })
+}
+
+async function conditionFor(
+  call: S3Call,
+  { etag }: Wanted,
+  place: Parameters<typeof headObjectAt>[1],
+) {
+  if (etag === undefined) return {}
+  if (etag === '*') return { 'if-match': '*' }
+  const current = await headObjectAt(call, place)
+  if (current === null) throw new S3Error('NoSuchKey')
+  if (s3Etag(current) !== etag) throw preconditionFailed('If-Match')
+  return { 'if-match': `"${current.meta.etag ?? ''}"` }
+}
+
+function readWanted(node: XmlNode): Wanted {
+  const key = node.textOf('Key')
+  if (key === undefined || key === '') throw malformedXml()
+  if (key.includes('\0')) throw new S3Error('InvalidArgument')
+  if (node.child('LastModifiedTime') !== undefined || node.child('Size') !== undefined) {
+    throw notImplemented('A condition on time or size')
+  }
+  return {
+    key,
+    versionId: node.textOf('VersionId')?.trim(),
+    etag: node
+      .textOf('ETag')
+      ?.trim()
+      .replace(/^"(.*)"$/, '$1'),
+  }
+}
+
+function errorOf(call: S3Call, { key, versionId }: Wanted, error: unknown): XmlElement {
+  if (!(error instanceof ServiceError)) {
+    call.exchange.proxy.log.error('delete failed', { transId: call.exchange.transId, error })
+  }
+  const { code, message } = asS3Error(call.exchange, error)
+  return {
+    Key: key,
+    ...(versionId !== undefined && { VersionId: versionId }),
+    Code: code,
+    Message: message,
+  }
+}

@@ -1,0 +1,158 @@
+/** GetObject and HeadObject: conditions first, then parts and ranges. */
+import type { Condition } from '../../../common/condition.ts'
+import { evaluateCondition } from '../../../common/condition.ts'
+import type { Reply } from '../../reply.ts'
+import { conditionOf } from '../../swift/condition-headers.ts'
+import type { ObjectView } from '../../swift/found-object.ts'
+import { findObject } from '../../swift/found-object.ts'
+import { decodeManifest, segmentBytes } from '../../swift/large/slo-manifest.ts'
+import { manifestOf } from '../../swift/large/static-object.ts'
+import { closeBody, pieceOf } from '../../swift/object-body.ts'
+import { type ByteRange, contentRange, rangesOf } from '../../swift/range.ts'
+import { enterObject } from '../bucket/find-bucket.ts'
+import { parsePartNumber } from '../multipart/upload-names.ts'
+import { objectReplyHeaders, partsCountHeader, refuseNotBuilt } from '../object/object-headers.ts'
+import { checksumOfObject, s3Etag, uploadOf } from '../object/object-traits.ts'
+import { checkVersionId } from '../object/version-id.ts'
+import { openObject } from '../object/view-for-s3.ts'
+import { preconditionFailed } from '../object/write-condition.ts'
+import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
+import { checksumHeaders } from '../s3-reply.ts'
+
+/** What a signed request may say in place of the object's own headers. */
+const OVERRIDES: Readonly<Record<string, string>> = {
+  'response-content-type': 'Content-Type',
+  'response-content-language': 'Content-Language',
+  'response-expires': 'Expires',
+  'response-cache-control': 'Cache-Control',
+  'response-content-disposition': 'Content-Disposition',
+  'response-content-encoding': 'Content-Encoding',
+}
+
+export async function getObject(call: S3Call): Promise<Reply> {
+  refuseNotBuilt(call)
+  const place = await enterObject(call, { acl: 'read', method: 'GET' })
+  checkVersionId(call)
+  const isHead = call.exchange.method === 'HEAD'
+  const overrides = overridesOf(call)
+  const view = await openObject(call, place, { head: isHead })
+  try {
+    return await replyOf(call, view, overrides)
+  } catch (error) {
+    await closeBody(view.read)
+    throw error
+  }
+}
+
+async function replyOf(
+  call: S3Call,
+  view: ObjectView,
+  overrides: ReadonlyMap<string, string>,
+): Promise<Reply> {
+  const { info } = view.read
+  const headers = objectReplyHeaders(info)
+  override(headers, overrides)
+  const condition = conditionOf(call.exchange)
+  if (condition !== undefined && isNotModified(condition, view)) {
+    await closeBody(view.read)
+    return { status: 304, headers, body: null }
+  }
+  const part = await partOf(call, view)
+  if (part !== null) headers.push(...partsCountHeader(info))
+  const range = part ?? rangeOf(call, info.bytes)
+  const wantsChecksum = call.header('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED'
+  // A part's own checksum is not known here, and that of the whole is not what a range has.
+  if (wantsChecksum && range === null) headers.push(...checksumHeaders(checksumOfObject(info)))
+  if (range !== null) headers.push('Content-Range', contentRange(range, info.bytes))
+  const asked = range ?? { start: 0, end: info.bytes }
+  const status = range === null ? 200 : 206
+  if (call.exchange.method === 'HEAD') {
+    await closeBody(view.read)
+    return { status, headers, body: null, announcedBytes: asked.end - asked.start }
+  }
+  if (view.segments !== undefined) await view.segments.prepare(asked)
+  return { status, headers, body: pieceOf(view.read, asked) }
+}
+
+function isNotModified(condition: Condition, { read: { info } }: ObjectView): boolean {
+  const outcome = evaluateCondition(condition, { etag: s3Etag(info), ticks: info.metaStamp.ticks })
+  if (outcome === 'precondition-failed') {
+    throw preconditionFailed(condition.ifMatch === undefined ? 'If-Unmodified-Since' : 'If-Match')
+  }
+  return outcome === 'not-modified'
+}
+
+function rangeOf(call: S3Call, bytes: number): ByteRange | null {
+  const header = call.header('range')
+  // S3 answers several ranges by the whole.
+  if (header === undefined || header.includes(',')) return null
+  const ranges = rangesOf(header, bytes)
+  if (ranges === null) return null
+  const [only] = ranges
+  if (only !== undefined) return only
+  throw new S3Error('InvalidRange', undefined, {
+    RangeRequested: header,
+    ActualObjectSize: String(bytes),
+  })
+}
+
+/** The bytes of the part that is asked for by its number; null if none is. */
+async function partOf(call: S3Call, view: ObjectView): Promise<ByteRange | null> {
+  const text = call.query.get('partNumber')
+  if (text === undefined) return null
+  const number = parsePartNumber(text)
+  if (call.header('range') !== undefined) {
+    throw new S3Error(
+      'InvalidRequest',
+      'Cannot specify both Range header and partNumber query parameter',
+    )
+  }
+  const { info } = view.read
+  if (uploadOf(info) === undefined) {
+    if (number > 1) throw new S3Error('InvalidPartNumber')
+    return info.bytes === 0 ? null : { start: 0, end: info.bytes }
+  }
+  const segments = decodeManifest(await manifestBytes(call, view))
+  const own = segments[number - 1]
+  if (own === undefined) throw new S3Error('InvalidPartNumber')
+  const start = segments.slice(0, number - 1).reduce((sum, other) => sum + segmentBytes(other), 0)
+  return { start, end: start + segmentBytes(own) }
+}
+
+/** The manifest itself, which the view does not show. */
+async function manifestBytes(call: S3Call, view: ObjectView): Promise<Buffer> {
+  const found = await findObject(call.exchange, view.place, {})
+  if (found === null || found.read.info.writeId !== view.read.info.writeId) {
+    if (found !== null) await closeBody(found.read)
+    throw new S3Error('ServiceUnavailable', 'The object was replaced while it was read.')
+  }
+  return manifestOf(call.exchange, found)
+}
+
+function overridesOf(call: S3Call): ReadonlyMap<string, string> {
+  const found = new Map<string, string>()
+  for (const [parameter, name] of Object.entries(OVERRIDES)) {
+    const value = call.query.get(parameter)
+    if (value !== undefined) found.set(name, value)
+  }
+  if (found.size > 0 && call.signature === null) {
+    throw new S3Error(
+      'InvalidRequest',
+      'Request specific response headers cannot be used for anonymous GET requests.',
+    )
+  }
+  for (const value of found.values()) {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: a header cannot hold them.
+    if (/[\0-\x08\x0a-\x1f\x7f]/.test(value)) throw new S3Error('InvalidArgument')
+  }
+  return found
+}
+
+function override(headers: string[], overrides: ReadonlyMap<string, string>): void {
+  for (const [name, value] of overrides) {
+    const at = headers.findIndex((known, index) => index % 2 === 0 && known === name)
+    if (at < 0) headers.push(name, value)
+    else headers[at + 1] = value
+  }
+}

@@ -1,0 +1,203 @@
+import { createHash, type Hash } from 'node:crypto'
+import { bodyPieces } from '../../body.ts'
+import type { Exchange } from '../../exchange.ts'
+import {
+  type Checksum,
+  type ChecksumAlgorithm,
+  checksumHeader,
+  isChecksumValue,
+} from '../checksum/checksum-algorithm.ts'
+import { type Hasher, openHasher } from '../checksum/hasher.ts'
+import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
+import { ChunkSignatures } from '../signature/chunk-signatures.ts'
+import { type BodyPlan, planBody } from './body-plan.ts'
+import { ChunkedDecoder } from './chunked-decoder.ts'
+
+/** A request's body, decoded and checked while it comes. What it promised is known to hold only when it has ended. */
+export class S3Body {
+  readonly plan: BodyPlan
+  readonly #exchange: Exchange
+  readonly #decoder: ChunkedDecoder | null
+  readonly #sha256: Hash | null
+  readonly #md5: Hash | null
+  readonly #hasher: Hasher | null
+  readonly #algorithm: ChecksumAlgorithm | null
+  #checksum: Checksum | null = null
+  #bytes = 0
+  #failure: unknown = null
+
+  private constructor(
+    call: S3Call,
+    plan: BodyPlan,
+    checks: {
+      readonly hasher: Hasher | null
+      readonly algorithm: ChecksumAlgorithm | null
+      readonly md5: boolean
+    },
+  ) {
+    this.plan = plan
+    this.#exchange = call.exchange
+    this.#decoder = decoderOf(call, plan)
+    this.#sha256 = plan.sha256 === undefined ? null : createHash('sha256')
+    this.#md5 = checks.md5 && plan.md5 !== undefined ? createHash('md5') : null
+    this.#hasher = checks.hasher
+    this.#algorithm = checks.algorithm
+  }
+
+  /**
+   * `algorithm` is what its checksum is made by unless the client has chosen; null: none is made then. The MD5 is
+   * compared here only if nobody else will.
+   */
+  static async open(
+    call: S3Call,
+    options: { readonly algorithm: ChecksumAlgorithm | null; readonly md5: boolean },
+  ): Promise<S3Body> {
+    const payloadHash = call.signature?.payloadHash
+    const plan = planBody(
+      (name) => call.header(name),
+      call.headerNames,
+      payloadHash ?? unsignedHash(call),
+    )
+    const algorithm = plan.checksum?.algorithm ?? options.algorithm
+    const opening = algorithm === null ? null : openHasher(algorithm)
+    const hasher = opening instanceof Promise ? await opening : opening
+    return new S3Body(call, plan, { hasher, algorithm, md5: options.md5 })
+  }
+
+  /** Why the body did not end well. */
+  get failure(): unknown {
+    return this.#failure
+  }
+
+  /** Of the whole body, once it has ended. */
+  get checksum(): Checksum | null {
+    return this.#checksum
+  }
+
+  /** Bytes that have come. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** The decoded body; ends with an error if anything about it was not as it was said to be. */
+  async *pieces(): AsyncGenerator<Buffer> {
+    try {
+      for await (const piece of bodyPieces(this.#exchange)) {
+        for (const part of this.#decoder?.decode(piece) ?? [piece]) {
+          this.#take(part)
+          yield part
+        }
+      }
+      this.#end()
+    } catch (error) {
+      this.#failure = error
+      throw error
+    } finally {
+      this.#hasher?.close()
+    }
+  }
+
+  /** All of it; null if it is longer. */
+  async whole(bytesMax: number): Promise<Buffer | null> {
+    if (this.plan.bytes !== null && this.plan.bytes > bytesMax) {
+      this.#hasher?.close()
+      return null
+    }
+    const pieces: Buffer[] = []
+    for await (const piece of this.pieces()) {
+      if (this.#bytes > bytesMax) return null
+      pieces.push(piece)
+    }
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
+  }
+
+  #take(part: Buffer): void {
+    this.#bytes += part.length
+    const { bytes } = this.plan
+    if (bytes !== null && this.#bytes > bytes) throw incomplete()
+    this.#sha256?.update(part)
+    this.#md5?.update(part)
+    this.#hasher?.update(part)
+  }
+
+  #end(): void {
+    this.#decoder?.end()
+    const { bytes, sha256, md5 } = this.plan
+    if (bytes !== null && this.#bytes !== bytes) throw incomplete()
+    if (this.#sha256 !== null) {
+      const computed = this.#sha256.digest('hex')
+      if (computed !== sha256) {
+        throw new S3Error('XAmzContentSHA256Mismatch', undefined, {
+          ClientComputedContentSHA256: sha256!,
+          S3ComputedContentSHA256: computed,
+        })
+      }
+    }
+    if (this.#md5 !== null && this.#md5.digest('hex') !== md5) throw new S3Error('BadDigest')
+    this.#endChecksum()
+  }
+
+  #endChecksum(): void {
+    const algorithm = this.#algorithm
+    if (algorithm === null || this.#hasher === null) return
+    const value = this.#hasher.digest().toString('base64')
+    const wanted = this.plan.checksum === undefined ? value : this.#wantedValue(algorithm)
+    if (wanted !== value) {
+      throw new S3Error(
+        'BadDigest',
+        `The ${algorithm} you specified did not match the calculated checksum.`,
+      )
+    }
+    this.#checksum = { algorithm, value, type: 'FULL_OBJECT' }
+  }
+
+  /** What the client says the checksum is, in its headers or in the trailer. */
+  #wantedValue(algorithm: ChecksumAlgorithm): string {
+    const said = this.plan.checksum!.value
+    if (said !== undefined) return said
+    const name = checksumHeader(algorithm)
+    const value = this.#decoder?.trailers.get(name)
+    if (value === undefined) {
+      throw new S3Error(
+        'MalformedTrailerError',
+        `The trailer ${name} was announced and did not come.`,
+      )
+    }
+    if (!isChecksumValue(algorithm, value)) {
+      throw new S3Error('InvalidRequest', `Value for ${name} trailing header is invalid.`)
+    }
+    return value
+  }
+}
+
+/** The XML or JSON that an action's request brings, whole and checked; MaxMessageLengthExceeded if it is longer. */
+export async function receiveDocument(call: S3Call, bytesMax: number): Promise<Buffer> {
+  const body = await S3Body.open(call, { algorithm: null, md5: true })
+  const whole = await body.whole(bytesMax)
+  if (whole === null) throw new S3Error('MaxMessageLengthExceeded')
+  return whole
+}
+
+/** Version 2 and anonymous requests sign no body, but may say how it is coded. */
+function unsignedHash(call: S3Call): string | undefined {
+  return call.header('x-amz-content-sha256')
+}
+
+function decoderOf(call: S3Call, { coding }: BodyPlan): ChunkedDecoder | null {
+  if (coding.kind === 'plain') return null
+  const { isSigned, hasTrailer } = coding
+  if (!isSigned) return new ChunkedDecoder({ verifier: null, hasTrailer })
+  const seed = call.signature?.seed
+  if (seed === undefined || seed === null) {
+    throw new S3Error(
+      'InvalidRequest',
+      'Signed chunks are for requests with a signature of Version 4.',
+    )
+  }
+  return new ChunkedDecoder({ verifier: new ChunkSignatures(seed), hasTrailer })
+}
+
+function incomplete(): S3Error {
+  return new S3Error('IncompleteBody')
+}

@@ -1,0 +1,149 @@
+/** Metadata between S3's headers and what is stored: the same that Swift's clients see. */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import { lastModified } from '../../swift/http-date.ts'
+import { fromWireOrRaw } from '../../wire-text.ts'
+import { storedEncoding } from '../body/body-plan.ts'
+import type { S3Call } from '../s3-call.ts'
+import { notImplemented, S3Error } from '../s3-error.ts'
+import { partsCountOf, s3Etag } from './object-traits.ts'
+
+const S3_PREFIX = 'x-amz-meta-'
+const SWIFT_PREFIX = 'x-object-meta-'
+/** Names and values together. */
+const META_BYTES_MAX = 8 * 1024
+
+/** Standard headers that an object keeps. */
+const KEPT = ['cache-control', 'content-disposition', 'content-language', 'expires'] as const
+const SHOWN = [...KEPT, 'content-encoding'] as const
+const TITLES: Readonly<Record<(typeof SHOWN)[number], string>> = {
+  'cache-control': 'Cache-Control',
+  'content-disposition': 'Content-Disposition',
+  'content-language': 'Content-Language',
+  'content-encoding': 'Content-Encoding',
+  expires: 'Expires',
+}
+
+const DEFAULT_TYPE = 'binary/octet-stream'
+
+/** What a request says of the object that it makes. */
+export interface ObjectHead {
+  readonly contentType: string
+  /** Standard headers and user metadata as they are stored. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** Headers that ask for what is not built: a 501, never overlooked. */
+const NOT_BUILT: readonly { readonly name: string; readonly unless?: string }[] = [
+  { name: 'x-amz-acl', unless: 'private' },
+  { name: 'x-amz-grant-full-control' },
+  { name: 'x-amz-grant-read' },
+  { name: 'x-amz-grant-read-acp' },
+  { name: 'x-amz-grant-write' },
+  { name: 'x-amz-grant-write-acp' },
+  { name: 'x-amz-tagging' },
+  { name: 'x-amz-tagging-directive', unless: 'COPY' },
+  { name: 'x-amz-object-lock-mode' },
+  { name: 'x-amz-object-lock-retain-until-date' },
+  { name: 'x-amz-object-lock-legal-hold' },
+  { name: 'x-amz-bucket-object-lock-enabled', unless: 'false' },
+  { name: 'x-amz-object-ownership', unless: 'BucketOwnerEnforced' },
+  { name: 'x-amz-server-side-encryption' },
+  { name: 'x-amz-server-side-encryption-aws-kms-key-id' },
+  { name: 'x-amz-server-side-encryption-bucket-key-enabled', unless: 'false' },
+  { name: 'x-amz-server-side-encryption-context' },
+  { name: 'x-amz-server-side-encryption-customer-algorithm' },
+  { name: 'x-amz-server-side-encryption-customer-key' },
+  { name: 'x-amz-server-side-encryption-customer-key-md5' },
+  { name: 'x-amz-copy-source-server-side-encryption-customer-algorithm' },
+  { name: 'x-amz-website-redirect-location' },
+  { name: 'x-amz-write-offset-bytes' },
+  { name: 'x-amz-mfa' },
+]
+
+/** Throws a 501 if the request asks by a header for what is not built. */
+export function refuseNotBuilt(call: S3Call): void {
+  for (const { name, unless } of NOT_BUILT) {
+    const value = call.header(name)
+    if (value === undefined || value === '' || value.toLowerCase() === unless?.toLowerCase())
+      continue
+    throw notImplemented(name)
+  }
+}
+
+/** The head of an object that the request makes. */
+export function headOfRequest(call: S3Call): ObjectHead {
+  const storageClass = call.header('x-amz-storage-class')
+  if (storageClass !== undefined && storageClass !== 'STANDARD') {
+    throw new S3Error('InvalidStorageClass', undefined, { StorageClassRequested: storageClass })
+  }
+  const headers: Record<string, string> = {}
+  let bytes = 0
+  for (const name of call.headerNames) {
+    if (!name.startsWith(S3_PREFIX)) continue
+    const key = name.slice(S3_PREFIX.length)
+    const value = call.header(name) ?? ''
+    if (key === '') continue
+    bytes += key.length + value.length
+    headers[SWIFT_PREFIX + key] = fromWireOrRaw(value)
+  }
+  if (bytes > META_BYTES_MAX) {
+    throw new S3Error('MetadataTooLarge', undefined, {
+      Size: String(bytes),
+      MaxSizeAllowed: String(META_BYTES_MAX),
+    })
+  }
+  for (const name of KEPT) {
+    const value = call.header(name)
+    if (value !== undefined && value !== '') headers[name] = fromWireOrRaw(value)
+  }
+  const encoding = storedEncoding(call.header('content-encoding'))
+  if (encoding !== undefined) headers['content-encoding'] = fromWireOrRaw(encoding)
+  return { contentType: fromWireOrRaw(call.header('content-type') || DEFAULT_TYPE), headers }
+}
+
+/** The head of an object that is there: what a copy takes over. */
+export function headOfObject({ meta }: ItemInfo): ObjectHead {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(meta.headers)) {
+    const isKept = name.startsWith(SWIFT_PREFIX) || (SHOWN as readonly string[]).includes(name)
+    if (isKept) headers[name] = value
+  }
+  return { contentType: meta.contentType ?? DEFAULT_TYPE, headers }
+}
+
+/** What S3 answers of an object, its length and range left out. */
+export function objectReplyHeaders(info: ItemInfo): string[] {
+  const { headers, contentType } = info.meta
+  const out = [
+    'Content-Type',
+    contentType ?? DEFAULT_TYPE,
+    'Last-Modified',
+    lastModified(info.metaStamp.ticks),
+    'ETag',
+    `"${s3Etag(info)}"`,
+    'Accept-Ranges',
+    'bytes',
+  ]
+  for (const name of SHOWN) {
+    const value = headers[name]
+    if (value !== undefined) out.push(TITLES[name], value)
+  }
+  for (const name in headers) {
+    if (name.startsWith(SWIFT_PREFIX)) {
+      out.push(S3_PREFIX + name.slice(SWIFT_PREFIX.length), headers[name]!)
+    }
+  }
+  return out
+}
+
+/** The header fields of a part of a multipart object, where one was asked for. */
+export function partsCountHeader(info: ItemInfo): string[] {
+  const count = partsCountOf(info)
+  return count === undefined ? [] : ['x-amz-mp-parts-count', String(count)]
+}
+
+/** An inner request's own fields for the head. */
+export function innerHeaders(head: ObjectHead): IncomingHttpHeaders {
+  return { 'content-type': Buffer.from(head.contentType, 'utf8').toString('latin1') }
+}

@@ -1,0 +1,122 @@
+/**
+ * Objects are written by the Swift API's own PUT, as a request within the request: so quotas, encryption, versions and
+ * whatever else stands around it hold for both APIs. Only what this request says is passed on; no header of the client's
+ * reaches it, so that native control headers sent through S3 do nothing.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import { Readable } from 'node:stream'
+import type { ServiceError } from '../../../common/errors.ts'
+import { INLINE_BYTES_MAX } from '../../../common/storage-node.ts'
+import { type Authority, refusal } from '../../exchange.ts'
+import { type Reply, replyHeader } from '../../reply.ts'
+import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
+import type { SwiftPath } from '../../swift/path.ts'
+import type { S3Body } from '../body/s3-body.ts'
+import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
+import { innerHeaders, type ObjectHead } from './object-headers.ts'
+
+/** Bytes of a body in one piece: S3 calls for more parts beyond that. */
+const OBJECT_BYTES_MAX = 5 * 1024 ** 3
+
+/** Bytes that come from somewhere else than the request's body. */
+export interface BytesToPut {
+  readonly bytes: number
+  pieces(): AsyncIterable<Uint8Array>
+  /** Why they did not come to their end. */
+  readonly failure?: unknown
+}
+
+export interface SwiftPut {
+  readonly path: SwiftPath
+  readonly head: ObjectHead
+  /** The store's own metadata; asked for when the body has come. */
+  readonly added: () => Readonly<Record<string, string>>
+  readonly condition?: IncomingHttpHeaders
+  /** In place of the caller's rights. */
+  readonly authority?: Authority
+}
+
+export interface PutOutcome {
+  /** Hex MD5. */
+  readonly etag: string
+  readonly lastModified: string
+}
+
+/** Stores the request's body. */
+export async function putBody(call: S3Call, put: SwiftPut, body: S3Body): Promise<PutOutcome> {
+  const { bytes, md5 } = body.plan
+  if (bytes === null) throw new S3Error('MissingContentLength')
+  if (bytes > OBJECT_BYTES_MAX) {
+    throw new S3Error('EntityTooLarge', undefined, {
+      ProposedSize: String(bytes),
+      MaxSizeAllowed: String(OBJECT_BYTES_MAX),
+    })
+  }
+  const headers = md5 === undefined ? {} : { etag: md5 }
+  if (bytes <= INLINE_BYTES_MAX) {
+    const whole = await body.whole(INLINE_BYTES_MAX)
+    return putBytes(call, put, { headers, body: whole! })
+  }
+  const source = { bytes, pieces: () => body.pieces() }
+  try {
+    return await putPieces(call, put, source, headers)
+  } catch (error) {
+    throw body.failure ?? error
+  }
+}
+
+/** Stores bytes as they come. */
+export async function putPieces(
+  call: S3Call,
+  put: SwiftPut,
+  source: BytesToPut,
+  headers: IncomingHttpHeaders = {},
+): Promise<PutOutcome> {
+  const body = Readable.from(source.pieces(), {
+    objectMode: false,
+    highWaterMark: READ_AHEAD_BYTES,
+  })
+  // The reader hears of it by `close`, and whoever made the pieces knows why.
+  body.on('error', ignore)
+  try {
+    return await putBytes(call, put, {
+      headers: { ...headers, 'content-length': String(source.bytes) },
+      body,
+    })
+  } finally {
+    body.destroy()
+  }
+}
+
+const READ_AHEAD_BYTES = 256 * 1024
+
+async function putBytes(
+  call: S3Call,
+  put: SwiftPut,
+  sent: { readonly headers: IncomingHttpHeaders; readonly body: Uint8Array | Readable },
+): Promise<PutOutcome> {
+  const { exchange } = call
+  const inner = innerExchange(exchange, {
+    method: 'PUT',
+    path: put.path,
+    headers: { ...innerHeaders(put.head), ...sent.headers, ...put.condition },
+    body: sent.body,
+    ...(put.authority !== undefined && { authority: put.authority }),
+  })
+  inner.addedMeta = () => ({ ...put.head.headers, ...put.added() })
+  const reply = await exchange.proxy.answerInner(inner)
+  await dropReply(reply)
+  if (reply.status !== 201) throw failureOf(reply)
+  return {
+    etag: replyHeader(reply, 'Etag') ?? '',
+    lastModified: replyHeader(reply, 'Last-Modified') ?? '',
+  }
+}
+
+/** What went wrong within. */
+export function failureOf(reply: Reply): ServiceError {
+  return reply.cause ?? refusal(reply.status)
+}
+
+function ignore(): void {}

@@ -1,0 +1,163 @@
+/**
+ * What S3 can be asked, as one table: by method, by what it is about, and by the parameter or header that makes it
+ * something special. The first row that fits answers; rows without an action answer 501, and a parameter that stands
+ * anywhere in the table never falls through to a plain row.
+ */
+import type { Reply } from '../../reply.ts'
+import { abortMultipartUpload } from '../actions/abort-multipart-upload.ts'
+import { completeMultipartUpload } from '../actions/complete-multipart-upload.ts'
+import { copyObject } from '../actions/copy-object.ts'
+import { createBucket } from '../actions/create-bucket.ts'
+import { createMultipartUpload } from '../actions/create-multipart-upload.ts'
+import { deleteBucket } from '../actions/delete-bucket.ts'
+import { deleteObject } from '../actions/delete-object.ts'
+import { deleteObjects } from '../actions/delete-objects.ts'
+import { getBucketLocation } from '../actions/get-bucket-location.ts'
+import { getBucketVersioning } from '../actions/get-bucket-versioning.ts'
+import { getObject } from '../actions/get-object.ts'
+import { getObjectAttributes } from '../actions/get-object-attributes.ts'
+import { headBucket } from '../actions/head-bucket.ts'
+import { listBuckets } from '../actions/list-buckets.ts'
+import { listMultipartUploads } from '../actions/list-multipart-uploads.ts'
+import { listObjectVersions } from '../actions/list-object-versions.ts'
+import { listObjects, listObjectsV2 } from '../actions/list-objects.ts'
+import { listParts } from '../actions/list-parts.ts'
+import { putObject } from '../actions/put-object.ts'
+import { uploadPart } from '../actions/upload-part.ts'
+import { uploadPartCopy } from '../actions/upload-part-copy.ts'
+import type { S3Call } from '../s3-call.ts'
+
+export type S3Action = (call: S3Call) => Promise<Reply>
+export type S3Subject = 'service' | 'bucket' | 'object'
+
+export interface S3Route {
+  readonly name: string
+  readonly on: S3Subject
+  readonly method: string
+  /** A parameter that must be there; with `=`, with that value. */
+  readonly query?: string
+  readonly header?: string
+  /** Null: not built. */
+  readonly action: S3Action | null
+}
+
+type Row = readonly [
+  name: string,
+  on: S3Subject,
+  method: string,
+  needs: { readonly query?: string; readonly header?: string },
+  action: S3Action | null,
+]
+
+const ROWS: readonly Row[] = [
+  ['ListBuckets', 'service', 'GET', {}, listBuckets],
+
+  ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
+  ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
+  ['ListObjectVersions', 'bucket', 'GET', { query: 'versions' }, listObjectVersions],
+  ['ListMultipartUploads', 'bucket', 'GET', { query: 'uploads' }, listMultipartUploads],
+  ['ListObjectsV2', 'bucket', 'GET', { query: 'list-type=2' }, listObjectsV2],
+  ['ListObjects', 'bucket', 'GET', {}, listObjects],
+  ['HeadBucket', 'bucket', 'HEAD', {}, headBucket],
+  ['CreateBucket', 'bucket', 'PUT', {}, createBucket],
+  ['DeleteBucket', 'bucket', 'DELETE', {}, deleteBucket],
+  ['DeleteObjects', 'bucket', 'POST', { query: 'delete' }, deleteObjects],
+  ['PostObject', 'bucket', 'POST', {}, null],
+
+  ['ListParts', 'object', 'GET', { query: 'uploadId' }, listParts],
+  ['GetObjectAttributes', 'object', 'GET', { query: 'attributes' }, getObjectAttributes],
+  ['GetObject', 'object', 'GET', {}, getObject],
+  ['HeadObject', 'object', 'HEAD', {}, getObject],
+  [
+    'UploadPartCopy',
+    'object',
+    'PUT',
+    { query: 'uploadId', header: 'x-amz-copy-source' },
+    uploadPartCopy,
+  ],
+  ['UploadPart', 'object', 'PUT', { query: 'uploadId' }, uploadPart],
+  ['CopyObject', 'object', 'PUT', { header: 'x-amz-copy-source' }, copyObject],
+  ['RenameObject', 'object', 'PUT', { header: 'x-amz-rename-source' }, null],
+  ['PutObject', 'object', 'PUT', {}, putObject],
+  ['AbortMultipartUpload', 'object', 'DELETE', { query: 'uploadId' }, abortMultipartUpload],
+  ['DeleteObject', 'object', 'DELETE', {}, deleteObject],
+  ['CreateMultipartUpload', 'object', 'POST', { query: 'uploads' }, createMultipartUpload],
+  ['CompleteMultipartUpload', 'object', 'POST', { query: 'uploadId' }, completeMultipartUpload],
+]
+
+/** Parameters of buckets and objects whose actions are not built, whatever the method. */
+const NOT_BUILT: Readonly<Record<'bucket' | 'object', readonly string[]>> = {
+  bucket: [
+    'abac',
+    'accelerate',
+    'acl',
+    'analytics',
+    'cors',
+    'encryption',
+    'intelligent-tiering',
+    'inventory',
+    'lifecycle',
+    'logging',
+    'metadataConfiguration',
+    'metadataTable',
+    'metrics',
+    'notification',
+    'object-lock',
+    'ownershipControls',
+    'policy',
+    'policyStatus',
+    'publicAccessBlock',
+    'replication',
+    'requestPayment',
+    'session',
+    'tagging',
+    'versioning',
+    'website',
+  ],
+  object: [
+    'acl',
+    'annotation',
+    'annotations',
+    'append',
+    'encryption',
+    'legal-hold',
+    'renameObject',
+    'restore',
+    'retention',
+    'select',
+    'tagging',
+    'torrent',
+  ],
+}
+
+export const S3_ROUTES: readonly S3Route[] = ROWS.map(([name, on, method, needs, action]) => ({
+  name,
+  on,
+  method,
+  ...needs,
+  action,
+}))
+
+/** All parameters that make a request something special, by what it is about. */
+export const SUBRESOURCES: Readonly<Record<S3Subject, ReadonlySet<string>>> = {
+  service: new Set(),
+  bucket: new Set([...NOT_BUILT.bucket, ...queriesOf('bucket')]),
+  object: new Set([...NOT_BUILT.object, ...queriesOf('object')]),
+}
+
+const byLine = new Map<string, S3Route[]>()
+for (const route of S3_ROUTES) {
+  const line = `${route.on} ${route.method}`
+  byLine.set(line, [...(byLine.get(line) ?? []), route])
+}
+
+/** Rows of a method, in their order. */
+export function routesOf(on: S3Subject, method: string): readonly S3Route[] {
+  return byLine.get(`${on} ${method}`) ?? []
+}
+
+function queriesOf(on: S3Subject): string[] {
+  return ROWS.filter((row) => row[1] === on).flatMap(([, , , { query }]) =>
+    query === undefined || query.includes('=') ? [] : [query],
+  )
+}

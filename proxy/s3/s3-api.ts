@@ -1,0 +1,125 @@
+/**
+ * The S3 API: which requests are its own, who has signed them, and what answers them. Bytes, metadata, rights and quotas
+ * are the Swift API's (docs/s3-api.md).
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { S3Credentials } from '../../common/identity.ts'
+import type { Exchange } from '../exchange.ts'
+import type { ProxyContext } from '../proxy-context.ts'
+import type { Reply } from '../reply.ts'
+import { pathOfUrl, queryOfUrl } from '../swift/path.ts'
+import { BucketDirectory } from './bucket/bucket-directory.ts'
+import { isAnonymousPath } from './routing/anonymous-path.ts'
+import { actionOf, subjectOf } from './routing/route-call.ts'
+import { S3Query } from './routing/s3-query.ts'
+import { isS3Host, parseTarget } from './routing/s3-target.ts'
+import { type CallSignature, S3Call } from './s3-call.ts'
+import { S3Error } from './s3-error.ts'
+import { s3ErrorReply, s3Headers } from './s3-error-reply.ts'
+import { S3_DEFAULTS, type S3Options, type S3Settings } from './s3-options.ts'
+import { type QueryPairs, queryPairs } from './signature/canonical.ts'
+import { readClaim } from './signature/signature-claim.ts'
+import { SigningKeys } from './signature/signing-keys.ts'
+import { verifyV2, verifyV4 } from './signature/verify.ts'
+
+/** A request's line and headers. */
+export interface RequestLine {
+  readonly method: string
+  readonly url: string
+  readonly headers: IncomingHttpHeaders
+}
+
+const SIGNED_QUERY = /[?&](?:X-Amz-Algorithm|X-Amz-Signature|AWSAccessKeyId)=/
+const KINDS = { service: 'account', bucket: 'container', object: 'object' } as const
+
+export class S3Api {
+  readonly #credentials: S3Credentials
+  readonly #settings: S3Settings
+  readonly #directory: BucketDirectory
+  readonly #keys = new SigningKeys()
+
+  constructor(
+    credentials: S3Credentials,
+    options: S3Options,
+    proxy: Pick<ProxyContext, 'backend' | 'clock' | 'policies'>,
+  ) {
+    this.#credentials = credentials
+    this.#settings = { ...S3_DEFAULTS, ...options }
+    const { backend, clock, policies } = proxy
+    this.#directory = new BucketDirectory({ backend, clock, policy: policies.default.index })
+  }
+
+  /**
+   * Whether the request is one of S3's: it is signed as S3 has it, its host is S3's, or nobody has signed it and its path
+   * begins with what can only be a bucket (docs/decisions/s3-door.md). Asked for each request.
+   */
+  takes({ method, url, headers }: RequestLine): boolean {
+    const { authorization } = headers
+    if (authorization?.startsWith('AWS') === true && /^AWS(4-\S+)? /.test(authorization))
+      return true
+    const { domains } = this.#settings
+    if (domains.length > 0 && isS3Host(headers.host, domains)) return true
+    if (url.startsWith('/v1/') && !url.includes('?')) return false
+    return SIGNED_QUERY.test(url) || isAnonymousPath({ method, url, headers })
+  }
+
+  /** Answers a request of S3's; never throws. */
+  readonly handle = async (exchange: Exchange): Promise<Reply> => {
+    try {
+      const { settings, requestMetrics } = exchange.proxy
+      if (requestMetrics.inFlight > settings.requestsMax) throw new S3Error('SlowDown')
+      const call = await this.#callOf(exchange)
+      exchange.kind = KINDS[subjectOf(call)]
+      const reply = await actionOf(call)(call)
+      reply.headers.push(...s3Headers(exchange))
+      return reply
+    } catch (error) {
+      return s3ErrorReply(exchange, error)
+    }
+  }
+
+  async #callOf(exchange: Exchange): Promise<S3Call> {
+    const { domains } = this.#settings
+    const pairs = queryPairs(queryOfUrl(exchange.url))
+    const target = parseTarget(pathOfUrl(exchange.url), exchange.headers.host, domains)
+    const bucket = target.isVirtualHost ? target.bucket : undefined
+    const signature = await this.#verify(exchange, pairs, bucket)
+    return new S3Call({
+      exchange,
+      settings: this.#settings,
+      directory: this.#directory,
+      target,
+      query: new S3Query(pairs),
+      signature,
+    })
+  }
+
+  /** Who has signed becomes the exchange's caller; null if nobody has. */
+  async #verify(
+    exchange: Exchange,
+    query: QueryPairs,
+    bucket: string | undefined,
+  ): Promise<CallSignature | null> {
+    const claim = readClaim(exchange, query)
+    if (claim === null) return null
+    const hasToken =
+      exchange.headers['x-amz-security-token'] !== undefined ||
+      query.some(([name]) => name.toLowerCase() === 'x-amz-security-token')
+    if (hasToken) throw new S3Error('InvalidToken')
+    const finding = this.#credentials.find(claim.accessKey)
+    const credential = finding instanceof Promise ? await finding : finding
+    if (credential === null) {
+      throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: claim.accessKey })
+    }
+    const by = { secret: credential.secret, query, nowMs: exchange.proxy.clock.nowMs() }
+    const { isPresigned } = claim
+    if (claim.version === 2) {
+      verifyV2(exchange, claim, { ...by, bucket })
+      exchange.caller = credential.caller
+      return { seed: null, payloadHash: undefined, isPresigned }
+    }
+    const seed = verifyV4(exchange, claim, { ...by, keys: this.#keys })
+    exchange.caller = credential.caller
+    return { seed, payloadHash: claim.payloadHash, isPresigned }
+  }
+}

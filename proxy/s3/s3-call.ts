@@ -1,0 +1,73 @@
+import type { Exchange } from '../exchange.ts'
+import type { SwiftPath } from '../swift/path.ts'
+import type { BucketDirectory } from './bucket/bucket-directory.ts'
+import type { S3Query } from './routing/s3-query.ts'
+import type { S3Target } from './routing/s3-target.ts'
+import { S3Error } from './s3-error.ts'
+import type { S3Settings } from './s3-options.ts'
+import type { GoodSignature } from './signature/verify.ts'
+
+/** How a request was signed. */
+export interface CallSignature {
+  /** What chunks of the body are signed after; of Version 4 only. */
+  readonly seed: GoodSignature | null
+  /** What was signed for the body; absent: nothing was. */
+  readonly payloadHash: string | undefined
+  readonly isPresigned: boolean
+}
+
+/** One request of the S3 API on its way to its action. */
+export class S3Call {
+  readonly exchange: Exchange
+  readonly settings: S3Settings
+  readonly directory: BucketDirectory
+  readonly target: S3Target
+  readonly query: S3Query
+  /** Null: nobody has signed. */
+  readonly signature: CallSignature | null
+
+  constructor(
+    parts: Pick<S3Call, 'exchange' | 'settings' | 'directory' | 'target' | 'query' | 'signature'>,
+  ) {
+    this.exchange = parts.exchange
+    this.settings = parts.settings
+    this.directory = parts.directory
+    this.target = parts.target
+    this.query = parts.query
+    this.signature = parts.signature
+  }
+
+  get bucket(): string {
+    return this.target.bucket!
+  }
+
+  get key(): string {
+    return this.target.key!
+  }
+
+  /** The header as it came; those of a presigned URL may stand in its query. */
+  header(name: string): string | undefined {
+    const value = this.exchange.header(name)
+    if (value !== undefined || !name.startsWith('x-amz-')) return value
+    return this.signature?.isPresigned === true ? this.query.get(name) : undefined
+  }
+
+  /** All header names, those in a presigned URL's query included. */
+  get headerNames(): readonly string[] {
+    const names = Object.keys(this.exchange.headers)
+    if (this.signature?.isPresigned !== true) return names
+    return [...names, ...this.query.names.filter((name) => name.startsWith('x-amz-'))]
+  }
+
+  /** Where the request's object (or bucket) is, once its bucket was found. */
+  get path(): SwiftPath {
+    return this.exchange.path!
+  }
+
+  /** The storage account of who has signed; AccessDenied for anybody else. */
+  get ownAccount(): string {
+    const { caller } = this.exchange
+    if (caller === null) throw new S3Error('AccessDenied')
+    return caller.account
+  }
+}

@@ -1,0 +1,136 @@
+import { ServiceError } from '../../common/errors.ts'
+
+/**
+ * S3's error codes as they are answered here: the HTTP status, and what it says unless there is something better to say.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+ */
+export const S3_ERRORS = {
+  AccessDenied: [403, 'Access Denied'],
+  AuthorizationHeaderMalformed: [400, 'The authorization header that you provided is not valid.'],
+  AuthorizationQueryParametersError: [400, 'The signature in the query is not complete.'],
+  BadDigest: [
+    400,
+    'The Content-MD5 or checksum value that you specified did not match what the server received.',
+  ],
+  BucketAlreadyExists: [
+    409,
+    'The requested bucket name is not available. The bucket namespace is shared by all users of the system. Specify a different name and try again.',
+  ],
+  BucketAlreadyOwnedByYou: [
+    409,
+    'The bucket that you tried to create already exists, and you own it.',
+  ],
+  BucketNotEmpty: [409, 'The bucket that you tried to delete is not empty.'],
+  ConditionalRequestConflict: [
+    409,
+    'A conflicting operation occurred during the request. Try again.',
+  ],
+  EntityTooLarge: [400, 'Your proposed upload exceeds the maximum allowed object size.'],
+  EntityTooSmall: [400, 'Your proposed upload is smaller than the minimum allowed object size.'],
+  IllegalLocationConstraintException: [
+    400,
+    'The specified location constraint is not one of this store.',
+  ],
+  IncompleteBody: [
+    400,
+    'You did not provide the number of bytes specified by the Content-Length HTTP header.',
+  ],
+  InternalError: [500, 'An internal error occurred. Try again.'],
+  InvalidAccessKeyId: [403, 'The access key ID that you provided does not exist in our records.'],
+  InvalidArgument: [400, 'Invalid argument.'],
+  InvalidBucketName: [400, 'The specified bucket is not valid.'],
+  InvalidChunkSizeError: [
+    403,
+    'Only the last chunk is allowed to have a size less than 8192 bytes.',
+  ],
+  InvalidDigest: [400, 'The Content-MD5 or checksum value that you specified is not valid.'],
+  InvalidPart: [
+    400,
+    'One or more of the specified parts could not be found. The part might not have been uploaded, or the specified entity tag might not match the part’s entity tag.',
+  ],
+  InvalidPartNumber: [416, 'The requested part number is not satisfiable.'],
+  InvalidPartOrder: [
+    400,
+    'The list of parts was not in ascending order. The parts list must be specified in order by part number.',
+  ],
+  InvalidRange: [416, 'The requested range is not satisfiable.'],
+  InvalidRequest: [400, 'Invalid request.'],
+  InvalidStorageClass: [400, 'The storage class that you specified is not valid.'],
+  InvalidToken: [400, 'The provided token is malformed or otherwise not valid.'],
+  InvalidURI: [400, 'The specified URI could not be parsed.'],
+  KeyTooLongError: [400, 'Your key is too long.'],
+  MalformedTrailerError: [
+    400,
+    'The request contained trailing data that was not well-formed or did not conform to our published schema.',
+  ],
+  MalformedXML: [
+    400,
+    'The XML that you provided was not well formed or did not validate against our published schema.',
+  ],
+  MaxMessageLengthExceeded: [400, 'Your request was too large.'],
+  MetadataTooLarge: [400, 'Your metadata headers exceed the maximum allowed metadata size.'],
+  MethodNotAllowed: [405, 'The specified method is not allowed against this resource.'],
+  MissingContentLength: [411, 'You must provide the Content-Length HTTP header.'],
+  MissingRequestBodyError: [400, 'The request body is empty.'],
+  NoSuchBucket: [404, 'The specified bucket does not exist.'],
+  NoSuchKey: [404, 'The specified key does not exist.'],
+  NoSuchUpload: [
+    404,
+    'The specified multipart upload does not exist. The upload ID might not be valid, or the multipart upload might have been aborted or completed.',
+  ],
+  NoSuchVersion: [
+    404,
+    'The version ID specified in the request does not match an existing version.',
+  ],
+  NotImplemented: [
+    501,
+    'A header or parameter that you provided implies functionality that is not implemented.',
+  ],
+  OperationAborted: [
+    409,
+    'A conflicting conditional operation is currently in progress against this resource. Try again.',
+  ],
+  PreconditionFailed: [412, 'At least one of the preconditions that you specified did not hold.'],
+  QuotaExceeded: [403, 'The quota of the bucket or of the account does not leave room for it.'],
+  RequestTimeTooSkewed: [
+    403,
+    'The difference between the request time and the server’s time is too large.',
+  ],
+  RequestTimeout: [
+    400,
+    'Your socket connection to the server was not read from or written to within the timeout period.',
+  ],
+  ServiceUnavailable: [503, 'Service is unable to handle request.'],
+  SignatureDoesNotMatch: [
+    403,
+    'The request signature that the server calculated does not match the signature that you provided. Check your secret access key and signing method.',
+  ],
+  SlowDown: [503, 'Please reduce your request rate.'],
+  StorageFull: [507, 'There is not enough space to save the object.'],
+  XAmzContentSHA256Mismatch: [
+    400,
+    'The provided x-amz-content-sha256 header does not match what was computed.',
+  ],
+} as const satisfies Readonly<Record<string, readonly [status: number, message: string]>>
+
+export type S3Code = keyof typeof S3_ERRORS
+
+/** What is answered besides code and message: `BucketName`, `ArgumentName` and the like. */
+export type S3ErrorDetails = Readonly<Record<string, string>>
+
+/** An expected failure in S3's words. */
+export class S3Error extends ServiceError {
+  override readonly code: S3Code
+  readonly details: S3ErrorDetails
+
+  constructor(code: S3Code, message: string = S3_ERRORS[code][1], details: S3ErrorDetails = {}) {
+    super(code, message, { status: S3_ERRORS[code][0] })
+    this.code = code
+    this.details = details
+  }
+}
+
+/** A 501 that names what is not built. */
+export function notImplemented(what: string): S3Error {
+  return new S3Error('NotImplemented', `${what} is not implemented by this server.`)
+}

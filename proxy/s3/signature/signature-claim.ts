@@ -1,0 +1,231 @@
+/** What a request says of its signature, before anybody knows whether it is good. Pure. */
+import { S3Error } from '../s3-error.ts'
+import type { QueryPairs, SignableRequest } from './canonical.ts'
+import type { SigningScope } from './signing-keys.ts'
+
+export interface ClaimV4 {
+  readonly version: 4
+  /** In the query: a presigned URL. */
+  readonly isPresigned: boolean
+  readonly accessKey: string
+  readonly scope: SigningScope
+  /** Of the headers, in lower case and in order. */
+  readonly signedHeaders: readonly string[]
+  /** `20130524T000000Z` */
+  readonly timestamp: string
+  readonly signedAtMs: number
+  /** Of a presigned URL. */
+  readonly expiresSeconds: number | undefined
+  readonly payloadHash: string
+  readonly signature: string
+}
+
+export interface ClaimV2 {
+  readonly version: 2
+  readonly isPresigned: boolean
+  readonly accessKey: string
+  readonly signedAtMs: number | undefined
+  /** Of a presigned URL: seconds since 1970, as they were signed. */
+  readonly expires: string | undefined
+  readonly signature: string
+}
+
+export type SignatureClaim = ClaimV4 | ClaimV2
+
+/** Of a presigned URL: a week. */
+const EXPIRES_SECONDS_MAX = 604_800
+const ALGORITHM = 'AWS4-HMAC-SHA256'
+const TIMESTAMP = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/
+
+/** The claim; null if the request is not signed at all. Throws S3's errors for what is not well-formed. */
+export function readClaim(request: SignableRequest, query: QueryPairs): SignatureClaim | null {
+  const authorization = request.headers.authorization
+  const inQuery = (name: string) => query.some(([known]) => known === name)
+  const isPresigned4 = inQuery('X-Amz-Algorithm') || inQuery('X-Amz-Signature')
+  const isPresigned2 = inQuery('AWSAccessKeyId') && inQuery('Signature')
+  if (authorization !== undefined && (isPresigned4 || isPresigned2)) {
+    throw new S3Error(
+      'InvalidArgument',
+      'Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified',
+      { ArgumentName: 'Authorization', ArgumentValue: '' },
+    )
+  }
+  if (authorization !== undefined) {
+    if (authorization.startsWith('AWS ')) return headerClaimV2(request, authorization)
+    if (authorization.startsWith('AWS4-')) return headerClaimV4(request, authorization)
+    throw new S3Error('InvalidArgument', 'Unsupported Authorization Type')
+  }
+  if (isPresigned4) return queryClaimV4(request, query)
+  return isPresigned2 ? queryClaimV2(query) : null
+}
+
+function headerClaimV4(request: SignableRequest, authorization: string): ClaimV4 {
+  const space = authorization.indexOf(' ')
+  if (authorization.slice(0, space) !== ALGORITHM) throw otherAlgorithm()
+  const fields = new Map<string, string>()
+  for (const field of authorization.slice(space + 1).split(',')) {
+    const equals = field.indexOf('=')
+    fields.set(field.slice(0, equals).trim(), field.slice(equals + 1).trim())
+  }
+  const credential = fields.get('Credential')
+  const signedHeaders = fields.get('SignedHeaders')
+  const signature = fields.get('Signature')
+  if (!credential || !signedHeaders || !signature) {
+    throw new S3Error(
+      'AuthorizationHeaderMalformed',
+      'The authorization header requires three components: Credential, SignedHeaders, and Signature.',
+    )
+  }
+  const malformed = (message: string) => new S3Error('AuthorizationHeaderMalformed', message)
+  const timestamp = headerTimestamp(request)
+  const payloadHash = header(request, 'x-amz-content-sha256')
+  if (payloadHash === undefined) {
+    throw new S3Error(
+      'InvalidRequest',
+      'Missing required header for this request: x-amz-content-sha256',
+    )
+  }
+  return {
+    version: 4,
+    isPresigned: false,
+    ...credentialOf(credential, timestamp, malformed),
+    signedHeaders: headerNames(signedHeaders, malformed),
+    timestamp,
+    signedAtMs: timeOf(timestamp)!,
+    expiresSeconds: undefined,
+    payloadHash,
+    signature,
+  }
+}
+
+function queryClaimV4(request: SignableRequest, query: QueryPairs): ClaimV4 {
+  const get = (name: string) => query.find(([known]) => known === name)?.[1]
+  const malformed = (message: string) => new S3Error('AuthorizationQueryParametersError', message)
+  if (get('X-Amz-Algorithm') !== ALGORITHM) throw otherAlgorithm()
+  const [credential, timestamp] = [get('X-Amz-Credential'), get('X-Amz-Date')]
+  const [signedHeaders, expires] = [get('X-Amz-SignedHeaders'), get('X-Amz-Expires')]
+  const signature = get('X-Amz-Signature')
+  if (!credential || !timestamp || !signedHeaders || !expires || !signature) {
+    throw malformed(
+      'Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.',
+    )
+  }
+  const signedAtMs = timeOf(timestamp)
+  if (signedAtMs === undefined) {
+    throw malformed("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
+  }
+  if (!/^\d{1,7}$/.test(expires) || Number(expires) < 1 || Number(expires) > EXPIRES_SECONDS_MAX) {
+    throw malformed('X-Amz-Expires must be between 1 and 604800 seconds')
+  }
+  return {
+    version: 4,
+    isPresigned: true,
+    ...credentialOf(credential, timestamp, malformed),
+    signedHeaders: headerNames(signedHeaders, malformed),
+    timestamp,
+    signedAtMs,
+    expiresSeconds: Number(expires),
+    payloadHash:
+      get('X-Amz-Content-Sha256') ?? header(request, 'x-amz-content-sha256') ?? 'UNSIGNED-PAYLOAD',
+    signature,
+  }
+}
+
+function headerClaimV2(request: SignableRequest, authorization: string): ClaimV2 {
+  const words = authorization.slice('AWS '.length).trim()
+  const colon = words.lastIndexOf(':')
+  if (colon < 1 || colon === words.length - 1) {
+    throw new S3Error(
+      'InvalidArgument',
+      'AWS authorization header is invalid. Expected AwsAccessKeyId:signature',
+    )
+  }
+  const date = header(request, 'x-amz-date') ?? header(request, 'date')
+  const signedAtMs = date === undefined ? Number.NaN : (timeOf(date) ?? Date.parse(date))
+  if (Number.isNaN(signedAtMs)) throw noDate()
+  const [accessKey, signature] = [words.slice(0, colon), words.slice(colon + 1)]
+  return { version: 2, isPresigned: false, accessKey, signedAtMs, expires: undefined, signature }
+}
+
+function queryClaimV2(query: QueryPairs): ClaimV2 {
+  const get = (name: string) => query.find(([known]) => known === name)?.[1]
+  const expires = get('Expires')
+  if (expires === undefined || !/^\d{1,12}$/.test(expires)) {
+    throw new S3Error(
+      'AccessDenied',
+      'Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters',
+    )
+  }
+  const [accessKey, signature] = [get('AWSAccessKeyId')!, get('Signature')!]
+  return { version: 2, isPresigned: true, accessKey, signedAtMs: undefined, expires, signature }
+}
+
+/** `AKID/20130524/us-east-1/s3/aws4_request`; the access key may hold slashes. */
+function credentialOf(
+  credential: string,
+  timestamp: string,
+  malformed: (message: string) => S3Error,
+): { readonly accessKey: string; readonly scope: SigningScope } {
+  const parts = credential.split('/')
+  const [day, region, service, end] = parts.slice(-4)
+  const accessKey = parts.slice(0, -4).join('/')
+  if (accessKey === '' || end !== 'aws4_request' || region === undefined) {
+    throw malformed(
+      'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".',
+    )
+  }
+  if (service !== 's3')
+    throw malformed(`incorrect service "${service}". This endpoint belongs to "s3".`)
+  if (day !== timestamp.slice(0, 8)) {
+    throw malformed(`Invalid credential date "${day}". This date is not the same as X-Amz-Date.`)
+  }
+  return { accessKey, scope: { day, region, service } }
+}
+
+function headerNames(text: string, malformed: (message: string) => S3Error): readonly string[] {
+  const names = text.split(';')
+  if (!names.includes('host')) throw malformed('SignedHeaders must name the Host header')
+  if (!names.every((name) => /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name))) {
+    throw malformed('SignedHeaders is not a list of header names in lower case')
+  }
+  return names
+}
+
+function headerTimestamp(request: SignableRequest): string {
+  const long = header(request, 'x-amz-date')
+  if (long !== undefined && timeOf(long) !== undefined) return long
+  const date = header(request, 'date')
+  if (long !== undefined || date === undefined) throw noDate()
+  if (timeOf(date) !== undefined) return date
+  const ms = Date.parse(date)
+  if (Number.isNaN(ms)) throw noDate()
+  return new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '')
+}
+
+/** Milliseconds since 1970; undefined if it is no such time. */
+function timeOf(timestamp: string): number | undefined {
+  const match = TIMESTAMP.exec(timestamp)
+  if (match === null) return undefined
+  const [, year, month, day, hour, minute, second] = match
+  const ms = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+  return Number.isNaN(ms) ? undefined : ms
+}
+
+function header({ headers }: SignableRequest, name: string): string | undefined {
+  const value = headers[name]
+  return typeof value === 'string' ? value : value?.join(',')
+}
+
+function noDate(): S3Error {
+  return new S3Error(
+    'AccessDenied',
+    'AWS authentication requires a valid Date or x-amz-date header',
+  )
+}
+
+function otherAlgorithm(): S3Error {
+  return new S3Error(
+    'NotImplemented',
+    `The only signature algorithm of Version 4 here is ${ALGORITHM}.`,
+  )
+}

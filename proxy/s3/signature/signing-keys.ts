@@ -1,0 +1,53 @@
+import { createHmac } from 'node:crypto'
+
+/** What a Version 4 signature was made for. */
+export interface SigningScope {
+  /** `20130524` */
+  readonly day: string
+  readonly region: string
+  readonly service: string
+}
+
+/** Keys kept; beyond it the one kept longest is forgotten. */
+const KEYS_MAX = 10_000
+
+/**
+ * Signing keys by credential, day, region and service: four HMACs that one day's requests share. A changed secret is
+ * another key, as it is a part of what a key is found by.
+ */
+export class SigningKeys {
+  readonly #keys = new Map<string, Buffer>()
+  readonly #keysMax: number
+
+  constructor(options: { readonly keysMax?: number } = {}) {
+    this.#keysMax = options.keysMax ?? KEYS_MAX
+  }
+
+  get size(): number {
+    return this.#keys.size
+  }
+
+  get(secret: string, scope: SigningScope): Buffer {
+    const name = `${scope.day}/${scope.region}/${scope.service}/${secret}`
+    const known = this.#keys.get(name)
+    if (known !== undefined) return known
+    if (this.#keys.size >= this.#keysMax) {
+      const [oldest] = this.#keys.keys()
+      this.#keys.delete(oldest!)
+    }
+    const key = signingKey(secret, scope)
+    this.#keys.set(name, key)
+    return key
+  }
+}
+
+/** The key of a day. */
+export function signingKey(secret: string, { day, region, service }: SigningScope): Buffer {
+  let key = hmacSha256(Buffer.from(`AWS4${secret}`), day)
+  for (const word of [region, service, 'aws4_request']) key = hmacSha256(key, word)
+  return key
+}
+
+export function hmacSha256(key: Uint8Array, text: string): Buffer {
+  return createHmac('sha256', key).update(text, 'latin1').digest()
+}

@@ -1,0 +1,197 @@
+/** A store that speaks S3, and requests signed by hand: what the SDK would not send. */
+import { createHash, createHmac } from 'node:crypto'
+import { type ClientRequest, type IncomingHttpHeaders, request } from 'node:http'
+import { S3Client } from '@aws-sdk/client-s3'
+import type { S3Credentials } from '../../common/identity.ts'
+import type { ProxyOptions } from '../../proxy/proxy-options.ts'
+import { openTestStore, type TestStore } from './swift-store.ts'
+
+export interface TestKey {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+}
+
+export const MAIN: TestKey = { accessKeyId: 'test:tester', secretAccessKey: 'testing' }
+export const OTHER: TestKey = { accessKeyId: 'AKOTHER', secretAccessKey: 'other/secret+key' }
+/** In the project of MAIN, without a role that gives it anything. */
+export const GUEST: TestKey = { accessKeyId: 'AKGUEST', secretAccessKey: 'guest' }
+
+const CALLERS: Readonly<
+  Record<
+    string,
+    { readonly key: TestKey; readonly groups: readonly string[]; readonly account: string }
+  >
+> = {
+  [MAIN.accessKeyId]: {
+    key: MAIN,
+    account: 'AUTH_test',
+    groups: ['test', 'test:tester', 'AUTH_test'],
+  },
+  [OTHER.accessKeyId]: {
+    key: OTHER,
+    account: 'AUTH_test2',
+    groups: ['test2', 'test2:tester2', 'AUTH_test2'],
+  },
+  [GUEST.accessKeyId]: { key: GUEST, account: 'AUTH_test', groups: ['test', 'test:tester3'] },
+}
+
+export const testCredentials: S3Credentials = {
+  find(accessKey) {
+    const found = Object.hasOwn(CALLERS, accessKey) ? CALLERS[accessKey] : undefined
+    if (found === undefined) return null
+    const { key, account, groups } = found
+    const caller = { user: groups[1]!, account, groups, expiresAtMs: Number.MAX_SAFE_INTEGER }
+    return { secret: key.secretAccessKey, caller }
+  },
+}
+
+export function openS3Store(
+  folder: string,
+  options: Partial<ProxyOptions> = {},
+): Promise<TestStore> {
+  const s3 = {
+    credentials: testCredentials,
+    domains: ['s3.localhost'],
+    partBytesMin: 5 * 1024 * 1024,
+  }
+  return openTestStore(folder, { s3, ...options })
+}
+
+export function s3Client(port: number, key: TestKey = MAIN): S3Client {
+  return new S3Client({
+    endpoint: `http://127.0.0.1:${port}`,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: key,
+    maxAttempts: 1,
+  })
+}
+
+export interface SignedRequest {
+  readonly method?: string
+  /** Escaped, with its query. */
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Added behind the signer's back. */
+  readonly unsigned?: Readonly<Record<string, string>>
+  readonly body?: string | Buffer
+  /** What is signed for the body; its SHA-256 if absent. */
+  readonly payloadHash?: string
+  readonly key?: TestKey | null
+  readonly at?: Date
+  /** Ends the connection in the middle of the body. */
+  readonly cut?: true
+}
+
+export interface RawAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+  /** Of an error document. */
+  readonly code: string
+}
+
+/** Sends a request signed with Version 4, as the text of the specification says; with a null key it is not signed. */
+export function sendSigned(port: number, asked: SignedRequest): Promise<RawAnswer> {
+  const { method = 'GET', path, body = '', key = MAIN, at = new Date() } = asked
+  const timestamp = at.toISOString().replace(/[-:]|\.\d{3}/g, '')
+  const payloadHash = asked.payloadHash ?? createHash('sha256').update(body).digest('hex')
+  const headers: Record<string, string> = { host: `127.0.0.1:${port}`, ...asked.headers }
+  if (key !== null) {
+    headers['x-amz-date'] = timestamp
+    headers['x-amz-content-sha256'] = payloadHash
+    headers.authorization = signV4({ method, path, headers, payloadHash, timestamp, key })
+  }
+  if (method === 'PUT' || method === 'POST')
+    headers['content-length'] = String(Buffer.byteLength(body))
+  return send(port, { method, path, headers: { ...headers, ...asked.unsigned }, body })
+}
+
+/** A URL's path and query that anybody may use for five minutes. */
+export function presign(method: string, path: string, host: string, key: TestKey = MAIN): string {
+  const timestamp = new Date().toISOString().replace(/[-:]|\.\d{3}/g, '')
+  const scope = `${timestamp.slice(0, 8)}/us-east-1/s3/aws4_request`
+  const parameters = new URLSearchParams({
+    'X-Amz-Algorithm': 'AWS4-HMAC-SHA256',
+    'X-Amz-Credential': `${key.accessKeyId}/${scope}`,
+    'X-Amz-Date': timestamp,
+    'X-Amz-Expires': '300',
+    'X-Amz-SignedHeaders': 'host',
+  })
+  const url = `${path}${path.includes('?') ? '&' : '?'}${parameters}`
+  const headers = { host }
+  const authorization = signV4({
+    method,
+    path: url,
+    headers,
+    payloadHash: 'UNSIGNED-PAYLOAD',
+    timestamp,
+    key,
+  })
+  return `${url}&X-Amz-Signature=${authorization.split('Signature=')[1]}`
+}
+
+export function send(
+  port: number,
+  asked: {
+    readonly method: string
+    readonly path: string
+    readonly headers: Readonly<Record<string, string>>
+    readonly body?: string | Buffer
+    readonly onRequest?: (sent: ClientRequest) => void
+  },
+): Promise<RawAnswer> {
+  const { method, path, headers, body = '' } = asked
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      { host: '127.0.0.1', port, method, path, headers, agent: false },
+      (res) => {
+        const pieces: Buffer[] = []
+        res.on('data', (piece: Buffer) => pieces.push(piece))
+        res.on('error', reject)
+        res.on('end', () => {
+          const text = Buffer.concat(pieces).toString()
+          const code = /<Code>(\w+)<\/Code>/.exec(text)?.[1] ?? ''
+          resolve({ status: res.statusCode ?? 0, headers: res.headers, body: text, code })
+        })
+      },
+    )
+    sent.on('error', reject)
+    if (asked.onRequest === undefined) sent.end(body)
+    else asked.onRequest(sent)
+  })
+}
+
+function signV4(of: {
+  readonly method: string
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly payloadHash: string
+  readonly timestamp: string
+  readonly key: TestKey
+}): string {
+  const { method, path, headers, payloadHash, timestamp, key } = of
+  const [bare = '', query = ''] = path.split('?')
+  const names = Object.keys(headers)
+    .map((name) => name.toLowerCase())
+    .sort()
+  const pairs = query === '' ? [] : query.split('&').map((pair) => pair.split('='))
+  pairs.sort(([a = ''], [b = '']) => (a < b ? -1 : 1))
+  const canonical = [
+    method,
+    bare,
+    pairs.map(([name, value = '']) => `${name}=${value}`).join('&'),
+    ...names.map((name) => `${name}:${headers[name]}`),
+    '',
+    names.join(';'),
+    payloadHash,
+  ].join('\n')
+  const scope = `${timestamp.slice(0, 8)}/us-east-1/s3/aws4_request`
+  const digest = createHash('sha256').update(canonical).digest('hex')
+  const text = ['AWS4-HMAC-SHA256', timestamp, scope, digest].join('\n')
+  const hmac = (secret: string | Buffer, word: string) =>
+    createHmac('sha256', secret).update(word).digest()
+  const signingKey = scope.split('/').reduce<string | Buffer>(hmac, `AWS4${key.secretAccessKey}`)
+  const signature = hmac(signingKey, text).toString('hex')
+  return `AWS4-HMAC-SHA256 Credential=${key.accessKeyId}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`
+}
