@@ -24,6 +24,8 @@ function serveCommand(): Command {
     .description('start one identity service; `up` does so by itself')
     .requiredOption('--config <file>', 'its identity.json; - is standard input')
   return withLogOptions(command).action(async (flags: ServeFlags & { readonly config: string }) => {
+    // Whoever started it was killed: there is nothing to end in order, and the next one wants port and state.
+    process.once('disconnect', () => process.exit(1))
     const config = await readIdentityConfig(flags.config)
     const logs = openLogs({ component: 'identity', clock, ...logOptions(flags) })
     await runUntilStopped(logs, async () => {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { ServiceError } from '../../common/errors.ts'
 import type { LogsOptions } from '../logs.ts'
 import type { UpContext } from '../up.ts'
@@ -73,7 +74,7 @@ export class IdentityChild {
       ...(accessLog === undefined ? [] : ['--access-log', accessLog]),
     ]
     const args = ['identity', 'serve', '--config', '-', ...log]
-    const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
+    const child = spawn(process.execPath, [...commandLine(), ...args], {
       // The channel ends with this process however it ends, and the service with the channel.
       stdio: ['pipe', 'pipe', 'inherit', 'ipc'],
       // A group of its own: Ctrl-C reaches the store first, which ends its requests before the service goes.
@@ -100,6 +101,13 @@ export class IdentityChild {
       })
     })
   }
+}
+
+/** The `swiftlet` command of this tree, whatever program this process runs: a test that starts all in itself is another. */
+function commandLine(): readonly string[] {
+  const isSource = import.meta.url.endsWith('.ts')
+  const main = fileURLToPath(new URL(isSource ? '../main.ts' : '../main.js', import.meta.url))
+  return isSource ? ['--import', import.meta.resolve('tsx'), main] : ['--enable-source-maps', main]
 }
 
 /** Whether it came so far as to serve. What else it says on stdout is passed on: its log, if that goes there. */

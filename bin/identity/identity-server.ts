@@ -28,7 +28,7 @@ export interface RunningIdentity {
 }
 
 /** A state that a process which is just ending still has is waited for. */
-const STATE_TRIES = 100
+const STATE_TRIES = 200
 const STATE_TRY_MS = 50
 
 /** The identity service of a folder: made ready for use at its first start, then serving. */

@@ -25,7 +25,7 @@ export interface UpIdentity {
   close(): Promise<void>
 }
 
-const PORT_TRIES = 60
+const PORT_TRIES = 100
 const PORT_TRY_MS = 50
 
 /**

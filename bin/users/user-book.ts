@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import { ServiceError } from '../../common/errors.ts'
+import { readTextFile } from '../../common/whole-file.ts'
 import { type DataPaths, readCredentials } from '../data-folder.ts'
 import { lockHolder } from '../process-lock.ts'
+import { decodeSettings } from '../settings.ts'
 import { FileUsers } from './file-users.ts'
 import { RemoteUsers } from './remote-users.ts'
 import { StateUsers } from './state-users.ts'
@@ -41,10 +43,16 @@ export interface UserBook {
 export async function openUserBook(paths: DataPaths): Promise<UserBook> {
   // Says so where no Swiftlet was started yet.
   await readCredentials(paths)
+  const text = await readTextFile(paths.settings)
+  const url = text === null ? undefined : decodeSettings(text, paths.settings).identity?.url
+  if (url !== undefined) throw usersElsewhere(paths, url)
   if (existsSync(paths.users)) return new FileUsers(paths)
   if (lockHolder(paths.lock) !== null) return RemoteUsers.open(paths)
   if (existsSync(paths.identity)) return StateUsers.open(paths)
-  throw new ServiceError('NoUsers', `${paths.folder}: its users are those of an identity service`, {
-    status: 404,
-  })
+  throw new ServiceError('NoUsers', `${paths.folder} has no users yet: start it`, { status: 404 })
+}
+
+function usersElsewhere(paths: DataPaths, url: string): ServiceError {
+  const message = `${paths.folder}: its users are those of ${url}; use OpenStack's client there`
+  return new ServiceError('UsersElsewhere', message, { status: 409 })
 }

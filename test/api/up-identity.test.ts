@@ -1,9 +1,10 @@
 /** `swiftlet up` with its identity service: who is known, and what happens when the service or the store dies. */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { encodeUsers, type Users } from '../../auth/user.ts'
 import { addUser } from '../../auth/user-edit.ts'
+import { freePort } from '../../bench/store-process.ts'
 import { portHolders } from '../../bin/ports.ts'
 import { systemRandom as random } from '../../common/random.ts'
 import {
@@ -220,6 +221,42 @@ t.test('users of an older data folder sign in as before, and find their data', a
   const again = await start(t, data, port)
   t.equal(await accountOf('test:tester', 'key of test:tester'), 'AUTH_test')
   t.equal(again.stderr(), '', 'and it is done once')
+})
+
+t.test('a proxy on another machine asks the identity service that its settings name', async (t) => {
+  const data = dataFolderOf(t)
+  await start(t, data, await freePortOffset())
+  const env = await swiftletEnv(data)
+  const other = join(data, '..', 'other')
+  mkdirSync(other)
+  for (const name of ['rings', 'cluster.key', 'credentials']) {
+    cpSync(join(data, name), join(other, name), { recursive: true })
+  }
+  const settings = JSON.parse(readFileSync(join(data, 'swiftlet.json'), 'utf8'))
+  const serviceUsersFile = join(data, 'identity', 'service-users.json')
+  const identity = { url: env.OS_AUTH_URL, serviceUsersFile, roles: { operatorRoles: ['boss'] } }
+  writeFileSync(join(other, 'swiftlet.json'), JSON.stringify({ ...settings, identity }))
+  const config = join(other, 'proxy.json')
+  writeFileSync(config, JSON.stringify({ port: await freePort(), dataFolder: '.' }))
+  const proxy = await startSwiftlet(t, ['proxy', '--config', config])
+  const ask = (path: string, headers: Record<string, string>) =>
+    fetch(proxy.origin + path, { headers })
+  const user = (key: string) => ({ 'X-Auth-User': env.ST_USER!, 'X-Auth-Key': key })
+  t.equal((await ask('/auth/v1.0', user('wrong'))).status, 401)
+  const signedIn = await ask('/auth/v1.0', user(env.ST_KEY!))
+  t.equal(signedIn.status, 200)
+  const nobody = await ask('/v1/AUTH_x', {})
+  t.match(nobody.headers.get('www-authenticate'), `Keystone uri="${env.OS_AUTH_URL}"`)
+  const token = { 'X-Auth-Token': signedIn.headers.get('x-auth-token')! }
+  const { status } = await ask('/v1/AUTH_x', token)
+  t.equal(status, 503, 'let in as ResellerAdmin, to storage nodes that are not there')
+  const add = await runSwiftlet(['user', 'add', 'a:b', '--data', other])
+  t.match(add, { code: 1, stderr: /its users are those of http/ })
+  writeFileSync(join(other, 'swiftlet.json'), JSON.stringify({ ...settings, identity: { u: 1 } }))
+  t.match(await runSwiftlet(['proxy', '--config', config]), {
+    code: 1,
+    stderr: /unknown setting u/,
+  })
 })
 
 t.test('an identity service that cannot start is said, and nothing is left running', async (t) => {

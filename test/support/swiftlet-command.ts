@@ -45,7 +45,7 @@ export interface StartedSwiftlet {
 }
 
 /**
- * Starts a serving command (`up`, `cluster`) and waits for its `Swiftlet is ready`; it is killed with the test. Throws
+ * Starts a serving command (`up`, `cluster`, `proxy`) and waits for its `Swiftlet is ready`; it is killed with the test. Throws
  * with what it said if it ends before.
  */
 export async function startSwiftlet(
@@ -173,7 +173,7 @@ async function untilReady(child: Launched): Promise<void> {
     throw new Error(`ended before it was ready:\n${child.stdout()}${child.stderr()}`)
   })
   ended.catch(() => {})
-  while (!/^(Swiftlet|Storage node) is ready.*\n/m.test(child.stdout())) {
+  while (!/^(Swiftlet|Storage node|Proxy) is ready.*\n/m.test(child.stdout())) {
     await Promise.race([once(child.process.stdout!, 'data', { signal: late }), ended])
   }
 }
