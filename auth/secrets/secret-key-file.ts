@@ -1,3 +1,4 @@
+import { ServiceError } from '../../common/errors.ts'
 import type { Log } from '../../common/log.ts'
 import type { Random } from '../../common/random.ts'
 import { readTextFile, replaceFile } from '../../common/whole-file.ts'
@@ -29,7 +30,7 @@ export class SecretKeyFile {
     path: string,
     { random, log }: { readonly random: Random; readonly log: Log },
   ): Promise<SecretKeyFile> {
-    if ((await readTextFile(path)) === null) await rotateSecretKeyFile(path, random)
+    if ((await readTextFile(path)) === null) await writeKeys(path, [generateSecretKey(random)])
     return new SecretKeyFile(path, (await readTextFile(path)) ?? '', log)
   }
 
@@ -56,10 +57,20 @@ export class SecretKeyFile {
   }
 }
 
-/** Puts a fresh key in front; what older ones sealed is sealed anew by the services that follow the file. */
+/**
+ * Puts a fresh key in front; what older ones sealed is sealed anew by the services that follow the file. Throws 404
+ * `NoSecretKeys` if there is no file, 500 `BadSecretKeys` if it is none of keys.
+ */
 export async function rotateSecretKeyFile(path: string, random: Random): Promise<SecretKeys> {
   const text = await readTextFile(path)
-  const keys = withFreshKey(text === null ? [] : decodeSecretKeys(text), generateSecretKey(random))
-  await replaceFile(path, encodeSecretKeys(keys), { mode: 0o600 })
+  if (text === null) {
+    throw new ServiceError('NoSecretKeys', `${path}: there is no such file`, { status: 404 })
+  }
+  const keys = withFreshKey(decodeSecretKeys(text), generateSecretKey(random))
+  await writeKeys(path, keys)
   return keys
+}
+
+async function writeKeys(path: string, keys: SecretKeys): Promise<void> {
+  await replaceFile(path, encodeSecretKeys(keys), { mode: 0o600 })
 }

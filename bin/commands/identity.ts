@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { Command } from 'commander'
+import { rotateSecretKeyFile } from '../../auth/secrets/secret-key-file.ts'
 import { rotateKeyFile } from '../../auth/tokens/key-file.ts'
 import { systemClock as clock } from '../../common/clock.ts'
 import { systemRandom as random } from '../../common/random.ts'
@@ -11,12 +12,13 @@ import { openLogs } from '../logs.ts'
 import { runUntilStopped } from '../run-until-stopped.ts'
 import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
 
-/** `swiftlet identity serve|rotate-keys`. */
+/** `swiftlet identity serve|rotate-keys|rotate-credential-keys`. */
 export function identityCommand(): Command {
   return new Command('identity')
     .description('start an identity service (Keystone v3), or change the keys of its tokens')
     .addCommand(serveCommand())
     .addCommand(rotateCommand())
+    .addCommand(rotateCredentialsCommand())
 }
 
 function serveCommand(): Command {
@@ -36,17 +38,38 @@ function serveCommand(): Command {
   })
 }
 
-function rotateCommand(): Command {
-  return new Command('rotate-keys')
-    .description(
-      'sign with the next key from now on; tokens of the last two keys stay good, those of older ones become void',
-    )
+interface FolderFlags {
+  readonly data: string
+  readonly folder?: string
+}
+
+function withFolder(command: Command): Command {
+  return command
     .option('--data <folder>', 'the data folder of `up`', DEFAULT_DATA)
     .option('--folder <folder>', 'the folder of an identity service, instead')
-    .action(async ({ data, folder }: { readonly data: string; readonly folder?: string }) => {
-      const path = identityPaths(resolve(folder ?? dataPaths(resolve(data)).identity)).tokenKeys
-      const { primary, staged, secondaries } = await rotateKeyFile(path)
-      const kept = secondaries.map(({ kid }) => kid).join(', ')
-      console.log(`${primary.kid} signs now, ${staged.kid} is next; still good: ${kept}`)
-    })
+}
+
+function pathsOf({ data, folder }: FolderFlags) {
+  return identityPaths(resolve(folder ?? dataPaths(resolve(data)).identity))
+}
+
+function rotateCredentialsCommand(): Command {
+  const command = new Command('rotate-credential-keys').description(
+    'seal credentials with a new key from now on, and those there are anew; older keys stay for backups',
+  )
+  return withFolder(command).action(async (flags: FolderFlags) => {
+    const [newest, ...older] = await rotateSecretKeyFile(pathsOf(flags).credentialKeys, random)
+    console.log(`${newest.id} seals now; ${older.length} older keys open`)
+  })
+}
+
+function rotateCommand(): Command {
+  const command = new Command('rotate-keys').description(
+    'sign with the next key from now on; tokens of the last two keys stay good, those of older ones become void',
+  )
+  return withFolder(command).action(async (flags: FolderFlags) => {
+    const { primary, staged, secondaries } = await rotateKeyFile(pathsOf(flags).tokenKeys)
+    const kept = secondaries.map(({ kid }) => kid).join(', ')
+    console.log(`${primary.kid} signs now, ${staged.kid} is next; still good: ${kept}`)
+  })
 }

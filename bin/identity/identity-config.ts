@@ -34,11 +34,13 @@ export interface IdentityConfig {
 export function identityPaths(folder: string): {
   readonly state: string
   readonly tokenKeys: string
+  readonly credentialKeys: string
   readonly serviceUsers: string
 } {
   return {
     state: resolve(folder, 'state'),
     tokenKeys: resolve(folder, 'token-keys.json'),
+    credentialKeys: resolve(folder, 'credential-keys.json'),
     serviceUsers: resolve(folder, 'service-users.json'),
   }
 }

@@ -47,6 +47,7 @@ export async function startIdentity(
       {
         state,
         keyFile: identityPaths(folder).tokenKeys,
+        credentialKeyFile: identityPaths(folder).credentialKeys,
         settings,
         ...(tls !== undefined && { tls }),
         onAnswer: (answer) => {

@@ -4,13 +4,12 @@ import { Secret, TOTP } from 'otpauth'
 import t from 'tap'
 import { textSignature } from '../../auth/ec2/aws-signature.ts'
 import { resealAll } from '../../auth/secrets/sealed-rows.ts'
-import { rotateSecretKeyFile } from '../../auth/secrets/secret-key-file.ts'
 import { credentials as table } from '../../auth/tables/credentials.ts'
 import { stepOf } from '../../auth/tokens/totp-method.ts'
-import { systemRandom } from '../../common/random.ts'
 import { IdentityPeople, type Person } from '../support/identity-people.ts'
 import { type ApiAnswer, IdentityRig } from '../support/identity-rig.ts'
 import { MovedClock } from '../support/moved-clock.ts'
+import { runSwiftlet } from '../support/swiftlet-command.ts'
 
 const clock = new MovedClock()
 const rig = await IdentityRig.start({ clock })
@@ -111,7 +110,10 @@ t.test('what cannot be meant makes no credential', async (t) => {
 t.test('keys are rotated, and what older ones sealed is sealed anew', async (t) => {
   const { parts } = rig.service
   const [before] = parts.secrets()
-  await rotateSecretKeyFile(join(rig.folder, 'credential-keys.json'), systemRandom)
+  const rotate = ['identity', 'rotate-credential-keys', '--folder']
+  const done = await runSwiftlet([...rotate, rig.folder])
+  t.match(done, { code: 0, stdout: /^\S{8} seals now; 1 older keys open/ })
+  t.not((await runSwiftlet([...rotate, join(rig.folder, 'none')])).code, 0)
   // The service follows the file once a second.
   for (let left = 100; parts.secrets()[0].id === before.id && left > 0; left--) {
     await new Promise((resolve) => setTimeout(resolve, 50))
