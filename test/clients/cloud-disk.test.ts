@@ -309,7 +309,9 @@ t.test(
     })
 
     await t.test('and it is emptied at once', async (t) => {
-      for (const name of ['disk', 'sync', 'web']) await swift('delete', name)
+      if (await hasVersions()) await swift('delete', '--versions', 'disk')
+      else await swift('delete', 'disk')
+      for (const name of ['sync', 'web']) await swift('delete', name)
       const left = await (await ask('GET', '')).text()
       t.notMatch(left, /^(disk|sync|web)$/m)
     })
