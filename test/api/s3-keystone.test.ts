@@ -1,0 +1,156 @@
+/** Access keys of Keystone as clients of S3 use them, the identity service and the store being real. */
+import assert from 'node:assert'
+import t from 'tap'
+import { systemClock } from '../../common/clock.ts'
+import { IdentityClient } from '../../common/identity-client/identity-client.ts'
+import { silentLog } from '../../common/log.ts'
+import { KeystoneAccessKeys } from '../../proxy/keystone/keystone-access-keys.ts'
+import { KeystoneIdentity } from '../../proxy/keystone/keystone-identity.ts'
+import { KEYSTONE_DEFAULTS } from '../../proxy/keystone/keystone-settings.ts'
+import { PROXY_DEFAULTS } from '../../proxy/proxy-options.ts'
+import { IdentityRig, SERVICE_PASSWORD } from '../support/identity-rig.ts'
+import { sendSigned, type TestKey } from './s3-store.ts'
+import { openTestStore } from './swift-store.ts'
+
+const rig = await IdentityRig.start()
+const client = await IdentityClient.open({
+  url: rig.url,
+  credentials: async () => ({ user: 'swift', password: SERVICE_PASSWORD, project: 'service' }),
+  clock: systemClock,
+  log: silentLog,
+  pollMs: 50,
+})
+const identity = new KeystoneIdentity({
+  client,
+  settings: KEYSTONE_DEFAULTS,
+  prefixes: PROXY_DEFAULTS.resellerPrefixes,
+  publicUri: rig.url,
+  // What time it is for the memory of keys: each look is another hour.
+  keys: { session: client.session, clock: { monotonicMs: () => hours++ * 3_600_000 } },
+})
+let hours = 1
+const store = await openTestStore(t.testdir(), { identity })
+t.teardown(async () => {
+  await store.close()
+  await client.close()
+  await rig.close()
+})
+
+async function made(path: string, body: Record<string, unknown>): Promise<{ readonly id: string }> {
+  const [kind = '', value] = Object.entries(body)[0]!
+  const answer = await rig.call('POST', path, { body: { [kind]: value } })
+  assert.equal(answer.status, 201, `POST ${path}`)
+  return answer.body[kind]
+}
+
+const { id: projectId } = await made('/v3/projects', {
+  project: { name: 'shop', domain_id: 'default' },
+})
+const { id: userId } = await made('/v3/users', {
+  user: { name: 'ann', domain_id: 'default', password: 'annspassword' },
+})
+const EC2 = `/v3/users/${userId}/credentials/OS-EC2`
+
+async function grant(method: 'PUT' | 'DELETE', role: string): Promise<void> {
+  const found = await rig.call('GET', `/v3/roles?name=${role}`)
+  const path = `/v3/projects/${projectId}/users/${userId}/roles/${found.body.roles[0].id}`
+  assert.equal((await rig.call(method, path)).status, 204, `${method} ${role}`)
+}
+
+async function newKey(): Promise<TestKey> {
+  const { body, status } = await rig.call('POST', EC2, { body: { tenant_id: projectId } })
+  assert.equal(status, 201, 'an access key')
+  return { accessKeyId: body.credential.access, secretAccessKey: body.credential.secret }
+}
+
+async function codeOf(key: TestKey, path = '/', method = 'GET'): Promise<string> {
+  const { status, code } = await sendSigned(store.port, { method, path, key })
+  return `${status} ${code}`.trim()
+}
+
+/** What the answer becomes once the news has come to the store. */
+async function becomes(key: TestKey, wanted: string): Promise<void> {
+  for (;;) {
+    if ((await codeOf(key)) === wanted) return
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+t.test(
+  'a key of Keystone signs for its project, until it or its holder’s rights are gone',
+  async (t) => {
+    await grant('PUT', 'member')
+    const key = await newKey()
+    t.equal(await codeOf(key, '/keystone-bucket', 'PUT'), '200')
+    const { body } = await sendSigned(store.port, { path: '/', key })
+    t.match(body, `<ID>AUTH_${projectId}</ID>`)
+    t.match(body, '<Name>keystone-bucket</Name>')
+    t.equal(await codeOf({ ...key, secretAccessKey: 'wrong' }), '403 SignatureDoesNotMatch')
+    t.equal(await codeOf({ ...key, accessKeyId: 'nobody' }), '403 InvalidAccessKeyId')
+    t.equal((await rig.call('DELETE', `${EC2}/${key.accessKeyId}`)).status, 204)
+    await becomes(key, '403 InvalidAccessKeyId')
+    const other = await newKey()
+    t.equal(await codeOf(other), '200')
+    await rig.call('PATCH', `/v3/users/${userId}`, { body: { user: { enabled: false } } })
+    await becomes(other, '403 InvalidAccessKeyId')
+    await rig.call('PATCH', `/v3/users/${userId}`, { body: { user: { enabled: true } } })
+    await becomes(other, '200')
+  },
+)
+
+t.test('secrets are for services only', async (t) => {
+  const path = '/v3/OS-SWIFTLET/access_key'
+  const key = await newKey()
+  const body = { access: key.accessKeyId }
+  const user = { name: 'ann', domain: { id: 'default' }, password: 'annspassword' }
+  const signedIn = await rig.signIn({ project: { id: projectId } }, user)
+  const token = signedIn.headers.get('x-subject-token')!
+  t.equal((await rig.call('POST', path, { body, token })).status, 403)
+  t.equal((await rig.call('POST', path, { body, token: null })).status, 401)
+  t.equal((await rig.call('POST', path, { body: {} })).status, 400)
+  t.equal((await rig.call('POST', path, { body: { access: 'none' } })).status, 404)
+  t.equal((await rig.call('POST', path, { body })).body.access_key.secret, key.secretAccessKey)
+})
+
+t.test(
+  'answers are remembered for a while, longer if nobody answers, and not for ever',
+  async (t) => {
+    let nowMs = 0
+    let asked = 0
+    let isDown = false
+    const caller = { user: 'u', account: 'a', groups: [], expiresAtMs: 1 }
+    const keys = new KeystoneAccessKeys({
+      session: {
+        async send({ body }) {
+          asked++
+          if (isDown) throw new Error('down')
+          const { access } = body as { readonly access: string }
+          const known = { access_key: { secret: `secret of ${access}`, token: 'token' } }
+          const isThere = access !== 'none'
+          return { status: isThere ? 200 : 404, header: () => null, body: isThere ? known : null }
+        },
+      },
+      validate: () => caller,
+      clock: { monotonicMs: () => nowMs },
+      keysMax: 2,
+    })
+    const both = await Promise.all([keys.find('k'), keys.find('k')])
+    t.strictSame(both[0], { secret: 'secret of k', caller })
+    t.equal(asked, 1, 'one question for two who want to know')
+    t.strictSame(keys.find('k'), both[0], 'at once, from memory')
+    t.equal(await keys.find('none'), null)
+    t.equal(keys.find('none'), null)
+    t.equal(asked, 2)
+    nowMs = 6_000
+    isDown = true
+    t.strictSame(await keys.find('k'), both[0], 'what was known lasts while nobody answers')
+    nowMs = 70_000
+    await t.rejects(keys.find('k') as Promise<unknown>, /down/)
+    isDown = false
+    for (const name of ['a', 'b', 'c']) await keys.find(name)
+    asked = 0
+    await keys.find('k')
+    t.equal(asked, 1, 'the oldest was forgotten')
+    t.equal(keys.find('x'.repeat(300)), null)
+  },
+)
