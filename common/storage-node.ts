@@ -231,7 +231,12 @@ export interface ExpiredItem {
 /** A row or object whose counterpart is not known to be there: after a crash, or a write that failed half way. */
 export type Unconfirmed =
   | { readonly kind: 'row'; readonly list: string; readonly row: ListRow }
-  | { readonly kind: 'item'; readonly info: ItemInfo }
+  | {
+      readonly kind: 'item'
+      readonly info: ItemInfo
+      /** A replica that lags takes the record only under a newer ballot. */
+      readonly refused?: true
+    }
 
 export interface DeviceStatus {
   readonly device: string
@@ -324,6 +329,8 @@ export interface HeldItem {
   readonly ballot: Stamp
   readonly writeId: string
   readonly deleted: boolean
+  /** The record was found to be unreadable. */
+  readonly damaged?: true
   /** Of accounts and containers: the digest of their rows, deleted ones included. */
   readonly rows?: string
 }

@@ -313,10 +313,10 @@ export class LocalNode implements StorageNode {
         if (row === null || isGone(shard.index.entry(registerIdOfList(list)))) continue
         found.push({ kind: 'row', list: list.name, row })
       }
-      for (const { id, sinceMs } of [...shard.index.unconfirmedEntries.values()]) {
+      for (const { id, sinceMs, refused } of [...shard.index.unconfirmedEntries.values()]) {
         if (found.length >= options.limit) return found
         const item = sinceMs <= beforeMs ? await registerItem(shard, id) : null
-        if (item !== null) found.push({ kind: 'item', info: item })
+        if (item !== null) found.push({ kind: 'item', info: item, ...(refused && { refused }) })
       }
     }
     return found

@@ -9,7 +9,7 @@ import type { Device } from './device.ts'
 import { DigestSum } from './engine/digest.ts'
 import type { Entry } from './engine/entry.ts'
 import { byteText, entryKey, fromByteText, listKey, SPACES } from './engine/keys.ts'
-import type { RegisterId } from './engine/memtable.ts'
+import { type RegisterId, registerKey } from './engine/memtable.ts'
 import { isHeld, registerIdOfKey } from './engine/partition-digests.ts'
 import { RECORD_TYPES } from './engine/record.ts'
 import { decodeRow, type StoredRow } from './engine/row.ts'
@@ -112,7 +112,9 @@ export function heldItems(
     const id = { ...of, hash, placement }
     const shard = device.shards.get(device.shardNumberOf(hash))
     const entry = shard?.index.entry(id) ?? null
-    return shard === undefined || !isHeld(entry) ? null : heldOf(shard, id, entry)
+    if (shard === undefined || !isHeld(entry)) return null
+    const isDamaged = device.damagedItems.has(registerKey(id))
+    return { ...heldOf(shard, id, entry), ...(isDamaged && { damaged: true as const }) }
   })
 }
 

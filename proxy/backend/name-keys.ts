@@ -11,6 +11,14 @@ import type { ObjectPath } from './backend.ts'
 /** Container keys kept: each saves an MD5 on every object written to it. */
 const CONTAINERS_KEPT_MAX = 10_000
 
+/** A path that may stop at its account or container. */
+export interface ItemPath {
+  readonly account: string
+  readonly container?: string | undefined
+  readonly object?: string | undefined
+  readonly policy: number
+}
+
 /** Keys of the names a request speaks of. */
 export class NameKeys {
   readonly #hashing: ItemHashing
@@ -32,6 +40,13 @@ export class NameKeys {
     if (this.#containers.size >= CONTAINERS_KEPT_MAX) this.#containers.clear()
     this.#containers.set(name, key)
     return key
+  }
+
+  /** Of whatever the path names: an object, or the container or account that it stops at. */
+  of({ account, container, object, policy }: ItemPath): ItemKey {
+    if (container === undefined) return this.account(account)
+    if (object === undefined) return this.container(account, container)
+    return this.object({ account, container, object, policy })
   }
 
   object(path: ObjectPath): ItemKey {

@@ -60,6 +60,15 @@ export class RegisterReads {
     })
   }
 
+  /**
+   * Has the newest record accepted once more, under a newer ballot: for a replica that has promised, or given away, a
+   * newer one than anybody holds, and refuses what the others have as too old.
+   */
+  async renew(item: ItemKey): Promise<void> {
+    if (this.#replicas.isSloppy(item)) return
+    await this.#replicas.fresh(() => this.#proposals.complete(item, { over: true }))
+  }
+
   /** The record without a wait, where one replica is all and has it in memory. */
   readNow(item: ItemKey, options?: RegisterReadOptions): ItemRead | undefined {
     const group = this.#replicas.group(item)

@@ -63,17 +63,14 @@ export class Settler {
     counters.settled++
     if (finding.kind === 'item') {
       const { policy, ballot } = finding.info
-      let item = keys.account(account)
+      const item = keys.of({ account, container, object, policy })
+      if (finding.refused) await this.#options.reads.renew(item)
       let settled: ItemInfo | null
       if (container === undefined) settled = await this.#newest(item)
       else if (object === undefined) {
-        item = keys.container(account, container)
         settled = await this.#newest(item)
         await syncAccountRow(account, container)
-      } else {
-        item = keys.object({ account, container, object, policy })
-        settled = await this.settleObject({ account, container, object, policy })
-      }
+      } else settled = await this.settleObject({ account, container, object, policy })
       // A copy that lags: what it is in doubt about is settled. One that is newer than what its primaries have is still to
       // come to them, from a device that is none of them, and its row with it.
       if (settled !== null && compareStamps(settled.ballot, ballot) >= 0) {

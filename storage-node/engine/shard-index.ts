@@ -23,6 +23,13 @@ export interface Doubt {
   readonly sinceMs: number
 }
 
+/** A doubtful register. */
+export interface EntryDoubt extends Doubt {
+  readonly id: RegisterId
+  /** A replica that lags takes the record only under a newer ballot. */
+  readonly refused?: true
+}
+
 /** So many answers of the store below are remembered; then it starts over. */
 const LOOKED_UP_MAX = 4096
 /** Totals of this many lists are kept in memory besides those that changed. */
@@ -48,7 +55,7 @@ export class ShardIndex {
     string,
     Doubt & { readonly list: ListId; readonly name: string }
   >()
-  readonly unconfirmedEntries = new Map<string, Doubt & { readonly id: RegisterId }>()
+  readonly unconfirmedEntries = new Map<string, EntryDoubt>()
   /** Containers whose totals changed since they were last taken, by register key. */
   readonly changedLists = new Map<string, ListId>()
 
@@ -274,13 +281,14 @@ export class ShardIndex {
     this.unconfirmedEntries.set(key, { id, ballot, sinceMs: this.#nowMs() })
   }
 
-  /** The register's record is to be settled once more, whatever is known of its row. */
+  /** A replica has refused the register's record as too old: it is to be settled once more, under a newer ballot. */
   doubtAgain(id: RegisterId, ballot: Stamp): void {
-    if (this.unconfirmedEntries.has(registerKey(id))) return
     const slot = this.#entrySlot(id)
     if (compareStamps(slot.entry.ballot, ballot) !== 0) return
     slot.entry = { ...slot.entry, confirmed: false }
     this.#doubtEntry(id, ballot)
+    const key = registerKey(id)
+    this.unconfirmedEntries.set(key, { ...this.unconfirmedEntries.get(key)!, refused: true })
   }
 
   /** A register that was unconfirmed when it was flushed, found again at the start. */

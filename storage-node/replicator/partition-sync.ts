@@ -110,6 +110,10 @@ async function syncItems(
     }
     // It was there, and has been reclaimed.
     if (theirs === null && (await reclaimItem(own, found, context.reclaim, NOW))) return
+    if (isUnreadable(theirs, found.held)) {
+      shardOf(own.device, found.id.hash).index.doubtAgain(found.id, found.held.ballot)
+      isWhole = false
+    }
     if (isBehind(theirs, found.held) && !(await send(own, peer, found, context))) isWhole = false
     else if (isConflict(theirs, found.held)) {
       context.counters.conflicts++
@@ -144,6 +148,14 @@ async function askHeld(
 function isConflict(theirs: HeldItem | null, mine: HeldItem): boolean {
   if (theirs === null || compareStamps(theirs.ballot, mine.ballot) !== 0) return false
   return theirs.writeId !== mine.writeId
+}
+
+/**
+ * Whether the peer has something newer that nobody can read any more. Had it been chosen, a majority would have it: so
+ * whoever settles the register has what the majority does have accepted above it.
+ */
+function isUnreadable(theirs: HeldItem | null, mine: HeldItem): boolean {
+  return theirs?.damaged === true && compareStamps(theirs.ballot, mine.ballot) > 0
 }
 
 function isYoung(ballot: Stamp, { nowMs, graceMs }: SyncContext): boolean {

@@ -287,6 +287,38 @@ t.test('a damaged record is written again from a replica, with its own stamps', 
   t.strictSame((await rig.node.read('d', item))!.info, info)
 })
 
+t.test('a newer record that nobody can read is settled over by what the others have', async (t) => {
+  const cluster = await Cluster.open(3)
+  const rig = cluster.rigs[0]!
+  const item = rig.object('unreadable')
+  const older = rig.draft(item, 'put')
+  await cluster.write(older, 'old', [0, 1, 2])
+  for (const id of [0, 1, 2]) {
+    cluster.nodeOf(id).confirm('d', { kind: 'item', item, ballot: older.ballot })
+  }
+  // A write that only one replica took, and whose record rots there.
+  await cluster.write(rig.draft(item, 'put'), 'the lost body', [0])
+  await rig.reopen()
+  const [place] = rig.find('the lost body')
+  rig.disk.flip(place!.path, place!.offset)
+  await t.rejects(rig.node.read('d', item), { code: 'CorruptData' })
+  await cluster.converge(3)
+  for (const id of [1, 2]) {
+    const found = await cluster.nodeOf(id).unconfirmed('d', { ageMs: 0, limit: 10 })
+    t.match(found, [{ info: { name: item.name }, refused: true }], `node ${id} has it settled`)
+  }
+  const { writeId, stamp: metaStamp } = older
+  const record = { metaStamp, deleted: false, bytes: 3, dependent: false }
+  const again = { ...older, action: 'accept', ballot: rig.stamp(), writeId, record } as const
+  await cluster.write(again, 'old', [1, 2])
+  t.ok((await cluster.converge()) <= 4)
+  t.match(await rig.node.read('d', item), { info: { writeId } })
+  t.equal(rig.device.damagedItems.size, 0)
+  t.strictSame(await differences(cluster), [])
+  // The log still holds the damage, which a check would tell of.
+  for (const each of cluster.rigs) await each.close()
+})
+
 t.test('what a promise to somebody who is gone keeps out is left to the settlers', async (t) => {
   const cluster = await Cluster.open(3)
   const rig = cluster.rigs[0]!
@@ -300,7 +332,11 @@ t.test('what a promise to somebody who is gone keeps out is left to the settlers
   t.equal(await cluster.nodeOf(2).read('d', item), null)
   for (const id of [0, 1]) {
     const found = await cluster.nodeOf(id).unconfirmed('d', { ageMs: 0, limit: 10 })
-    t.match(found, [{ kind: 'item', info: { name: item.name } }], `node ${id} has it settled`)
+    t.match(
+      found,
+      [{ kind: 'item', info: { name: item.name }, refused: true }],
+      `node ${id} has it settled`,
+    )
   }
   // As a settler does: the same record under a ballot above the promise.
   const { stamp: metaStamp, writeId } = write

@@ -6,7 +6,8 @@ import t, { type Test } from 'tap'
 import { ServiceError } from '../../common/errors.ts'
 import { itemKey } from '../../common/item.ts'
 import { systemRandom } from '../../common/random.ts'
-import type { BodyReader, ItemWrite, StorageNode } from '../../common/storage-node.ts'
+import { compareStamps } from '../../common/stamp.ts'
+import type { BodyReader, ItemWrite, StorageNode, Unconfirmed } from '../../common/storage-node.ts'
 import type { BackendOutcome } from '../../proxy/backend/backend.ts'
 import type { ClusterBackend } from '../../proxy/backend/cluster-backend.ts'
 import { ClusterUnderTest, HASHING, pathOf, skewedClock, until } from '../support/cluster-nodes.ts'
@@ -248,6 +249,46 @@ t.test('a proposer that died between the phases stops nobody', async (t) => {
   t.equal(await settled(b.deleteObject(pathOf(name))), 'done')
   t.equal(await text(reader, name), null)
 })
+
+t.test('what a replica that does not vote refuses as too old is written anew', async (t) => {
+  const { cluster, a, name } = await open(t)
+  t.equal(await settled(put(a, name, 'body')), 'done')
+  const ballotAt = async (node: number) =>
+    (await cluster.node(node).read('d', keyOf(name), { head: true }))!.info.ballot
+  const before = await ballotAt(0)
+  // Node 2 learns what it has lost: it refuses whatever is part of a quorum, so nobody hears of its promise.
+  const voting = ['read', 'prepare', 'write']
+  cluster.setFault(2, (method) => {
+    if (voting.includes(method)) throw new ServiceError('Learning', 'learns', { status: 503 })
+  })
+  for (const [refused, rises] of [
+    [false, false],
+    [true, true],
+  ] as const) {
+    const { info } = (await cluster.node(0).read('d', keyOf(name), { head: true }))!
+    const finding = { kind: 'item' as const, info, ...(refused && { refused }) }
+    const backend = cluster.backend({
+      nodeOf: ({ id }) => (id === 0 ? withFinding(cluster.node(0), finding) : cluster.faulty(id)),
+    })
+    await backend.settleAfterStart({ timeMsMax: 5_000 })
+    for (const node of [0, 1]) {
+      const order = compareStamps(await ballotAt(node), before)
+      t.equal(order > 0, rises, `node ${node}, ${refused ? 'refused' : 'only in doubt'}`)
+    }
+  }
+  t.equal(await text(a, name), 'body')
+})
+
+/** The node with one doubt, the first time it is asked. */
+function withFinding(node: StorageNode, finding: Unconfirmed): StorageNode {
+  const findings = [finding]
+  return new Proxy(node, {
+    get: (target, method: keyof StorageNode) => {
+      if (method === 'unconfirmed') return async () => findings.splice(0)
+      return target[method]!.bind(target)
+    },
+  })
+}
 
 t.test('a long body that one replica took is completed by copying it', async (t) => {
   const { cluster, a, reader, name } = await open(t)

@@ -96,7 +96,7 @@ export class ClusterUnderTest {
     const backend = createClusterBackend({
       hashing: HASHING,
       rings: this.rings,
-      nodeOf: (device) => this.#faulty(device.id),
+      nodeOf: (device) => this.faulty(device.id),
       clock: systemClock,
       random: systemRandom,
       proposer: ++this.#proposers,
@@ -145,7 +145,8 @@ export class ClusterUnderTest {
     for (let index = 0; index < this.#options.nodes; index++) await this.stop(index)
   }
 
-  #faulty(index: number): StorageNode {
+  /** The node behind its wire and its fault, if it has one. */
+  faulty(index: number): StorageNode {
     const known = this.#remotes.get(index)
     if (known !== undefined) return known
     const remote = this.#options.local

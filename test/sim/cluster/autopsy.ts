@@ -15,12 +15,20 @@ export async function autopsy(cluster: SimCluster, key: string): Promise<string[
   const list = itemKey(HASHING, 'container', `/${account}/${container}`)
   const lines: string[] = []
   for (const id of cluster.hostsOf('object', item.placement)) {
-    const read = await cluster.nodeOf(id)?.read(DEVICE, inAnyEpoch(item), { head: true })
-    const info = read?.info
+    const copy = { head: true, copy: true }
+    const info = await cluster
+      .nodeOf(id)
+      ?.read(DEVICE, inAnyEpoch(item), copy)
+      .then(
+        (read) => read?.info,
+        (error) => String(error),
+      )
     const text =
       info === undefined
         ? 'nothing'
-        : `${info.deleted ? 'tombstone' : info.meta.contentType} stamp ${show(info.stamp)} ballot ${show(info.ballot)}`
+        : typeof info === 'string'
+          ? info
+          : `${info.deleted ? 'tombstone' : info.meta.contentType} stamp ${show(info.stamp)} ballot ${show(info.ballot)}`
     lines.push(`record at node${id}: ${text} ${isInDoubt(cluster, id, item) ? 'in doubt' : ''}`)
   }
   for (const id of cluster.hostsOf('container', list.placement)) {
