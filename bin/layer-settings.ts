@@ -96,6 +96,13 @@ const LAYERS: Readonly<Record<keyof LayerOptions, Fields>> = {
   crossdomain: { policy: text },
   listEndpoints: {},
   denyHosts: { hosts: needed(texts) },
+  api: {
+    allowAccountManagement: flag,
+    allowOpenExpired: flag,
+    strictCors: flag,
+    corsAllowOrigins: texts,
+    corsExposeHeaders: texts,
+  },
   info: { adminKey: text, expose: flag, disallowedSections: texts },
   statsd: { host: needed(text), port, prefix: text, sampleRate: share },
 }

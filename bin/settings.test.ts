@@ -46,6 +46,7 @@ const LAYERS = {
   ratelimit: { containerRates: [{ objects: 100, perSecond: 0.5 }], waitSecondsMax: 10 },
   nameCheck: { forbiddenRegexp: '^x' },
   listEndpoints: {},
+  api: { allowOpenExpired: true, corsAllowOrigins: ['https://app.example'] },
   containerSync: {
     realms: [{ name: 'r', key: 'k', clusters: [{ name: 'c', url: 'http://127.0.0.1/v1' }] }],
   },

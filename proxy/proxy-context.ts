@@ -51,7 +51,7 @@ export interface ProxyContext {
 export type ProxyParts = Pick<ProxyContext, 'layers' | 'answerInner'>
 
 export function createProxyContext(options: ProxyOptions, parts: ProxyParts): ProxyContext {
-  const settings = { ...PROXY_DEFAULTS, ...options }
+  const settings = { ...PROXY_DEFAULTS, ...options, ...(options.layers?.api || {}) }
   const { backend, identity, clock, random, log } = options
   return {
     settings,

@@ -12,6 +12,18 @@ import type { StaticWebOptions } from './static-web.ts'
 import type { ContainerSyncOptions } from './sync/sync-realms.ts'
 import type { TempUrlOptions } from './temp-url.ts'
 
+/** What a Swift operator sets for the proxy's app itself. */
+export interface ApiOptions {
+  /** Lets reseller admins PUT and DELETE accounts. */
+  readonly allowAccountManagement?: boolean
+  /** Honours X-Open-Expired. */
+  readonly allowOpenExpired?: boolean
+  readonly strictCors?: boolean
+  /** Origins allowed everywhere. */
+  readonly corsAllowOrigins?: readonly string[]
+  readonly corsExposeHeaders?: readonly string[]
+}
+
 /** What `/info` tells whom. */
 export interface InfoOptions {
   /** Nothing to anybody if false. */
@@ -43,6 +55,8 @@ export interface LayerOptions {
   readonly listEndpoints?: Readonly<Record<never, never>> | false
   readonly denyHosts?: DenyHostsOptions | false
 
+  /** What the handlers themselves allow. */
+  readonly api?: ApiOptions | false
   /** What /info tells whom. */
   readonly info?: InfoOptions | false
   /** Where a StatsD server listens. */

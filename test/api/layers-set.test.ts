@@ -219,11 +219,12 @@ t.test('operators: /info, /crossdomain.xml, /endpoints, denied hosts, StatsD', a
     { ip: '10.0.0.1', port: 6200, device: 'd1' },
     { ip: '::1', port: 6200, device: 'd2' },
   ]
-  const { call, owner } = await storeWith(
+  const { call, owner, reseller } = await storeWith(
     {
       crossdomain: {},
       listEndpoints: {},
       denyHosts: { hosts: ['evil.example'] },
+      api: { allowAccountManagement: false, corsAllowOrigins: ['https://app.example'] },
       info: { adminKey: 'admin key', disallowedSections: ['swift.version', 'swiftlet', 'no.such'] },
       statsd: { host: '127.0.0.1', port: (statsd.address() as AddressInfo).port, prefix: 'test' },
     },
@@ -266,6 +267,11 @@ t.test('operators: /info, /crossdomain.xml, /endpoints, denied hosts, StatsD', a
     t.match(await call('GET', '/info', { headers: { host: 'evil.example' } }), { status: 200 })
     const denied = await call('GET', ACCOUNT, { headers: { host: 'evil.example' } })
     t.match(denied, { status: 403, body: 'Invalid host header' })
+    t.equal((await reseller('PUT', '/v1/AUTH_made')).status, 405, 'accounts are not managed')
+    await owner('PUT', `${ACCOUNT}/cors`)
+    const origin = { headers: { origin: 'https://app.example' } }
+    const shared = await owner('HEAD', `${ACCOUNT}/cors`, origin)
+    t.equal(shared.headers['access-control-allow-origin'], 'https://app.example')
   })
 
   await t.test('/endpoints say where things are', async (t) => {
