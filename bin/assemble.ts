@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client'
 import type { Clock } from '../common/clock.ts'
+import type { ClusterMember } from '../common/cluster-member.ts'
 import type { Identity } from '../common/identity.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
@@ -14,8 +15,11 @@ import { createProxyServer, type ProxyOptions, type ProxyServer } from '../proxy
 import { StatusReader } from '../proxy/status/cluster-status.ts'
 import { ItemReporter } from '../proxy/status/item-report.ts'
 import { openLocalNode } from '../storage-node/local-node.ts'
+import { NodeMember } from '../storage-node/node-member.ts'
+import { RingGuard } from '../storage-node/ring-guard.ts'
 import { exposeActivity, exposeUpkeep } from './daemon-metrics.ts'
 import { startReplication } from './replication.ts'
+import type { RingFolder } from './ring-folder.ts'
 import type { Settings } from './settings.ts'
 import { exposeBackend, exposeDevices } from './store-metrics.ts'
 import type { StoreThread } from './threads/store-thread.ts'
@@ -114,7 +118,8 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
   }
 }
 
-export interface ObjectStoreOptions extends Omit<DoorOptions, 'nodeOf'> {
+export interface ObjectStoreOptions extends Omit<DoorOptions, 'nodeOf' | 'rings'> {
+  readonly rings: RingFolder
   /** Devices of this process, by their name in the ring. */
   readonly devices: readonly { readonly name: string; readonly path: string }[]
   readonly segmentBytes?: number
@@ -128,6 +133,8 @@ export interface ObjectStoreOptions extends Omit<DoorOptions, 'nodeOf'> {
 
 export interface ObjectStore extends Door {
   readonly node: StorageNode
+  /** The node's part when the rings change. */
+  readonly member: ClusterMember
   /** Ends the requests in flight and the daemons; the devices stay open. */
   closeDoor(): Promise<void>
 }
@@ -139,8 +146,11 @@ export async function openObjectStore(
 ): Promise<ObjectStore> {
   const { devices, rings, segmentBytes, shards, replacedDisks, thread } = options
   const { clock, random, log } = context
+  const guard = new RingGuard()
+  rings.onChange((set) => guard.use(set))
   const node = await openLocalNode({
     devices,
+    guard,
     clock,
     random,
     log,
@@ -162,11 +172,16 @@ export async function openObjectStore(
     },
     context,
   )
+  rings.onChange(({ placements }) => {
+    // When a movement has ended, what was left behind is to be given away.
+    if (placements.every(({ previous }) => previous === null)) replicator.wake()
+  })
   // Alone, this proxy is all who have to know of a change.
   const proxy = { ...options.proxy, versionsSettle: thread !== undefined }
   const door = openDoor({ ...options, proxy, nodeOf: () => node }, context)
   return {
     node,
+    member: new NodeMember({ node, rings, replicator }),
     settle: door.settle,
     listen: door.listen,
     closeDoor: door.close,

@@ -18,48 +18,44 @@ export interface DiskChoice {
 
 /** The disks and replicas of a new data folder. Throws a 400 for the same disk twice or more replicas than disks. */
 export function chooseDisks(choice: DiskChoice, paths: DataPaths): StoreShape {
-  const folders =
-    choice.disks.length === 0 ? [join(paths.disks, 'disk1')] : choice.disks.map(realFolder)
-  if (new Set(folders).size < folders.length) throw bad('the same disk is named twice')
-  const used = folders.find((folder) => deviceUuid(folder) !== null)
-  if (used !== undefined) {
-    // Its names were hashed with another salt: none of its objects would be found.
-    throw bad(`${used} holds the data of another Swiftlet: start that one, or name an empty folder`)
-  }
+  const named = realFolders(choice.disks)
+  const folders = emptyFolders(named.length === 0 ? [join(paths.disks, 'disk1')] : named)
   const replicaCount = choice.replicas ?? defaultReplicas(folders.length)
   if (replicaCount > folders.length) {
     throw bad(`${replicaCount} replicas need as many disks, and there are ${folders.length}`)
   }
   const { policies } = choice
   checkPolicies(policies ?? [], folders.length)
-  const disks = folders.map((folder, index) => ({
-    device: `disk${index + 1}`,
-    // Within the data folder relative, so that the folder can be moved.
-    path: folder.startsWith(`${paths.folder}/`) ? folder.slice(paths.folder.length + 1) : folder,
-  }))
+  const disks = folders.map((folder, index) => diskSetting(`disk${index + 1}`, folder, paths))
   return { disks, replicaCount, ...(policies === undefined ? {} : { policies }) }
 }
 
-/**
- * Refuses disks or replicas other than those the data folder was made with: objects would be looked for where they
- * are not, because nothing moves them yet.
- */
-export function checkUnchanged(choice: DiskChoice, settings: Settings, paths: DataPaths): void {
-  const { replicaCount } = settings
+/** Refuses the data folder of `swiftlet cluster`, and policies other than those of its settings. */
+export function checkChoice(choice: DiskChoice, settings: Settings, paths: DataPaths): void {
   if (settings.nodeCount !== undefined) throw bad(`${paths.folder} belongs to \`swiftlet cluster\``)
-  if (choice.replicas !== undefined && choice.replicas !== replicaCount) {
-    throw bad(
-      `${paths.folder} was made with ${replicaCount} replicas; changing that is not built yet`,
-    )
-  }
   checkKnownPolicies(choice.policies ?? [], settings, paths.settings)
-  if (choice.disks.length === 0) return
-  const known = settings.disks.map((disk) => diskPath(disk, paths))
-  const given = choice.disks.map(realFolder)
-  if (known.length === given.length && known.every((path) => given.includes(path))) return
-  throw bad(
-    `${paths.folder} was made with the disks ${known.join(', ')}; adding or removing disks is not built yet`,
-  )
+}
+
+/** The setting of a disk in a folder. */
+export function diskSetting(device: string, folder: string, paths: DataPaths): DiskSetting {
+  // Within the data folder relative, so that the folder can be moved.
+  const isInside = folder.startsWith(`${paths.folder}/`)
+  return { device, path: isInside ? folder.slice(paths.folder.length + 1) : folder }
+}
+
+/** The folders behind all links, made where they are not there. Throws a 400 if one is named twice. */
+export function realFolders(paths: readonly string[]): readonly string[] {
+  const folders = paths.map(realFolder)
+  if (new Set(folders).size < folders.length) throw bad('the same disk is named twice')
+  return folders
+}
+
+/** The same folders. Throws a 400 if one of them holds a device. */
+export function emptyFolders(folders: readonly string[]): readonly string[] {
+  const used = folders.find((folder) => deviceUuid(folder) !== null)
+  if (used === undefined) return folders
+  // Another one's names were hashed with another salt, and what was drained here may have been changed since.
+  throw bad(`${used} holds the data of a Swiftlet: start that one, or name an empty folder`)
 }
 
 /** Where a disk is. */
@@ -102,7 +98,8 @@ export async function noteDisks(settings: Settings, paths: DataPaths): Promise<v
   if (text !== (await readTextFile(paths.seenDisks))) await replaceFile(paths.seenDisks, text)
 }
 
-async function readSeenDisks(paths: DataPaths): Promise<ReadonlyMap<string, string>> {
+/** The uuid of each device that was ever open, by its name. */
+export async function readSeenDisks(paths: DataPaths): Promise<ReadonlyMap<string, string>> {
   const text = await readTextFile(paths.seenDisks)
   if (text === null) return new Map()
   const config = parseConfig(text, paths.seenDisks)

@@ -1,4 +1,5 @@
 import type { Registry } from 'prom-client'
+import type { ClusterMember } from '../common/cluster-member.ts'
 import { type Door, openObjectStore, type StoreContext } from './assemble.ts'
 import type { DataPaths } from './data-folder.ts'
 import { diskPath } from './disks.ts'
@@ -25,8 +26,15 @@ export interface OpenStoreOptions {
   readonly identity: IdentityAccess | null
 }
 
+/** A door whose rings can be changed while it serves. */
+export interface ChangingStore extends Door {
+  readonly rings: RingFolder
+  /** Of all devices: they are one node's. */
+  readonly member: ClusterMember
+}
+
 /** The object store of a data folder with its users; closing the door's two halves apart is for threads. */
-export interface OpenStore extends Door {
+export interface OpenStore extends ChangingStore {
   /** Ends the requests in flight and the daemons; the devices stay open for the other threads. */
   closeDoor(): Promise<void>
 }
@@ -37,7 +45,7 @@ export async function openStore(
   thread?: StoreThread,
 ): Promise<OpenStore> {
   const { paths, settings, segmentBytes, shards, replacedDisks, tls } = options
-  const rings = new RingFolder(paths.rings, context)
+  const rings = new RingFolder(paths.rings, context, { isReader: thread !== undefined })
   requireRings(rings.current(), paths.rings, settings.policies)
   const encryption = await readRootSecrets(settings, paths)
   const users = await openIdentity(options.identity, paths, context)
@@ -57,7 +65,10 @@ export async function openStore(
       },
       context,
     )
+    rings.watch()
     return {
+      rings,
+      member: store.member,
       settle: store.settle,
       async listen(address) {
         await users.ready()

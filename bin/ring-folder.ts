@@ -25,6 +25,11 @@ export interface RingFolderContext {
   readonly log: Log
 }
 
+export interface RingFolderOptions {
+  /** Another thread writes the folder: newer sets are used, and it sees to it that they are durable. */
+  readonly isReader?: boolean
+}
+
 /** Asks up to so many nodes for newer rings than are known; null: they have none. */
 export type AskForRings = (
   known: number,
@@ -39,6 +44,7 @@ const NO_RINGS: RingSetData = { epoch: 0, placements: [] }
 export class RingFolder implements RingSource {
   readonly #folder: string
   readonly #context: RingFolderContext
+  readonly #isReader: boolean
   readonly #listeners: ((set: RingSet) => void)[] = []
   #data: RingSetData
   #bytes: Uint8Array
@@ -50,9 +56,10 @@ export class RingFolder implements RingSource {
   #isClosed = false
 
   /** A folder that is not there, or has no rings, holds none as yet. Throws a 500 `BadRing`. */
-  constructor(folder: string, context: RingFolderContext) {
+  constructor(folder: string, context: RingFolderContext, options: RingFolderOptions = {}) {
     this.#folder = folder
     this.#context = context
+    this.#isReader = options.isReader === true
     this.#data = readRingSet(folder)
     this.#bytes = encodeRingSet(this.#data)
     this.#set = ringSetOf(this.#data)
@@ -116,9 +123,11 @@ export class RingFolder implements RingSource {
   async #take(bytes: Uint8Array): Promise<void> {
     const data = decodeRingSet(bytes)
     if (!this.#isNewer(data)) return
-    makeFolder(this.#folder)
-    await replaceFile(join(this.#folder, RING_SET_FILE), bytes)
-    this.#fileStamp = this.#stampOfFile()
+    if (!this.#isReader) {
+      makeFolder(this.#folder)
+      await replaceFile(join(this.#folder, RING_SET_FILE), bytes)
+      this.#fileStamp = this.#stampOfFile()
+    }
     this.#use(data, bytes)
   }
 

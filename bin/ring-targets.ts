@@ -18,6 +18,7 @@ import {
   pretendMinPartHoursPassed,
   removeDevice,
   ringOf,
+  setReplicas,
 } from '../ring-builder/builder.ts'
 import { decodeBuilder, encodeBuilder } from '../ring-builder/builder-file.ts'
 import { readRingFile, withBuilderLock } from '../ring-builder/builder-store.ts'
@@ -37,6 +38,27 @@ export type DeviceChange =
       readonly by: Pick<RingDevice, 'ip' | 'port' | 'device'>
       readonly lost: boolean
     }
+  /** Of accounts, containers and the objects of these policies. */
+  | {
+      readonly kind: 'replicas'
+      readonly replicaCount: number
+      readonly policies: ReadonlySet<number>
+    }
+
+export interface ChangeOptions {
+  readonly nowS: number
+  readonly sleep: (delayMs: number) => Promise<void>
+}
+
+/** Labels of devices by what a folder of rings says of them. */
+export interface RingPlaces {
+  /** In a builder, and not on their way out. */
+  readonly wanted: ReadonlySet<string>
+  /** In a ring, be it the one before. */
+  readonly placed: ReadonlySet<string>
+  /** Given up. */
+  readonly lost: ReadonlySet<string>
+}
 
 /** Devices by where they are: what is absent is any. */
 export type DevicePlace = Partial<Pick<RingDevice, 'ip' | 'port' | 'device' | 'zone' | 'region'>>
@@ -63,6 +85,24 @@ export function ringTargets(folder: string): () => Promise<KeeperTargets> {
   }
 }
 
+/** Which devices the rings have, and are to have. */
+export async function readPlaces(folder: string): Promise<RingPlaces> {
+  const wanted = new Set<string>()
+  for (const { name } of builderNames(folder)) {
+    const builder = await readBuilder(join(folder, name))
+    for (const device of presentDevices(builder)) {
+      if (!builder.removedIds.includes(device.id)) wanted.add(deviceLabel(device))
+    }
+  }
+  const placed = new Set<string>()
+  for (const { ring, previous } of readRingSet(folder).placements) {
+    for (const device of [...ring.devices, ...(previous?.devices ?? [])]) {
+      if (device !== null) placed.add(deviceLabel(device))
+    }
+  }
+  return { wanted, placed, lost: new Set(await readLost(folder)) }
+}
+
 /**
  * Changes all rings' builders, and balances them anew; what of a change is there already is left alone. Resolves with the
  * labels of the devices concerned. Throws a ServiceError, with nothing changed, for devices that are not there, for one
@@ -71,7 +111,7 @@ export function ringTargets(folder: string): () => Promise<KeeperTargets> {
 export async function changeTargets(
   folder: string,
   change: DeviceChange,
-  options: { readonly nowS: number; readonly sleep: (delayMs: number) => Promise<void> },
+  options: ChangeOptions,
 ): Promise<readonly string[]> {
   const names = builderNames(folder)
   if (names.length === 0) {
@@ -81,15 +121,16 @@ export async function changeTargets(
     const lost = new Set(await readLost(folder))
     const changed: { readonly path: string; readonly builder: Builder }[] = []
     const labels = new Set<string>()
-    for (const { name } of names) {
+    for (const { name, kind, policy } of names) {
       const path = join(folder, name)
       const before = await readBuilder(path)
-      const after = applied(before, change, labels)
+      const after = applied(before, change, { kind, policy, labels })
       if (after !== before) changed.push({ path, builder: balanced(after, name, options.nowS) })
     }
-    if (changed.length === 0) throw nothingToChange(change)
+    if (changed.length === 0 && change.kind !== 'replicas') throw nothingToChange(change)
     refuseLeaving(folder, change)
-    if (change.kind !== 'add' && change.lost) for (const label of labels) lost.add(label)
+    if ((change.kind === 'remove' || change.kind === 'replace') && change.lost)
+      for (const label of labels) lost.add(label)
     // First who is lost: a keeper that saw only the builders would wait for them.
     await writeLost(folder, lost)
     for (const { path, builder } of changed) await replaceFile(path, encodeBuilder(builder))
@@ -104,7 +145,18 @@ export async function tidyLost(folder: string, present: ReadonlySet<string>): Pr
   if (left.length < lost.length) await writeLost(folder, new Set(left))
 }
 
-function applied(builder: Builder, change: DeviceChange, labels: Set<string>): Builder {
+function applied(
+  builder: Builder,
+  change: DeviceChange,
+  { kind, policy, labels }: Pick<RingTarget, 'kind' | 'policy'> & { readonly labels: Set<string> },
+): Builder {
+  if (change.kind === 'replicas') {
+    const { replicaCount, policies } = change
+    const follows = kind !== 'object' || policies.has(policy)
+    return follows && builder.replicas !== replicaCount
+      ? setReplicas(builder, replicaCount)
+      : builder
+  }
   if (change.kind === 'add') {
     const known = new Set(presentDevices(builder).map(deviceLabel))
     const fresh = change.devices.filter((device) => !known.has(deviceLabel(device)))
@@ -140,7 +192,7 @@ function balanced(builder: Builder, seed: string, nowS: number): Builder {
 
 /** A device that is on its way out cannot come in again meanwhile: its partitions would not know which it is. */
 function refuseLeaving(folder: string, change: DeviceChange): void {
-  if (change.kind === 'remove') return
+  if (change.kind === 'remove' || change.kind === 'replicas') return
   const coming = new Set((change.kind === 'add' ? change.devices : [change.by]).map(deviceLabel))
   for (const { ring, previous } of readRingSet(folder).placements) {
     for (const device of [...ring.devices, ...(previous?.devices ?? [])]) {

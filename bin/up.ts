@@ -1,18 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../common/clock.ts'
 import type { Log } from '../common/log.ts'
 import { createMetrics } from '../common/metrics.ts'
 import type { Random } from '../common/random.ts'
-import type { Door } from './assemble.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { explainDeviceInUse } from './device-holder.ts'
 import { deviceShards } from './device-shards.ts'
+import { changeDisks, upDevice } from './disk-changes.ts'
 import {
-  checkSameDisks,
-  checkUnchanged,
+  checkChoice,
   chooseDisks,
   type DiskChoice,
   diskPath,
   noteDisks,
+  realFolders,
 } from './disks.ts'
 import { areAllEmpty, placedNames } from './empty-disks.ts'
 import { type Endpoints, endpointsOf, writeEndpoints } from './endpoints.ts'
@@ -23,10 +24,11 @@ import {
   type UpIdentity,
 } from './identity/own-identity.ts'
 import type { LogsOptions } from './logs.ts'
-import { openStore } from './open-store.ts'
+import { type ChangingStore, openStore } from './open-store.ts'
 import { checkPortFree, DEFAULT_PORTS, explainListenError } from './ports.ts'
 import { readRingSet } from './ring-folder.ts'
-import { addPolicyRings, localDevice, ringPlan, writeRings } from './rings.ts'
+import { startKeeper } from './ring-keeper.ts'
+import { ringPlan, writeRings } from './rings.ts'
 import { StoreThreads } from './threads/store-threads.ts'
 import { readTls, type Tls } from './tls.ts'
 
@@ -58,8 +60,10 @@ export interface UpContext {
 /** A running Swiftlet. */
 export interface Running {
   readonly folder: DataFolder
+  /** What this start changes about disks and replicas. */
+  readonly notes: readonly string[]
   readonly endpoints: Endpoints
-  readonly store: Door
+  readonly store: ChangingStore
   /** Ends the requests in flight, closes everything and frees the data folder; idempotent. */
   close(): Promise<void>
 }
@@ -72,16 +76,23 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
   const tls = readTls(options)
   // Before anything is made or opened: of all mistakes at the start it is the most frequent.
   await checkPortFree(address.host, address.port)
-  const folder = await openFolder(options, context)
-  const ending: (() => Promise<void>)[] = [async () => folder.lock.release()]
+  const opened = await openFolder(options, context)
+  const ending: (() => Promise<void>)[] = [async () => opened.lock.release()]
   const close = closeOnce(async () => {
     for (const end of ending.reverse()) await end()
   })
   try {
+    if (opened.settings.identity?.url === undefined) await checkIdentityPort(host, identityPort)
+    const { folder, notes } = await changeDisks(
+      { ...options, disks: realFolders(options.disks) },
+      opened,
+      {
+        rings: ringPlan(opened.settings, context),
+        nowS: Math.floor(context.clock.nowMs() / 1000),
+        sleep: (delayMs) => sleep(delayMs),
+      },
+    )
     const { settings, paths } = folder
-    if (settings.identity?.url === undefined) await checkIdentityPort(host, identityPort)
-    await checkSameDisks(settings, paths)
-    await addPolicyRings(paths.rings, ringPlan(settings, context))
     const { objectStore } = endpointsOf({ ...address, tls: tls !== undefined })
     const { tlsCert, tlsKey, adminPassword, logs } = options
     const identity = startUpIdentity(
@@ -112,7 +123,12 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
     }
     await writeEndpoints(paths.endpoints, endpoints)
     await noteCloud(paths, settings, { identityUrl: identity.url, certificateFile: tlsCert })
-    return { folder, endpoints, store, close }
+    const keeper = startKeeper(
+      { folder: paths.rings, rings: store.rings, memberOf: () => store.member },
+      context,
+    )
+    ending.push(() => keeper.close())
+    return { folder, notes, endpoints, store, close }
   } catch (error) {
     await close()
     throw error
@@ -126,17 +142,11 @@ function openFolder(options: UpOptions, context: UpContext): Promise<DataFolder>
     users: 'identity',
     ...(options.adminPassword === undefined ? {} : { adminPassword: options.adminPassword }),
     choose: (paths) => chooseDisks(options, paths),
-    check: (paths, settings) => checkUnchanged(options, settings, paths),
+    check: (paths, settings) => checkChoice(options, settings, paths),
     fill: (paths, settings) =>
       writeRings(paths.rings, {
         ...ringPlan(settings, context),
-        devices: settings.disks.map(({ device }, index) =>
-          localDevice(device, {
-            zone: index + 1,
-            ip: '127.0.0.1',
-            port: DEFAULT_PORTS.storageNode,
-          }),
-        ),
+        devices: settings.disks.map(({ device }) => upDevice(device)),
       }),
   })
 }
@@ -147,7 +157,7 @@ async function open(
   address: { readonly host: string; readonly port: number },
   options: UpOptions & { readonly tls: Tls | undefined; readonly identity: UpIdentity },
   context: UpContext,
-): Promise<Door> {
+): Promise<ChangingStore> {
   const { paths, settings } = folder
   const devices = settings.disks.map((disk) => diskPath(disk, paths))
   return openThreads(folder, address, options, context).catch((error: unknown) => {
@@ -161,7 +171,7 @@ async function openThreads(
   address: { readonly host: string; readonly port: number },
   options: UpOptions & { readonly tls: Tls | undefined; readonly identity: UpIdentity },
   context: UpContext,
-): Promise<Door> {
+): Promise<ChangingStore> {
   const { paths, settings } = folder
   const { segmentBytes, tls, identity, threads, logs, onFatal } = options
   const disks = settings.disks.map((disk) => diskPath(disk, paths))

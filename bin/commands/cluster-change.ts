@@ -102,7 +102,7 @@ async function change(flags: DataFlags, wanted: DeviceChange, what: string): Pro
   })
   for (const label of labels) console.log(`${label}: ${what}`)
   console.log(
-    'The cluster moves data by itself; `npx swiftlet cluster movement` says how far it is.',
+    `The cluster moves data by itself; \`npx swiftlet cluster movement --data ${flags.data}\` says how far it is.`,
   )
 }
 

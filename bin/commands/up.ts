@@ -40,10 +40,14 @@ export function upCommand(): Command {
       parsePortOffset,
       0,
     )
-    .option('--disk <folder>', 'a disk to store on, may be repeated; first start only', collect)
+    .option(
+      '--disk <folder>',
+      'a disk to store on, may be repeated; later starts may name more',
+      collect,
+    )
     .option(
       '--replicas <n>',
-      'copies of everything; by default 1, 2 or 3 as there are disks; first start only',
+      'copies of everything; at first 1, 2 or 3 as there are disks, later as it was',
       wholeNumber({ min: 1, max: 32 }),
     )
     .option('--policy <policy>', POLICY_HELP, collectPolicy)
@@ -95,12 +99,18 @@ function onFatal(error: Error): void {
 }
 
 function sayReady(running: Running, flags: UpFlags): void {
-  const { folder, endpoints } = running
+  const { folder, notes, endpoints } = running
   const { settings, paths, isNew } = folder
   const many = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
   const disks = many(settings.disks.length, 'disk')
   const replicas = many(settings.replicaCount, 'replica')
   console.log(`Swiftlet ${projectVersion()}: data in ${paths.folder} (${disks}, ${replicas})`)
+  for (const note of notes) console.log(`Disks: ${note}`)
+  if (notes.length > 0) {
+    console.log(
+      `Data moves meanwhile; how far that is: npx swiftlet cluster movement --data ${flags.data}`,
+    )
+  }
   if (isNew) {
     console.log(`First start: made user admin:admin, its password is in ${paths.credentials}`)
   }

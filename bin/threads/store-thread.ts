@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { ArrivalReport, PartitionMove } from '../../common/cluster-member.ts'
 import type { IndexFailure } from '../../storage-node/device.ts'
 import type { PlainError } from '../../storage-node/threads/messages.ts'
 import type { Peers } from '../../storage-node/threads/peers.ts'
@@ -25,6 +26,15 @@ export interface ThreadData {
   readonly logs: Omit<LogsOptions, 'clock'>
 }
 
+/** What a thread does when the rings change: its part of ClusterMember. */
+export type MemberCall =
+  | { readonly name: 'learnRings'; readonly set: Uint8Array }
+  | {
+      readonly name: 'arrivals'
+      readonly device: string
+      readonly moves: readonly PartitionMove[]
+    }
+
 /** From the supervisor to a thread. */
 export type ToThread =
   | { readonly kind: 'peer'; readonly index: number; readonly port: MessagePort }
@@ -33,6 +43,7 @@ export type ToThread =
   | { readonly kind: 'close-door' }
   | { readonly kind: 'close' }
   | { readonly kind: 'reopen-logs' }
+  | { readonly kind: 'member'; readonly id: number; readonly call: MemberCall }
   | { readonly kind: 'get-metrics'; readonly id: number }
   | { readonly kind: 'all-metrics'; readonly id: number; readonly text: string }
 
@@ -45,5 +56,7 @@ export type FromThread =
   | { readonly kind: 'door-closed' }
   | { readonly kind: 'closed' }
   | { readonly kind: 'index-failed'; readonly device: string; readonly failure: IndexFailure }
+  | { readonly kind: 'member'; readonly id: number; readonly answer: number | ArrivalReport }
+  | { readonly kind: 'member-failed'; readonly id: number; readonly error: PlainError }
   | { readonly kind: 'metrics'; readonly id: number; readonly metrics: unknown }
   | { readonly kind: 'want-metrics'; readonly id: number }

@@ -15,12 +15,13 @@ import type { Random } from '../../common/random.ts'
 import { Device, type IndexFailure } from '../../storage-node/device.ts'
 import { levelOpener } from '../../storage-node/engine/level-store.ts'
 import { serviceError } from '../../storage-node/threads/messages.ts'
-import type { Door } from '../assemble.ts'
 import { diskPath } from '../disks.ts'
 import type { LogsOptions } from '../logs.ts'
-import type { OpenStoreOptions } from '../open-store.ts'
+import type { ChangingStore, OpenStoreOptions } from '../open-store.ts'
+import { RingFolder } from '../ring-folder.ts'
 import { SharedSocket } from './shared-socket.ts'
-import type { FromThread, ThreadData, ToThread } from './store-thread.ts'
+import type { FromThread, MemberCall, ThreadData, ToThread } from './store-thread.ts'
+import { ThreadsMember } from './threads-member.ts'
 
 export interface StoreThreadsOptions {
   readonly count: number
@@ -47,11 +48,21 @@ interface Thread {
   isEnding: boolean
 }
 
-export class StoreThreads implements Door {
+/** A call that a thread has not answered yet. */
+interface MemberAnswer {
+  readonly thread: Thread
+  readonly resolve: (answer: never) => void
+  readonly reject: (error: Error) => void
+}
+
+export class StoreThreads implements ChangingStore {
   readonly #options: StoreThreadsOptions
   readonly #context: StoreThreadsContext
   readonly #threads: (Thread | null)[]
   readonly #metrics = new Map<number, (metrics: unknown) => void>()
+  readonly #memberAnswers = new Map<number, MemberAnswer>()
+  readonly rings: RingFolder
+  readonly member: ThreadsMember
   #socket: SharedSocket | null = null
   /** The first handle of each device's index: to be closed when no thread has one any more. */
   #indexes: KeyValue[] = []
@@ -63,6 +74,8 @@ export class StoreThreads implements Door {
     this.#options = options
     this.#context = context
     this.#threads = Array.from({ length: options.count }, () => null)
+    this.rings = new RingFolder(options.store.paths.rings, context)
+    this.member = new ThreadsMember(this.rings, (call) => this.#askThreads(call))
     process.on('SIGHUP', this.#onHangup)
   }
 
@@ -77,6 +90,7 @@ export class StoreThreads implements Door {
       threads.#socket = SharedSocket.bind(address)
       await threads.#prepareDevices()
       await threads.#startAll()
+      threads.rings.watch()
       return threads
     } catch (error) {
       await threads.close()
@@ -105,6 +119,7 @@ export class StoreThreads implements Door {
     if (this.#isClosing) return
     this.#isClosing = true
     process.off('SIGHUP', this.#onHangup)
+    this.rings.close()
     // First all doors: a request that is being answered may need the shards of any thread.
     await this.#tellAll({ kind: 'close-door' }, 'door-closed')
     await this.#tellAll({ kind: 'close' }, 'closed')
@@ -163,6 +178,9 @@ export class StoreThreads implements Door {
     const error = new ServiceError('ThreadDied', `thread ${index} of the object store has ended`)
     for (const { reject } of thread.waiting.values()) reject(error)
     thread.waiting.clear()
+    for (const [id, answer] of this.#memberAnswers) {
+      if (answer.thread === thread) this.#settleMember(id, ({ reject }) => reject(error))
+    }
     if (this.#threads[index] === thread) this.#threads[index] = null
     if (thread.isEnding || this.#isClosing) return
     const nowMs = this.#context.clock.monotonicMs()
@@ -224,6 +242,12 @@ export class StoreThreads implements Door {
         this.#metrics.get(message.id)?.(message.metrics)
         this.#metrics.delete(message.id)
         break
+      case 'member':
+        this.#settleMember(message.id, ({ resolve }) => resolve(message.answer as never))
+        break
+      case 'member-failed':
+        this.#settleMember(message.id, ({ reject }) => reject(serviceError(message.error)))
+        break
       case 'want-metrics':
         void this.#sendMetrics(thread, message.id)
         break
@@ -236,6 +260,25 @@ export class StoreThreads implements Door {
         thread.waiting.delete(message.kind)
         break
     }
+  }
+
+  async #askThreads<T>(call: MemberCall): Promise<readonly T[]> {
+    return Promise.all(
+      this.#threads.map((thread, index) => {
+        if (thread === null) throw new ServiceError('ThreadDied', `thread ${index} is away`)
+        const id = this.#nextId++
+        return new Promise<T>((resolve, reject) => {
+          this.#memberAnswers.set(id, { thread, resolve, reject })
+          this.#send(thread, { kind: 'member', id, call })
+        })
+      }),
+    )
+  }
+
+  #settleMember(id: number, settle: (answer: MemberAnswer) => void): void {
+    const answer = this.#memberAnswers.get(id)
+    this.#memberAnswers.delete(id)
+    if (answer !== undefined) settle(answer)
   }
 
   async #sendMetrics(thread: Thread, id: number): Promise<void> {

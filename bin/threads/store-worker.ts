@@ -3,12 +3,14 @@
 import assert from 'node:assert'
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock as clock } from '../../common/clock.ts'
+import type { ArrivalReport } from '../../common/cluster-member.ts'
+import { ServiceError } from '../../common/errors.ts'
 import { systemRandom as random } from '../../common/random.ts'
 import { plainError } from '../../storage-node/threads/messages.ts'
 import { Peers } from '../../storage-node/threads/peers.ts'
 import { openLogs } from '../logs.ts'
 import { type OpenStore, openStore } from '../open-store.ts'
-import type { FromThread, ThreadData, ToThread } from './store-thread.ts'
+import type { FromThread, MemberCall, ThreadData, ToThread } from './store-thread.ts'
 import { ThreadMetrics } from './thread-metrics.ts'
 
 assert(parentPort !== null, 'this file is the main file of a thread')
@@ -77,6 +79,13 @@ async function handle(message: ToThread): Promise<void> {
       // Signals reach the main thread only; here the event stands for the signal.
       process.emit('SIGHUP')
       break
+    case 'member':
+      try {
+        tell({ kind: 'member', id: message.id, answer: await answerMember(message.call) })
+      } catch (error) {
+        tell({ kind: 'member-failed', id: message.id, error: plainError(error) })
+      }
+      break
     case 'get-metrics':
       tell({ kind: 'metrics', id: message.id, metrics: await metrics.own() })
       break
@@ -84,6 +93,12 @@ async function handle(message: ToThread): Promise<void> {
       metrics.answer(message.id, message.text)
       break
   }
+}
+
+async function answerMember(call: MemberCall): Promise<number | ArrivalReport> {
+  if (store === null) throw new ServiceError('NotOpen', 'this thread is being opened')
+  if (call.name === 'learnRings') return store.member.learnRings(call.set)
+  return store.member.arrivals(call.device, call.moves)
 }
 
 function tell(message: FromThread): void {
