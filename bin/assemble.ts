@@ -12,7 +12,7 @@ import { createClusterBackend } from '../proxy/backend/cluster-backend.ts'
 import { encryptedBackend } from '../proxy/encryption/encrypted-backend.ts'
 import type { RootSecrets } from '../proxy/encryption/root-secrets.ts'
 import { createProxyServer, type ProxyOptions, type ProxyServer } from '../proxy/server.ts'
-import { StatusReader } from '../proxy/status/cluster-status.ts'
+import { type MovementView, StatusReader } from '../proxy/status/cluster-status.ts'
 import { ItemReporter } from '../proxy/status/item-report.ts'
 import { openLocalNode } from '../storage-node/local-node.ts'
 import { NodeMember } from '../storage-node/node-member.ts'
@@ -46,6 +46,8 @@ export interface DoorOptions {
   readonly nodeOf: (device: RingDevice) => StorageNode
   /** Set: objects are enciphered with them. */
   readonly encryption?: RootSecrets | undefined
+  /** What the keeper of the rings says, for the status page. */
+  readonly movement: () => Promise<MovementView | null>
   readonly proxy: Pick<ProxyOptions, 'tls' | 'version' | 'versionsSettle'>
 }
 
@@ -81,6 +83,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     placements: () => rings.current().placements,
     nodeOf,
     clock: context.clock,
+    movement: options.movement,
   })
   const items = new ItemReporter({
     rings: () => rings.current(),

@@ -1,6 +1,6 @@
 import type { Clock } from '../common/clock.ts'
 import { ServiceError } from '../common/errors.ts'
-import { ringSetOf } from '../common/ring/ring-set-file.ts'
+import { silentLog } from '../common/log.ts'
 import { readTextFile } from '../common/whole-file.ts'
 import {
   type ClusterStatus,
@@ -10,7 +10,7 @@ import {
 import { dataPaths, readClusterKey, readCredentials } from './data-folder.ts'
 import { readEndpoints } from './endpoints.ts'
 import { RemoteNodes } from './remote-nodes.ts'
-import { readRingSet } from './ring-folder.ts'
+import { RingFolder } from './ring-folder.ts'
 import { readMovement } from './ring-keeper.ts'
 import { requireRings } from './rings.ts'
 import { decodeSettings } from './settings.ts'
@@ -38,21 +38,28 @@ export async function openStatusSource(
   }
   const settings = decodeSettings(text, paths.settings)
   if (settings.disks.length > 0) return askProxy(folder)
-  const rings = ringSetOf(readRingSet(paths.rings))
-  requireRings(rings, paths.rings, settings.policies)
+  const rings = new RingFolder(paths.rings, { ...context, log: silentLog }, { isReader: true })
+  requireRings(rings.current(), paths.rings, settings.policies)
   const nodes = new RemoteNodes(await readClusterKey(paths.clusterKey))
   const reader = new StatusReader({
-    placements: () => rings.placements,
+    placements: () => rings.current().placements,
     nodeOf: (device) => nodes.of(device),
     clock: context.clock,
     movement: () => movementView(paths.rings),
     keptMs: 0,
   })
-  return { read: () => reader.read(), close: () => nodes.close() }
+  return {
+    async read() {
+      // They may change while somebody watches.
+      await rings.refresh()
+      return reader.read()
+    },
+    close: () => nodes.close(),
+  }
 }
 
-/** As the keeper wrote it last; a movement that has ended is none. */
-async function movementView(folder: string): Promise<MovementView | null> {
+/** How far the movement is, as the keeper of a folder of rings wrote it last; null where none has. */
+export async function movementView(folder: string): Promise<MovementView | null> {
   const movement = await readMovement(folder)
   if (movement === null) return null
   const { left, underWay, bytesPerSecond, secondsLeft, troubles } = movement

@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client'
 import type { ClusterMember } from '../common/cluster-member.ts'
 import { type Door, openObjectStore, type StoreContext } from './assemble.ts'
+import { movementView } from './cluster-status.ts'
 import type { DataPaths } from './data-folder.ts'
 import { diskPath } from './disks.ts'
 import { readRootSecrets } from './encryption-keys.ts'
@@ -58,6 +59,7 @@ export async function openStore(
         identity: users.identity,
         shards,
         replacedDisks,
+        movement: () => movementView(paths.rings),
         devices: settings.disks.map((disk) => ({ name: disk.device, path: diskPath(disk, paths) })),
         ...(segmentBytes !== undefined && { segmentBytes }),
         ...(thread !== undefined && { thread }),

@@ -4,6 +4,7 @@ import type { RingDevice } from '../common/ring/ring.ts'
 import { readTextFile } from '../common/whole-file.ts'
 import type { MovementStatus } from '../ring-builder/movement/keeper.ts'
 import { openDoor } from './assemble.ts'
+import { movementView } from './cluster-status.ts'
 import { dataPaths, readClusterKey } from './data-folder.ts'
 import { readRootSecrets } from './encryption-keys.ts'
 import { type Endpoints, endpointsOf } from './endpoints.ts'
@@ -51,7 +52,15 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
   const nodeOf = (device: RingDevice) => nodes.of(device)
   const proxy = { version: projectVersion(), ...(tls === undefined ? {} : { tls }) }
   const door = openDoor(
-    { settings, encryption, rings, identity, nodeOf, proxy },
+    {
+      settings,
+      encryption,
+      rings,
+      identity,
+      nodeOf,
+      proxy,
+      movement: () => movementView(paths.rings),
+    },
     { ...context, metrics: createMetrics() },
   )
   const close = async () => {
