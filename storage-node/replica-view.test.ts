@@ -4,6 +4,7 @@ import { ITEM_KINDS } from '../common/item.ts'
 import type { DigestQuery, PartitionDigest } from '../common/storage-node.ts'
 import { EngineRig } from '../test/support/engine-rig.ts'
 import { seededRandom } from '../test/support/seeded-random.ts'
+import { type EntrySlot, Memtable, type RegisterId } from './engine/memtable.ts'
 import { PartitionDigests } from './engine/partition-digests.ts'
 import { itemsOf, rowsOf } from './replica-view.ts'
 
@@ -31,6 +32,40 @@ async function itemCount(rig: EngineRig, kind = 'object' as const): Promise<numb
   for await (const page of itemsOf(rig.device, range)) count += page.length
   return count
 }
+
+t.test(
+  'registers of a memtable are found by their placement, those that come later too',
+  async (t) => {
+    const random = seededRandom(11)
+    const memtable = new Memtable()
+    const all: RegisterId[] = []
+    const entry = { before: null } as unknown as EntrySlot
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 50; i++) {
+        const [kind, policy] = [1 + random.below(2), random.below(2)]
+        const placement = random.chance(0.1) ? 2 ** 32 - 1 - random.below(2) : random.below(2 ** 32)
+        const id = { kind, policy, placement, hash: `h${all.length}` }
+        all.push(id)
+        memtable.entries.set(id.hash, { ...entry, id })
+      }
+      for (const partPower of [0, 3, 12, 20]) {
+        const size = 2 ** (32 - partPower)
+        const from = Math.floor(random.pick(all)!.placement / size) * size
+        const range = { kind: 1 + random.below(2), policy: random.below(2), from, to: from + size }
+        const wanted = all.filter(
+          ({ kind, policy, placement }) =>
+            kind === range.kind &&
+            policy === range.policy &&
+            placement >= from &&
+            placement < range.to,
+        )
+        const found = [...memtable.placed.in(range)]
+        t.strictSame(new Set(found), new Set(wanted))
+        t.equal(found.length, wanted.length)
+      }
+    }
+  },
+)
 
 t.test(
   'digests that follow every change are those of a new scan, also after a crash',

@@ -11,18 +11,11 @@ import type { Entry } from './engine/entry.ts'
 import { byteText, entryKey, fromByteText, listKey, SPACES } from './engine/keys.ts'
 import { type RegisterId, registerKey } from './engine/memtable.ts'
 import { isHeld, registerIdOfKey } from './engine/partition-digests.ts'
+import type { PlacementRange } from './engine/placed-ids.ts'
 import { RECORD_TYPES } from './engine/record.ts'
 import { decodeRow, type StoredRow } from './engine/row.ts'
 import type { Shard } from './engine/shard.ts'
 import { digestOfRows, toggleRow } from './engine/totals.ts'
-
-/** Registers of one kind and policy whose placements are in [from, to). */
-export interface PlacementRange {
-  readonly kind: number
-  readonly policy: number
-  readonly from: number
-  readonly to: number
-}
 
 /** A register that the device holds. */
 export interface FoundItem {
@@ -76,10 +69,7 @@ function freshIds(device: Device, range: PlacementRange): Map<string, RegisterId
   const ids = new Map<string, RegisterId>()
   for (const { index } of device.shards.values()) {
     for (const memtable of [index.flushing, index.active]) {
-      for (const { id } of memtable?.entries.values() ?? []) {
-        const isWanted = id.kind === range.kind && id.policy === range.policy
-        if (isWanted && id.placement >= range.from && id.placement < range.to) ids.set(id.hash, id)
-      }
+      for (const id of memtable?.placed.in(range) ?? []) ids.set(id.hash, id)
     }
   }
   return ids

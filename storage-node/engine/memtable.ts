@@ -1,5 +1,6 @@
 /** What changed since the last flush of the index: registers, and rows in order. */
 import type { Entry } from './entry.ts'
+import { PlacedIds } from './placed-ids.ts'
 import type { StoredRow } from './row.ts'
 import { SortedMap } from './sorted-map.ts'
 
@@ -41,6 +42,8 @@ export interface ListSlot {
 
 export class Memtable {
   readonly entries = new Map<string, EntrySlot>()
+  /** The registers by their placement. */
+  readonly placed = new PlacedIds(this.entries)
   /** By hash of the list. */
   readonly lists = new Map<string, ListSlot>()
   /** How often a flush of it has begun. */

@@ -11,19 +11,13 @@ import type { HeldItem, RowRange } from '../../common/storage-node.ts'
 import type { Device } from '../device.ts'
 import { DigestSum } from '../engine/digest.ts'
 import type { RegisterId } from '../engine/memtable.ts'
+import type { PlacementRange } from '../engine/placed-ids.ts'
 import { registerIdOf } from '../engine/register.ts'
 import { ROW_BYTES, type StoredRow } from '../engine/row.ts'
 import type { Shard } from '../engine/shard.ts'
 import { toggleRow } from '../engine/totals.ts'
 import { registerItem } from '../local-items.ts'
-import {
-  type FoundItem,
-  isBehind,
-  itemsOf,
-  listRowOf,
-  type PlacementRange,
-  rowsOf,
-} from '../replica-view.ts'
+import { type FoundItem, isBehind, itemsOf, listRowOf, rowsOf } from '../replica-view.ts'
 import { isReclaimableRow, type ReclaimContext, reclaimItem } from './reclaim.ts'
 import { type DeviceAddress, itemKeyOf, sendRecord } from './record-transfer.ts'
 import { isOld } from './stale.ts'

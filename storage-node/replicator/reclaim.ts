@@ -5,10 +5,11 @@
  */
 import { type Stamp, TICKS_PER_SECOND } from '../../common/stamp.ts'
 import type { RegisterId } from '../engine/memtable.ts'
+import type { PlacementRange } from '../engine/placed-ids.ts'
 import type { StoredRow } from '../engine/row.ts'
 import type { Shard } from '../engine/shard.ts'
 import { registerItem } from '../local-items.ts'
-import { type FoundItem, itemsOf, type PlacementRange, rowsOf } from '../replica-view.ts'
+import { type FoundItem, itemsOf, rowsOf } from '../replica-view.ts'
 import type { OwnDevice, SyncCounters } from './partition-sync.ts'
 import { itemKeyOf } from './record-transfer.ts'
 

@@ -4,8 +4,9 @@
  * majority can have it now is not given back to them, but given up.
  */
 import { type Stamp, TICKS_PER_SECOND } from '../../common/stamp.ts'
+import type { PlacementRange } from '../engine/placed-ids.ts'
 import { registerItem } from '../local-items.ts'
-import { type FoundItem, itemsOf, type PlacementRange, rowsOf } from '../replica-view.ts'
+import { type FoundItem, itemsOf, rowsOf } from '../replica-view.ts'
 import type { OwnDevice, SyncContext } from './partition-sync.ts'
 import { type DeviceAddress, itemKeyOf } from './record-transfer.ts'
 
