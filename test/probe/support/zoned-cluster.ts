@@ -23,6 +23,7 @@ const PROXY_PORT = 8080
 const FIRST_NODE_PORT = 6200
 const REPLICAS = 3
 const CONNECTIONS = 16
+const LEARN_MS_MAX = 60_000
 
 export interface ZonedClusterOptions {
   readonly folder: string
@@ -56,6 +57,7 @@ export class ZonedCluster {
     await Promise.all(options.proxyZones.map((zone) => cluster.#startProxy(zone)))
     const credentials = await storeCredentials(cluster.dataFolder)
     for (const client of cluster.#clients.values()) await client.signIn(credentials)
+    await cluster.#untilNobodyLearns()
     return cluster
   }
 
@@ -136,6 +138,20 @@ export class ZonedCluster {
         ringFolder: join(this.dataFolder, 'rings'),
         devices: [{ name: 'disk1', path: disk }],
       })
+    }
+  }
+
+  /** The nodes had their rings before their disks: each asks all others first whether there is anything to be learned. */
+  async #untilNobodyLearns(): Promise<void> {
+    const client = this.#clients.values().next().value!
+    const late = AbortSignal.timeout(LEARN_MS_MAX)
+    for (;;) {
+      const { regions } = await client.status()
+      const nodes = regions.flatMap(({ zones }) => zones.flatMap((zone) => zone.nodes))
+      const devices = nodes.flatMap((node) => node.devices)
+      if (devices.every(({ status }) => status !== null && status.learning !== true)) return
+      if (late.aborted) throw new Error('the nodes of a new cluster do not end to learn')
+      await new Promise((resolve) => setTimeout(resolve, 200))
     }
   }
 
