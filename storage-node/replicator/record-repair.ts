@@ -7,12 +7,15 @@ import type { RegisterId } from '../engine/memtable.ts'
 import type { OwnDevice, SyncContext } from './partition-sync.ts'
 import { type DeviceAddress, itemKeyOf, sendRecord } from './record-transfer.ts'
 
-/** `peers`: the other devices of its partition. True if the record is whole now, or there is none to be whole. */
+/**
+ * `peers`: the other devices of its partition; `voters`: the labels of those of which a majority had to take the record, in the
+ * placement before while the partition moves. True if the record is whole now, or there is none to be whole.
+ */
 export async function repairRecord(
   own: OwnDevice,
   peers: readonly DeviceAddress[],
   id: RegisterId,
-  context: SyncContext & { readonly mayGiveUp: boolean },
+  context: SyncContext & { readonly voters: ReadonlySet<string> },
 ): Promise<boolean> {
   const shard = own.device.shards.get(own.device.shardNumberOf(id.hash))
   const entry = shard?.index.entry(id) ?? null
@@ -25,7 +28,7 @@ export async function repairRecord(
       // Not `held`: a device that has lost its memory itself refuses to say what it has not.
       const read = await peer.node.read(peer.device, item, { head: true })
       if (compareStamps(read?.info.ballot ?? ZERO_STAMP, entry.ballot) < 0) {
-        lacking++
+        if (context.voters.has(peer.label)) lacking++
         continue
       }
       const sent = await sendRecord(peer, own.address, item, {
@@ -40,9 +43,9 @@ export async function repairRecord(
       // The next one may have it; if none does, the record stays where it is and is tried again.
     }
   }
-  const majority = Math.floor((peers.length + 1) / 2) + 1
-  if (!context.mayGiveUp || peers.length === 0) return false
-  if (lacking < peers.length + 1 - majority + 1) return false
+  const count = context.voters.size
+  const majority = Math.floor(count / 2) + 1
+  if (peers.length === 0 || lacking < count - majority + 1) return false
   if (!(await shard.release(id, entry.ballot))) return false
   context.counters.givenUp++
   return true

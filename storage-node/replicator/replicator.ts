@@ -433,9 +433,9 @@ export class Replicator {
       const peers = [...staying, ...leaving, ...arriving]
         .map((device) => this.#addressOf(device))
         .filter(({ label }) => label !== own.address.label)
-      // What devices lack that are being filled says nothing.
-      const mayGiveUp = leaving.length + arriving.length === 0
-      if (!(await repairRecord(own, peers, id, { ...this.#context(own), mayGiveUp }))) continue
+      // What devices lack that are being filled says nothing; a quorum of a move has a majority of those before.
+      const voters = new Set([...staying, ...leaving].map(deviceLabel))
+      if (!(await repairRecord(own, peers, id, { ...this.#context(own), voters }))) continue
       damagedItems.delete(key)
     }
     return damagedItems.size
