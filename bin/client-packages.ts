@@ -18,6 +18,7 @@ const CLIENT_PACKAGES: readonly { readonly program: string; readonly debian: str
   { program: 'pg_ctlcluster', debian: 'postgresql' },
   { program: 'slapd', debian: 'slapd ldap-utils' },
   { program: 'pamtester', debian: 'pamtester libpam-wrapper libnss-wrapper libpam-pwdfile' },
+  { program: 's3cmd', debian: 's3cmd' },
   { program: 'openstack', debian: 'python3-openstackclient' },
 ]
 
