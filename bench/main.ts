@@ -3,7 +3,9 @@ import { Command } from 'commander'
 import { runClusterBench } from './cluster-bench.ts'
 import { runEngineBench } from './engine/engine-bench.ts'
 import { type BenchRow, runHttpBench } from './http-bench.ts'
+import { runIdentityBench } from './identity/identity-bench.ts'
 import { describeMachine } from './machine.ts'
+import { missingDebianKeystone } from './peers/debian-keystone.ts'
 import { missingDebianSwift } from './peers/debian-swift.ts'
 import { runRepairBench } from './repair-bench.ts'
 import { rowText, stepText, writeJson, writeReport } from './report.ts'
@@ -30,6 +32,7 @@ export function benchCommand(): Command {
     .addCommand(httpCommand(), { isDefault: true })
     .addCommand(engineCommand())
     .addCommand(clusterCommand())
+    .addCommand(identityCommand())
 }
 
 /** The store beside the limit program. */
@@ -84,6 +87,43 @@ function clusterCommand(): Command {
     .option('--repair-large <n>', 'objects of 8 MiB on the disk that is lost', '100')
     .option('--only-repair', 'neither busy nor idle')
     .action((flags: ClusterFlags) => benchCluster(flags))
+}
+
+/** Tokens and lists of the identity service. */
+function identityCommand(): Command {
+  return new Command('identity')
+    .description('measure tokens and lists of the identity service beside Debian’s Keystone')
+    .option('--folder <dir>', 'where data goes: a folder on a real disk', tmpdir())
+    .option('--out <dir>', 'where identity.json goes', 'bench/results')
+    .option('--users <n>', 'users of the larger state', '100000')
+    .option('--seconds <n>', 'length of a run', '3')
+    .option('--no-peer', 'without Debian’s Keystone')
+    .action((flags: IdentityFlags) => benchIdentity(flags))
+}
+
+interface IdentityFlags {
+  readonly folder: string
+  readonly out: string
+  readonly users: string
+  readonly seconds: string
+  readonly peer: boolean
+}
+
+async function benchIdentity(flags: IdentityFlags): Promise<void> {
+  const machine = describeMachine(flags.folder)
+  const startedAt = new Date().toISOString()
+  const missing = flags.peer ? missingDebianKeystone() : false
+  if (missing !== false) console.log(`without Debian’s Keystone: ${missing}`)
+  const sides = await runIdentityBench({
+    folder: flags.folder,
+    users: Number(flags.users),
+    seconds: Number(flags.seconds),
+    peer: flags.peer && missing === false,
+    say: (line) => console.log(line),
+  })
+  for (const { name, rssBytes } of sides) console.log(stepText(name, { ...rssBytes }))
+  await writeJson(flags.out, 'identity.json', { startedAt, machine, sides })
+  console.log(`written to ${flags.out}`)
 }
 
 type ClusterFlags = Pick<

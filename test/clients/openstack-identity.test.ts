@@ -89,7 +89,6 @@ t.test('users and their passwords', { skip, timeout }, async (t) => {
   const ann = await os.json(
     ...make,
     '--project',
-    'ResellerAdmin',
     'admin',
     '--ignore-lockout-failure-attempts',
     'ann',
@@ -418,8 +417,31 @@ t.test('policies and endpoint groups', { skip, timeout }, async (t) => {
   await os.ok('endpoint', 'group', 'delete', group.id)
   t.strictSame(await os.column('ID', 'endpoint', 'group', 'list'), [])
 
+  await os.ok('project', 'create', 'filtered')
   const [endpoint] = await os.column('ID', 'endpoint', 'list')
-  await os.ok('endpoint', 'add', 'project', String(endpoint), 'admin')
-  t.strictSame(await os.column('ID', 'endpoint', 'list', '--project', 'admin'), [endpoint])
-  await os.ok('endpoint', 'remove', 'project', String(endpoint), 'admin')
+  await os.ok('endpoint', 'add', 'project', String(endpoint), 'filtered')
+  t.strictSame(await os.column('ID', 'endpoint', 'list', '--project', 'filtered'), [endpoint])
+  await os.ok('endpoint', 'remove', 'project', String(endpoint), 'filtered')
+  await os.ok('project', 'delete', 'filtered')
+})
+
+t.test('OAuth1', { skip, timeout }, async (t) => {
+  const os = shell.on(t)
+  const consumer = await os.json('consumer', 'create', '--description', 'a partner')
+  t.match(consumer, { description: 'a partner', secret: /^\S{16,}$/ })
+  await os.ok('consumer', 'set', '--description', 'changed', consumer.id)
+  t.match(await os.json('consumer', 'show', consumer.id), { description: 'changed' })
+  t.strictSame(await os.column('ID', 'consumer', 'list'), [consumer.id])
+  const key = ['--consumer-key', consumer.id, '--consumer-secret', consumer.secret]
+  const request = await os.json('request', 'token', 'create', ...key, '--project', 'admin')
+  const { oauth_verifier: verifier } = await os.json(
+    ...['request', 'token', 'authorize', '--request-key', request.id, '--role', 'member'],
+  )
+  const requested = ['--request-key', request.id, '--request-secret', request.secret]
+  const access = await os.json(
+    ...['access', 'token', 'create', ...key, ...requested, '--verifier', verifier],
+  )
+  t.match(access, { id: /^\S+$/, secret: /^\S+$/ })
+  await os.ok('consumer', 'delete', consumer.id)
+  t.strictSame(await os.column('ID', 'consumer', 'list'), [])
 })
