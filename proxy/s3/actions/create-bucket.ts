@@ -25,6 +25,8 @@ export async function createBucket(call: S3Call): Promise<Reply> {
   if (claim === 'taken') throw new S3Error('BucketAlreadyExists', undefined, { BucketName: bucket })
   if (claim === 'in-progress') throw new S3Error('OperationAborted')
   if ((await backend.readContainer(account, bucket)) !== null) {
+    // The default region alone lets its owner make a bucket again; nothing happens to it.
+    if (call.settings.region === 'us-east-1') return emptyReply(200, ['Location', `/${bucket}`])
     throw new S3Error('BucketAlreadyOwnedByYou', undefined, { BucketName: bucket })
   }
   await purgeUploads(call, { account, name: bucket })

@@ -29,7 +29,8 @@ export async function listObjects(call: S3Call): Promise<Reply> {
   const next = page.isTruncated && options.delimiter !== '' ? page.last : undefined
   return xmlReply('ListBucketResult', {
     Name: call.bucket,
-    Prefix: encode(options.prefix),
+    // As it is: clients that decode names do not decode this one.
+    Prefix: options.prefix,
     Marker: encode(marker),
     ...(next !== undefined && { NextMarker: encode(next) }),
     ...commonElements(options, page),
@@ -49,7 +50,7 @@ export async function listObjectsV2(call: S3Call): Promise<Reply> {
     { account, container: call.bucket },
     {
       ...options,
-      after: token === undefined ? startAfter : readToken(token),
+      after: token === undefined || token === '' ? startAfter : readToken(token),
       limit: options.maxKeys,
     },
   )
@@ -102,7 +103,7 @@ function makeToken(name: string): string {
 
 function readToken(token: string): string {
   const name = Buffer.from(token, 'base64').toString()
-  if (token !== '' && makeToken(name) === token) return name
+  if (makeToken(name) === token) return name
   throw new S3Error('InvalidArgument', 'The continuation token provided is incorrect', {
     ArgumentName: 'continuation-token',
     ArgumentValue: token,

@@ -21,7 +21,8 @@ const OBJECT_BYTES_MAX = 5 * 1024 ** 3
 
 /** Bytes that come from somewhere else than the request's body. */
 export interface BytesToPut {
-  readonly bytes: number
+  /** Null: nobody knows. */
+  readonly bytes: number | null
   pieces(): AsyncIterable<Uint8Array>
   /** Why they did not come to their end. */
   readonly failure?: unknown
@@ -46,15 +47,17 @@ export interface PutOutcome {
 /** Stores the request's body. */
 export async function putBody(call: S3Call, put: SwiftPut, body: S3Body): Promise<PutOutcome> {
   const { bytes, md5 } = body.plan
-  if (bytes === null) throw new S3Error('MissingContentLength')
-  if (bytes > OBJECT_BYTES_MAX) {
+  if (bytes === null && call.header('transfer-encoding') === undefined) {
+    throw new S3Error('MissingContentLength')
+  }
+  if (bytes !== null && bytes > OBJECT_BYTES_MAX) {
     throw new S3Error('EntityTooLarge', undefined, {
       ProposedSize: String(bytes),
       MaxSizeAllowed: String(OBJECT_BYTES_MAX),
     })
   }
   const headers = md5 === undefined ? {} : { etag: md5 }
-  if (bytes <= INLINE_BYTES_MAX) {
+  if (bytes !== null && bytes <= INLINE_BYTES_MAX) {
     const whole = await body.whole(INLINE_BYTES_MAX)
     return putBytes(call, put, { headers, body: whole! })
   }
@@ -81,12 +84,16 @@ export async function putPieces(
   body.on('error', ignore)
   try {
     return await putBytes(call, put, {
-      headers: { ...headers, 'content-length': String(source.bytes) },
+      headers: { ...headers, ...lengthHeader(source.bytes) },
       body,
     })
   } finally {
     body.destroy()
   }
+}
+
+function lengthHeader(bytes: number | null): IncomingHttpHeaders {
+  return bytes === null ? { 'transfer-encoding': 'chunked' } : { 'content-length': String(bytes) }
 }
 
 const READ_AHEAD_BYTES = 256 * 1024
