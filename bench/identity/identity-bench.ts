@@ -78,7 +78,7 @@ async function measureOwn(
 async function measurePeer(folder: string, options: IdentityBenchOptions): Promise<IdentitySide> {
   const peer = await startDebianKeystone(folder, PASSWORD)
   try {
-    const place = { origin: peer.origin, password: PASSWORD }
+    const place = { origin: peer.origin, password: PASSWORD, closes: true }
     return await measure({ name: 'Debian’s Keystone, 1 user', pid: peer.pid }, place, options)
   } finally {
     await peer.stop()

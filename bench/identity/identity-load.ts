@@ -16,6 +16,8 @@ export interface IdentityFigure {
 export interface IdentityPlace {
   readonly origin: string
   readonly password: string
+  /** It ends a connection after each answer, as uWSGI does. */
+  readonly closes?: boolean
 }
 
 type Send = (pool: Pool, token: string) => Promise<{ readonly status: number; bytes: number }>
@@ -57,11 +59,12 @@ export function identityCalls(password: string): readonly Call[] {
 
 /** Calls for so long, with so many in flight. Throws if one is not answered as it should be. */
 export async function measureCall(
-  { origin, password }: IdentityPlace,
+  { origin, password, closes = false }: IdentityPlace,
   call: Call,
   { concurrency, seconds }: { readonly concurrency: number; readonly seconds: number },
 ): Promise<IdentityFigure> {
-  const pool = new Pool(origin, { connections: concurrency })
+  // Undici sends no second request over a connection where nothing may be pipelined.
+  const pool = new Pool(origin, { connections: concurrency, pipelining: closes ? 0 : 1 })
   const token = await signIn(pool, password)
   const timesMs: number[] = []
   let bodyBytes = 0

@@ -62,7 +62,7 @@ backend = dogpile.cache.memory
     `from keystone.server.wsgi import initialize_public_application\napplication = initialize_public_application()\n`,
   )
   const workers = ['--master', '--processes', String(availableParallelism())]
-  const http = ['--http-socket', `127.0.0.1:${port}`, '--http-keepalive', '--buffer-size', '65535']
+  const http = ['--http-socket', `127.0.0.1:${port}`, '--buffer-size', '65535']
   const quiet = ['--disable-logging', '--die-on-term', '--need-app', '--lazy-apps']
   const app = ['--plugin', 'python3', '--wsgi-file', module]
   const child = spawn('uwsgi', [...http, ...app, ...workers, ...quiet], {
@@ -70,7 +70,12 @@ backend = dogpile.cache.memory
     env: { ...process.env, OS_KEYSTONE_CONFIG_FILES: config },
   })
   const exited = once(child, 'exit')
-  await untilServing(origin)
+  try {
+    await untilServing(origin)
+  } catch (error) {
+    child.kill('SIGTERM')
+    throw error
+  }
   return {
     origin,
     pid: child.pid!,
