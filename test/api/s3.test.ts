@@ -540,6 +540,8 @@ t.test(
       '400 EntityTooSmall',
     )
     t.equal(await refused(complete(Parts, { IfMatch: '"x"' })), '404 NoSuchKey')
+    const bad = { ChecksumCRC32: 'AAAAAA==-3', ChecksumType: 'COMPOSITE' }
+    t.equal(await refused(complete(Parts, bad)), '400 BadDigest', 'of the object, not of the list')
     const done = await complete(Parts, { IfNoneMatch: '*' })
     const digests = parts.map((part) => createHash('md5').update(part).digest())
     const etag = `"${createHash('md5').update(Buffer.concat(digests)).digest('hex')}-3"`

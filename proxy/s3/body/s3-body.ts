@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { bodyPieces } from '../../body.ts'
 import type { Exchange } from '../../exchange.ts'
 import {
+  algorithmOfHeader,
   type Checksum,
   type ChecksumAlgorithm,
   checksumHeader,
@@ -47,18 +48,22 @@ export class S3Body {
 
   /**
    * `algorithm` is what its checksum is made by unless the client has chosen; null: none is made then. The MD5 is
-   * compared here only if nobody else will.
+   * compared here only if nobody else will. `ofObject`: checksums in the headers are not of the body, but of the object
+   * that it speaks of.
    */
   static async open(
     call: S3Call,
-    options: { readonly algorithm: ChecksumAlgorithm | null; readonly md5: boolean },
+    options: {
+      readonly algorithm: ChecksumAlgorithm | null
+      readonly md5: boolean
+      readonly ofObject?: boolean
+    },
   ): Promise<S3Body> {
-    const payloadHash = call.signature?.payloadHash
-    const plan = planBody(
-      (name) => call.header(name),
-      call.headerNames,
-      payloadHash ?? unsignedHash(call),
+    const payloadHash = call.signature?.payloadHash ?? unsignedHash(call)
+    const names = call.headerNames.filter(
+      (name) => options.ofObject !== true || algorithmOfHeader(name) === undefined,
     )
+    const plan = planBody((name) => call.header(name), names, payloadHash)
     const algorithm = plan.checksum?.algorithm ?? options.algorithm
     const opening = algorithm === null ? null : openHasher(algorithm)
     const hasher = opening instanceof Promise ? await opening : opening
@@ -172,8 +177,12 @@ export class S3Body {
 }
 
 /** The XML or JSON that an action's request brings, whole and checked; MaxMessageLengthExceeded if it is longer. */
-export async function receiveDocument(call: S3Call, bytesMax: number): Promise<Buffer> {
-  const body = await S3Body.open(call, { algorithm: null, md5: true })
+export async function receiveDocument(
+  call: S3Call,
+  bytesMax: number,
+  options: { readonly ofObject?: boolean } = {},
+): Promise<Buffer> {
+  const body = await S3Body.open(call, { algorithm: null, md5: true, ...options })
   const whole = await body.whole(bytesMax)
   if (whole === null) throw new S3Error('MaxMessageLengthExceeded')
   return whole
