@@ -53,11 +53,19 @@ export async function authorise(
   const grant =
     grantByContainerAcl(request, acl) ??
     (byNames !== null && (await namesCount(exchange, request)) ? byNames : null) ??
-    (request.groups.length === 0
-      ? null
-      : grantByAccountAcl(request, await proxy.accountAcls.get(request.path.account)))
+    (request.groups.length === 0 ? null : await grantByAccount(exchange, request))
   if (grant === null) throw denied(exchange)
   return grant
+}
+
+/** By the account's ACL, which names the caller by ids, or by names where these count. */
+async function grantByAccount(exchange: Exchange, request: AccessRequest): Promise<Grant | null> {
+  const acl = await exchange.proxy.accountAcls.get(request.path.account)
+  const byIds = grantByAccountAcl(request, acl)
+  const names = request.project?.names ?? []
+  if (byIds !== null || acl === null || names.length === 0) return byIds
+  const byNames = grantByAccountAcl({ ...request, groups: names }, acl)
+  return byNames !== null && (await namesCount(exchange, request)) ? byNames : null
 }
 
 function grantByAuthority(authority: Authority, path: SwiftPath): Grant | null {

@@ -75,6 +75,10 @@ async function expect(path: string, headers: Record<string, string> = {}): Promi
   const { status } = await call('PUT', path, { headers: { ...operator, ...headers }, body: '' })
   assert(status < 300, `PUT ${path}: ${status}`)
 }
+async function expectPost(path: string, headers: Record<string, string>): Promise<void> {
+  const { status } = await call('POST', path, { headers: { ...operator, ...headers } })
+  assert(status < 300, `POST ${path}: ${status}`)
+}
 await expect('/v1/AUTH_demo-id/box')
 await expect('/v1/AUTH_demo-id/box/thing')
 
@@ -241,6 +245,31 @@ t.test(
     t.equal(await get(claimsOf(DEMO, ['member'])), 200, 'ids are good everywhere')
   },
 )
+
+t.test('an account’s ACL names others by ids, or by names where these are unique', async (t) => {
+  const setAcl = (members: readonly string[]) =>
+    expectPost('/v1/AUTH_demo-id', {
+      'x-account-access-control': JSON.stringify({ 'read-only': members }),
+    })
+  const bob = await tokenFor(claimsOf(OTHER, ['guest'], 'bob'))
+  const twin = await tokenFor(claimsOf({ ...TWIN, name: 'other' }, ['guest'], 'bob'))
+  const [reads, write] = [READS.slice(0, 2), [WRITES[1]]]
+  for (const [member, ofBob, ofTwin] of [
+    ['other-id:bob-default', 'done', '403'],
+    ['other:bob', 'done', '403'],
+    ['twin-id:bob-company-id', '403', 'done'],
+    ['other:eve', '403', '403'],
+    ['other', '403', '403'],
+    ['guest', '403', '403'],
+  ] as const) {
+    await setAcl([member])
+    t.equal(await statusesOf(reads, bob), ofBob, `${member}: bob`)
+    t.equal(await statusesOf(reads, twin), ofTwin, `${member}: bob of another domain`)
+    t.equal(await statusesOf(write, bob), '403', 'and no more than to read')
+  }
+  await setAcl([])
+  t.equal(await statusesOf(reads, bob), '403')
+})
 
 t.test('accounts of services open to an owner together with a service', async (t) => {
   const service = await fake.issue(claimsOf(OTHER, ['service'], 'glance'))
