@@ -20,6 +20,7 @@ import {
   mayDo,
 } from './identity-call.ts'
 import { requireProject } from './project-view.ts'
+import { requireUser } from './user-view.ts'
 import { itemAnswer, linked, listAnswer } from './views.ts'
 
 const PATH = '/v3/credentials'
@@ -122,9 +123,10 @@ async function createCredential(call: IdentityCall): Promise<Answer> {
   return created({ credential: linked(call, 'credentials', showRow(parts, row)) })
 }
 
-/** Writes a new credential. Throws 403 if its user has too many, 404 without its project, 409 if it is there. */
+/** Writes a new credential. Throws 403 if its user has too many, 404 without user or project, 409 if it is there. */
 export async function keepNewCredential(parts: IdentityParts, row: CredentialRow): Promise<void> {
   await parts.state.transaction(async (tx) => {
+    await requireUser(tx, row.userId)
     if (row.projectId !== null) await requireProject(tx, row.projectId)
     await refuseTooMany(tx, row.userId, parts.settings.credentialsPerUserMax)
     await refuseDuplicate(tx, row)

@@ -103,7 +103,8 @@ t.test('on PostgreSQL', { skip: 'missing' in programs ? programs.missing : false
     }
     await Promise.all([store.transaction(count('first')), store.transaction(count('second'))])
     t.equal(await store.get('t', 'count'), 2)
-    t.equal(runs.first + runs.second, 3)
+    // Once more, or twice where the second try was in the way of the other's end.
+    t.ok(runs.first + runs.second >= 3, `${runs.first} and ${runs.second} runs`)
   })
 
   t.test('a row that was not there counts as read, and so does a range without rows', async (t) => {
