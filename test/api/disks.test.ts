@@ -121,7 +121,7 @@ class Store {
   }
 
   async untilHolds(condition: () => Promise<boolean>): Promise<void> {
-    const late = AbortSignal.timeout(120_000)
+    const late = AbortSignal.timeout(300_000)
     while (!(await condition())) {
       if (late.aborted) throw new Error('it did not come to hold')
       await new Promise((resolve) => setTimeout(resolve, 200))

@@ -134,7 +134,7 @@ t.test('a folder in use and a taken port are refused with who has them', async (
   const another = ['--data', join(data, '..', 'more'), ...(await freePortOffset())]
   t.match(await runSwiftlet([...another, '--disk', disk]), {
     code: 1,
-    stderr: `${disk} holds the data of another Swiftlet`,
+    stderr: `${disk} holds the data of a Swiftlet: start that one`,
   })
 })
 
