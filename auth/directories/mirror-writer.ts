@@ -28,6 +28,30 @@ export interface Asked {
   readonly sequence: number
 }
 
+/** What a directory has of one kind, beside the rows there are. */
+interface Placing<Row> {
+  readonly before: ReadonlyMap<string, Row>
+  readonly wanted: readonly { readonly row: Row; readonly localId: string }[]
+  /** It is all there is: rows of others are dropped. */
+  readonly complete: boolean
+}
+
+/** How rows of one kind are kept in step. */
+interface Mirror<Row> {
+  readonly kind: 'user' | 'group'
+  readonly drop: (changing: Change, id: string) => Promise<void>
+  readonly park: (changing: Change, id: string) => Promise<void>
+  readonly put: (changing: Change, row: Row, localId: string) => Promise<void>
+}
+
+const USER_MIRROR: Mirror<UserRow> = { kind: 'user', drop: dropUser, park: parkUser, put: putUser }
+const GROUP_MIRROR: Mirror<GroupRow> = {
+  kind: 'group',
+  drop: dropGroup,
+  park: parkGroup,
+  put: putGroup,
+}
+
 /** Rows that one transaction brings into step. */
 const ROWS_AT_ONCE = 200
 /** Ids of whom it is known how new the last word on them was. */
@@ -92,21 +116,7 @@ export class MirrorWriter {
         localId: user.localId,
       })),
     )
-    const ids = new Set(wanted.map(({ row }) => row.id))
-    const gone = [...before.keys()].filter((id) => isDirectoryId(id) && !ids.has(id))
-    if (complete) await this.#inSteps(gone, (id) => this.#newer(id, asked), dropUser)
-    const changed = wanted.filter(({ row }) => !isSame(before.get(row.id), row))
-    const stays = (id: string) => !changed.some(({ row }) => row.id === id)
-    await this.#inSteps(
-      changed,
-      ({ row }) => this.#newer(row.id, asked),
-      async (changing, { row, localId }) => {
-        const holder = await otherHolder(changing.tx, 'user', row)
-        if (holder !== null && stays(holder)) return void this.#hide(row)
-        if (holder !== null) await parkUser(changing, holder)
-        await putUser(changing, row, localId)
-      },
-    )
+    await this.#placeAll(asked, { before, wanted, complete }, USER_MIRROR)
   }
 
   /** As for users. */
@@ -121,21 +131,7 @@ export class MirrorWriter {
       row: groupRowOf(asked.domainId, group),
       localId: group.localId,
     }))
-    const ids = new Set(wanted.map(({ row }) => row.id))
-    const gone = [...before.keys()].filter((id) => isDirectoryId(id) && !ids.has(id))
-    if (complete) await this.#inSteps(gone, (id) => this.#newer(id, asked), dropGroup)
-    const changed = wanted.filter(({ row }) => !isSame(before.get(row.id), row))
-    const stays = (id: string) => !changed.some(({ row }) => row.id === id)
-    await this.#inSteps(
-      changed,
-      ({ row }) => this.#newer(row.id, asked),
-      async (changing, { row, localId }) => {
-        const holder = await otherHolder(changing.tx, 'group', row)
-        if (holder !== null && stays(holder)) return void this.#hide(row)
-        if (holder !== null) await parkGroup(changing, holder)
-        await putGroup(changing, row, localId)
-      },
-    )
+    await this.#placeAll(asked, { before, wanted, complete }, GROUP_MIRROR)
   }
 
   dropUser(id: string, asked: Pick<Asked, 'sequence'>): Promise<void> {
@@ -155,6 +151,28 @@ export class MirrorWriter {
   setUsersOfGroup(id: string, userIds: ReadonlySet<string>, asked: Asked): Promise<void> {
     return this.#change(`users of ${id}`, asked, (changing) =>
       setUsersOfGroup(changing, id, userIds),
+    )
+  }
+
+  async #placeAll<Row extends UserRow | GroupRow>(
+    asked: Asked,
+    { before, wanted, complete }: Placing<Row>,
+    { kind, drop, park, put }: Mirror<Row>,
+  ): Promise<void> {
+    const ids = new Set(wanted.map(({ row }) => row.id))
+    const gone = [...before.keys()].filter((id) => isDirectoryId(id) && !ids.has(id))
+    if (complete) await this.#inSteps(gone, (id) => this.#newer(id, asked), drop)
+    const changed = wanted.filter(({ row }) => !isSame(before.get(row.id), row))
+    const moving = new Set(changed.map(({ row }) => row.id))
+    await this.#inSteps(
+      changed,
+      ({ row }) => this.#newer(row.id, asked),
+      async (changing, { row, localId }) => {
+        const holder = await otherHolder(changing.tx, kind, row)
+        if (holder !== null && !moving.has(holder)) return void this.#hide(row)
+        if (holder !== null) await park(changing, holder)
+        await put(changing, row, localId)
+      },
     )
   }
 
