@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { pack } from 'tar-stream'
-import { type Answer, type Call, type CallOptions, httpClient } from './http-client.ts'
+import { type Answer, type CallOptions, httpClient, signIn } from './http-client.ts'
 import { openTestStore } from './swift-store.ts'
 
 const folder = t.testdir({ store: {}, tree: {} })
@@ -20,15 +20,8 @@ t.teardown(async () => {
 })
 const { call } = client
 
-async function signIn(user: string, key: string): Promise<Call> {
-  const headers = { 'x-auth-user': user, 'x-auth-key': key }
-  const token = (await call('GET', '/auth/v1.0', { headers })).headers['x-auth-token']!
-  return (method, path, options = {}) =>
-    call(method, path, { ...options, headers: { 'x-auth-token': token, ...options.headers } })
-}
-
-const owner = await signIn('test:tester', 'testing')
-const colleague = await signIn('test:tester3', 'testing3')
+const owner = await signIn(call, 'test:tester', 'testing')
+const colleague = await signIn(call, 'test:tester3', 'testing3')
 const ACCOUNT = '/v1/AUTH_test'
 const JSON_WANTED = { accept: 'application/json' }
 let made = 0

@@ -49,6 +49,14 @@ export function httpClient(port: number): { readonly call: Call; close(): void }
   return { call, close: () => agent.destroy() }
 }
 
+/** The client of one who has signed in by `/auth/v1.0`: each call brings the token, unless it says otherwise. */
+export async function signIn(call: Call, user: string, key: string): Promise<Call> {
+  const headers = { 'x-auth-user': user, 'x-auth-key': key }
+  const token = (await call('GET', '/auth/v1.0', { headers })).headers['x-auth-token']!
+  return (method, path, options = {}) =>
+    call(method, path, { ...options, headers: { 'x-auth-token': token, ...options.headers } })
+}
+
 async function pour(
   body: AsyncIterable<Uint8Array>,
   req: { write(piece: Uint8Array): boolean; end(): void },

@@ -1,7 +1,7 @@
 /** Static and dynamic large objects over a real socket, on the real engine. */
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
-import { type Call, httpClient, rawExchange } from './http-client.ts'
+import { httpClient, rawExchange, signIn } from './http-client.ts'
 import { openTestStore } from './swift-store.ts'
 
 const store = await openTestStore(t.testdir())
@@ -12,17 +12,8 @@ t.teardown(async () => {
 })
 const { call } = client
 
-async function signIn(user: string, key: string): Promise<Call> {
-  const answer = await call('GET', '/auth/v1.0', {
-    headers: { 'x-auth-user': user, 'x-auth-key': key },
-  })
-  const token = answer.headers['x-auth-token']!
-  return (method, path, options = {}) =>
-    call(method, path, { ...options, headers: { 'x-auth-token': token, ...options.headers } })
-}
-
-const owner = await signIn('test:tester', 'testing')
-const colleague = await signIn('test:tester3', 'testing3')
+const owner = await signIn(call, 'test:tester', 'testing')
+const colleague = await signIn(call, 'test:tester3', 'testing3')
 const ACCOUNT = '/v1/AUTH_test'
 const md5 = (data: string | Buffer) => createHash('md5').update(data).digest('hex')
 const DATA = randomBytes(300_000)

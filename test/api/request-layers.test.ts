@@ -1,7 +1,7 @@
 /** Features around the handlers, over a real socket and on the real engine: temporary URLs, forms, web sites, quotas. */
 import { createHmac } from 'node:crypto'
 import t from 'tap'
-import { type Call, httpClient } from './http-client.ts'
+import { httpClient, signIn } from './http-client.ts'
 import { openTestStore } from './swift-store.ts'
 
 const store = await openTestStore(t.testdir())
@@ -12,15 +12,8 @@ t.teardown(async () => {
 })
 const { call } = client
 
-async function signIn(user: string, key: string): Promise<Call> {
-  const headers = { 'x-auth-user': user, 'x-auth-key': key }
-  const token = (await call('GET', '/auth/v1.0', { headers })).headers['x-auth-token']!
-  return (method, path, options = {}) =>
-    call(method, path, { ...options, headers: { 'x-auth-token': token, ...options.headers } })
-}
-
-const owner = await signIn('test:tester', 'testing')
-const colleague = await signIn('test:tester3', 'testing3')
+const owner = await signIn(call, 'test:tester', 'testing')
+const colleague = await signIn(call, 'test:tester3', 'testing3')
 const ACCOUNT = '/v1/AUTH_test'
 const LATER = Math.floor(Date.now() / 1000) + 3600
 const NOW = Math.floor(Date.now() / 1000)
@@ -172,7 +165,7 @@ t.test('temporary URLs', async (t) => {
 })
 
 t.test('quotas', async (t) => {
-  const reseller = await signIn('admin:admin', 'admin')
+  const reseller = await signIn(call, 'admin:admin', 'admin')
 
   await t.test('of a container, in bytes and objects', async (t) => {
     const container = await freshContainer({ 'x-container-meta-quota-bytes': '10' })
