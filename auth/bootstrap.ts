@@ -1,6 +1,7 @@
 import { type Random, randomId } from '../common/random.ts'
 import type { StateStore, StateTransaction } from '../common/state/state-store.ts'
 import { DEFAULT_DOMAIN_ID } from './settings.ts'
+import { plainProject } from './tables/plain-project.ts'
 import { INTERFACES, type RoleRow, SYSTEM_ID } from './tables/rows.ts'
 import {
   assignments,
@@ -162,18 +163,7 @@ class Bootstrap {
     const before = await projects.one(this.#tx, 'name', DEFAULT_DOMAIN_ID, name)
     if (before !== undefined) return before.id
     const id = wantedId ?? randomId(this.#context.random)
-    await projects.put(this.#tx, {
-      id,
-      name,
-      isDomain: false,
-      domainId: DEFAULT_DOMAIN_ID,
-      parentId: DEFAULT_DOMAIN_ID,
-      enabled: true,
-      description: '',
-      tags: [],
-      options: {},
-      extra: {},
-    })
+    await projects.put(this.#tx, plainProject({ id, name }))
     return id
   }
 

@@ -9,6 +9,7 @@ import { change, type IdentityParts } from '../identity-parts.ts'
 import { withPassword } from '../passwords/password-rules.ts'
 import { deleteUserRow } from '../removal/user-removal.ts'
 import { DEFAULT_DOMAIN_ID } from '../settings.ts'
+import { plainProject } from '../tables/plain-project.ts'
 import type { PasswordRow, ProjectRow, UserRow } from '../tables/rows.ts'
 import { assignments, projects, roles, users } from '../tables/tables.ts'
 import { checkUserName, RESELLER_PREFIX } from '../user.ts'
@@ -199,18 +200,7 @@ async function projectFor(
       status: 409,
     })
   }
-  const project: ProjectRow = {
-    id,
-    name,
-    isDomain: false,
-    domainId: DEFAULT_DOMAIN_ID,
-    parentId: DEFAULT_DOMAIN_ID,
-    enabled: true,
-    description: '',
-    tags: [],
-    options: {},
-    extra: {},
-  }
+  const project = plainProject({ id, name })
   await projects.put(tx, project)
   return project
 }
