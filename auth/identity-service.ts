@@ -23,7 +23,7 @@ import { PasswordCheck } from './passwords/password-check.ts'
 import { IdentityPolicy } from './policy/identity-policy.ts'
 import { resealAll } from './secrets/sealed-rows.ts'
 import { SecretKeyFile } from './secrets/secret-key-file.ts'
-import { DEFAULT_SETTINGS, type IdentitySettings } from './settings.ts'
+import { completeSettings, type IdentitySettings, type IdentitySettingsChoice } from './settings.ts'
 import { KeyFile } from './tokens/key-file.ts'
 import { RevocationLog } from './tokens/revocation-log.ts'
 
@@ -33,7 +33,7 @@ export interface IdentityServiceOptions {
   readonly keyFile: string
   /** That of the keys that seal credentials; `credential-keys.json` beside the other if absent. */
   readonly credentialKeyFile?: string
-  readonly settings?: Partial<IdentitySettings>
+  readonly settings?: IdentitySettingsChoice
   /** How users of other places are asked for. */
   readonly directories?: DirectoriesOptions
   readonly onAnswer?: (answer: ServiceAnswer) => void
@@ -97,7 +97,7 @@ export class IdentityService {
     const keys = await KeyFile.open(keyFile, context)
     const revocations = new RevocationLog(state, context.random)
     await revocations.refresh()
-    const settings = { ...DEFAULT_SETTINGS, ...options.settings }
+    const settings = completeSettings(options.settings)
     const parts: IdentityParts = {
       ...context,
       state,

@@ -42,6 +42,11 @@ export interface SecurityCompliance {
   readonly disableUserAccountDaysInactive: number | null
 }
 
+/** What a deployment names of them. */
+export interface IdentitySettingsChoice extends Partial<Omit<IdentitySettings, 'security'>> {
+  readonly security?: Partial<SecurityCompliance>
+}
+
 export const DEFAULT_DOMAIN_ID = 'default'
 
 export const DEFAULT_SETTINGS: IdentitySettings = {
@@ -68,4 +73,13 @@ export const DEFAULT_SETTINGS: IdentitySettings = {
     changePasswordUponFirstUse: false,
     disableUserAccountDaysInactive: null,
   },
+}
+
+/** All settings: those chosen, the others as by default. */
+export function completeSettings(choice: IdentitySettingsChoice = {}): IdentitySettings {
+  return {
+    ...DEFAULT_SETTINGS,
+    ...choice,
+    security: { ...DEFAULT_SETTINGS.security, ...choice.security },
+  }
 }

@@ -27,6 +27,11 @@ export class Config {
     return Object.hasOwn(this.#values, name)
   }
 
+  /** Whether the setting is there and says that there shall be none: null. */
+  isNull(name: string): boolean {
+    return this.has(name) && this.#take(name) === null
+  }
+
   /** The settings that are there, in their order. */
   names(): readonly string[] {
     return Object.keys(this.#values)

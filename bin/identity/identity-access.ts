@@ -1,11 +1,11 @@
 import { resolve } from 'node:path'
-import { DEFAULT_SETTINGS } from '../../auth/settings.ts'
 import type { DataPaths } from '../data-folder.ts'
 import { urlOf } from '../endpoints.ts'
 import type { Settings } from '../settings.ts'
 import type { Tls } from '../tls.ts'
 import { type IdentityConfig, identityPaths } from './identity-config.ts'
 import type { IdentityAccess } from './open-identity.ts'
+import { serviceSettingsOf } from './service-settings.ts'
 
 export const DEFAULT_REGION = 'RegionOne'
 
@@ -42,8 +42,7 @@ export interface OwnIdentity {
 /** The service that `swiftlet up` starts on its data folder. */
 export function ownConfig(own: OwnIdentity, settings: Settings, paths: DataPaths): IdentityConfig {
   const { host, port, objectStore, setAdminPassword, tlsCert, tlsKey } = own
-  const { state, region = DEFAULT_REGION, publicUrl, ...rest } = settings.identity ?? {}
-  const { tokenLifeSeconds, security } = rest
+  const { state, region = DEFAULT_REGION, publicUrl } = settings.identity ?? {}
   return {
     host,
     port,
@@ -57,11 +56,7 @@ export function ownConfig(own: OwnIdentity, settings: Settings, paths: DataPaths
       { type: 'object-store', name: 'swift', url: `${objectStore}/v1/AUTH_$(project_id)s` },
     ],
     usersFile: paths.users,
-    settings: {
-      ...(publicUrl !== undefined && { publicUrl }),
-      ...(tokenLifeSeconds !== undefined && { tokenLifeSeconds }),
-      ...(security !== undefined && { security: { ...DEFAULT_SETTINGS.security, ...security } }),
-    },
+    settings: serviceSettingsOf(settings.identity ?? {}),
     ...(tlsCert !== undefined && { tlsCert: resolve(tlsCert) }),
     ...(tlsKey !== undefined && { tlsKey: resolve(tlsKey) }),
   }

@@ -1,13 +1,12 @@
 import { dirname, resolve } from 'node:path'
 import { text as readAll } from 'node:stream/consumers'
 import type { BootstrapService } from '../../auth/bootstrap.ts'
-import type { IdentitySettings } from '../../auth/settings.ts'
-import { DEFAULT_SETTINGS } from '../../auth/settings.ts'
+import type { IdentitySettingsChoice } from '../../auth/settings.ts'
 import { type Config, parseConfig } from '../../common/config.ts'
 import { ServiceError } from '../../common/errors.ts'
 import { readTextFile } from '../../common/whole-file.ts'
 import { DEFAULT_PORTS } from '../ports.ts'
-import { decodeSecurity, decodeTokenLife } from './identity-settings.ts'
+import { decodeServiceSettings } from './service-settings.ts'
 
 /** One identity service: identity.json. Paths in it are relative to its folder. */
 export interface IdentityConfig {
@@ -25,7 +24,7 @@ export interface IdentityConfig {
   readonly catalog: readonly BootstrapService[]
   /** A users file to take over. */
   readonly usersFile?: string
-  readonly settings: Partial<IdentitySettings>
+  readonly settings: IdentitySettingsChoice
   readonly tlsCert?: string
   readonly tlsKey?: string
 }
@@ -51,10 +50,14 @@ export async function readIdentityConfig(path: string): Promise<IdentityConfig> 
   if (text === null) {
     throw new ServiceError('NoConfig', `${path}: there is no such file`, { status: 404 })
   }
-  return decode(parseConfig(text, path), path === '-' ? process.cwd() : dirname(resolve(path)))
+  return decodeIdentityConfig(
+    parseConfig(text, path),
+    path === '-' ? process.cwd() : dirname(resolve(path)),
+  )
 }
 
-function decode(config: Config, base: string): IdentityConfig {
+/** Reads the settings; paths in them are relative to `base`. Throws a 400 `BadConfig` that names what is not right. */
+export function decodeIdentityConfig(config: Config, base: string): IdentityConfig {
   const at = (path: string) => resolve(base, path)
   const folder = at(config.text('folder'))
   const state = config.text('state', identityPaths(folder).state)
@@ -72,18 +75,7 @@ function decode(config: Config, base: string): IdentityConfig {
       url: service.text('url'),
     })),
     ...(config.has('usersFile') ? { usersFile: at(config.text('usersFile')) } : {}),
-    settings: {
-      ...(config.has('publicUrl') ? { publicUrl: config.text('publicUrl') } : {}),
-      ...decodeTokenLife(config),
-      ...(config.has('security')
-        ? {
-            security: {
-              ...DEFAULT_SETTINGS.security,
-              ...decodeSecurity(config.object('security')),
-            },
-          }
-        : {}),
-    },
+    settings: decodeServiceSettings(config),
     ...(config.has('tlsCert') ? { tlsCert: at(config.text('tlsCert')) } : {}),
     ...(config.has('tlsKey') ? { tlsKey: at(config.text('tlsKey')) } : {}),
   }

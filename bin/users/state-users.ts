@@ -1,4 +1,4 @@
-import { DEFAULT_SETTINGS, type IdentitySettings } from '../../auth/settings.ts'
+import { completeSettings } from '../../auth/settings.ts'
 import { rolesOfGroups } from '../../auth/store-users/store-roles.ts'
 import {
   addStoreUser,
@@ -14,6 +14,7 @@ import { openState } from '../../common/state/open-state.ts'
 import { readTextFile } from '../../common/whole-file.ts'
 import type { DataPaths } from '../data-folder.ts'
 import { identityPaths } from '../identity/identity-config.ts'
+import { serviceSettingsOf } from '../identity/service-settings.ts'
 import { decodeSettings } from '../settings.ts'
 import type { AddedUser, ListedUser, UserBook } from './user-book.ts'
 
@@ -30,10 +31,7 @@ export class StateUsers implements UserBook {
     const own = text === null ? undefined : decodeSettings(text, paths.settings).identity
     const place = own?.state ?? identityPaths(paths.identity).state
     const state = await openState(place, { service: 'identity', clock })
-    const settings: IdentitySettings = {
-      ...DEFAULT_SETTINGS,
-      security: { ...DEFAULT_SETTINGS.security, ...own?.security },
-    }
+    const settings = completeSettings(own === undefined ? {} : serviceSettingsOf(own))
     const revocations = new RevocationLog(state, random)
     return new StateUsers({ state, settings, revocations, clock, random })
   }

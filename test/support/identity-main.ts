@@ -6,7 +6,7 @@
 import { join } from 'node:path'
 import { bootstrap } from '../../auth/bootstrap.ts'
 import { IdentityService } from '../../auth/identity-service.ts'
-import type { IdentitySettings } from '../../auth/settings.ts'
+import type { IdentitySettingsChoice } from '../../auth/settings.ts'
 import { systemClock as clock } from '../../common/clock.ts'
 import { createLog } from '../../common/log.ts'
 import { systemRandom as random } from '../../common/random.ts'
@@ -14,7 +14,7 @@ import { openState } from '../../common/state/open-state.ts'
 import { ADMIN_PASSWORD, SERVICE_PASSWORD } from './identity-rig.ts'
 
 const [folder, port] = process.argv.slice(2)
-const settings = JSON.parse(process.env.IDENTITY_SETTINGS ?? '{}') as Partial<IdentitySettings>
+const settings = JSON.parse(process.env.IDENTITY_SETTINGS ?? '{}') as IdentitySettingsChoice
 const log = createLog({
   write: (lines) => process.stderr.write(lines),
   nowMs: () => clock.nowMs(),

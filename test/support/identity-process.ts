@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { IdentitySettings } from '../../auth/settings.ts'
+import type { IdentitySettingsChoice } from '../../auth/settings.ts'
 import { ADMIN_PASSWORD } from './identity-rig.ts'
 
 const ENTRY = fileURLToPath(new URL('identity-main.ts', import.meta.url))
@@ -12,7 +12,7 @@ export interface IdentityProcessOptions {
   readonly folder: string
   /** A free one if absent. */
   readonly port?: number
-  readonly settings?: Partial<IdentitySettings>
+  readonly settings?: IdentitySettingsChoice
 }
 
 export interface IdentityProcess {

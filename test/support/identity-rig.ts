@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { bootstrap } from '../../auth/bootstrap.ts'
 import type { DirectoriesOptions } from '../../auth/directories/directories.ts'
 import { IdentityService } from '../../auth/identity-service.ts'
-import type { IdentitySettings } from '../../auth/settings.ts'
+import type { IdentitySettingsChoice } from '../../auth/settings.ts'
 import { type Clock, systemClock } from '../../common/clock.ts'
 import { silentLog } from '../../common/log.ts'
 import { systemRandom as random } from '../../common/random.ts'
@@ -16,7 +16,7 @@ export const ADMIN_PASSWORD = 'the admin password'
 export const SERVICE_PASSWORD = 'the service password'
 
 export interface IdentityRigOptions {
-  readonly settings?: Partial<IdentitySettings>
+  readonly settings?: IdentitySettingsChoice
   readonly clock?: Clock
   readonly openState?: (place: string) => Promise<StateStore>
   readonly directories?: DirectoriesOptions

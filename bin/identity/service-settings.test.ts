@@ -1,0 +1,114 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { completeSettings, DEFAULT_SETTINGS } from '../../auth/settings.ts'
+import { parseConfig, readWhole } from '../../common/config.ts'
+import { dataPaths } from '../data-folder.ts'
+import { decodeSettings } from '../settings.ts'
+import { ownConfig } from './identity-access.ts'
+import { decodeIdentityConfig, encodeIdentityConfig } from './identity-config.ts'
+import { decodeServiceSettings } from './service-settings.ts'
+
+const PAGE = new URL('../../docs/identity-settings.md', import.meta.url)
+
+/** Every setting with another value than by default. */
+const ALL = {
+  publicUrl: 'https://cloud.example.org/identity',
+  tokenLifeSeconds: 3600,
+  limitModel: 'strict_two_level',
+  projectDepthMax: 3,
+  defaultDomainId: 'company',
+  applicationCredentialsPerUserMax: 5,
+  credentialsPerUserMax: 6,
+  signedRequestSeconds: 60,
+  earlierCodesTaken: 0,
+  receiptSeconds: 30,
+  oauthRequestSeconds: 600,
+  oauthAccessSeconds: 700,
+  trustRedelegationsMax: 0,
+  security: {
+    lockoutFailureAttempts: null,
+    lockoutSeconds: 0,
+    passwordExpiresDays: 90,
+    uniqueLastPasswordCount: 4,
+    minimumPasswordAgeDays: 1,
+    passwordRegex: '^.{8,}$',
+    passwordRegexDescription: 'eight characters',
+    changePasswordUponFirstUse: true,
+    disableUserAccountDaysInactive: 30,
+  },
+}
+
+const CLUSTER = {
+  format: 1,
+  clusterId: 'ab',
+  hashing: { prefix: 'a', suffix: 'b', placement: 'xxh64' },
+  policies: [{ index: 0, name: 'Policy-0', default: true }],
+  disks: [{ device: 'disk1', path: 'disk1' }],
+  replicaCount: 1,
+}
+
+const OWN = {
+  host: '127.0.0.1',
+  port: 5000,
+  tls: undefined,
+  objectStore: 'http://127.0.0.1:8080',
+  setAdminPassword: false,
+}
+
+t.test('every setting of the service is set in swiftlet.json, and reaches it', async (t) => {
+  t.strictSame(Object.keys(ALL).sort(), Object.keys({ publicUrl: '', ...DEFAULT_SETTINGS }).sort())
+  t.strictSame(Object.keys(ALL.security).sort(), Object.keys(DEFAULT_SETTINGS.security).sort())
+  const text = JSON.stringify({ ...CLUSTER, identity: { ...ALL, region: 'here' } })
+  const settings = decodeSettings(text, 'swiftlet.json')
+  const config = ownConfig(OWN, settings, dataPaths('/data'))
+  // As the child process is given it.
+  const read = decodeIdentityConfig(parseConfig(encodeIdentityConfig(config), '-'), '/')
+  t.strictSame(read.settings, ALL)
+  t.strictSame(completeSettings(read.settings), ALL)
+  t.equal(read.region, 'here')
+})
+
+t.test('a part of the rules for passwords leaves the others as by default', async (t) => {
+  const text = JSON.stringify({ ...CLUSTER, identity: { security: { lockoutSeconds: 7 } } })
+  const config = ownConfig(OWN, decodeSettings(text, 'swiftlet.json'), dataPaths('/data'))
+  const read = decodeIdentityConfig(parseConfig(encodeIdentityConfig(config), '-'), '/')
+  t.strictSame(completeSettings(read.settings), {
+    ...DEFAULT_SETTINGS,
+    security: { ...DEFAULT_SETTINGS.security, lockoutSeconds: 7 },
+  })
+})
+
+t.test('a setting that is wrong is refused by its name', async (t) => {
+  const cases: [object, RegExp][] = [
+    [{ tokenLifeSeconds: 0 }, /identity: tokenLifeSeconds must be a whole number from 1/],
+    [{ tokenLifeSeconds: null }, /tokenLifeSeconds must be a whole number/],
+    [{ limitModel: 'strict' }, /limitModel must be one of flat, strict_two_level/],
+    [{ projectDepthMax: 1.5 }, /projectDepthMax must be a whole number from 1 to 64/],
+    [{ defaultDomainId: '' }, /defaultDomainId must be a text/],
+    [{ credentialsPerUserMax: '5' }, /credentialsPerUserMax must be a whole number/],
+    [{ receiptSeconds: -1 }, /receiptSeconds must be a whole number from 1/],
+    [{ oauthAccesSeconds: 5 }, /identity: unknown setting oauthAccesSeconds/],
+    [{ publicUrl: 'cloud.example.org' }, /publicUrl must be a URL of http or https/],
+    [
+      { publicUrl: 'https://cloud.example.org/v3/' },
+      /publicUrl must be a URL .* without a version/,
+    ],
+    [{ publicUrl: 'https://cloud.example.org/?a' }, /publicUrl must be a URL/],
+    [{ security: false }, /security must be an object/],
+    [{ security: { lockoutSeconds: null } }, /security: lockoutSeconds must be a whole number/],
+    [{ security: { passwordRegex: '(' } }, /security: passwordRegex is no regular expression/],
+    [{ security: { lockout: 5 } }, /security: unknown setting lockout$/],
+  ]
+  for (const [identity, message] of cases) {
+    const refused = { code: 'BadConfig', status: 400, message }
+    t.throws(() => decodeSettings(JSON.stringify({ ...CLUSTER, identity }), 'f'), refused)
+  }
+  const url = { publicUrl: 'https://cloud.example.org/identity//' }
+  t.strictSame(readWhole(url, 'f', decodeServiceSettings), { publicUrl: ALL.publicUrl })
+})
+
+t.test('every setting stands on its page', async (t) => {
+  const page = readFileSync(PAGE, 'utf8')
+  const inner = Object.keys(ALL.security).map((name) => `security.${name}`)
+  for (const name of [...Object.keys(ALL), ...inner]) t.ok(page.includes(`| \`${name}\` |`), name)
+})
