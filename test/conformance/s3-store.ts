@@ -1,0 +1,144 @@
+import { spawnSync } from 'node:child_process'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { freePort, type StoreProcess, startStore } from '../../bench/store-process.ts'
+import { makeS3User, openKeystoneAdmin, type S3User } from '../support/keystone-admin.ts'
+
+export interface S3StoreOptions {
+  /** Everything is kept below it. */
+  readonly folder: string
+  readonly threads: number
+  readonly https: boolean
+}
+
+/** A Swiftlet with the users that ceph/s3-tests wants. */
+export interface S3Store {
+  readonly store: StoreProcess
+  /** The configuration file of the tests. */
+  readonly config: string
+}
+
+/** Section `s3` of swiftlet.json as the tests want it. */
+const S3_SETTINGS = {}
+
+/** The sections of the tests' configuration, and who each is. Emails are unique, as S3 has it. */
+const USERS = {
+  's3 main': { name: 'main', project: 'main', email: 'main@example.com' },
+  's3 alt': { name: 'alt', project: 'alt', email: 'alt@example.com' },
+  's3 tenant': { name: 'tenant', project: 'tenant', email: 'tenant@example.com' },
+  iam: { name: 'iam', project: 'iam', email: 'iam@example.com' },
+  'iam root': { name: 'root', project: 'root', email: 'root@example.com' },
+  'iam alt root': { name: 'alt-root', project: 'alt-root', email: 'alt-root@example.com' },
+} as const
+
+type Section = keyof typeof USERS
+
+/** Starts it, makes the users, and writes the tests' configuration. */
+export async function startS3Store(options: S3StoreOptions): Promise<S3Store> {
+  const { folder, threads, https } = options
+  const data = join(folder, 'data')
+  await mkdir(folder, { recursive: true })
+  const port = await freePort()
+  const tls = https ? makeCertificate(folder) : []
+  const start = () =>
+    startStore({
+      dataFolder: data,
+      port,
+      extraArguments: ['--threads', String(threads), ...tls],
+    })
+  let store = await start()
+  if (Object.keys(S3_SETTINGS).length > 0) {
+    await store.stop()
+    await addSettings(join(data, 'swiftlet.json'))
+    store = await start()
+  }
+  const users = await makeUsers(data, https)
+  const config = join(folder, 's3tests.conf')
+  await writeFile(config, configText(users, { port, https }), { mode: 0o600 })
+  return { store, config }
+}
+
+async function addSettings(path: string): Promise<void> {
+  const settings = JSON.parse(await readFile(path, 'utf8'))
+  await writeFile(path, JSON.stringify({ ...settings, s3: { ...settings.s3, ...S3_SETTINGS } }))
+}
+
+/** Arguments for a certificate that signs itself; the tests do not look at who signed it. */
+function makeCertificate(folder: string): readonly string[] {
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+  const asked = [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=localhost',
+  ]
+  const names = ['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
+  const { status, stderr } = spawnSync('openssl', [
+    ...asked,
+    ...names,
+    '-keyout',
+    key,
+    '-out',
+    cert,
+  ])
+  if (status !== 0) throw new Error(`openssl: ${stderr}`)
+  return ['--tls-cert', cert, '--tls-key', key]
+}
+
+async function makeUsers(data: string, https: boolean): Promise<Readonly<Record<Section, S3User>>> {
+  const { user, password } = JSON.parse(await readFile(join(data, 'credentials'), 'utf8'))
+  const { identity } = JSON.parse(await readFile(join(data, 'endpoints.json'), 'utf8'))
+  const [project, name] = user.split(':')
+  if (https) process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
+  const keystone = await openKeystoneAdmin({ url: `${identity}/v3`, user: name, password, project })
+  const made: Partial<Record<Section, S3User>> = {}
+  for (const [section, asked] of Object.entries(USERS)) {
+    made[section as Section] = await makeS3User(keystone, asked)
+  }
+  return made as Record<Section, S3User>
+}
+
+/** What S3 calls a user there is his account, by id and by name. */
+function configText(
+  users: Readonly<Record<Section, S3User>>,
+  { port, https }: { readonly port: number; readonly https: boolean },
+): string {
+  const section = (name: Section, more: readonly string[] = []) => {
+    const { account, accessKey, secretKey } = users[name]
+    return [
+      `[${name}]`,
+      `access_key = ${accessKey}`,
+      `secret_key = ${secretKey}`,
+      `user_id = ${account}`,
+      `display_name = ${account}`,
+      `email = ${USERS[name].email}`,
+      ...more,
+      '',
+    ]
+  }
+  return [
+    '[DEFAULT]',
+    'host = localhost',
+    `port = ${port}`,
+    `is_secure = ${https ? 'True' : 'False'}`,
+    'ssl_verify = False',
+    '',
+    '[fixtures]',
+    'bucket prefix = s3t-{random}-',
+    'iam name prefix = s3-tests-',
+    'iam path prefix = /s3-tests/',
+    '',
+    ...section('s3 main', ['api_name = us-east-1', 'lc_debug_interval = 10']),
+    ...section('s3 alt'),
+    // No tenants within names here: all buckets are in one namespace.
+    ...section('s3 tenant', ['tenant =']),
+    ...section('iam'),
+    ...section('iam root'),
+    ...section('iam alt root'),
+  ].join('\n')
+}
