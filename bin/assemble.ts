@@ -1,4 +1,5 @@
 import type { Registry } from 'prom-client'
+import { ChangeMarks } from '../common/change-marks.ts'
 import type { Clock } from '../common/clock.ts'
 import type { ClusterMember } from '../common/cluster-member.ts'
 import type { Identity } from '../common/identity.ts'
@@ -48,6 +49,8 @@ export interface DoorOptions {
   readonly encryption?: RootSecrets | undefined
   /** What the keeper of the rings says, for the status page. */
   readonly movement: () => Promise<MovementView | null>
+  /** Other threads' proxies note there, too, what they change. */
+  readonly marks?: ChangeMarks
   readonly proxy: Pick<ProxyOptions, 'tls' | 'version' | 'versionsSettle'>
 }
 
@@ -71,6 +74,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
       .filter((policy) => policy.consistency === 'swift')
       .map((policy) => policy.index),
     delayReapingMs: (settings.delayReapingSeconds ?? 0) * 1000,
+    ...(options.marks !== undefined && { marks: options.marks }),
     // Two proxies that drew the same number would have to write the same name in the same 10 us to be confused.
     proposer: context.random.below(2 ** 24),
     clock: context.clock,
@@ -179,9 +183,10 @@ export async function openObjectStore(
     // When a movement has ended, what was left behind is to be given away.
     if (placements.every(({ previous }) => previous === null)) replicator.wake()
   })
-  // Alone, this proxy is all who have to know of a change.
-  const proxy = { ...options.proxy, versionsSettle: thread !== undefined }
-  const door = openDoor({ ...options, proxy, nodeOf: () => node }, context)
+  // Only the threads of this process have to know of a change, and they do.
+  const proxy = { ...options.proxy, versionsSettle: false }
+  const marks = new ChangeMarks(thread?.marks)
+  const door = openDoor({ ...options, proxy, marks, nodeOf: () => node }, context)
   return {
     node,
     member: new NodeMember({ node, rings, replicator }),

@@ -9,6 +9,8 @@ import type { OpenStoreOptions } from '../open-store.ts'
 /** What a store needs to know that shares its devices with other threads. */
 export interface StoreThread {
   readonly peers: Peers
+  /** Memory of the ChangeMarks of all threads. */
+  readonly marks: SharedArrayBuffer
   /** The other threads have been at work meanwhile. */
   readonly isRestart: boolean
   readonly onIndexFailure: (device: string, failure: IndexFailure) => void
@@ -20,6 +22,8 @@ export interface ThreadData {
   readonly count: number
   /** The other threads have been at work meanwhile. */
   readonly isRestart: boolean
+  /** Memory of the ChangeMarks of all threads. */
+  readonly marks: SharedArrayBuffer
   /** Its own descriptor of the shared listening socket. */
   readonly listenFd: number
   readonly store: OpenStoreOptions

@@ -6,6 +6,7 @@
 
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { AggregatorRegistry } from 'prom-client'
+import { ChangeMarks } from '../../common/change-marks.ts'
 import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { KeyValue } from '../../common/key-value.ts'
@@ -59,6 +60,7 @@ export class StoreThreads implements ChangingStore {
   readonly #options: StoreThreadsOptions
   readonly #context: StoreThreadsContext
   readonly #threads: (Thread | null)[]
+  readonly #marks = ChangeMarks.memory()
   readonly #metrics = new Map<number, (metrics: unknown) => void>()
   readonly #memberAnswers = new Map<number, MemberAnswer>()
   readonly rings: RingFolder
@@ -155,7 +157,8 @@ export class StoreThreads implements ChangingStore {
   async #start(index: number, options: { readonly isRestart: boolean }): Promise<void> {
     const { count, store, logs } = this.#options
     const listenFd = await this.#socket!.duplicate()
-    const data: ThreadData = { index, count, ...options, listenFd, store, logs }
+    const marks = this.#marks
+    const data: ThreadData = { index, count, ...options, marks, listenFd, store, logs }
     const thread: Thread = {
       worker: startWorker(data),
       waiting: new Map(),

@@ -19,6 +19,7 @@ const {
   index,
   count,
   isRestart,
+  marks,
   listenFd,
   store: options,
   logs: logOptions,
@@ -41,6 +42,7 @@ openStore(
   {
     peers,
     isRestart,
+    marks,
     onIndexFailure: (device, failure) => tell({ kind: 'index-failed', device, failure }),
   },
 ).then(

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { ChangeMarks } from '../../common/change-marks.ts'
 import type { Clock } from '../../common/clock.ts'
 import { silentLog } from '../../common/log.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
@@ -68,8 +69,10 @@ t.test('container cache', async (t) => {
   const clock = new FakeClock()
   let loads = 0
   let answer: ItemInfo | null = info
+  const marks = new ChangeMarks()
   const cache = new ContainerCache({
     clock,
+    marks,
     ttlMs: 100,
     entriesMax: 2,
     load: async () => {
@@ -84,20 +87,25 @@ t.test('container cache', async (t) => {
   await cache.get('a', 'c')
   t.equal(loads, 2, 'old entries are loaded again')
 
+  marks.note('a/c')
+  await cache.get('a', 'c')
+  t.equal(loads, 3, 'what anybody noted a change of is loaded again')
+
   const loading = cache.get('a', 'd')
   cache.invalidate('a', 'd')
-  await loading
-  await cache.get('a', 'd')
-  t.equal(loads, 4, 'what was loaded across a change is not kept')
+  const after = cache.get('a', 'd')
+  await Promise.all([loading, after])
+  t.equal(cache.get('a', 'd'), info, 'the later load is kept')
+  t.equal(loads, 5, 'what was loaded across a change is not kept')
 
   answer = null
   await cache.get('a', 'none')
   await cache.get('a', 'none')
-  t.equal(loads, 6, 'absence is not kept')
+  t.equal(loads, 7, 'absence is not kept')
   answer = info
   await cache.get('a', 'e')
   await cache.get('a', 'c')
-  t.equal(loads, 8, 'the oldest made room')
+  t.equal(loads, 9, 'the oldest made room')
 })
 
 t.test('background jobs are bounded and end before close does', async (t) => {

@@ -5,6 +5,7 @@
  * because its container is gone, 503 `ContainerRemade` when it was made again with another storage policy: nothing was
  * written, and the caller may look at the container again and repeat.
  */
+import type { ChangeMarks } from '../../common/change-marks.ts'
 import type { Condition } from '../../common/condition.ts'
 import type { Stamp } from '../../common/stamp.ts'
 import type {
@@ -55,6 +56,8 @@ export interface AccountPage {
 }
 
 export interface Backend {
+  /** Where changes of accounts (`account`) and containers (`account/container`) are noted. */
+  readonly marks: ChangeMarks
   /** Null if it does not exist or is deleted; with stats. */
   readAccount(account: string): Promise<ItemInfo | null>
   putAccount(account: string, meta: ItemMeta): Promise<BackendOutcome>

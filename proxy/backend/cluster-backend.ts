@@ -10,6 +10,7 @@
  *   settler, updater  what a failure left half done  expirer          X-Delete-At
  */
 import { forEachParallel } from '../../common/bounded-parallel.ts'
+import { ChangeMarks } from '../../common/change-marks.ts'
 import type { Clock } from '../../common/clock.ts'
 import type { Condition } from '../../common/condition.ts'
 import { type ItemHashing, type ItemKey, splitName } from '../../common/item.ts'
@@ -64,6 +65,8 @@ export interface ClusterBackendOptions {
   readonly random: Random
   /** Below 2^24, different for each proxy (thread) of the cluster. */
   readonly proposer: number
+  /** Where changes of accounts and containers are noted; given when other threads of the process note theirs there. */
+  readonly marks?: ChangeMarks
   readonly log?: Log
   /** Storage policies, whose devices the updater and the expirer visit. */
   readonly policies?: readonly number[]
@@ -146,8 +149,8 @@ const SETTLE_PASSES_MAX = 200
 
 /** Assembles a backend; nothing runs in the background before `start`. */
 export function createClusterBackend(given: ClusterBackendOptions): ClusterBackend {
-  const options = { ...DEFAULTS, log: silentLog, ...given }
-  const { clock, log } = options
+  const options = { ...DEFAULTS, log: silentLog, marks: new ChangeMarks(), ...given }
+  const { clock, log, marks } = options
   const timing = { clock, deadlineMs: options.deadlineMs }
   const counters = new BackendCounters()
   const keys = new NameKeys(options.hashing)
@@ -178,6 +181,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     containers.syncAccountRow(account, container)
   const cache = new ContainerCache({
     clock,
+    marks,
     load: guard((account, container) => containers.readSettings(account, container)),
   })
   const currentSettings = async ({ account, container }: ObjectPath) => {
@@ -312,33 +316,30 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     return { accounts, next: rows.length < query.limit ? null : rows.at(-1)!.name }
   }
 
-  async function changed<T>(
-    account: string,
-    container: string,
-    change: () => Promise<T>,
-  ): Promise<T> {
+  /** Also after a failure, whose change may have been made; loads that began during it may have seen the old state. */
+  async function changed<T>(name: string, change: () => Promise<T>): Promise<T> {
     try {
       return await change()
     } finally {
-      // Also forgets loads that began during the change and may have seen the old state.
-      cache.invalidate(account, container)
+      marks.note(name)
     }
   }
 
   const asked = guardAll({
     readAccount: (account: string) => containers.readAccount(account),
     async putAccount(account: string, meta: ItemMeta) {
-      const outcome = await containers.changeAccount(account, 'put', meta)
+      const outcome = await changed(account, () => containers.changeAccount(account, 'put', meta))
       jobs.add('account row', () => directory.note(account))
       return outcome
     },
     postAccount: (account: string, meta: ItemMeta) =>
-      containers.changeAccount(account, 'post', meta),
+      changed(account, () => containers.changeAccount(account, 'post', meta)),
     async deleteAccount(account: string) {
       if ((await containers.readAccount(account)) === null) return { status: 'not-found' } as const
       // First, so that a crash in between leaves nothing marked that the reaper does not know.
       await directory.noteDeleted(account)
-      return containers.markAccount(account, Math.floor(clock.nowMs() / 1000))
+      const atSeconds = Math.floor(clock.nowMs() / 1000)
+      return changed(account, () => containers.markAccount(account, atSeconds))
     },
     listAccounts: (query: ListQuery) => listAccounts(query),
     listAccount: (account: string, query: ListQuery) =>
@@ -346,11 +347,11 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     readContainer: (account: string, container: string) =>
       containers.readContainer(account, container),
     putContainer: (account: string, container: string, put: ContainerPut) =>
-      changed(account, container, () => containers.putContainer(account, container, put)),
+      changed(`${account}/${container}`, () => containers.putContainer(account, container, put)),
     postContainer: (account: string, container: string, meta: ItemMeta) =>
-      changed(account, container, () => containers.postContainer(account, container, meta)),
+      changed(`${account}/${container}`, () => containers.postContainer(account, container, meta)),
     deleteContainer: (account: string, container: string) =>
-      changed(account, container, () => containers.deleteContainer(account, container)),
+      changed(`${account}/${container}`, () => containers.deleteContainer(account, container)),
     async listContainer(account: string, container: string, query: ListQuery) {
       const page = await listings.page(rowsOf(account, container), query)
       return page === null ? null : { ...page, info: containerInfo(page.info) }
@@ -388,6 +389,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   const { readItem, ...rest } = asked
   return {
     ...rest,
+    marks,
     counters,
     readObject(path, options) {
       try {

@@ -1,8 +1,10 @@
+import type { ChangeMark, ChangeMarks } from '../../common/change-marks.ts'
 import type { Clock } from '../../common/clock.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 
 export interface ContainerCacheOptions {
   readonly clock: Clock
+  readonly marks: ChangeMarks
   readonly load: (account: string, container: string) => Promise<ItemInfo | null>
   readonly entriesMax?: number
   readonly ttlMs?: number
@@ -10,28 +12,37 @@ export interface ContainerCacheOptions {
 
 const DEFAULTS = { entriesMax: 10_000, ttlMs: 3_000 }
 
-/** Settings of a container that were changed longer ago are known to every proxy. */
+/** Settings of a container that were changed longer ago are known to every proxy; in one process, at once. */
 export const CACHED_MS_MAX = DEFAULTS.ttlMs + 500
 
 interface Entry {
   readonly info: ItemInfo
   readonly untilMs: number
+  readonly mark: ChangeMark
+}
+
+interface Loading {
+  readonly info: Promise<ItemInfo | null>
+  readonly mark: ChangeMark
 }
 
 /**
- * Containers as they were at most a few seconds ago; the oldest give way first. That a container is not there is
- * not remembered: it may be made the next moment by another proxy. Loads of one container at a time are one.
+ * Containers as this process last changed them, and as they were at most a few seconds ago; the oldest give way first.
+ * That a container is not there is not remembered: it may be made the next moment by another proxy. Loads of one container
+ * at a time are one.
  */
 export class ContainerCache {
   readonly #clock: Clock
+  readonly #marks: ChangeMarks
   readonly #load: ContainerCacheOptions['load']
   readonly #entriesMax: number
   readonly #ttlMs: number
   readonly #entries = new Map<string, Entry>()
-  readonly #loading = new Map<string, Promise<ItemInfo | null>>()
+  readonly #loading = new Map<string, Loading>()
 
   constructor(options: ContainerCacheOptions) {
     this.#clock = options.clock
+    this.#marks = options.marks
     this.#load = options.load
     this.#entriesMax = options.entriesMax ?? DEFAULTS.entriesMax
     this.#ttlMs = options.ttlMs ?? DEFAULTS.ttlMs
@@ -42,45 +53,50 @@ export class ContainerCache {
     const key = `${account}/${container}`
     const entry = this.#entries.get(key)
     if (entry === undefined) return this.#loadOnce(key, account, container)
-    if (this.#clock.monotonicMs() < entry.untilMs) {
+    if (this.#clock.monotonicMs() < entry.untilMs && this.#marks.isCurrent(entry.mark)) {
       return entry.info
     }
     this.#entries.delete(key)
     return this.#loadOnce(key, account, container)
   }
 
-  /** Forgets the container; a load that is under way will not be remembered. */
+  /** Forgets the container in all threads; a load that is under way will not be remembered. */
   invalidate(account: string, container: string): void {
-    const key = `${account}/${container}`
-    this.#entries.delete(key)
-    this.#loading.delete(key)
+    this.#marks.note(`${account}/${container}`)
   }
 
   #loadOnce(key: string, account: string, container: string): Promise<ItemInfo | null> {
     const loading = this.#loading.get(key)
-    if (loading !== undefined) return loading
-    const load = this.#load(account, container).then(
-      (info) => {
-        if (this.#loading.get(key) === load) {
-          this.#loading.delete(key)
-          if (info !== null) this.#keep(key, info)
-        }
-        return info
-      },
-      (error) => {
-        if (this.#loading.get(key) === load) this.#loading.delete(key)
-        throw error
-      },
-    )
+    // One that began before a change may have seen the old state.
+    if (loading !== undefined && this.#marks.isCurrent(loading.mark)) return loading.info
+    const mark = this.#marks.mark(key)
+    const load: Loading = {
+      mark,
+      info: this.#load(account, container).then(
+        (info) => {
+          this.#ended(key, load)
+          if (info !== null && this.#marks.isCurrent(mark)) this.#keep(key, info, mark)
+          return info
+        },
+        (error) => {
+          this.#ended(key, load)
+          throw error
+        },
+      ),
+    }
     this.#loading.set(key, load)
-    return load
+    return load.info
   }
 
-  #keep(key: string, info: ItemInfo): void {
+  #ended(key: string, load: Loading): void {
+    if (this.#loading.get(key) === load) this.#loading.delete(key)
+  }
+
+  #keep(key: string, info: ItemInfo, mark: ChangeMark): void {
     if (this.#entries.size >= this.#entriesMax) {
       const oldest = this.#entries.keys().next().value
       if (oldest !== undefined) this.#entries.delete(oldest)
     }
-    this.#entries.set(key, { info, untilMs: this.#clock.monotonicMs() + this.#ttlMs })
+    this.#entries.set(key, { info, mark, untilMs: this.#clock.monotonicMs() + this.#ttlMs })
   }
 }

@@ -1,3 +1,4 @@
+import type { ChangeMark } from '../../common/change-marks.ts'
 import type { Clock } from '../../common/clock.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import type { Backend } from '../backend/backend.ts'
@@ -12,14 +13,15 @@ interface Entry {
   readonly info: ItemInfo | null
   readonly acl: AccountAcl | null
   readonly readAtMs: number
+  readonly mark: ChangeMark
   /** When somebody began to look again. */
   askedAtMs: number
 }
 
 /**
- * Accounts as they were at most a few seconds ago: ACLs for those who are let in by nothing else, keys, quotas. At most
+ * Accounts as this process last changed them, and as they were at most a few seconds ago: ACLs for those who are let in by nothing else, keys, quotas. At most
  * 1,000 accounts for 5 seconds each (the oldest goes first): a right that is taken away at another proxy ends within 5
- * seconds, at this one at once.
+ * seconds, in this process at once.
  */
 export class AccountAclCache {
   readonly #backend: Backend
@@ -50,32 +52,29 @@ export class AccountAclCache {
   settings(account: string): ItemInfo | null | Promise<ItemInfo | null> {
     const known = this.#entries.get(account)
     const nowMs = this.#clock.monotonicMs()
-    if (known !== undefined && nowMs - known.askedAtMs < AGE_MAX_MS) return known.info
+    const isCurrent = known !== undefined && this.#backend.marks.isCurrent(known.mark)
+    if (isCurrent && nowMs - known.askedAtMs < AGE_MAX_MS) return known.info
     const loading = this.#load(account).then(
       ({ info }) => info,
       () => known?.info ?? this.#noteUnreadable(account),
     )
-    if (known === undefined || nowMs - known.readAtMs > SETTINGS_AGE_MAX_MS) return loading
+    if (!isCurrent || nowMs - known.readAtMs > SETTINGS_AGE_MAX_MS) return loading
     known.askedAtMs = nowMs
     return known.info
   }
 
-  /** After a change of the account by this proxy. */
-  forget(account: string): void {
-    this.#entries.delete(account)
-  }
-
   #fresh(account: string): Entry | undefined {
     const known = this.#entries.get(account)
-    const isFresh = known !== undefined && this.#clock.monotonicMs() - known.readAtMs < AGE_MAX_MS
-    return isFresh ? known : undefined
+    if (known === undefined || !this.#backend.marks.isCurrent(known.mark)) return undefined
+    return this.#clock.monotonicMs() - known.readAtMs < AGE_MAX_MS ? known : undefined
   }
 
   async #load(account: string): Promise<Entry> {
+    const mark = this.#backend.marks.mark(account)
     const info = await this.#backend.readAccount(account)
     const readAtMs = this.#clock.monotonicMs()
     const acl = parseStoredAccountAcl(info?.meta.headers)
-    const entry = { info, acl, readAtMs, askedAtMs: readAtMs }
+    const entry = { info, acl, readAtMs, mark, askedAtMs: readAtMs }
     this.#keep(account, entry)
     return entry
   }
@@ -83,7 +82,8 @@ export class AccountAclCache {
   /** Nobody waits for it again in the next seconds; it is good for nothing but settings. */
   #noteUnreadable(account: string): null {
     const askedAtMs = this.#clock.monotonicMs()
-    this.#keep(account, { info: null, acl: null, readAtMs: -Number.MAX_VALUE, askedAtMs })
+    const mark = this.#backend.marks.mark(account)
+    this.#keep(account, { info: null, acl: null, readAtMs: -Number.MAX_VALUE, mark, askedAtMs })
     return null
   }
 

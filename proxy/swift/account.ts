@@ -52,7 +52,7 @@ export async function headAccount(exchange: Exchange): Promise<Reply> {
 }
 
 export async function postAccount(exchange: Exchange): Promise<Reply> {
-  const { backend, limits, accountAcls } = exchange.proxy
+  const { backend, limits } = exchange.proxy
   const { account } = exchange.path!
   const acl = requestedAcl(exchange)
   await authorise(exchange, { acl: 'none' }, null)
@@ -66,14 +66,13 @@ export async function postAccount(exchange: Exchange): Promise<Reply> {
   Object.assign(headers, projectDomain(exchange, account, current))
   if (current === null) await ensureAccount(exchange, account)
   const outcome = await backend.postAccount(account, { headers })
-  accountAcls.forget(account)
   if (outcome.status !== 'done') throw refusal(404)
   return withAcl(statusReply(204), outcome.info)
 }
 
 /** PUT of an account, by reseller admins. */
 export async function putAccount(exchange: Exchange): Promise<Reply> {
-  const { backend, limits, accountAcls } = exchange.proxy
+  const { backend, limits } = exchange.proxy
   const { account } = exchange.path!
   const acl = requestedAcl(exchange)
   await authorise(exchange, { acl: 'none' }, null)
@@ -88,20 +87,18 @@ export async function putAccount(exchange: Exchange): Promise<Reply> {
   checkMergedMeta('account', { current: current?.meta.headers ?? {}, changes: headers, limits })
   Object.assign(headers, projectDomain(exchange, account, current))
   const outcome = await backend.putAccount(account, { headers })
-  accountAcls.forget(account)
   if (outcome.status !== 'done') throw refusal(409)
   return withAcl(statusReply(outcome.existed ? 202 : 201), outcome.info)
 }
 
 /** DELETE of an account, by reseller admins: it is gone at once, and the reaper empties it. */
 export async function deleteAccount(exchange: Exchange): Promise<Reply> {
-  const { backend, accountAcls } = exchange.proxy
+  const { backend } = exchange.proxy
   const { account } = exchange.path!
   await authorise(exchange, { acl: 'none' }, null)
   // Somebody who mistyped a query meant for a container would lose the whole account.
   if (queryOfUrl(exchange.url) !== '') throw refusal(400)
   const outcome = await backend.deleteAccount(account)
-  accountAcls.forget(account)
   if (outcome.status === 'done') return deletedReply(204)
   return (await backend.readAccount(account)) === null ? statusReply(404) : deletedReply(404)
 }

@@ -45,8 +45,13 @@ async function start(t: Test) {
     await running.close()
     rmSync(data, { recursive: true, force: true })
   })
-  const call = async (method: Dispatcher.HttpMethod, path: string, body?: Buffer) => {
-    const headers = { 'x-auth-token': token, connection: 'close' }
+  const call = async (
+    method: Dispatcher.HttpMethod,
+    path: string,
+    body?: Buffer,
+    more: Readonly<Record<string, string>> = {},
+  ) => {
+    const headers = { 'x-auth-token': token, connection: 'close', ...more }
     const options = { method, headers, dispatcher: agent, ...(body !== undefined && { body }) }
     const answer = await request(`${base}${path}`, options)
     return { status: answer.statusCode, body: Buffer.from(await answer.body.arrayBuffer()) }
@@ -70,6 +75,22 @@ t.test('whichever thread is asked, it answers for the shards of all', async (t) 
   const listing = await call('GET', '/c')
   t.equal(listing.body.toString().trim().split('\n').length, names.length)
   t.equal((await call('DELETE', '/c')).status, 409)
+})
+
+t.test('what one thread changes of a container or an account, all know at once', async (t) => {
+  const { call } = await start(t)
+  t.equal((await call('PUT', '/c')).status, 201)
+  const puts = async () => {
+    const body = Buffer.from('ten bytes!')
+    const answers = await Promise.all([0, 1, 2, 3, 4, 5].map((n) => call('PUT', `/c/${n}`, body)))
+    return new Set(answers.map(({ status }) => status))
+  }
+  for (let round = 0; round < 10; round++) {
+    await call('POST', '/c', undefined, { 'x-container-meta-quota-bytes': '9' })
+    t.strictSame(await puts(), new Set([413]), 'the quota holds')
+    await call('POST', '/c', undefined, { 'x-container-meta-quota-bytes': '' })
+    t.strictSame(await puts(), new Set([201]), 'and ends')
+  }
 })
 
 t.test('a thread that dies takes nothing acknowledged with it, and the others go on', async (t) => {
