@@ -868,14 +868,12 @@ t.test(
       ['PUT', `/${Bucket}?policy`],
       ['GET', `/${Bucket}?lifecycle`],
       ['PUT', `/${Bucket}?versioning`],
-      ['DELETE', `/${Bucket}?tagging`],
-      ['GET', `/${Bucket}/k?tagging`],
+      ['DELETE', `/${Bucket}?website`],
       ['PUT', `/${Bucket}/k?retention`],
       ['POST', `/${Bucket}/k?select&select-type=2`],
       ['GET', `/${Bucket}/k?torrent`],
       ['PUT', `/${Bucket}/k`, { 'x-amz-acl': 'public-read' }],
       ['PUT', `/${Bucket}/k`, { 'x-amz-server-side-encryption': 'AES256' }],
-      ['PUT', `/${Bucket}/k`, { 'x-amz-tagging': 'a=b' }],
     ]
     for (const [method, path, more] of cases) {
       const { status, code } = await signed({ method, path, ...(more && { headers: more }) })

@@ -13,6 +13,8 @@ import {
   headOfRequest,
   type ObjectHead,
   refuseNotBuilt,
+  taggingOfObject,
+  taggingOfRequest,
 } from '../object/object-headers.ts'
 import { checksumOfObject, S3_CHECKSUM, type uploadOf } from '../object/object-traits.ts'
 import { putPieces } from '../object/put-through-swift.ts'
@@ -28,8 +30,10 @@ const SOURCE_BYTES_MAX = 5 * 1024 ** 3
 /** PUT with x-amz-copy-source: the bytes are copied within the store. */
 export async function copyObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const replaces = directive(call) === 'REPLACE'
+  const replaces = directive(call, 'x-amz-metadata-directive') === 'REPLACE'
+  const replacesTags = directive(call, 'x-amz-tagging-directive') === 'REPLACE'
   const requested = headOfRequest(call)
+  const requestedTags = taggingOfRequest(call)
   const place = await enterObject(call, { acl: 'write', method: 'PUT' })
   const condition = await writeCondition(call, place)
   const { name, view } = await openSource(call)
@@ -52,10 +56,14 @@ export async function copyObject(call: S3Call): Promise<Reply> {
     if (view.segments !== undefined) await view.segments.prepare(range)
     const algorithm = wantedAlgorithm(call) ?? sourceAlgorithm(view) ?? DEFAULT_CHECKSUM
     const hasher = await openHasher(algorithm)
+    const tagging = replacesTags ? requestedTags : taggingOfObject(info)
     let value = ''
     const added = () => {
       value = hasher.digest().toString('base64')
-      return { [S3_CHECKSUM]: encodeChecksum({ algorithm, value, type: 'FULL_OBJECT' }) }
+      return {
+        ...tagging,
+        [S3_CHECKSUM]: encodeChecksum({ algorithm, value, type: 'FULL_OBJECT' }),
+      }
     }
     const head: ObjectHead = replaces ? requested : headOfObject(info)
     const put = { path: call.path, head, added, condition }
@@ -72,11 +80,14 @@ export async function copyObject(call: S3Call): Promise<Reply> {
   }
 }
 
-function directive(call: S3Call): 'COPY' | 'REPLACE' {
-  const text = call.header('x-amz-metadata-directive') ?? 'COPY'
+function directive(
+  call: S3Call,
+  name: 'x-amz-metadata-directive' | 'x-amz-tagging-directive',
+): 'COPY' | 'REPLACE' {
+  const text = call.header(name) ?? 'COPY'
   if (text === 'COPY' || text === 'REPLACE') return text
-  throw new S3Error('InvalidArgument', 'Unknown metadata directive.', {
-    ArgumentName: 'x-amz-metadata-directive',
+  throw new S3Error('InvalidArgument', `Unknown ${name.split('-')[2]} directive.`, {
+    ArgumentName: name,
     ArgumentValue: text,
   })
 }

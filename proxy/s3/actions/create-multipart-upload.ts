@@ -8,14 +8,15 @@ import {
 } from '../checksum/checksum-algorithm.ts'
 import type { UploadChecksum } from '../multipart/upload-record.ts'
 import { Uploads } from '../multipart/uploads.ts'
-import { headOfRequest, refuseNotBuilt } from '../object/object-headers.ts'
+import { headOfRequest, refuseNotBuilt, taggingOfRequest } from '../object/object-headers.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { xmlReply } from '../s3-reply.ts'
 
 export async function createMultipartUpload(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const head = headOfRequest(call)
+  const plain = headOfRequest(call)
+  const head = { ...plain, headers: { ...plain.headers, ...taggingOfRequest(call) } }
   const checksum = uploadChecksum(call)
   await enterObject(call, { acl: 'write', method: 'PUT' })
   const uploads = await Uploads.of(call)

@@ -34,7 +34,7 @@ export async function getObjectAttributes(call: S3Call): Promise<Reply> {
       ...(asked.has('StorageClass') && { StorageClass: 'STANDARD' }),
       ...(asked.has('ObjectSize') && { ObjectSize: info.bytes }),
     },
-    ['Last-Modified', lastModified(info.metaStamp.ticks)],
+    ['Last-Modified', lastModified(info.stamp.ticks)],
   )
 }
 

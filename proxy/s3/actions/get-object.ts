@@ -11,7 +11,12 @@ import { closeBody, pieceOf } from '../../swift/object-body.ts'
 import { type ByteRange, contentRange, rangesOf } from '../../swift/range.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { parsePartNumber } from '../multipart/upload-names.ts'
-import { objectReplyHeaders, partsCountHeader, refuseNotBuilt } from '../object/object-headers.ts'
+import {
+  objectReplyHeaders,
+  partsCountHeader,
+  refuseNotBuilt,
+  tagCountHeader,
+} from '../object/object-headers.ts'
 import { checksumOfObject, s3Etag, uploadOf } from '../object/object-traits.ts'
 import { checkVersionId } from '../object/version-id.ts'
 import { openObject } from '../object/view-for-s3.ts'
@@ -51,7 +56,7 @@ async function replyOf(
   overrides: ReadonlyMap<string, string>,
 ): Promise<Reply> {
   const { info } = view.read
-  const headers = objectReplyHeaders(info)
+  const headers = [...objectReplyHeaders(info), ...tagCountHeader(info)]
   override(headers, overrides)
   const condition = conditionOf(call.exchange)
   if (condition !== undefined && isNotModified(condition, view)) {
@@ -76,7 +81,7 @@ async function replyOf(
 }
 
 function isNotModified(condition: Condition, { read: { info } }: ObjectView): boolean {
-  const outcome = evaluateCondition(condition, { etag: s3Etag(info), ticks: info.metaStamp.ticks })
+  const outcome = evaluateCondition(condition, { etag: s3Etag(info), ticks: info.stamp.ticks })
   if (outcome === 'precondition-failed') {
     throw preconditionFailed(condition.ifMatch === undefined ? 'If-Unmodified-Since' : 'If-Match')
   }

@@ -48,7 +48,7 @@ export async function listObjectVersions(call: S3Call): Promise<Reply> {
         Key: encode(row.name),
         VersionId: 'null',
         IsLatest: true,
-        LastModified: s3Time(Math.max(row.stamp.ticks, row.metaStamp.ticks)),
+        LastModified: s3Time(row.stamp.ticks),
         ETag: `"${listedS3Etag(row)}"`,
         Size: traits.bytes,
         Owner: ownerElement(account),

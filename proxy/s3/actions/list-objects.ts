@@ -88,7 +88,7 @@ function objectElement(
   const traits = listedTraits(row)
   return {
     Key: encode(row.name),
-    LastModified: s3Time(Math.max(row.stamp.ticks, row.metaStamp.ticks)),
+    LastModified: s3Time(row.stamp.ticks),
     ETag: `"${listedS3Etag(row)}"`,
     Size: traits.bytes,
     ...(owner !== undefined && { Owner: ownerElement(owner) }),

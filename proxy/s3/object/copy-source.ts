@@ -113,7 +113,7 @@ function checkSource(call: S3Call, info: ItemInfo): void {
       ...(modified !== undefined && { ifModifiedSince: modified }),
       ...(unmodified !== undefined && { ifUnmodifiedSince: unmodified }),
     },
-    { etag: s3Etag(info), ticks: info.metaStamp.ticks },
+    { etag: s3Etag(info), ticks: info.stamp.ticks },
   )
   if (outcome !== 'holds') throw preconditionFailed('x-amz-copy-source-If-*')
 }

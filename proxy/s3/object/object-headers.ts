@@ -6,6 +6,7 @@ import { fromWireOrRaw } from '../../wire-text.ts'
 import { storedEncoding } from '../body/body-plan.ts'
 import type { S3Call } from '../s3-call.ts'
 import { notImplemented, S3Error } from '../s3-error.ts'
+import { encodeTags, readTagHeader, S3_TAGGING, tagsOfObject } from '../tagging/tag-set.ts'
 import { partsCountOf, s3Etag } from './object-traits.ts'
 
 const S3_PREFIX = 'x-amz-meta-'
@@ -41,8 +42,6 @@ const NOT_BUILT: readonly { readonly name: string; readonly unless?: string }[] 
   { name: 'x-amz-grant-read-acp' },
   { name: 'x-amz-grant-write' },
   { name: 'x-amz-grant-write-acp' },
-  { name: 'x-amz-tagging' },
-  { name: 'x-amz-tagging-directive', unless: 'COPY' },
   { name: 'x-amz-object-lock-mode' },
   { name: 'x-amz-object-lock-retain-until-date' },
   { name: 'x-amz-object-lock-legal-hold' },
@@ -119,7 +118,7 @@ export function objectReplyHeaders(info: ItemInfo): string[] {
     'Content-Type',
     contentType ?? DEFAULT_TYPE,
     'Last-Modified',
-    lastModified(info.metaStamp.ticks),
+    lastModified(info.stamp.ticks),
     'ETag',
     `"${s3Etag(info)}"`,
     'Accept-Ranges',
@@ -135,6 +134,25 @@ export function objectReplyHeaders(info: ItemInfo): string[] {
     }
   }
   return out
+}
+
+/** How many tags it has; nothing if none. */
+export function tagCountHeader(info: ItemInfo): string[] {
+  const count = tagsOfObject(info).length
+  return count === 0 ? [] : ['x-amz-tagging-count', String(count)]
+}
+
+/** The tags of an object that the request makes. */
+export function taggingOfRequest(call: S3Call): Readonly<Record<string, string>> {
+  const header = call.header('x-amz-tagging')
+  if (header === undefined || header === '') return {}
+  return { [S3_TAGGING]: encodeTags(readTagHeader(header)) }
+}
+
+/** The tags that a copy takes over. */
+export function taggingOfObject({ meta }: ItemInfo): Readonly<Record<string, string>> {
+  const tagging = meta.headers[S3_TAGGING]
+  return tagging === undefined || tagging === '' ? {} : { [S3_TAGGING]: tagging }
 }
 
 /** The header fields of a part of a multipart object, where one was asked for. */

@@ -10,19 +10,25 @@ import { copyObject } from '../actions/copy-object.ts'
 import { createBucket } from '../actions/create-bucket.ts'
 import { createMultipartUpload } from '../actions/create-multipart-upload.ts'
 import { deleteBucket } from '../actions/delete-bucket.ts'
+import { deleteBucketTagging } from '../actions/delete-bucket-tagging.ts'
 import { deleteObject } from '../actions/delete-object.ts'
+import { deleteObjectTagging } from '../actions/delete-object-tagging.ts'
 import { deleteObjects } from '../actions/delete-objects.ts'
 import { getBucketLocation } from '../actions/get-bucket-location.ts'
+import { getBucketTagging } from '../actions/get-bucket-tagging.ts'
 import { getBucketVersioning } from '../actions/get-bucket-versioning.ts'
 import { getObject } from '../actions/get-object.ts'
 import { getObjectAttributes } from '../actions/get-object-attributes.ts'
+import { getObjectTagging } from '../actions/get-object-tagging.ts'
 import { headBucket } from '../actions/head-bucket.ts'
 import { listBuckets } from '../actions/list-buckets.ts'
 import { listMultipartUploads } from '../actions/list-multipart-uploads.ts'
 import { listObjectVersions } from '../actions/list-object-versions.ts'
 import { listObjects, listObjectsV2 } from '../actions/list-objects.ts'
 import { listParts } from '../actions/list-parts.ts'
+import { putBucketTagging } from '../actions/put-bucket-tagging.ts'
 import { putObject } from '../actions/put-object.ts'
+import { putObjectTagging } from '../actions/put-object-tagging.ts'
 import { uploadPart } from '../actions/upload-part.ts'
 import { uploadPartCopy } from '../actions/upload-part-copy.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -53,19 +59,23 @@ const ROWS: readonly Row[] = [
   ['ListBuckets', 'service', 'GET', {}, listBuckets],
 
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
+  ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
   ['ListObjectVersions', 'bucket', 'GET', { query: 'versions' }, listObjectVersions],
   ['ListMultipartUploads', 'bucket', 'GET', { query: 'uploads' }, listMultipartUploads],
   ['ListObjectsV2', 'bucket', 'GET', { query: 'list-type=2' }, listObjectsV2],
   ['ListObjects', 'bucket', 'GET', {}, listObjects],
   ['HeadBucket', 'bucket', 'HEAD', {}, headBucket],
+  ['PutBucketTagging', 'bucket', 'PUT', { query: 'tagging' }, putBucketTagging],
   ['CreateBucket', 'bucket', 'PUT', {}, createBucket],
+  ['DeleteBucketTagging', 'bucket', 'DELETE', { query: 'tagging' }, deleteBucketTagging],
   ['DeleteBucket', 'bucket', 'DELETE', {}, deleteBucket],
   ['DeleteObjects', 'bucket', 'POST', { query: 'delete' }, deleteObjects],
   ['PostObject', 'bucket', 'POST', {}, null],
 
   ['ListParts', 'object', 'GET', { query: 'uploadId' }, listParts],
   ['GetObjectAttributes', 'object', 'GET', { query: 'attributes' }, getObjectAttributes],
+  ['GetObjectTagging', 'object', 'GET', { query: 'tagging' }, getObjectTagging],
   ['GetObject', 'object', 'GET', {}, getObject],
   ['HeadObject', 'object', 'HEAD', {}, getObject],
   [
@@ -78,8 +88,10 @@ const ROWS: readonly Row[] = [
   ['UploadPart', 'object', 'PUT', { query: 'uploadId' }, uploadPart],
   ['CopyObject', 'object', 'PUT', { header: 'x-amz-copy-source' }, copyObject],
   ['RenameObject', 'object', 'PUT', { header: 'x-amz-rename-source' }, null],
+  ['PutObjectTagging', 'object', 'PUT', { query: 'tagging' }, putObjectTagging],
   ['PutObject', 'object', 'PUT', {}, putObject],
   ['AbortMultipartUpload', 'object', 'DELETE', { query: 'uploadId' }, abortMultipartUpload],
+  ['DeleteObjectTagging', 'object', 'DELETE', { query: 'tagging' }, deleteObjectTagging],
   ['DeleteObject', 'object', 'DELETE', {}, deleteObject],
   ['CreateMultipartUpload', 'object', 'POST', { query: 'uploads' }, createMultipartUpload],
   ['CompleteMultipartUpload', 'object', 'POST', { query: 'uploadId' }, completeMultipartUpload],

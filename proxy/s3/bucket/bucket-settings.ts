@@ -1,0 +1,30 @@
+/** What S3 keeps of a bucket, in its container's metadata: where nobody but the store itself writes. */
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import type { S3Call } from '../s3-call.ts'
+import { noSuchBucket } from './find-bucket.ts'
+
+export const BUCKET_SETTINGS = {
+  cors: 'x-container-sysmeta-s3-cors',
+  tagging: 'x-container-sysmeta-s3-tagging',
+} as const
+export type BucketSetting = keyof typeof BUCKET_SETTINGS
+
+/** As it was stored; undefined if it is not set. */
+export function bucketSetting(
+  { meta }: Pick<ItemInfo, 'meta'>,
+  setting: BucketSetting,
+): string | undefined {
+  return meta.headers[BUCKET_SETTINGS[setting]] || undefined
+}
+
+/** Sets it on the bucket that the request has entered; empty takes it away. */
+export async function setBucketSetting(
+  call: S3Call,
+  setting: BucketSetting,
+  value: string,
+): Promise<void> {
+  const { account } = call.path
+  const headers = { [BUCKET_SETTINGS[setting]]: value }
+  const outcome = await call.exchange.proxy.backend.postContainer(account, call.bucket, { headers })
+  if (outcome.status !== 'done') throw noSuchBucket(call.bucket)
+}
