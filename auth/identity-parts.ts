@@ -3,6 +3,7 @@ import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { StateStore, StateTransaction } from '../common/state/state-store.ts'
 import type { RevocationEvent } from '../common/token/revocation.ts'
+import type { VerifiedTokens } from '../common/token/verified-tokens.ts'
 import type { Directories } from './directories/directories.ts'
 import type { PasswordCheck } from './passwords/password-check.ts'
 import type { IdentityPolicy } from './policy/identity-policy.ts'
@@ -17,6 +18,7 @@ export interface IdentityParts {
   readonly settings: IdentitySettings
   readonly policy: IdentityPolicy
   readonly revocations: RevocationLog
+  readonly verified: VerifiedTokens
   readonly passwords: PasswordCheck
   readonly directories: Directories
   /** The keys that sign and verify now. */

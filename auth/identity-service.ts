@@ -14,6 +14,7 @@ import {
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { StateStore } from '../common/state/state-store.ts'
+import { VerifiedTokens } from '../common/token/verified-tokens.ts'
 import { askDirectories } from './api/directory-calls.ts'
 import { identityContext } from './api/identity-call.ts'
 import { IDENTITY_ROUTES } from './api/routes.ts'
@@ -104,6 +105,7 @@ export class IdentityService {
       settings,
       policy: new IdentityPolicy(),
       revocations,
+      verified: new VerifiedTokens(),
       passwords: new PasswordCheck(context.clock),
       directories: new Directories(
         { ...context, state, revocations, tokenLifeMs: settings.tokenLifeSeconds * 1000 },

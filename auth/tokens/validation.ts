@@ -1,7 +1,6 @@
 import { ServiceError } from '../../common/errors.ts'
 import type { StateReader } from '../../common/state/state-store.ts'
 import type { TokenClaims } from '../../common/token/claims.ts'
-import { verifyToken } from '../../common/token/signed-token.ts'
 import { SKEW_ALLOWED_MS } from '../../common/token/token-time.ts'
 import { unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
@@ -19,7 +18,7 @@ export async function validateToken(
   token: string,
   { expiredMs = 0 }: { readonly expiredMs?: number } = {},
 ): Promise<TokenSubject> {
-  const claims = await verifyToken(token, parts.keys().verifying)
+  const claims = await parts.verified.verify(token, parts.keys().verifying)
   if (claims === null) throw unauthorized('not a token of ours')
   const nowMs = parts.clock.nowMs()
   if (claims.issuedAtMs > nowMs + SKEW_ALLOWED_MS) throw unauthorized('the token is of the future')

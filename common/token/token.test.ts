@@ -19,6 +19,7 @@ import {
   publicHalf,
 } from './token-keys.ts'
 import { isCurrent, SKEW_ALLOWED_MS } from './token-time.ts'
+import { VerifiedTokens } from './verified-tokens.ts'
 
 const NOW_MS = Date.UTC(2026, 0, 1)
 const id = (digit: string) => digit.repeat(32)
@@ -343,4 +344,18 @@ t.test('an event that is not understood is an error, not one that is skipped', a
   for (const value of bad) {
     t.throws(() => decodeRevocation(value), { code: 'BadRevocation' }, JSON.stringify(value))
   }
+})
+
+t.test('a signature is verified once, and again when the keys are others', async (t) => {
+  const verified = new VerifiedTokens()
+  const [ours, others] = [await makeKeys(), await makeKeys()]
+  const token = await signToken(CLAIMS, ours.signer)
+  const claims = await verified.verify(token, ours.keys)
+  t.strictSame(claims, CLAIMS)
+  t.equal(await verified.verify(token, ours.keys), claims, 'the same object')
+  t.equal(await verified.verify(`${token.slice(0, -2)}AA`, ours.keys), null, 'another signature')
+  t.equal(await verified.verify(token, others.keys), null, 'a key that is gone verifies nothing')
+  const again = await verified.verify(token, ours.keys)
+  t.strictSame(again, CLAIMS)
+  t.not(again, claims, 'nothing outlives a change of keys')
 })
