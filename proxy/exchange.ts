@@ -9,6 +9,7 @@ import type { ReplySink } from './reply-sink.ts'
 import type { RequestKind } from './request-metrics.ts'
 import { queryOfUrl, type SwiftPath } from './swift/path.ts'
 import { Query } from './swift/query.ts'
+import type { VersionRules } from './swift/versions/version-rules.ts'
 import { fromWire } from './wire-text.ts'
 
 /** A short body of stated length that comes without node:http. */
@@ -82,6 +83,8 @@ export class Exchange {
   bodyBytesMax: number
   /** Metadata that the process itself gives to the object being written; asked for when its body has come. */
   addedMeta: (() => Readonly<Record<string, string>>) | null = null
+  /** Set by the process itself: versions are S3's. */
+  versionRules: VersionRules | null = null
   bytesIn = 0
   bytesOut = 0
   /** A body being read in pieces. */

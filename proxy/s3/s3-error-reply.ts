@@ -18,7 +18,7 @@ export function s3ErrorReply(exchange: Exchange, error: unknown): Reply {
   if (error instanceof ServiceError && known.status >= 500 && known.status !== 501) {
     proxy.log.warn('request refused', { transId, status: known.status, error })
   }
-  const headers = ['Content-Type', 'application/xml', ...s3Headers(exchange)]
+  const headers = ['Content-Type', 'application/xml', ...known.headers, ...s3Headers(exchange)]
   const retryAfter = error instanceof ServiceError ? error.retryAfterSeconds : undefined
   if (retryAfter !== undefined) headers.push('Retry-After', String(Math.ceil(retryAfter)))
   if (known.code === 'RequestTimeout' || known.code === 'IncompleteBody')

@@ -27,6 +27,10 @@ export const S3_ERRORS = {
   ],
   EntityTooLarge: [400, 'Your proposed upload exceeds the maximum allowed object size.'],
   EntityTooSmall: [400, 'Your proposed upload is smaller than the minimum allowed object size.'],
+  IllegalVersioningConfigurationException: [
+    400,
+    'The versioning configuration specified in the request is not valid.',
+  ],
   IllegalLocationConstraintException: [
     400,
     'The specified location constraint is not one of this store.',
@@ -39,6 +43,7 @@ export const S3_ERRORS = {
   InvalidAccessKeyId: [403, 'The access key ID that you provided does not exist in our records.'],
   InvalidArgument: [400, 'Invalid argument.'],
   InvalidBucketName: [400, 'The specified bucket is not valid.'],
+  InvalidBucketState: [409, 'The request is not valid with the current state of the bucket.'],
   InvalidChunkSizeError: [
     403,
     'Only the last chunk is allowed to have a size less than 8192 bytes.',
@@ -124,11 +129,19 @@ export type S3ErrorDetails = Readonly<Record<string, string>>
 export class S3Error extends ServiceError {
   override readonly code: S3Code
   readonly details: S3ErrorDetails
+  /** Of the answer, besides those that each has: name, value, name, value … */
+  readonly headers: readonly string[]
 
-  constructor(code: S3Code, message: string = S3_ERRORS[code][1], details: S3ErrorDetails = {}) {
+  constructor(
+    code: S3Code,
+    message: string = S3_ERRORS[code][1],
+    details: S3ErrorDetails = {},
+    headers: readonly string[] = [],
+  ) {
     super(code, message, { status: S3_ERRORS[code][0] })
     this.code = code
     this.details = details
+    this.headers = headers
   }
 }
 

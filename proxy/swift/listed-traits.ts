@@ -14,6 +14,8 @@ export const LISTED_NAMES = [
   'symlink_etag',
   'symlink_bytes',
   'version_id',
+  'version_null',
+  'version_ticks',
   's3_etag',
   's3_checksum',
 ] as const

@@ -6,8 +6,16 @@ import { checkVersioned, findObject, NULL_VERSION, versionAcl, versionOf } from 
 import { type LinkTarget, targetLocation, targetOf } from './links/symlink.ts'
 import { type ObjectPlace, writeInPlace } from './object-access.ts'
 import { checkContentType, requestObjectHeaders } from './object-write.ts'
+import { isDeleteMarker } from './versions/find-version.ts'
 import { deleteOverOld } from './versions/legacy-versions.ts'
-import { deleteCurrent, deleteVersion, postVersion } from './versions/version-writes.ts'
+import { removeNull, removeVersion } from './versions/remove-version.ts'
+import { parseVersionId } from './versions/version-names.ts'
+import {
+  deleteCurrent,
+  deleteSuspended,
+  deleteVersion,
+  postVersion,
+} from './versions/version-writes.ts'
 
 /** POST of an object: its metadata is replaced, its data stays. */
 export function postObject(exchange: Exchange): Promise<Reply> {
@@ -62,6 +70,9 @@ async function deleteAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> 
   const { backend } = exchange.proxy
   const version = versionOf(exchange)
   const { versions } = place
+  if (exchange.versionRules !== null && version !== undefined && versions?.kind === 'objects') {
+    return removeForGood(exchange, place, version)
+  }
   if (version !== undefined && version !== NULL_VERSION) {
     checkVersioned(place)
     return deleteVersion(exchange, place, version)
@@ -69,8 +80,9 @@ async function deleteAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> 
   const ifDeleteAt = ifDeleteAtOf(exchange)
   const headers = conditionOf(exchange)
   const condition = ifDeleteAt === undefined ? headers : { ...headers, ifDeleteAt }
-  if (version === undefined && versions?.kind === 'objects' && versions.enabled) {
-    return deleteCurrent(exchange, place, condition)
+  if (version === undefined && versions?.kind === 'objects') {
+    if (versions.enabled) return deleteCurrent(exchange, place, condition)
+    if (exchange.versionRules !== null) return deleteSuspended(exchange, place, condition)
   }
   if (versions?.kind === 'legacy') {
     return statusReply((await deleteOverOld(exchange, { place, versions, condition })) ? 204 : 404)
@@ -82,6 +94,25 @@ async function deleteAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> 
   if (outcome.status !== 'done') throw refusal(412)
   return statusReply(204)
 }
+
+/** As S3 has it: the version before is current again. */
+async function removeForGood(
+  exchange: Exchange,
+  place: ObjectPlace,
+  version: string,
+): Promise<Reply> {
+  const id = version === NULL_VERSION ? null : parseVersionId(version)
+  if (id === null && version !== NULL_VERSION) throw badRequest('Invalid version parameter')
+  const removed = await (id === null
+    ? removeNull(exchange, place)
+    : removeVersion(exchange, place, id))
+  const isMarker = removed !== null && isDeleteMarker(removed)
+  const headers = ['X-Object-Version-Id', version, ...(isMarker ? [REMOVED_MARKER, 'true'] : [])]
+  return statusReply(removed === null ? 404 : 204, headers)
+}
+
+/** Of an inner answer: what was removed was a delete marker. */
+export const REMOVED_MARKER = 'X-Backend-Removed-Marker'
 
 function ifDeleteAtOf(exchange: Exchange): number | undefined {
   const text = exchange.header('x-if-delete-at')

@@ -867,7 +867,7 @@ t.test(
       ['GET', `/${Bucket}?acl`],
       ['PUT', `/${Bucket}?policy`],
       ['GET', `/${Bucket}?lifecycle`],
-      ['PUT', `/${Bucket}?versioning`],
+      ['PUT', `/${Bucket}?object-lock`],
       ['DELETE', `/${Bucket}?website`],
       ['PUT', `/${Bucket}/k?retention`],
       ['POST', `/${Bucket}/k?select&select-type=2`],

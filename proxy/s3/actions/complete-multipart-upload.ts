@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { LISTED } from '../../backend/rows.ts'
 import type { Reply } from '../../reply.ts'
+import { findObject, NULL_VERSION } from '../../swift/found-object.ts'
 import { encodeManifest, totalsOf } from '../../swift/large/slo-manifest.ts'
 import { SLO_BYTES, SLO_ETAG, STATIC_LARGE_OBJECT } from '../../swift/large/static-object.ts'
 import { formatListed } from '../../swift/listed-traits.ts'
@@ -33,9 +34,10 @@ import {
   s3Etag,
   uploadOf,
 } from '../object/object-traits.ts'
-import { putPieces } from '../object/put-through-swift.ts'
+import { type PutOutcome, putPieces } from '../object/put-through-swift.ts'
 import { replacing } from '../object/replaced-parts.ts'
-import { headObjectAt, writeCondition } from '../object/write-condition.ts'
+import { versionHeaders, versionOfFound } from '../object/version-id.ts'
+import { writeCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checksumElement, xmlReply } from '../s3-reply.ts'
@@ -60,8 +62,9 @@ export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
   checkWhole(call, parts, checksum)
   const condition = await writeCondition(call, place)
   const taken = await uploads.take(call.key, found)
+  let made: PutOutcome
   try {
-    await writeManifest(call, { place, uploads, taken, parts, checksum, condition })
+    made = await writeManifest(call, { place, uploads, taken, parts, checksum, condition })
   } catch (error) {
     await uploads.giveBack(call.key, taken)
     throw error
@@ -69,16 +72,20 @@ export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
   await uploads.end(call.key, taken, { taken: true })
   const used = new Set(parts.map(({ name }) => name))
   await uploads.dropParts(stored.map(({ name }) => name).filter((name) => !used.has(name)))
-  return resultReply(call, multipartEtag(parts), checksum)
+  return resultReply(call, { etag: multipartEtag(parts), checksum, headers: made.versionHeaders })
 }
 
 /** A client that has lost the answer asks again: the upload is what the object is made of. */
 async function completedBefore(call: S3Call, place: ObjectPlace, uploadId: string): Promise<Reply> {
-  const info: ItemInfo | null = await headObjectAt(call, place)
-  if (info === null || uploadOf(info) !== uploadId) {
+  const found = await findObject(call.exchange, place, { head: true })
+  const info: ItemInfo | undefined = found?.read.info
+  if (found === null || info === undefined || uploadOf(info) !== uploadId) {
     throw new S3Error('NoSuchUpload', undefined, { UploadId: uploadId })
   }
-  return resultReply(call, s3Etag(info), checksumOfObject(info))
+  // A null version is not named by an answer to a write.
+  const isNull = versionOfFound(found) === NULL_VERSION
+  const headers = isNull ? [] : versionHeaders(place, found)
+  return resultReply(call, { etag: s3Etag(info), checksum: checksumOfObject(info), headers })
 }
 
 /** What the client says of the whole must be true of it. */
@@ -129,7 +136,7 @@ async function writeManifest(
     readonly checksum: Checksum | undefined
     readonly condition: IncomingHttpHeaders
   },
-): Promise<void> {
+): Promise<PutOutcome> {
   const { taken, parts, checksum } = of
   const { uploadId, record } = taken
   const segments = manifestOfParts(of.uploads.container, parts)
@@ -157,7 +164,7 @@ async function writeManifest(
   }
   checkStillOurs(call, taken)
   const put = { path: call.path, head: record.head, added, condition: of.condition }
-  await replacing(call, of.place, () => putPieces(call, put, source), { uploadId })
+  return replacing(call, of.place, () => putPieces(call, put, source), { uploadId })
 }
 
 /** Who takes longer than others wait has lost the upload to them. */
@@ -166,15 +173,27 @@ function checkStillOurs(call: S3Call, { record }: FoundUpload): void {
   if (sinceMs > COMPLETION_MS_MAX / 2) throw new S3Error('ServiceUnavailable')
 }
 
-function resultReply(call: S3Call, etag: string, checksum: Checksum | undefined): Reply {
+function resultReply(
+  call: S3Call,
+  result: {
+    readonly etag: string
+    readonly checksum: Checksum | undefined
+    readonly headers: readonly string[]
+  },
+): Reply {
   const { bucket, key } = call
+  const { etag, checksum, headers } = result
   const host = call.header('host') ?? ''
   const where = call.target.isVirtualHost ? `${host}/${key}` : `${host}/${bucket}/${key}`
-  return xmlReply('CompleteMultipartUploadResult', {
-    Location: `http://${where}`,
-    Bucket: bucket,
-    Key: key,
-    ETag: `"${etag}"`,
-    ...checksumElement(checksum),
-  })
+  return xmlReply(
+    'CompleteMultipartUploadResult',
+    {
+      Location: `http://${where}`,
+      Bucket: bucket,
+      Key: key,
+      ETag: `"${etag}"`,
+      ...checksumElement(checksum),
+    },
+    headers,
+  )
 }

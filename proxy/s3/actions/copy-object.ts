@@ -36,10 +36,12 @@ export async function copyObject(call: S3Call): Promise<Reply> {
   const requestedTags = taggingOfRequest(call)
   const place = await enterObject(call, { acl: 'write', method: 'PUT' })
   const condition = await writeCondition(call, place)
-  const { name, view } = await openSource(call)
+  const { name, view, headers } = await openSource(call)
   const { info } = view.read
   try {
-    const isItself = name.bucket === call.bucket && name.key === call.key
+    // An older version is brought back that way.
+    const isItself =
+      name.bucket === call.bucket && name.key === call.key && name.version === undefined
     if (isItself && !replaces) {
       throw new S3Error(
         'InvalidRequest',
@@ -70,11 +72,15 @@ export async function copyObject(call: S3Call): Promise<Reply> {
     const stored = await replacing(call, place, () =>
       putPieces(call, put, bytesOfSource(view, range, hasher)),
     ).finally(() => hasher.close())
-    return xmlReply('CopyObjectResult', {
-      LastModified: new Date(stored.lastModified).toISOString(),
-      ETag: `"${stored.etag}"`,
-      ...checksumElement({ algorithm, value, type: 'FULL_OBJECT' }),
-    })
+    return xmlReply(
+      'CopyObjectResult',
+      {
+        LastModified: new Date(stored.lastModified).toISOString(),
+        ETag: `"${stored.etag}"`,
+        ...checksumElement({ algorithm, value, type: 'FULL_OBJECT' }),
+      },
+      [...headers, ...stored.versionHeaders],
+    )
   } finally {
     await closeBody(view.read)
   }

@@ -1,14 +1,14 @@
 import type { Reply } from '../../reply.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { changeObject } from '../object/change-object.ts'
-import { checkVersionId } from '../object/version-id.ts'
+import { versionHeaders, versionIdOf } from '../object/version-id.ts'
 import type { S3Call } from '../s3-call.ts'
 import { emptyReply } from '../s3-reply.ts'
 import { S3_TAGGING } from '../tagging/tag-set.ts'
 
 export async function deleteObjectTagging(call: S3Call): Promise<Reply> {
   const place = await enterObject(call, { acl: 'write', method: 'POST' })
-  checkVersionId(call)
-  await changeObject(call, place, () => ({ [S3_TAGGING]: '' }))
-  return emptyReply(204)
+  const version = versionIdOf(call, place)
+  const found = await changeObject(call, place, version, () => ({ [S3_TAGGING]: '' }))
+  return emptyReply(204, versionHeaders(place, found))
 }

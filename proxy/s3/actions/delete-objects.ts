@@ -5,11 +5,10 @@ import type { Reply } from '../../reply.ts'
 import { accessObject } from '../../swift/object-access.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { checkKey, enterBucket } from '../bucket/find-bucket.ts'
-import { deleteKey } from '../object/delete-key.ts'
+import { type DeletedKey, deleteKey } from '../object/delete-key.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
-import { s3Etag } from '../object/object-traits.ts'
 import { checkVersion } from '../object/version-id.ts'
-import { headObjectAt, preconditionFailed } from '../object/write-condition.ts'
+import { matchCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
 import { notImplemented, S3Error } from '../s3-error.ts'
 import { asS3Error } from '../s3-error-reply.ts'
@@ -30,45 +29,40 @@ interface Wanted {
 
 export async function deleteObjects(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const { account, info } = await enterBucket(call, { acl: 'write', method: 'POST' })
+  const { account } = await enterBucket(call, { acl: 'write', method: 'POST' })
   const root = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Delete')
   const wanted = root.children('Object').map(readWanted)
   if (wanted.length === 0 || wanted.length > KEYS_MAX) throw malformedXml()
   const isQuiet = root.textOf('Quiet')?.trim().toLowerCase() === 'true'
-  const outcomes = new Map<Wanted, XmlElement>()
+  const failures = new Map<Wanted, XmlElement>()
+  const deletions = new Map<Wanted, DeletedKey>()
   await forEachParallel(wanted, PARALLEL_MAX, async (one) => {
     const path = { account, container: call.bucket, object: one.key }
     try {
       checkKey(one.key)
-      if (one.versionId !== undefined) checkVersion(one.versionId, one.key)
       const place = await accessObject(call.exchange, { acl: 'write', method: 'DELETE', path })
-      await deleteKey(call, place, await conditionFor(call, one, { ...place, policy: info.policy }))
+      const { versionId: version, etag } = one
+      if (version !== undefined) checkVersion(version, place)
+      const match = etag === undefined ? undefined : [etag]
+      const condition = await matchCondition(call, place, { match, version })
+      deletions.set(one, await deleteKey(call, place, { version, condition }))
     } catch (error) {
-      outcomes.set(one, errorOf(call, one, error))
+      failures.set(one, errorOf(call, one, error))
     }
   })
-  const failed = wanted.flatMap((one) => outcomes.get(one) ?? [])
-  const deleted = isQuiet ? [] : wanted.filter((one) => !outcomes.has(one))
   return xmlReply('DeleteResult', {
-    Deleted: deleted.map(({ key, versionId }) => ({
-      Key: key,
-      ...(versionId !== undefined && { VersionId: versionId }),
-    })),
-    Error: failed,
+    Deleted: isQuiet ? [] : [...deletions].map(([one, deleted]) => deletedElement(one, deleted)),
+    Error: [...failures.values()],
   })
 }
 
-async function conditionFor(
-  call: S3Call,
-  { etag }: Wanted,
-  place: Parameters<typeof headObjectAt>[1],
-) {
-  if (etag === undefined) return {}
-  if (etag === '*') return { 'if-match': '*' }
-  const current = await headObjectAt(call, place)
-  if (current === null) throw new S3Error('NoSuchKey')
-  if (s3Etag(current) !== etag) throw preconditionFailed('If-Match')
-  return { 'if-match': `"${current.meta.etag ?? ''}"` }
+function deletedElement({ key, versionId }: Wanted, deleted: DeletedKey): XmlElement {
+  const { isMarker, versionId: markerId } = deleted
+  return {
+    Key: key,
+    ...(versionId !== undefined && { VersionId: versionId }),
+    ...(isMarker && { DeleteMarker: true, DeleteMarkerVersionId: markerId }),
+  }
 }
 
 function readWanted(node: XmlNode): Wanted {

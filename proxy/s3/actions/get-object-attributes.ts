@@ -7,7 +7,7 @@ import { storedPart } from '../multipart/completion.ts'
 import { PARTS_MAX } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import { checksumOfObject, partsCountOf, s3Etag, uploadOf } from '../object/object-traits.ts'
-import { checkVersionId } from '../object/version-id.ts'
+import { versionHeaders, versionIdOf } from '../object/version-id.ts'
 import { openObject } from '../object/view-for-s3.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
@@ -20,9 +20,10 @@ type Attribute = (typeof ATTRIBUTES)[number]
 /** GET ?attributes: what x-amz-object-attributes asks for. */
 export async function getObjectAttributes(call: S3Call): Promise<Reply> {
   const place = await enterObject(call, { acl: 'read', method: 'GET' })
-  checkVersionId(call)
+  const version = versionIdOf(call, place)
   const asked = attributesOf(call)
-  const { info } = (await openObject(call, place, { head: true })).read
+  const view = await openObject(call, place, { version, head: true })
+  const { info } = view.read
   const checksum = checksumOfObject(info)
   return xmlReply(
     'GetObjectAttributesResponse',
@@ -34,7 +35,7 @@ export async function getObjectAttributes(call: S3Call): Promise<Reply> {
       ...(asked.has('StorageClass') && { StorageClass: 'STANDARD' }),
       ...(asked.has('ObjectSize') && { ObjectSize: info.bytes }),
     },
-    ['Last-Modified', lastModified(info.stamp.ticks)],
+    ['Last-Modified', lastModified(info.stamp.ticks), ...versionHeaders(place, view)],
   )
 }
 

@@ -18,7 +18,7 @@ import {
   tagCountHeader,
 } from '../object/object-headers.ts'
 import { checksumOfObject, s3Etag, uploadOf } from '../object/object-traits.ts'
-import { checkVersionId } from '../object/version-id.ts'
+import { versionHeaders, versionIdOf } from '../object/version-id.ts'
 import { openObject } from '../object/view-for-s3.ts'
 import { preconditionFailed } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -38,12 +38,12 @@ const OVERRIDES: Readonly<Record<string, string>> = {
 export async function getObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
   const place = await enterObject(call, { acl: 'read', method: 'GET' })
-  checkVersionId(call)
+  const version = versionIdOf(call, place)
   const isHead = call.exchange.method === 'HEAD'
   const overrides = overridesOf(call)
-  const view = await openObject(call, place, { head: isHead })
+  const view = await openObject(call, place, { version, head: isHead })
   try {
-    return await replyOf(call, view, overrides)
+    return await replyOf(call, view, { overrides, versioned: versionHeaders(place, view) })
   } catch (error) {
     await closeBody(view.read)
     throw error
@@ -53,11 +53,11 @@ export async function getObject(call: S3Call): Promise<Reply> {
 async function replyOf(
   call: S3Call,
   view: ObjectView,
-  overrides: ReadonlyMap<string, string>,
+  told: { readonly overrides: ReadonlyMap<string, string>; readonly versioned: readonly string[] },
 ): Promise<Reply> {
   const { info } = view.read
-  const headers = [...objectReplyHeaders(info), ...tagCountHeader(info)]
-  override(headers, overrides)
+  const headers = [...objectReplyHeaders(info), ...tagCountHeader(info), ...told.versioned]
+  override(headers, told.overrides)
   const condition = conditionOf(call.exchange)
   if (condition !== undefined && isNotModified(condition, view)) {
     await closeBody(view.read)

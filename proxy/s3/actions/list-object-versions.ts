@@ -1,60 +1,74 @@
 import type { Reply } from '../../reply.ts'
 import { listedTraits } from '../../swift/listed-traits.ts'
+import { parseVersionId } from '../../swift/versions/version-names.ts'
 import { enterBucket } from '../bucket/find-bucket.ts'
-import { listNames, listOptions } from '../bucket/list-names.ts'
+import { listOptions } from '../bucket/list-names.ts'
+import { listVersionPage, type VersionLine } from '../bucket/version-page.ts'
 import { listedS3Etag } from '../object/object-traits.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { ownerElement, xmlReply } from '../s3-reply.ts'
 import { s3Time } from '../s3-time.ts'
+import type { XmlElement } from '../xml/xml-out.ts'
 
-/** Of a bucket without versions: each object has one, called `null`. */
+/** GET ?versions: of each key its versions and delete markers, the newest first. */
 export async function listObjectVersions(call: S3Call): Promise<Reply> {
   const { account } = await enterBucket(call, { acl: 'read', method: 'GET' })
   const options = listOptions(call)
   const { encode, prefix, delimiter, maxKeys, encodingType } = options
   const keyMarker = call.query.get('key-marker') ?? ''
-  const versionMarker = call.query.get('version-id-marker') ?? ''
-  if (versionMarker !== '' && keyMarker === '') {
-    throw new S3Error(
-      'InvalidArgument',
-      'A version-id marker cannot be specified without a key marker.',
-      { ArgumentName: 'version-id-marker', ArgumentValue: versionMarker },
-    )
-  }
-  const page = await listNames(
-    call,
-    { account, container: call.bucket },
-    {
-      ...options,
-      after: keyMarker,
-      limit: maxKeys,
-    },
-  )
-  const next = page.isTruncated ? page.last : undefined
+  const versionMarker = versionMarkerOf(call, keyMarker)
+  const at = { account, container: call.bucket }
+  const query = { prefix, delimiter, limit: maxKeys, keyMarker, versionMarker }
+  const { lines, prefixes, next } = await listVersionPage(call, at, query)
+  const element = (line: VersionLine) => lineElement(line, encode, account)
   return xmlReply('ListVersionsResult', {
     Name: call.bucket,
     Prefix: encode(prefix),
     KeyMarker: encode(keyMarker),
     VersionIdMarker: versionMarker,
-    ...(next !== undefined && { NextKeyMarker: encode(next), NextVersionIdMarker: 'null' }),
+    ...(next !== undefined && {
+      NextKeyMarker: encode(next.key),
+      ...(next.version !== undefined && { NextVersionIdMarker: next.version }),
+    }),
     MaxKeys: maxKeys,
     ...(delimiter !== '' && { Delimiter: encode(delimiter) }),
-    IsTruncated: page.isTruncated,
+    IsTruncated: next !== undefined,
     ...(encodingType !== undefined && { EncodingType: encodingType }),
-    Version: page.rows.map((row) => {
-      const traits = listedTraits(row)
-      return {
-        Key: encode(row.name),
-        VersionId: 'null',
-        IsLatest: true,
-        LastModified: s3Time(row.stamp.ticks),
-        ETag: `"${listedS3Etag(row)}"`,
-        Size: traits.bytes,
-        Owner: ownerElement(account),
-        StorageClass: 'STANDARD',
-      }
-    }),
-    CommonPrefixes: page.prefixes.map((name) => ({ Prefix: encode(name) })),
+    Version: lines.filter((line) => !line.isMarker).map(element),
+    DeleteMarker: lines.filter((line) => line.isMarker).map(element),
+    CommonPrefixes: prefixes.map((name) => ({ Prefix: encode(name) })),
   })
+}
+
+function lineElement(
+  line: VersionLine,
+  encode: (name: string) => string,
+  account: string,
+): XmlElement {
+  const { key, version, row, isLatest, isMarker } = line
+  return {
+    Key: encode(key),
+    VersionId: version,
+    IsLatest: isLatest,
+    LastModified: s3Time(row.stamp.ticks),
+    ...(!isMarker && { ETag: `"${listedS3Etag(row)}"`, Size: listedTraits(row).bytes }),
+    Owner: ownerElement(account),
+    ...(!isMarker && { StorageClass: 'STANDARD' }),
+  }
+}
+
+function versionMarkerOf(call: S3Call, keyMarker: string): string {
+  const marker = call.query.get('version-id-marker') ?? ''
+  if (marker === '') return marker
+  const details = { ArgumentName: 'version-id-marker', ArgumentValue: marker }
+  if (keyMarker === '') {
+    throw new S3Error(
+      'InvalidArgument',
+      'A version-id marker cannot be specified without a key marker.',
+      details,
+    )
+  }
+  if (marker === 'null' || parseVersionId(marker) !== null) return marker
+  throw new S3Error('InvalidArgument', 'Invalid version id specified', details)
 }

@@ -4,7 +4,7 @@ import type { Reply } from '../../reply.ts'
 import { listedTraits } from '../../swift/listed-traits.ts'
 import { enterBucket } from '../bucket/find-bucket.ts'
 import { type ListOptions, listNames, listOptions, type NamePage } from '../bucket/list-names.ts'
-import { listedS3Etag } from '../object/object-traits.ts'
+import { listedS3Etag, listedTicks } from '../object/object-traits.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { ownerElement, xmlReply } from '../s3-reply.ts'
@@ -88,7 +88,7 @@ function objectElement(
   const traits = listedTraits(row)
   return {
     Key: encode(row.name),
-    LastModified: s3Time(row.stamp.ticks),
+    LastModified: s3Time(listedTicks(row)),
     ETag: `"${listedS3Etag(row)}"`,
     Size: traits.bytes,
     ...(owner !== undefined && { Owner: ownerElement(owner) }),

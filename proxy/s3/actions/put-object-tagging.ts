@@ -2,7 +2,7 @@ import type { Reply } from '../../reply.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { changeObject } from '../object/change-object.ts'
-import { checkVersionId } from '../object/version-id.ts'
+import { versionHeaders, versionIdOf } from '../object/version-id.ts'
 import type { S3Call } from '../s3-call.ts'
 import { emptyReply } from '../s3-reply.ts'
 import { encodeTags, OBJECT_TAGS_MAX, readTagSet, S3_TAGGING } from '../tagging/tag-set.ts'
@@ -14,9 +14,9 @@ const DOCUMENT_BYTES_MAX = 256 * 1024
 /** Replaces all tags of the object. */
 export async function putObjectTagging(call: S3Call): Promise<Reply> {
   const place = await enterObject(call, { acl: 'write', method: 'POST' })
-  checkVersionId(call)
+  const version = versionIdOf(call, place)
   const document = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Tagging')
   const tags = readTagSet(document, OBJECT_TAGS_MAX)
-  await changeObject(call, place, () => ({ [S3_TAGGING]: encodeTags(tags) }))
-  return emptyReply(200)
+  const found = await changeObject(call, place, version, () => ({ [S3_TAGGING]: encodeTags(tags) }))
+  return emptyReply(200, versionHeaders(place, found))
 }

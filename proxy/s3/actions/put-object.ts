@@ -24,5 +24,10 @@ export async function putObject(call: S3Call): Promise<Reply> {
   const stored = await replacing(call, place, () =>
     putBody(call, { path: call.path, head, added, condition }, body),
   )
-  return emptyReply(200, ['ETag', `"${stored.etag}"`, ...checksumHeaders(body.checksum)])
+  return emptyReply(200, [
+    'ETag',
+    `"${stored.etag}"`,
+    ...checksumHeaders(body.checksum),
+    ...stored.versionHeaders,
+  ])
 }

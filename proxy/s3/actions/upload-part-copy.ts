@@ -20,7 +20,7 @@ export async function uploadPartCopy(call: S3Call): Promise<Reply> {
   const partNumber = parsePartNumber(call.query.get('partNumber') ?? '')
   const uploads = await Uploads.of(call)
   const found = await uploads.find(call.key, call.query.get('uploadId')!)
-  const { view } = await openSource(call)
+  const { view, headers } = await openSource(call)
   try {
     const range = sourceRange(call, view.read.info.bytes)
     if (view.segments !== undefined) await view.segments.prepare(range)
@@ -38,11 +38,15 @@ export async function uploadPartCopy(call: S3Call): Promise<Reply> {
       put: (put) => putPieces(call, put, bytesOfSource(view, range, hasher)),
     }).finally(() => hasher.close())
     const made = checksum as Checksum | null
-    return xmlReply('CopyPartResult', {
-      LastModified: new Date(stored.lastModified).toISOString(),
-      ETag: `"${stored.etag}"`,
-      ...(expected !== undefined && made !== null && { [checksumTag(expected)]: made.value }),
-    })
+    return xmlReply(
+      'CopyPartResult',
+      {
+        LastModified: new Date(stored.lastModified).toISOString(),
+        ETag: `"${stored.etag}"`,
+        ...(expected !== undefined && made !== null && { [checksumTag(expected)]: made.value }),
+      },
+      headers,
+    )
   } finally {
     await closeBody(view.read)
   }

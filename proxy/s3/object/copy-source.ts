@@ -14,29 +14,36 @@ import { S3Error } from '../s3-error.ts'
 import { unescapeBytes } from '../signature/canonical.ts'
 import { s3Etag } from './object-traits.ts'
 import type { BytesToPut } from './put-through-swift.ts'
-import { checkVersion } from './version-id.ts'
+import { checkVersion, versionHeaders } from './version-id.ts'
 import { openObject } from './view-for-s3.ts'
 import { preconditionFailed } from './write-condition.ts'
 
 export interface SourceName {
   readonly bucket: string
   readonly key: string
+  /** Undefined: the current one. */
+  readonly version: string | undefined
 }
 
 /** Opens the object that x-amz-copy-source names, if the conditions on it hold. Whoever gets it closes its body. */
-export async function openSource(
-  call: S3Call,
-): Promise<{ readonly name: SourceName; readonly view: ObjectView }> {
+export async function openSource(call: S3Call): Promise<{
+  readonly name: SourceName
+  readonly view: ObjectView
+  /** For the answer: which version it is. */
+  readonly headers: readonly string[]
+}> {
   const name = sourceName(call)
   const place = await enterOther(call, name)
-  const view = await openObject(call, place, { head: false })
+  const { version } = name
+  if (version !== undefined) checkVersion(version, place)
+  const view = await openObject(call, place, { version, head: false }).catch(asSourceError)
   try {
     checkSource(call, view.read.info)
   } catch (error) {
     await closeBody(view.read)
     throw error
   }
-  return { name, view }
+  return { name, view, headers: versionHeaders(place, view, 'x-amz-copy-source-version-id') }
 }
 
 /** The bytes of a range, read once; the hasher sees them. */
@@ -85,7 +92,16 @@ export function sourceRange(call: S3Call, bytes: number): ByteRange {
   return { start, end: last + 1 }
 }
 
-/** `bucket/key` or `/bucket/key`, escaped; the version that it may name is the one that there is. */
+/** Of a delete marker nothing can be copied: the request's own object may well be as it should. */
+function asSourceError(error: unknown): never {
+  if (!(error instanceof S3Error) || error.code !== 'MethodNotAllowed') throw error
+  throw new S3Error(
+    'InvalidRequest',
+    'The source of a copy request may not specifically refer to a delete marker by version id.',
+  )
+}
+
+/** `bucket/key` or `/bucket/key`, escaped, and the version that it may name. */
 function sourceName(call: S3Call): SourceName {
   const header = call.header('x-amz-copy-source')!
   const [path = '', query] = header.split('?')
@@ -94,10 +110,13 @@ function sourceName(call: S3Call): SourceName {
   const bare = text.startsWith('/') ? text.slice(1) : text
   const slash = bare.indexOf('/')
   if (slash < 1 || slash === bare.length - 1) throw badSource(header)
-  const name = { bucket: bare.slice(0, slash), key: bare.slice(slash + 1) }
-  checkKey(name.key)
   const version = query === undefined ? null : new URLSearchParams(query).get('versionId')
-  if (version !== null) checkVersion(version, name.key)
+  const name = {
+    bucket: bare.slice(0, slash),
+    key: bare.slice(slash + 1),
+    version: version ?? undefined,
+  }
+  checkKey(name.key)
   return name
 }
 

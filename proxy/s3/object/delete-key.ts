@@ -1,29 +1,80 @@
+/** DELETE of an object or of one of its versions. */
 import type { IncomingHttpHeaders } from 'node:http'
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import { replyHeader } from '../../reply.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
+import { REMOVED_MARKER } from '../../swift/object-post.ts'
+import { S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import type { S3Call } from '../s3-call.ts'
+import { lookForVersion } from './find-for-s3.ts'
 import { uploadOf } from './object-traits.ts'
 import { failureOf } from './put-through-swift.ts'
-import { headObjectAt } from './write-condition.ts'
+import { nullVersionAt } from './replaced-parts.ts'
+import { keepsVersions } from './version-id.ts'
+
+export interface DeleteWanted {
+  /** Set: this very version, for good. */
+  readonly version: string | undefined
+  readonly condition: IncomingHttpHeaders
+}
+
+export interface DeletedKey {
+  /** What was removed is a delete marker, or what was made. */
+  readonly isMarker: boolean
+  /** The version that was removed, or the delete marker that was made; undefined where no versions are kept. */
+  readonly versionId: string | undefined
+}
 
 /** Deletes the object and the parts that are its own; one that is not there is deleted already. */
 export async function deleteKey(
   call: S3Call,
   place: ObjectPlace,
-  condition: IncomingHttpHeaders = {},
-): Promise<void> {
+  wanted: DeleteWanted,
+): Promise<DeletedKey> {
   const uploads = await Uploads.of(call)
-  const before = uploads.mayHaveParts ? await headObjectAt(call, place) : null
+  const { version, condition } = wanted
+  const before = uploads.mayHaveParts ? await removedBy(call, place, version) : null
   const { account, container, object } = place
   const inner = innerExchange(call.exchange, {
     method: 'DELETE',
     path: { account, container, object },
     headers: condition,
+    ...(version !== undefined && { query: `version-id=${version}` }),
   })
+  inner.versionRules = S3_VERSION_RULES
   const reply = await call.exchange.proxy.answerInner(inner)
   await dropReply(reply)
+  const versionId = keepsVersions(place) ? replyHeader(reply, 'X-Object-Version-Id') : undefined
+  // Of a version, or of what leaves a marker, it is an answer like another.
   if (reply.status >= 400 && reply.status !== 404) throw failureOf(reply)
   const uploadId = before === null ? undefined : uploadOf(before)
   if (uploadId !== undefined && reply.status < 300) await uploads.expireParts(uploadId)
+  const isMarker =
+    version === undefined
+      ? versionId !== undefined
+      : replyHeader(reply, REMOVED_MARKER) !== undefined
+  return { isMarker, versionId }
+}
+
+export function deletedHeaders({ isMarker, versionId }: DeletedKey): string[] {
+  return [
+    ...(isMarker ? ['x-amz-delete-marker', 'true'] : []),
+    ...(versionId === undefined ? [] : ['x-amz-version-id', versionId]),
+  ]
+}
+
+/** What the deletion takes away for good; null: nothing. */
+async function removedBy(
+  call: S3Call,
+  place: ObjectPlace,
+  version: string | undefined,
+): Promise<ItemInfo | null> {
+  if (version !== undefined) {
+    const found = await lookForVersion(call, place, { version, head: true })
+    return found?.read.info ?? null
+  }
+  if (place.versions?.kind === 'objects' && place.versions.enabled) return null
+  return nullVersionAt(call, place)
 }

@@ -24,6 +24,12 @@ export function listedS3Etag(row: ListRow): string {
   return slo === undefined ? row.etag : `${slo}-N`
 }
 
+/** When the data that the row shows was written: a version's own time, where the name points to one. */
+export function listedTicks(row: ListRow): number {
+  const { version_ticks: ticks } = listedTraits(row).listed
+  return ticks === undefined ? row.stamp.ticks : Number(ticks)
+}
+
 export function checksumOfObject({ meta }: ItemInfo): Checksum | undefined {
   return decodeChecksum(meta.headers[S3_CHECKSUM])
 }

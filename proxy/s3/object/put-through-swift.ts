@@ -11,6 +11,7 @@ import { type Authority, refusal } from '../../exchange.ts'
 import { type Reply, replyHeader } from '../../reply.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import type { SwiftPath } from '../../swift/path.ts'
+import { S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
 import type { S3Body } from '../body/s3-body.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
@@ -42,6 +43,8 @@ export interface PutOutcome {
   /** Hex MD5. */
   readonly etag: string
   readonly lastModified: string
+  /** For the answer: the id that the object has as a version. */
+  readonly versionHeaders: readonly string[]
 }
 
 /** Stores the request's body. */
@@ -111,13 +114,16 @@ async function putBytes(
     body: sent.body,
     ...(put.authority !== undefined && { authority: put.authority }),
   })
+  inner.versionRules = S3_VERSION_RULES
   inner.addedMeta = () => ({ ...put.head.headers, ...put.added() })
   const reply = await exchange.proxy.answerInner(inner)
   await dropReply(reply)
   if (reply.status !== 201) throw failureOf(reply)
+  const versionId = replyHeader(reply, 'X-Object-Version-Id')
   return {
     etag: replyHeader(reply, 'Etag') ?? '',
     lastModified: replyHeader(reply, 'Last-Modified') ?? '',
+    versionHeaders: versionId === undefined ? [] : ['x-amz-version-id', versionId],
   }
 }
 

@@ -1,10 +1,15 @@
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import { NULL_VERSION } from '../../swift/found-object.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import type { S3Call } from '../s3-call.ts'
+import { lookForVersion } from './find-for-s3.ts'
 import { uploadOf } from './object-traits.ts'
-import { headObjectAt } from './write-condition.ts'
 
-/** Does a write in the place of an object; if that had parts of its own, they go when the write has come to its end. */
+/**
+ * Does a write in the place of an object; if that had parts of its own, they go when the write has come to its end. Where
+ * every write is a version of its own, nothing goes.
+ */
 export async function replacing<T>(
   call: S3Call,
   place: ObjectPlace,
@@ -12,10 +17,17 @@ export async function replacing<T>(
   options: { readonly uploadId?: string } = {},
 ): Promise<T> {
   const uploads = await Uploads.of(call)
-  if (!uploads.mayHaveParts) return write()
-  const before = await headObjectAt(call, place)
+  const replacesNothing = place.versions?.kind === 'objects' && place.versions.enabled
+  if (!uploads.mayHaveParts || replacesNothing) return write()
+  const before = await nullVersionAt(call, place)
   const written = await write()
   const replaced = before === null ? undefined : uploadOf(before)
   if (replaced !== undefined && replaced !== options.uploadId) await uploads.expireParts(replaced)
   return written
+}
+
+/** What a write without a version's id of its own replaces: the object, or its null version. */
+export async function nullVersionAt(call: S3Call, place: ObjectPlace): Promise<ItemInfo | null> {
+  const found = await lookForVersion(call, place, { version: NULL_VERSION, head: true })
+  return found?.read.info ?? null
 }

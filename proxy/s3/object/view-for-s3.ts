@@ -8,21 +8,21 @@ import {
 import { staticView } from '../../swift/large/static-object.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
 import { isPlain, viewObject } from '../../swift/object-view.ts'
+import { containerOfVersions } from '../../swift/versions/version-names.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
 import { partsPrefix } from '../multipart/upload-names.ts'
 import type { S3Call } from '../s3-call.ts'
-import { S3Error } from '../s3-error.ts'
+import { findForS3, type Wanted } from './find-for-s3.ts'
 import { uploadOf } from './object-traits.ts'
 
-/** The live object as its reader sees it, whatever it is put together from; NoSuchKey if there is none. */
+/** The object or version as its reader sees it, whatever it is put together from; NoSuchKey if there is none. */
 export async function openObject(
   call: S3Call,
   place: ObjectPlace,
-  options: { readonly head: boolean },
+  options: Wanted,
 ): Promise<ObjectView> {
   const { exchange } = call
-  const found = await findObject(exchange, place, { head: options.head })
-  if (found === null) throw new S3Error('NoSuchKey', undefined, { Key: place.object })
+  const found = await findForS3(call, place, options)
   const { read } = found
   if (isPlain(found)) return { ...found, headers: [] }
   const view = { head: options.head, depth: 0, isAsked: false }
@@ -32,7 +32,7 @@ export async function openObject(
 
 /** Who may read an object may read its parts, which are nobody else's. */
 function ownParts({ place, read }: FoundObject): OpenSegment {
-  const container = segmentsContainer(place.container)
+  const container = segmentsContainer(containerOfVersions(place.container) ?? place.container)
   const prefix = partsPrefix(uploadOf(read.info)!)
   return async (exchange: Exchange, path, { head }) => {
     const isOwn = path.container === container && path.object?.startsWith(prefix) === true

@@ -27,6 +27,7 @@ import { listObjectVersions } from '../actions/list-object-versions.ts'
 import { listObjects, listObjectsV2 } from '../actions/list-objects.ts'
 import { listParts } from '../actions/list-parts.ts'
 import { putBucketTagging } from '../actions/put-bucket-tagging.ts'
+import { putBucketVersioning } from '../actions/put-bucket-versioning.ts'
 import { putObject } from '../actions/put-object.ts'
 import { putObjectTagging } from '../actions/put-object-tagging.ts'
 import { uploadPart } from '../actions/upload-part.ts'
@@ -61,6 +62,7 @@ const ROWS: readonly Row[] = [
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
+  ['PutBucketVersioning', 'bucket', 'PUT', { query: 'versioning' }, putBucketVersioning],
   ['ListObjectVersions', 'bucket', 'GET', { query: 'versions' }, listObjectVersions],
   ['ListMultipartUploads', 'bucket', 'GET', { query: 'uploads' }, listMultipartUploads],
   ['ListObjectsV2', 'bucket', 'GET', { query: 'list-type=2' }, listObjectsV2],

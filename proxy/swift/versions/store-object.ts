@@ -2,7 +2,7 @@ import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Exchange } from '../../exchange.ts'
 import type { ObjectDraft } from '../object-write.ts'
 import { storeOverOld } from './legacy-versions.ts'
-import { putVersion } from './version-writes.ts'
+import { putSuspended, putVersion } from './version-writes.ts'
 
 /** Writes a body, wherever the draft says. */
 export type Store = (draft: ObjectDraft) => Promise<ItemInfo>
@@ -26,7 +26,11 @@ export async function storeObject(
   options: { readonly repeatable: boolean },
 ): Promise<Stored> {
   const { versions } = draft.place
-  if (versions?.kind === 'objects' && versions.enabled) return putVersion(exchange, draft, store)
+  if (versions?.kind === 'objects') {
+    return versions.enabled
+      ? putVersion(exchange, draft, store)
+      : putSuspended(exchange, draft, store)
+  }
   if (versions?.kind === 'legacy') {
     const info = await storeOverOld(exchange, { draft, versions, store, ...options })
     return { info, headers: NO_HEADERS }

@@ -59,7 +59,10 @@ export async function changeVersions(
       'Cannot enable object versioning on a container configured as source of container syncing.',
     )
   }
-  if (!isTrue(enabled)) return { ...NOTHING, headers: { [VERSIONS_ENABLED]: 'False' } }
+  const isOn = isTrue(enabled)
+  // In S3 a bucket that keeps no versions yet may be suspended: deletions leave markers there.
+  const makesPlace = isOn || (exchange.versionRules !== null && kept === undefined)
+  if (!makesPlace) return { ...NOTHING, headers: { [VERSIONS_ENABLED]: 'False' } }
   const { backend, policies, clock, settings } = exchange.proxy
   if (policies.byIndex(policy)?.deprecated === true) {
     throw badRequest(
@@ -69,9 +72,12 @@ export async function changeVersions(
   const name = versionsContainerOf(container)
   const made = await backend.putContainer(account, name, { meta: { headers: {} }, policy })
   if (made.status !== 'done') throw refusal(500, 'Error enabling object versioning')
-  const isNew = current !== null && !(kept?.kind === 'objects' && kept.enabled)
+  const isNew = isOn && current !== null && !(kept?.kind === 'objects' && kept.enabled)
   return {
-    headers: { [VERSIONS_ENABLED]: 'True', [VERSIONS_CONTAINER]: encodeURIComponent(name) },
+    headers: {
+      [VERSIONS_ENABLED]: isOn ? 'True' : 'False',
+      [VERSIONS_CONTAINER]: encodeURIComponent(name),
+    },
     async settled() {
       if (!isNew || !settings.versionsSettle) return
       await new Promise<void>((resolve) => clock.after(CACHED_MS_MAX, resolve))

@@ -97,7 +97,7 @@ export function mergeVersions(
   const latest = new Set<ListRow>()
   for (const { row, object, version } of newest) {
     if (linked.get(object) === version) latest.add(row)
-    else if (row.contentType === DELETE_MARKER_TYPE && !decided.has(object)) latest.add(row)
+    else if (isMarkerRow(row) && !decided.has(object)) latest.add(row)
     decided.add(object)
   }
   for (const row of pages.versions) {
@@ -112,6 +112,10 @@ export function mergeVersions(
   }
   for (const subdir of subdirs) entries.push({ subdir })
   return sorted(entries, query.reverse === true).slice(0, query.limit)
+}
+
+function isMarkerRow(row: ListRow): boolean {
+  return listedTraits(row).contentType === DELETE_MARKER_TYPE
 }
 
 function newestFirst(versions: readonly ListEntry[], isReverse: boolean) {

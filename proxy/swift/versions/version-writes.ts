@@ -29,13 +29,10 @@ import {
   tooContended,
   unlessChanged,
 } from './current-object.ts'
-import {
-  DELETE_MARKER_TYPE,
-  linkedVersion,
-  placeForVersion,
-  readVersion,
-  VERSION_LINK,
-} from './find-version.ts'
+import { DELETE_MARKER_TYPE, linkedVersion, placeForVersion, readVersion } from './find-version.ts'
+import { linkMeta } from './link-meta.ts'
+import { NULL_MARK } from './name-versions.ts'
+import { dropOlderNulls, leaveVersion } from './remove-version.ts'
 import type { Store, Stored } from './store-object.ts'
 import {
   compareVersionIds,
@@ -68,7 +65,11 @@ export async function putVersion(
       makeCurrent(exchange, { place, meta, id, condition }, current),
     )
   } catch (error) {
-    if (isCertain(error)) await exchange.proxy.backend.deleteObject(where)
+    if (isCertain(error)) {
+      await exchange.proxy.backend.deleteObject(where)
+      // Who removed what was current may have taken this one for the newest meanwhile.
+      await leaveVersion(exchange, place, id)
+    }
     throw error
   }
   return { info, headers: ['X-Object-Version-Id', formatVersionId(id)] }
@@ -88,23 +89,82 @@ async function markDeleted(
   place: ObjectPlace,
   condition: Condition | undefined,
 ): Promise<Reply> {
-  const { backend } = exchange.proxy
-  let current = await readCurrent(exchange, place)
-  checkCurrent(condition, current)
-  const existed = current !== null
-  const id = nextId(exchange, current)
-  const marker: ItemMeta = { etag: MD5_OF_NOTHING, contentType: DELETE_MARKER_TYPE, headers: {} }
-  const where = await placeForVersion(exchange, place, id)
-  storedInfo(await backend.putObject(where, { meta: marker, body: EMPTY }))
-  for (let round = 0; !isBehind(current, id); round++) {
-    if (round === ROUNDS_MAX) throw tooContended()
-    await keepNull(exchange, place, current)
-    const { status } = await backend.deleteObject(place, { condition: unlessChanged(current) })
-    if (status === 'done' || status === 'not-found') break
-    current = await readCurrent(exchange, place)
-  }
+  const before = await readCurrent(exchange, place)
+  checkCurrent(condition, before)
+  const id = nextId(exchange, before)
+  await putMarker(exchange, place, { id, headers: {} })
+  await takeNameAway(exchange, place, { id, condition, keepsNull: true })
   const headers = ['X-Object-Version-Id', formatVersionId(id)]
-  return statusReply(existed ? 204 : 404, headers)
+  return statusReply(before === null ? 404 : 204, headers)
+}
+
+/**
+ * The same while versioning is suspended, as S3 has it: the marker is the null version, and the one that there was goes.
+ */
+export function deleteSuspended(
+  exchange: Exchange,
+  place: ObjectPlace,
+  condition: Condition | undefined,
+): Promise<Reply> {
+  return inTurn(exchange, place, async () => {
+    const before = await readCurrent(exchange, place)
+    checkCurrent(condition, before)
+    const id = nextId(exchange, before)
+    await putMarker(exchange, place, {
+      id,
+      headers: { [NULL_MARK]: 'yes', [LISTED]: formatListed({ version_null: '1' }) },
+    })
+    await takeNameAway(exchange, place, { id, condition, keepsNull: false })
+    await dropOlderNulls(exchange, place, id)
+    return statusReply(before === null ? 404 : 204, ['X-Object-Version-Id', 'null'])
+  })
+}
+
+async function putMarker(
+  exchange: Exchange,
+  place: ObjectPlace,
+  marker: { readonly id: VersionId; readonly headers: ItemMeta['headers'] },
+): Promise<void> {
+  const { id, headers } = marker
+  const meta: ItemMeta = { etag: MD5_OF_NOTHING, contentType: DELETE_MARKER_TYPE, headers }
+  const where = await placeForVersion(exchange, place, id)
+  storedInfo(await exchange.proxy.backend.putObject(where, { meta, body: EMPTY }))
+}
+
+/** After its delete marker: looked at anew, for a removal may have brought an older version back meanwhile. */
+async function takeNameAway(
+  exchange: Exchange,
+  place: ObjectPlace,
+  by: {
+    readonly id: VersionId
+    readonly condition: Condition | undefined
+    readonly keepsNull: boolean
+  },
+): Promise<void> {
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const current = await readCurrent(exchange, place)
+    if (isBehind(current, by.id)) return
+    if (by.keepsNull) await keepNull(exchange, place, current)
+    const condition = unlessChanged(current)
+    const { status } = await exchange.proxy.backend.deleteObject(place, { condition })
+    if (status === 'done' || status === 'not-found') return
+  }
+  throw tooContended()
+}
+
+/** A plain write while versioning is suspended: it takes the place of the null version, wherever that is. */
+export async function putSuspended(
+  exchange: Exchange,
+  draft: ObjectDraft,
+  store: Store,
+): Promise<Stored> {
+  const { place } = draft
+  const before = await readCurrent(exchange, place)
+  const info = await store(draft)
+  // A plain object that was there has taken that place already.
+  const mayHaveNull = before === null || linkedVersion(before) !== null
+  if (mayHaveNull) await dropOlderNulls(exchange, place, nullId(info))
+  return { info, headers: [] }
 }
 
 /** Makes an older version current again: `PUT ?version-id=`. */
@@ -189,29 +249,6 @@ export async function postVersion(
   return outcome
 }
 
-/** The metadata of the name's record: what its version looks like in listings and to conditions. */
-function linkMeta(
-  version: ItemInfo,
-  of: { readonly id: VersionId; readonly deleteAt: string | undefined },
-): ItemMeta {
-  const { etag = '', contentType = '', headers } = version.meta
-  const id = formatVersionId(of.id)
-  const listed = parseListed(headers[LISTED] ?? '')
-  return {
-    etag,
-    contentType,
-    headers: {
-      [VERSION_LINK]: id,
-      [LISTED]: formatListed({
-        ...listed,
-        bytes: listed.bytes ?? String(version.bytes),
-        version_id: id,
-      }),
-      ...(of.deleteAt === undefined ? {} : { 'x-delete-at': of.deleteAt }),
-    },
-  }
-}
-
 async function makeCurrent(
   exchange: Exchange,
   link: {
@@ -252,7 +289,9 @@ async function keepNull(
   const { meta } = read.info
   const where = await placeForVersion(exchange, place, nullId(read.info))
   const { 'x-delete-at': _, ...headers } = meta.headers
-  storedInfo(await copyRecord(backend, read, { place: where, meta: { ...meta, headers } }))
+  const listed = formatListed({ ...parseListed(headers[LISTED] ?? ''), version_null: '1' })
+  const kept = { ...meta, headers: { ...headers, [NULL_MARK]: 'yes', [LISTED]: listed } }
+  storedInfo(await copyRecord(backend, read, { place: where, meta: kept }))
 }
 
 /** An id above the current version's, whatever the clocks say, that no other write draws. */

@@ -1,0 +1,12 @@
+/**
+ * What S3 asks of versions beyond Swift: a removed version gives way to the one before it, deletions while versioning is
+ * suspended leave a null delete marker, and `null` may be a version that is not current any more. Set by the process
+ * itself on its inner requests; no client can.
+ */
+export interface VersionRules {
+  /** Retention in governance mode does not keep the version from being removed. */
+  readonly bypassesGovernance: boolean
+}
+
+/** Of requests that ask for nothing beyond. */
+export const S3_VERSION_RULES: VersionRules = Object.freeze({ bypassesGovernance: false })
