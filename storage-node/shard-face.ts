@@ -10,7 +10,7 @@ import type {
   WriteOutcome,
 } from '../common/storage-node.ts'
 import type { BodyPlace } from './engine/register.ts'
-import type { ShardRead } from './engine/shard.ts'
+import type { ShardRead } from './engine/register-reads.ts'
 
 /** What a node asks of a shard, in this thread (engine/shard.ts) or another (threads/foreign-shard.ts). */
 export interface ShardFace {

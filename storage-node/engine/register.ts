@@ -33,6 +33,8 @@ export type BodyPlace =
   | { readonly kind: 'inline'; readonly data: Uint8Array }
   | { readonly kind: 'blob'; readonly blobId: string; readonly bytes: number }
 
+export const NO_BODY: BodyPlace = { kind: 'none' }
+
 /** A record about to be written. */
 export interface NewRecord {
   readonly stamp: ItemInfo['stamp']
@@ -151,6 +153,11 @@ export function entryOfRecord(head: RecordHead, meta: string, place: Place): Ent
     blobId: json.b ?? NO_BLOB,
     confirmed: head.kind === 0 || head.type === RECORD_TYPES.gone,
   }
+}
+
+/** The blob that a record of type putBlob says its body is in; `meta` is its JSON. */
+export function blobIdOf(meta: string): string {
+  return (JSON.parse(meta) as { readonly b: string }).b
 }
 
 /** The record as the interface shows it. */

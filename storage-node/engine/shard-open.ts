@@ -16,8 +16,9 @@ import { rowOfRecord } from './row.ts'
 import { SegmentFiles } from './segment-files.ts'
 import { parseSegmentName, segmentSeed } from './segment-header.ts'
 import { scanSegment } from './segment-scan.ts'
-import { Shard, type ShardProblem } from './shard.ts'
+import { Shard } from './shard.ts'
 import { ShardIndex } from './shard-index.ts'
+import type { ShardProblem } from './shard-problem.ts'
 
 export interface OpenShardOptions {
   readonly disk: Disk

@@ -15,7 +15,7 @@ import type {
   WriteOutcome,
 } from '../../common/storage-node.ts'
 import type { BodyPlace } from '../engine/register.ts'
-import type { ShardRead } from '../engine/shard.ts'
+import type { ShardRead } from '../engine/register-reads.ts'
 import type { ShardCall, ShardFace, ShardNote } from '../shard-face.ts'
 import { Outbox, plainError, serviceError, type ThreadMessage } from './messages.ts'
 

@@ -1,0 +1,75 @@
+import type { Clock } from '../../common/clock.ts'
+import type { ItemKey } from '../../common/item.ts'
+import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
+import type { Entry } from './entry.ts'
+import { type RegisterId, registerKey } from './memtable.ts'
+import { isGone } from './partition-digests.ts'
+import type { Pending } from './pending.ts'
+import { isLive } from './register.ts'
+import type { ShardIndex } from './shard-index.ts'
+import { liveRows } from './totals.ts'
+
+/** The newest state known, on disk or on its way there: what the next write will find, and is decided by. */
+export class NewestState {
+  readonly #index: ShardIndex
+  readonly #pending: Pending
+  readonly #clock: Clock
+
+  constructor(options: {
+    readonly index: ShardIndex
+    readonly pending: Pending
+    readonly clock: Clock
+  }) {
+    this.#index = options.index
+    this.#pending = options.pending
+    this.#clock = options.clock
+  }
+
+  isLive(id: RegisterId): boolean {
+    const pending = this.#pending.entry(registerKey(id))
+    return pending?.live ?? isLive(this.#index.entry(id), this.#clock.nowMs() / 1000)
+  }
+
+  /** Whether the register was given away, or is being. */
+  isGone(id: RegisterId): boolean {
+    const pending = this.#pending.entry(registerKey(id))
+    return pending === undefined ? isGone(this.#index.entry(id)) : pending.gone === true
+  }
+
+  /** Whether the list with this hash has rows that are not deleted. */
+  hasLiveRows(hash: string): boolean {
+    return liveRows(this.#index.totals(hash)) > 0 || this.#pending.hasLiveRows(hash)
+  }
+
+  /** The highest ballot that is accepted or promised. */
+  barrier(id: RegisterId): Stamp {
+    const entry = this.#index.entry(id)
+    const pending = this.#pending.entry(registerKey(id))
+    const accepted = maxStamp(pending?.ballot ?? ZERO_STAMP, entry?.ballot ?? ZERO_STAMP)
+    return maxStamp(accepted, this.promised(id, entry))
+  }
+
+  /** The highest ballot that is promised; `entry` is what the index holds. */
+  promised(id: RegisterId, entry: Entry | null): Stamp {
+    const durable = entry?.promised ?? ZERO_STAMP
+    const pending = this.#pending.promise(registerKey(id))
+    return pending === undefined ? durable : maxStamp(pending, durable)
+  }
+
+  /** When the register's data was put: when a container was made. */
+  madeAt(id: RegisterId): Stamp | undefined {
+    return this.#pending.entry(registerKey(id))?.stamp ?? this.#index.entry(id)?.stamp
+  }
+
+  /** Below 0 if a newer row than one with this ballot is there, 0 if this very one is. `name` as listings order it. */
+  rowOrder(list: ItemKey, name: string, ballot: Stamp): number {
+    const pending = this.#pending.row(list.hash + name)
+    const stored = this.#index.row(list.hash, name)
+    // What was given away may come back.
+    if (stored?.gone === true && pending === undefined) {
+      return compareStamps(ballot, stored.ballot) < 0 ? -1 : 1
+    }
+    const newest = maxStamp(pending ?? ZERO_STAMP, stored?.ballot ?? ZERO_STAMP)
+    return compareStamps(ballot, newest)
+  }
+}
