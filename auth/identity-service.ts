@@ -18,6 +18,8 @@ import { VerifiedTokens } from '../common/token/verified-tokens.ts'
 import { askDirectories } from './api/directory-calls.ts'
 import { identityContext } from './api/identity-call.ts'
 import { IDENTITY_ROUTES } from './api/routes.ts'
+import { type AuditOptions, AuditTrail } from './audit/audit-trail.ts'
+import { auditedRoutes } from './audit/audited-routes.ts'
 import { Directories, type DirectoriesOptions } from './directories/directories.ts'
 import type { IdentityParts } from './identity-parts.ts'
 import { PasswordCheck } from './passwords/password-check.ts'
@@ -38,6 +40,8 @@ export interface IdentityServiceOptions {
   /** How users of other places are asked for. */
   readonly directories?: DirectoriesOptions
   readonly onAnswer?: (answer: ServiceAnswer) => void
+  /** Who is told of each sign-in and each change; nobody if absent. */
+  readonly audit?: AuditOptions
   /** PEM texts; with them it speaks HTTPS only. */
   readonly tls?: ServerTls
   readonly bounds?: ServerBounds
@@ -69,8 +73,12 @@ export class IdentityService {
     this.parts = parts
     this.#keys = files.keys
     this.#secrets = files.secrets
+    const { audit } = options
     const app = createServiceApp({
-      routes: IDENTITY_ROUTES,
+      routes:
+        audit === undefined
+          ? IDENTITY_ROUTES
+          : auditedRoutes(IDENTITY_ROUTES, new AuditTrail(audit, parts)),
       prepare: async (call) => {
         const context = await identityContext(parts, call)
         await askDirectories(call, context)

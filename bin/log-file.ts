@@ -39,8 +39,9 @@ export class LogFile {
     this.#stream = this.#open()
   }
 
-  /** Writes what waits, then closes. */
+  /** Writes what waits, then closes; idempotent. */
   async close(): Promise<void> {
+    if (this.#stream.closed) return
     await new Promise<void>((resolve) => {
       this.#stream.once('close', resolve)
       this.#stream.end()

@@ -43,6 +43,8 @@ export interface UpOptions extends DiskChoice {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly adminPassword?: string
+  /** The file of the identity service's audit events. */
+  readonly auditLog?: string
   /** Threads that serve; 1: everything on the main one. */
   readonly threads: number
   /** How a thread opens its log. */
@@ -94,7 +96,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
     )
     const { settings, paths } = folder
     const { objectStore } = endpointsOf({ ...address, tls: tls !== undefined })
-    const { tlsCert, tlsKey, adminPassword, logs } = options
+    const { tlsCert, tlsKey, adminPassword, logs, auditLog } = options
     const identity = startUpIdentity(
       {
         host,
@@ -106,7 +108,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
         ...(tlsKey !== undefined && { tlsKey }),
       },
       folder,
-      { logs, context },
+      { logs, context, ...(auditLog !== undefined && { auditLog }) },
     )
     ending.push(() => identity.close())
     const store = await open(folder, address, { ...options, tls, identity }, context)

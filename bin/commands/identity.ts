@@ -3,14 +3,22 @@ import { Command } from 'commander'
 import { rotateSecretKeyFile } from '../../auth/secrets/secret-key-file.ts'
 import { rotateKeyFile } from '../../auth/tokens/key-file.ts'
 import { systemClock as clock } from '../../common/clock.ts'
+import type { Log } from '../../common/log.ts'
 import { systemRandom as random } from '../../common/random.ts'
 import { dataPaths } from '../data-folder.ts'
 import { DEFAULT_DATA } from '../defaults.ts'
+import { AuditLog } from '../identity/audit-log.ts'
 import { identityPaths, readIdentityConfig } from '../identity/identity-config.ts'
 import { startIdentity } from '../identity/identity-server.ts'
 import { openLogs } from '../logs.ts'
 import { runUntilStopped } from '../run-until-stopped.ts'
-import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
+import {
+  type AuditFlags,
+  logOptions,
+  type ServeFlags,
+  withAuditOption,
+  withLogOptions,
+} from './serve-options.ts'
 
 /** `swiftlet identity serve|rotate-keys|rotate-credential-keys`. */
 export function identityCommand(): Command {
@@ -25,17 +33,32 @@ function serveCommand(): Command {
   const command = new Command('serve')
     .description('start one identity service; `up` does so by itself')
     .requiredOption('--config <file>', 'its identity.json; - is standard input')
-  return withLogOptions(command).action(async (flags: ServeFlags & { readonly config: string }) => {
+  return withAuditOption(withLogOptions(command)).action(async (flags: IdentityServeFlags) => {
     // Whoever started it was killed: there is nothing to end in order, and the next one wants port and state.
     process.once('disconnect', () => process.exit(1))
     const config = await readIdentityConfig(flags.config)
     const logs = openLogs({ component: 'identity', clock, ...logOptions(flags) })
     await runUntilStopped(logs, async () => {
-      const running = await startIdentity(config, { clock, random, log: logs.log })
+      const audit = openAudit(flags.auditLog, logs.log)
+      const running = await startIdentity(config, { clock, random, log: logs.log }, audit)
       console.log(`Identity is ready: ${config.host}:${running.port}`)
-      return running
+      return {
+        async close() {
+          await running.close()
+          await audit?.close()
+        },
+      }
     })
   })
+}
+
+interface IdentityServeFlags extends ServeFlags, AuditFlags {
+  readonly config: string
+}
+
+function openAudit(path: string | undefined, log: Log): AuditLog | undefined {
+  if (path === undefined) return undefined
+  return new AuditLog(path, (error) => log.error('audit log', { error }))
 }
 
 interface FolderFlags {

@@ -22,3 +22,15 @@ export function logOptions(flags: ServeFlags): { level: LogLevel; accessLog?: st
   const { logLevel: level, accessLog } = flags
   return { level, ...(accessLog === undefined ? {} : { accessLog }) }
 }
+
+/** What commands take that start an identity service. */
+export interface AuditFlags {
+  readonly auditLog?: string
+}
+
+export function withAuditOption(command: Command): Command {
+  return command.option(
+    '--audit-log <file>',
+    'a JSON line for every sign-in and every change at the identity service (CADF); - is stdout',
+  )
+}

@@ -11,12 +11,18 @@ import { collectPolicy, POLICY_HELP, type PolicyChoice } from '../policy-choice.
 import { projectVersion } from '../project.ts'
 import { runUntilStopped } from '../run-until-stopped.ts'
 import { type Running, startUp } from '../up.ts'
-import { logOptions, type ServeFlags, withLogOptions } from './serve-options.ts'
+import {
+  type AuditFlags,
+  logOptions,
+  type ServeFlags,
+  withAuditOption,
+  withLogOptions,
+} from './serve-options.ts'
 
 /** More cores than this serve more than one machine's disks need. */
 const THREADS_MAX = 16
 
-interface UpFlags extends ServeFlags {
+interface UpFlags extends ServeFlags, AuditFlags {
   readonly data: string
   readonly host: string
   readonly portOffset: number
@@ -65,7 +71,7 @@ export function upCommand(): Command {
     .option('--tls-cert <file>', 'certificate (PEM): speak HTTPS')
     .option('--tls-key <file>', 'its private key (PEM)')
     .addHelpText('after', '\nSWIFTLET_ADMIN_PASSWORD sets the password of admin:admin.')
-  return withLogOptions(command).action(up)
+  return withAuditOption(withLogOptions(command)).action(up)
 }
 
 async function up(flags: UpFlags): Promise<void> {

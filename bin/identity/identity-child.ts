@@ -11,6 +11,8 @@ export interface IdentityChildOptions {
   readonly config: IdentityConfig
   /** How it logs. */
   readonly logs: Pick<LogsOptions, 'level' | 'accessLog'>
+  /** The file of its audit events. */
+  readonly auditLog?: string
 }
 
 /** One that has died is started again after this, and after twice as long each time that it dies soon. */
@@ -30,11 +32,19 @@ export class IdentityChild {
   #restartMs = RESTART_MS.min
   #closing = false
   #cancelRestart: () => void = () => {}
+  readonly #onHangup = () => void this.#process.kill('SIGHUP')
 
   private constructor(options: IdentityChildOptions, context: UpContext) {
     this.#options = options
     this.#context = context
     this.#process = this.#spawn()
+    // Its files were moved away with ours. Without one the signal would end it.
+    if (this.#hasFiles) process.on('SIGHUP', this.#onHangup)
+  }
+
+  get #hasFiles(): boolean {
+    const { logs, auditLog } = this.#options
+    return [logs.accessLog, auditLog].some((file) => file !== undefined && file !== '-')
   }
 
   /** Starts it and waits until it serves. Throws if it does not; it has said why on stderr. */
@@ -42,7 +52,7 @@ export class IdentityChild {
     const child = new IdentityChild(options, context)
     const started = child.#process
     if (!(await isReady(started))) {
-      child.#closing = true
+      await child.close()
       const { port } = options.config
       const message = `the identity service (port ${port}) did not start: see above`
       throw new ServiceError('IdentityFailed', message)
@@ -58,6 +68,7 @@ export class IdentityChild {
   async close(): Promise<void> {
     this.#closing = true
     this.#cancelRestart()
+    process.off('SIGHUP', this.#onHangup)
     const child = this.#process
     if (child.exitCode !== null || child.signalCode !== null) return
     const exited = once(child, 'exit')
@@ -66,12 +77,13 @@ export class IdentityChild {
   }
 
   #spawn(): ChildProcess {
-    const { config, logs } = this.#options
+    const { config, logs, auditLog } = this.#options
     const { level, accessLog } = logs
     const log = [
       '--log-level',
       level,
       ...(accessLog === undefined ? [] : ['--access-log', accessLog]),
+      ...(auditLog === undefined ? [] : ['--audit-log', auditLog]),
     ]
     const args = ['identity', 'serve', '--config', '-', ...log]
     const child = spawn(process.execPath, [...commandLine(), ...args], {

@@ -1,5 +1,6 @@
 import { rename } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { AuditOptions } from '../../auth/audit/audit-trail.ts'
 import { bootstrap } from '../../auth/bootstrap.ts'
 import { IdentityService } from '../../auth/identity-service.ts'
 import { takeOverUsers } from '../../auth/store-users/take-over.ts'
@@ -35,6 +36,7 @@ const STATE_TRY_MS = 50
 export async function startIdentity(
   config: IdentityConfig,
   context: UpContext,
+  audit?: { readonly options: AuditOptions },
 ): Promise<RunningIdentity> {
   const { host, port, folder, settings } = config
   const { log } = context
@@ -50,6 +52,7 @@ export async function startIdentity(
         credentialKeyFile: identityPaths(folder).credentialKeys,
         settings,
         ...(tls !== undefined && { tls }),
+        ...(audit !== undefined && { audit: audit.options }),
         onAnswer: (answer) => {
           if (!isPoll(answer)) log.info('request', { ...answer })
         },

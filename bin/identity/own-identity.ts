@@ -47,7 +47,7 @@ export async function checkIdentityPort(host: string, port: number): Promise<voi
 export function startUpIdentity(
   own: OwnIdentity,
   { settings, paths }: { readonly settings: Settings; readonly paths: DataPaths },
-  options: { readonly logs: IdentityChildOptions['logs']; readonly context: UpContext },
+  options: Omit<IdentityChildOptions, 'config'> & { readonly context: UpContext },
 ): UpIdentity {
   const elsewhere = accessElsewhere(settings, paths)
   if (elsewhere !== null) {
@@ -55,7 +55,8 @@ export function startUpIdentity(
     return { access: elsewhere, url: elsewhere.publicUrl, started, close: () => started }
   }
   const config = ownConfig(own, settings, paths)
-  const child = IdentityChild.start({ config, logs: options.logs }, options.context)
+  const { context, ...childOptions } = options
+  const child = IdentityChild.start({ config, ...childOptions }, context)
   const started = child.then(() => {})
   // Whoever waits for it is told; while nobody does, it is not a failure that nobody has seen.
   started.catch(() => {})

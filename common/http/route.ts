@@ -15,6 +15,8 @@ export interface Call<C> {
   /** Where the client reached the service: `http://127.0.0.1:5000`. */
   readonly baseUrl: string
   readonly requestId: string
+  /** The address that the connection came from. */
+  readonly remoteAddress: string
   readonly context: C
 }
 

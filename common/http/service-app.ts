@@ -114,6 +114,7 @@ function rawCall(ctx: Koa.ParameterizedContext<State>, requestId: string): RawCa
     header: (name) => ctx.get(name),
     baseUrl: `${ctx.protocol}://${ctx.host || localHost(ctx.req)}`,
     requestId,
+    remoteAddress: ctx.req.socket.remoteAddress ?? '',
   }
 }
 
@@ -170,7 +171,8 @@ function errorAnswerOf<C>(
 ): Answer {
   const { requestId, method, path } = call
   // Under a flood of requests a line for each would be one more flood; `onAnswer` counts them.
-  const expected = error instanceof ServiceError && (error.status < 500 || error.code === 'Busy')
+  const expected =
+    error instanceof ServiceError && (error.status < 500 || EXPECTED_CODES.includes(error.code))
   if (expected) return errorAnswer(error, call)
   log.error('request failed', { requestId, method, path, error })
   const shown =
@@ -182,6 +184,9 @@ function errorAnswerOf<C>(
         )
   return errorAnswer(shown, call)
 }
+
+/** Answers of 5xx that say nothing about the service's health: it is full, or lacks the feature by design. */
+const EXPECTED_CODES = ['Busy', 'NotImplemented']
 
 const CLIENT_ERRORS = [
   'ECONNRESET',

@@ -1,10 +1,13 @@
 import t from 'tap'
+import { silentLog } from '../../common/log.ts'
 import { IdentityPeople } from '../support/identity-people.ts'
 import { IdentityRig } from '../support/identity-rig.ts'
 import { MovedClock } from '../support/moved-clock.ts'
 
 const clock = new MovedClock()
-const rig = await IdentityRig.start({ clock, settings: { limitModel: 'strict_two_level' } })
+const troubles: string[] = []
+const log = { ...silentLog, error: (event: string) => void troubles.push(event) }
+const rig = await IdentityRig.start({ clock, log, settings: { limitModel: 'strict_two_level' } })
 t.teardown(() => rig.close())
 const people = new IdentityPeople(rig)
 
@@ -278,6 +281,7 @@ t.test('what is not built, or no more, says so', async (t) => {
   }
   t.match(await rig.call('POST', '/v3/auth/OS-FEDERATION/saml2'), { status: 501 })
   t.match(await rig.call('PUT', '/v3/OS-FEDERATION/mappings/x', { body: {} }), { status: 501 })
+  t.strictSame(troubles, [], 'which is no trouble of the service')
   for (const path of ['ca', 'certificates']) {
     t.match(await rig.call('GET', `/v3/OS-SIMPLE-CERT/${path}`), {
       status: 410,

@@ -1,5 +1,13 @@
 /** `swiftlet up` with its identity service: who is known, and what happens when the service or the store dies. */
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { encodeUsers, type Users } from '../../auth/user.ts'
@@ -84,8 +92,8 @@ const statusWith = (url: string, token: string) => async () => {
   return (await fetch(url, { headers })).status
 }
 
-async function start(t: Test, data: string, port: readonly string[]) {
-  return startSwiftlet(t, ['--data', data, '--threads', '3', ...port])
+async function start(t: Test, data: string, options: readonly string[]) {
+  return startSwiftlet(t, ['--data', data, '--threads', '3', ...options])
 }
 
 t.test('every thread refuses a token within seconds of what voids it', async (t) => {
@@ -128,8 +136,14 @@ t.test(
   'keys are rotated while it runs: old tokens stay good until their key is retired',
   async (t) => {
     const data = dataFolderOf(t)
-    const swiftlet = await start(t, data, await freePortOffset())
+    const audit = join(data, '..', 'audit.log')
+    const swiftlet = await start(t, data, [...(await freePortOffset()), '--audit-log', audit])
     const session = await signIn(data)
+    const isAudited = () =>
+      existsSync(audit) && readFileSync(audit, 'utf8').includes('"identity.authenticate"')
+    await msUntil(200, async () => (isAudited() ? 200 : 0))
+    renameSync(audit, `${audit}.1`)
+    process.kill(swiftlet.process.pid!, 'SIGHUP')
     const status = statusWith(session.storageUrl, session.token)
     const env = await swiftletEnv(data)
     const headers = { 'X-Auth-User': env.ST_USER!, 'X-Auth-Key': env.ST_KEY! }
@@ -149,6 +163,8 @@ t.test(
     await rotate()
     await msUntil(401, status)
     t.equal(await statusWith(session.storageUrl, await newToken())(), 204)
+    // In a new file after SIGHUP.
+    await msUntil(200, async () => ((await newToken()) !== '' && isAudited() ? 200 : 0))
     t.equal(await swiftlet.end('SIGTERM'), 0)
     t.equal(swiftlet.stderr(), '')
   },

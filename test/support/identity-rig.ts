@@ -1,12 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { AuditOptions } from '../../auth/audit/audit-trail.ts'
 import { bootstrap } from '../../auth/bootstrap.ts'
 import type { DirectoriesOptions } from '../../auth/directories/directories.ts'
 import { IdentityService } from '../../auth/identity-service.ts'
 import type { IdentitySettingsChoice } from '../../auth/settings.ts'
 import { type Clock, systemClock } from '../../common/clock.ts'
-import { silentLog } from '../../common/log.ts'
+import { type Log, silentLog } from '../../common/log.ts'
 import { systemRandom as random } from '../../common/random.ts'
 import { openState } from '../../common/state/open-state.ts'
 import type { StateStore } from '../../common/state/state-store.ts'
@@ -20,6 +21,8 @@ export interface IdentityRigOptions {
   readonly clock?: Clock
   readonly openState?: (place: string) => Promise<StateStore>
   readonly directories?: DirectoriesOptions
+  readonly audit?: AuditOptions
+  readonly log?: Log
 }
 
 export interface ApiAnswer {
@@ -50,7 +53,8 @@ export class IdentityRig {
   }
 
   static async start(options: IdentityRigOptions = {}): Promise<IdentityRig> {
-    const { clock = systemClock, settings, directories } = options
+    const { clock = systemClock, settings, directories, audit } = options
+    const { log = silentLog } = options
     const folder = await mkdtemp(join(tmpdir(), 'identity-'))
     const place = await statePlace(join(folder, 'state'))
     const state = await (options.openState ?? openRigState)(place)
@@ -60,8 +64,9 @@ export class IdentityRig {
         keyFile: join(folder, 'keys.json'),
         ...(settings !== undefined && { settings }),
         ...(directories !== undefined && { directories }),
+        ...(audit !== undefined && { audit }),
       },
-      { clock, random, log: silentLog },
+      { clock, random, log },
     )
     const port = await service.listen({ host: '127.0.0.1', port: 0 })
     const url = `http://127.0.0.1:${port}`
