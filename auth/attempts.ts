@@ -32,6 +32,11 @@ export class Attempts {
     this.#options = { ...DEFAULTS, ...options }
   }
 
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
   /** Runs the check of a key in its turn. Throws 503 `Busy` if too many wait, 429 if the name failed too often. */
   async run(name: string, check: () => Promise<boolean>): Promise<boolean> {
     this.#refuseAfterFailures(name)

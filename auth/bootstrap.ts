@@ -13,7 +13,7 @@ import {
   services,
   users,
 } from './tables/tables.ts'
-import { RevocationLog } from './tokens/revocation-log.ts'
+import { addRevocation } from './tokens/revocation-log.ts'
 import { hashKey, SALT_BYTES, verifyKey } from './user-key.ts'
 
 /** A service of the catalog with its URL, the same for all interfaces. */
@@ -63,7 +63,7 @@ export async function bootstrap(
     if (hash !== null) hashes.set(account.name, hash)
   }
   await state.transaction(async (tx) => {
-    const work = new Bootstrap({ state, tx }, context, hashes)
+    const work = new Bootstrap(tx, context, hashes)
     await work.run(options)
   })
 }
@@ -82,17 +82,15 @@ async function newHash(
 }
 
 class Bootstrap {
-  readonly #state: StateStore
   readonly #tx: StateTransaction
   readonly #context: { readonly random: Random; readonly nowMs: number }
   readonly #hashes: ReadonlyMap<string, string>
 
   constructor(
-    { state, tx }: { readonly state: StateStore; readonly tx: StateTransaction },
+    tx: StateTransaction,
     context: { readonly random: Random; readonly nowMs: number },
     hashes: ReadonlyMap<string, string>,
   ) {
-    this.#state = state
     this.#tx = tx
     this.#context = context
     this.#hashes = hashes
@@ -190,7 +188,7 @@ class Bootstrap {
     })
     if (before !== undefined) {
       const times = { issuedBeforeMs: nowMs, revokedAtMs: nowMs }
-      await new RevocationLog(this.#state, random).add(this.#tx, { userId: id, ...times })
+      await addRevocation(this.#tx, { userId: id, ...times }, random)
     }
     return id
   }

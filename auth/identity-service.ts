@@ -1,9 +1,11 @@
 import type { Server } from 'node:http'
 import { dirname, join } from 'node:path'
+import type { Registry } from 'prom-client'
 import type { Clock } from '../common/clock.ts'
 import type { ServiceError } from '../common/errors.ts'
 import type { Answer } from '../common/http/route.ts'
 import { createServiceApp, type RawCall, type ServiceAnswer } from '../common/http/service-app.ts'
+import { metricsRoute } from '../common/http/service-metrics.ts'
 import {
   closeServer,
   createServiceServer,
@@ -16,11 +18,12 @@ import type { Random } from '../common/random.ts'
 import type { StateStore } from '../common/state/state-store.ts'
 import { VerifiedTokens } from '../common/token/verified-tokens.ts'
 import { askDirectories } from './api/directory-calls.ts'
-import { identityContext } from './api/identity-call.ts'
+import { type IdentityRoute, identityContext } from './api/identity-call.ts'
 import { IDENTITY_ROUTES } from './api/routes.ts'
 import { type AuditOptions, AuditTrail } from './audit/audit-trail.ts'
 import { auditedRoutes } from './audit/audited-routes.ts'
 import { Directories, type DirectoriesOptions } from './directories/directories.ts'
+import { identityMetrics } from './identity-metrics.ts'
 import type { IdentityParts } from './identity-parts.ts'
 import { PasswordCheck } from './passwords/password-check.ts'
 import { IdentityPolicy } from './policy/identity-policy.ts'
@@ -42,6 +45,8 @@ export interface IdentityServiceOptions {
   readonly onAnswer?: (answer: ServiceAnswer) => void
   /** Who is told of each sign-in and each change; nobody if absent. */
   readonly audit?: AuditOptions
+  /** Gets the service's metrics, and is shown at `/metrics`; that is 404 if absent. */
+  readonly metrics?: Registry
   /** PEM texts; with them it speaks HTTPS only. */
   readonly tls?: ServerTls
   readonly bounds?: ServerBounds
@@ -73,12 +78,10 @@ export class IdentityService {
     this.parts = parts
     this.#keys = files.keys
     this.#secrets = files.secrets
-    const { audit } = options
+    const { metrics } = options
+    const counted = metrics === undefined ? null : identityMetrics(metrics, parts)
     const app = createServiceApp({
-      routes:
-        audit === undefined
-          ? IDENTITY_ROUTES
-          : auditedRoutes(IDENTITY_ROUTES, new AuditTrail(audit, parts)),
+      routes: routesOf(parts, options),
       prepare: async (call) => {
         const context = await identityContext(parts, call)
         await askDirectories(call, context)
@@ -86,7 +89,10 @@ export class IdentityService {
       },
       errorAnswer: (error, call) => errorAnswer(error, call, parts.settings),
       headers: { Vary: 'X-Auth-Token' },
-      ...(options.onAnswer !== undefined && { onAnswer: options.onAnswer }),
+      onAnswer(answer) {
+        counted?.count(answer)
+        options.onAnswer?.(answer)
+      },
       clock: parts.clock,
       random: parts.random,
       log: parts.log,
@@ -104,7 +110,7 @@ export class IdentityService {
     const { credentialKeyFile = join(dirname(keyFile), 'credential-keys.json') } = options
     const secrets = await SecretKeyFile.open(credentialKeyFile, context)
     const keys = await KeyFile.open(keyFile, context)
-    const revocations = new RevocationLog(state, context.random)
+    const revocations = new RevocationLog(state, context)
     await revocations.refresh()
     const settings = completeSettings(options.settings)
     const parts: IdentityParts = {
@@ -169,6 +175,18 @@ export class IdentityService {
       log.error('credentials not sealed anew; tried again at the next start', { error })
     }
   }
+}
+
+/** The calls of the API, audited where that is wanted, and those beside it. */
+function routesOf(
+  parts: IdentityParts,
+  { audit, metrics }: IdentityServiceOptions,
+): readonly IdentityRoute[] {
+  const api =
+    audit === undefined
+      ? IDENTITY_ROUTES
+      : auditedRoutes(IDENTITY_ROUTES, new AuditTrail(audit, parts))
+  return metrics === undefined ? api : [...api, metricsRoute(metrics)]
 }
 
 const TITLES: Readonly<Record<number, string>> = {

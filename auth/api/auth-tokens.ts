@@ -1,6 +1,6 @@
 import { ServiceError } from '../../common/errors.ts'
 import { type Answer, NO_CONTENT, ok } from '../../common/http/route.ts'
-import { encodeRevocation, REVOCATIONS_PATH } from '../../common/token/revocation.ts'
+import { REVOCATIONS_PATH } from '../../common/token/revocation.ts'
 import { TOKEN_KEYS_PATH } from '../../common/token/token-keys.ts'
 import { effectiveRoles, groupIdsOf } from '../assignments/effective-roles.ts'
 import { domainsOfUser, projectsOfUser } from '../assignments/reachable.ts'
@@ -184,11 +184,17 @@ async function listRevocations(call: IdentityCall): Promise<Answer> {
   const since = call.query.get('since')
   const sinceMs = since === null ? Number.NEGATIVE_INFINITY : Date.parse(since)
   if (Number.isNaN(sinceMs)) throw invalid(`invalid date format ${since}`)
-  const { events } = call.context.parts.revocations
-  return ok({
-    events: events.filter(({ revokedAtMs }) => revokedAtMs >= sinceMs).map(encodeRevocation),
-    links: { next: null, self: `${apiUrl(call)}/OS-REVOKE/events`, previous: null },
-  })
+  const { etag, events } = call.context.parts.revocations.published
+  // Every service asks every other second: as long as nothing is new there is nothing to send, to encode and to read.
+  if (call.header('if-none-match') === etag) return { status: 304, headers: { ETag: etag } }
+  return {
+    status: 200,
+    headers: { ETag: etag },
+    body: {
+      events: events.filter(({ revokedAtMs }) => revokedAtMs >= sinceMs).map(({ shown }) => shown),
+      links: { next: null, self: `${apiUrl(call)}/OS-REVOKE/events`, previous: null },
+    },
+  }
 }
 
 /** The public keys that tokens are verified with; for everybody, as they are public. */

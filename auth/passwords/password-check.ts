@@ -18,6 +18,11 @@ export class PasswordCheck {
     })
   }
 
+  /** How many wait to be verified. */
+  get waiting(): number {
+    return this.#attempts.waiting
+  }
+
   /** Whether it is the password; takes as long where there is none. Throws 503 `Busy` if too many wait. */
   matches(password: string, hash: string | undefined): Promise<boolean> {
     return this.#attempts.run('', () => verifyKey(password, hash ?? NOBODYS_HASH))

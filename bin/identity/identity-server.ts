@@ -9,6 +9,8 @@ import { randomKey } from '../../auth/user-edit.ts'
 import { readUsers } from '../../auth/users-file.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { ServiceAnswer } from '../../common/http/service-app.ts'
+import { METRICS_PATH } from '../../common/http/service-metrics.ts'
+import { createMetrics } from '../../common/metrics.ts'
 import { randomId } from '../../common/random.ts'
 import { openState } from '../../common/state/open-state.ts'
 import type { StateStore } from '../../common/state/state-store.ts'
@@ -51,6 +53,7 @@ export async function startIdentity(
         keyFile: identityPaths(folder).tokenKeys,
         credentialKeyFile: identityPaths(folder).credentialKeys,
         settings,
+        metrics: createMetrics(),
         ...(tls !== undefined && { tls }),
         ...(audit !== undefined && { audit: audit.options }),
         onAnswer: (answer) => {
@@ -82,7 +85,7 @@ export async function startIdentity(
 
 /** What every service asks every other second would fill the log. */
 function isPoll({ route, status }: ServiceAnswer): boolean {
-  return status < 400 && (route === TOKEN_KEYS_PATH || route === REVOCATIONS_PATH)
+  return status < 400 && [TOKEN_KEYS_PATH, REVOCATIONS_PATH, METRICS_PATH].includes(route)
 }
 
 async function prepare(

@@ -32,7 +32,7 @@ export class StateUsers implements UserBook {
     const place = own?.state ?? identityPaths(paths.identity).state
     const state = await openState(place, { service: 'identity', clock })
     const settings = completeSettings(own === undefined ? {} : serviceSettingsOf(own))
-    const revocations = new RevocationLog(state, random)
+    const revocations = new RevocationLog(state, { clock, random })
     return new StateUsers({ state, settings, revocations, clock, random })
   }
 

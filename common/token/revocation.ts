@@ -53,7 +53,12 @@ export class Revocations {
   readonly #forAll: RevocationEvent[] = []
 
   constructor(events: readonly RevocationEvent[]) {
-    for (const event of events) this.#listOf(event).push(event)
+    for (const event of events) this.add(event)
+  }
+
+  /** One more. */
+  add(event: RevocationEvent): void {
+    this.#listOf(event).push(event)
   }
 
   /** Whether one of the events voids the token. */

@@ -1,3 +1,4 @@
+import { Registry } from 'prom-client'
 import t from 'tap'
 import { DEFAULT_SETTINGS, type SecurityCompliance } from '../../auth/settings.ts'
 import { IdentityPeople, type Person } from '../support/identity-people.ts'
@@ -132,4 +133,56 @@ t.test('events of revocation are listed since a time', async (t) => {
   t.ok(all.body.events.length > late.body.events.length)
   t.match(late.body.events, [{ user_id: ann.id }])
   t.match(await events('?since=yesterday'), { status: 400 })
+})
+
+t.test('the list of revocations is sent again only when it has changed', async (t) => {
+  const { clock, rig, people, set } = await start(t)
+  const ann = await people.user('ann')
+  const ask = (etag: string) =>
+    rig.call('GET', '/v3/OS-REVOKE/events', { headers: { 'If-None-Match': etag } })
+  const first = await ask('"none"')
+  t.equal(first.status, 200)
+  const etag = first.headers.get('etag')!
+  const again = await ask(etag)
+  t.match(again, { status: 304, body: null })
+  t.equal(again.headers.get('etag'), etag)
+  await set(ann, { password: 'another' })
+  const changed = await ask(etag)
+  t.match(changed, { status: 200, body: { events: [{ user_id: ann.id }] } })
+  const second = changed.headers.get('etag')!
+  t.not(second, etag)
+  t.equal((await ask(second)).status, 304)
+  clock.move(DAY_MS + 60_000)
+  while (rig.service.parts.revocations.count > 0) await new Promise((next) => setTimeout(next, 50))
+  t.match(await rig.signIn(), { status: 201 })
+  const token = await rig.token({ system: { all: true } })
+  const asked = { token, headers: { 'If-None-Match': second } }
+  const pruned = await rig.call('GET', '/v3/OS-REVOKE/events', asked)
+  t.match(pruned, { status: 200, body: { events: [] } }, 'what is forgotten is a change, too')
+})
+
+t.test('metrics of calls, sign-ins and revocations are there for Prometheus', async (t) => {
+  const registry = new Registry()
+  const rig = await IdentityRig.start({ metrics: registry })
+  t.teardown(() => rig.close())
+  await rig.signIn(undefined, { name: 'admin', domain: { id: 'default' }, password: 'wrong' })
+  await rig.call('GET', '/v3/users/none')
+  await rig.call('GET', '/v3/no-such-thing/some-secret')
+  const response = await fetch(`${rig.url}/metrics`)
+  t.equal(response.status, 200)
+  t.match(response.headers.get('content-type'), /^text\/plain; version=/)
+  const text = await response.text()
+  const counter = (labels: string) =>
+    new RegExp(`^swiftlet_identity_requests_total\\{${labels}\\} 1$`, 'm')
+  t.match(text, counter('method="POST",route="/v3/auth/tokens",status="201"'))
+  t.match(text, counter('method="POST",route="/v3/auth/tokens",status="401"'))
+  t.match(text, counter('method="GET",route="/v3/users/:id",status="404"'))
+  t.match(text, counter('method="GET",route="other",status="404"'))
+  t.match(text, /^swiftlet_identity_request_seconds_bucket\{le="10",method="POST",/m)
+  t.match(text, /^swiftlet_identity_revocations 0$/m)
+  t.match(text, /^swiftlet_identity_passwords_waiting 0$/m)
+  t.notMatch(text, /some-secret/)
+  const plain = await IdentityRig.start()
+  t.teardown(() => plain.close())
+  t.equal((await fetch(`${plain.url}/metrics`)).status, 404)
 })

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Registry } from 'prom-client'
 import type { AuditOptions } from '../../auth/audit/audit-trail.ts'
 import { bootstrap } from '../../auth/bootstrap.ts'
 import type { DirectoriesOptions } from '../../auth/directories/directories.ts'
@@ -23,6 +24,7 @@ export interface IdentityRigOptions {
   readonly directories?: DirectoriesOptions
   readonly audit?: AuditOptions
   readonly log?: Log
+  readonly metrics?: Registry
 }
 
 export interface ApiAnswer {
@@ -53,7 +55,7 @@ export class IdentityRig {
   }
 
   static async start(options: IdentityRigOptions = {}): Promise<IdentityRig> {
-    const { clock = systemClock, settings, directories, audit } = options
+    const { clock = systemClock, settings, directories, audit, metrics } = options
     const { log = silentLog } = options
     const folder = await mkdtemp(join(tmpdir(), 'identity-'))
     const place = await statePlace(join(folder, 'state'))
@@ -65,6 +67,7 @@ export class IdentityRig {
         ...(settings !== undefined && { settings }),
         ...(directories !== undefined && { directories }),
         ...(audit !== undefined && { audit }),
+        ...(metrics !== undefined && { metrics }),
       },
       { clock, random, log },
     )
