@@ -19,6 +19,8 @@ const CLIENT_PACKAGES: readonly { readonly program: string; readonly debian: str
   { program: 'slapd', debian: 'slapd ldap-utils' },
   { program: 'pamtester', debian: 'pamtester libpam-wrapper libnss-wrapper libpam-pwdfile' },
   { program: 's3cmd', debian: 's3cmd' },
+  { program: 'restic', debian: 'restic' },
+  { program: 'duplicity', debian: 'duplicity python3-swiftclient' },
   { program: 'openstack', debian: 'python3-openstackclient' },
 ]
 

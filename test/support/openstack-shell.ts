@@ -1,46 +1,17 @@
 /** The openstack client (python3-openstackclient), many commands in one process. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { PythonShell, type ShellResult } from './python-shell.ts'
 
-const SCRIPT = fileURLToPath(new URL('openstack-shell.py', import.meta.url))
-/** Debian's, which has Debian's openstackclient. */
-const PYTHON = '/usr/bin/python3'
-
-export interface OpenstackResult {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
+export type OpenstackResult = ShellResult
 
 /** The arguments after `openstack`. */
 export type OpenstackArguments = readonly string[]
 
 /** Runs commands of the openstack client one after the other. */
-export class OpenstackShell {
-  readonly run: (args: OpenstackArguments) => Promise<OpenstackResult>
-  readonly close: () => Promise<void>
-
+export class OpenstackShell extends PythonShell {
   /** `env`: the cloud and the user (`OS_…`). */
   constructor(env: Readonly<Record<string, string>>) {
-    const child = spawn(PYTHON, ['-W', 'ignore', SCRIPT], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-      env: { ...withoutCloud(process.env), ...env },
-    })
-    const exited = once(child, 'exit')
-    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-    this.run = async (args) => {
-      child.stdin.write(`${JSON.stringify(args)}\n`)
-      const { value, done } = await lines.next()
-      if (done === true) throw new Error(`the client ended at: ${args.join(' ')}`)
-      return JSON.parse(value) as OpenstackResult
-    }
-    this.close = async () => {
-      child.stdin.end()
-      await exited
-    }
+    super('openstack-shell.py', { env })
   }
 
   /** The client for a test, whose assertions its commands are; `options` come before each command. */
@@ -86,9 +57,4 @@ export class OpenstackClient {
     this.#t.not(code, 0, `${args.join(' ')} fails`)
     this.#t.match(`${stderr}${stdout}`, message)
   }
-}
-
-/** The variables but those that name a cloud. */
-function withoutCloud(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('OS_')))
 }
