@@ -5,10 +5,10 @@
  *   body                    AES-256-CTR under its own key, wrapped by the path's     x-object-sysmeta-crypto-body
  *   ETag                    sealed; in its place a MAC, by which conditions are judged  x-object-sysmeta-crypto-etag
  *   x-object-meta-…         sealed
- *   ETag in the listing     sealed by the container's key
+ *   x-object-sysmeta-…      sealed: among it are digests of the body (S3's checksums, ETags of large objects and of links)
+ *   what the listing shows  sealed by the container's key: the ETag, and what stands behind the content type
  *
- * Names, lengths, times, content types and system metadata stay as they are, as in Swift. What was written before is read
- * as it is.
+ * Names, lengths, times and content types stay as they are, as in Swift. What was written before is read as it is.
  */
 import type { Condition } from '../../common/condition.ts'
 import { containerName, objectName } from '../../common/item.ts'
@@ -21,7 +21,7 @@ import type {
   ListEntry,
 } from '../../common/storage-node.ts'
 import type { Backend, BackendOutcome, ObjectPath, ObjectWriter } from '../backend/backend.ts'
-import { LISTED_ETAG } from '../backend/rows.ts'
+import { LISTED, LISTED_ETAG, LISTED_MARK } from '../backend/rows.ts'
 import {
   type BodyKey,
   bodyCipher,
@@ -38,7 +38,8 @@ import type { RootSecrets } from './root-secrets.ts'
 const CRYPTO_BODY = 'x-object-sysmeta-crypto-body'
 const CRYPTO_ETAG = 'x-object-sysmeta-crypto-etag'
 const OWN_HEADERS: ReadonlySet<string> = new Set([CRYPTO_BODY, CRYPTO_ETAG, LISTED_ETAG])
-const USER_META = 'x-object-meta-'
+/** Metadata of users and of the layers above. */
+const SEALED = /^x-object-(?:sys)?meta-/
 
 export interface EncryptedBackendOptions {
   readonly backend: Backend
@@ -87,7 +88,15 @@ export function encryptedBackend(options: EncryptedBackendOptions): Backend {
 }
 
 function openEntry(keys: PathKeys, entry: ListEntry): ListEntry {
-  return 'subdir' in entry ? entry : { ...entry, etag: unseal(keys, entry.etag) }
+  if ('subdir' in entry) return entry
+  const { etag, contentType } = entry
+  const mark = contentType.indexOf(LISTED_MARK) + 1
+  const shown = mark === 0 ? '' : unseal(keys, contentType.slice(mark))
+  return {
+    ...entry,
+    etag: unseal(keys, etag),
+    contentType: mark === 0 ? contentType : contentType.slice(0, mark) + shown,
+  }
 }
 
 /** Turns objects from what clients see into what is stored, and back. */
@@ -107,7 +116,6 @@ class ObjectSealer {
   seal(path: ObjectPath, meta: ItemMeta, body: BodyKey): ItemMeta {
     const keys = this.#keys(path)
     const { etag = '' } = meta
-    const list = new PathKeys(this.#roots, containerName(path.account, path.container))
     return {
       ...meta,
       etag: etagMac(keys, keys.active, etag),
@@ -115,7 +123,7 @@ class ObjectSealer {
         ...this.sealHeaders(path, meta.headers),
         [CRYPTO_BODY]: wrapBodyKey(keys, body, this.#random),
         [CRYPTO_ETAG]: seal(keys, etag, this.#random),
-        [LISTED_ETAG]: seal(list, etag, this.#random),
+        [LISTED_ETAG]: seal(this.#listKeys(path), etag, this.#random),
       },
     }
   }
@@ -124,7 +132,9 @@ class ObjectSealer {
     const keys = this.#keys(path)
     const sealed = Object.entries(headers).map(([name, value]) => [
       name,
-      name.startsWith(USER_META) ? seal(keys, value, this.#random) : value,
+      SEALED.test(name)
+        ? seal(name === LISTED ? this.#listKeys(path) : keys, value, this.#random)
+        : value,
     ])
     return Object.fromEntries(sealed)
   }
@@ -144,7 +154,8 @@ class ObjectSealer {
     const opened: Record<string, string> = {}
     for (const [name, value] of Object.entries(headers)) {
       if (OWN_HEADERS.has(name)) continue
-      opened[name] = name.startsWith(USER_META) ? unseal(keys, value) : value
+      const own = name === LISTED ? this.#listKeys(path) : keys
+      opened[name] = SEALED.test(name) ? unseal(own, value) : value
     }
     const sealed = headers[CRYPTO_ETAG]
     const meta: ItemMeta = { ...info.meta, headers: opened }
@@ -199,6 +210,10 @@ class ObjectSealer {
 
   #keys({ account, container, object }: ObjectPath): PathKeys {
     return new PathKeys(this.#roots, objectName(account, container, object))
+  }
+
+  #listKeys({ account, container }: ObjectPath): PathKeys {
+    return new PathKeys(this.#roots, containerName(account, container))
   }
 }
 

@@ -2,9 +2,19 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import {
+  CompleteMultipartUploadCommand,
+  CreateBucketCommand,
+  CreateMultipartUploadCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
 import t from 'tap'
 import { parseRootSecrets } from '../../proxy/encryption/root-secrets.ts'
 import { type Call, httpClient } from './http-client.ts'
+import { openS3Store, s3Client } from './s3-store.ts'
 import { openTestStore, type TestStore } from './swift-store.ts'
 
 const ACCOUNT = '/v1/AUTH_test'
@@ -144,6 +154,63 @@ t.test(
     )
   },
 )
+
+t.test('digests in system metadata and in listings are enciphered, too', async (t) => {
+  const folder = t.testdir()
+  const store = await openS3Store(folder, { encryption: OLD, versionsSettle: false })
+  const { owner, close } = await opened(store)
+  t.teardown(close)
+  const s3 = s3Client(store.port)
+  t.teardown(() => s3.destroy())
+  const Bucket = 'sealed'
+  await s3.send(new CreateBucketCommand({ Bucket }))
+  const Key = 'o'
+  await s3.send(new PutObjectCommand({ Bucket, Key, Body: SMALL, ChecksumAlgorithm: 'SHA256' }))
+  const shown = await s3.send(new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' }))
+  const checksum = shown.ChecksumSHA256 ?? shown.ChecksumCRC64NVME
+  t.ok(checksum, 'S3 shows a checksum')
+  const upload = { Bucket, Key: 'parts' }
+  const { UploadId } = await s3.send(new CreateMultipartUploadCommand(upload))
+  const part = { ...upload, UploadId, PartNumber: 1 }
+  const { ETag } = await s3.send(new UploadPartCommand({ ...part, Body: BIG }))
+  const Parts = [{ PartNumber: 1, ETag }]
+  const whole = { ...upload, UploadId, MultipartUpload: { Parts } }
+  const completed = await s3.send(new CompleteMultipartUploadCommand(whole))
+  const multipart = completed.ETag!.replaceAll('"', '').split('-')[0]!
+  const listed = await s3.send(new ListObjectsV2Command({ Bucket }))
+  t.same(
+    listed.Contents?.map((row) => row.ETag),
+    [`"${md5(SMALL)}"`, completed.ETag],
+  )
+  await owner('PUT', `${ACCOUNT}/c`)
+  await owner('PUT', `${ACCOUNT}/c/segment`, { body: SMALL })
+  const pin = { 'x-symlink-target': 'c/segment', 'x-symlink-target-etag': md5(SMALL) }
+  await owner('PUT', `${ACCOUNT}/c/link`, { headers: pin })
+  const manifest = JSON.stringify([{ path: '/c/segment' }])
+  await owner('PUT', `${ACCOUNT}/c/slo?multipart-manifest=put`, { body: manifest })
+  const rows = JSON.parse((await owner('GET', `${ACCOUNT}/c?format=json`)).body)
+  t.match(rows, [
+    { name: 'link', symlink_path: '/v1/AUTH_test/c/segment', symlink_etag: md5(SMALL) },
+    { name: 'segment', hash: md5(SMALL) },
+    { name: 'slo', bytes: SMALL.length, slo_etag: `"${md5(md5(SMALL))}"` },
+  ])
+  t.equal((await owner('GET', `${ACCOUNT}/c/link`)).body, SMALL.toString())
+  t.equal((await owner('GET', `${ACCOUNT}/c/slo`)).body, SMALL.toString())
+  await owner('PUT', `${ACCOUNT}/v`, { headers: { 'x-versions-enabled': 'true' } })
+  await owner('PUT', `${ACCOUNT}/v/o`, { body: SMALL })
+  const plain = [
+    SMALL,
+    Buffer.from(checksum!),
+    Buffer.from(checksum!, 'base64'),
+    ...[md5(SMALL), md5(BIG), md5(md5(SMALL)), multipart].flatMap((digest) => [
+      Buffer.from(digest),
+      Buffer.from(digest, 'hex'),
+      Buffer.from(Buffer.from(digest, 'hex').toString('base64')),
+    ]),
+  ]
+  for (const secret of plain) t.notOk(holds(folder, secret), secret.toString('latin1'))
+  t.ok(holds(folder, Buffer.from('/AUTH_test/c/slo')), 'names can be found: the search works')
+})
 
 t.test('secrets are rotated, and what was plain before stays readable', async (t) => {
   const folder = t.testdir()

@@ -3,7 +3,6 @@ import { createHash, createHmac } from 'node:crypto'
 import { type ClientRequest, type IncomingHttpHeaders, request } from 'node:http'
 import { S3Client } from '@aws-sdk/client-s3'
 import type { S3Credentials } from '../../common/identity.ts'
-import type { ProxyOptions } from '../../proxy/proxy-options.ts'
 import { openTestStore, type TestStore } from './swift-store.ts'
 
 export interface TestKey {
@@ -47,7 +46,7 @@ export const testCredentials: S3Credentials = {
 
 export function openS3Store(
   folder: string,
-  options: Partial<ProxyOptions> = {},
+  options: Parameters<typeof openTestStore>[1] = {},
 ): Promise<TestStore> {
   const s3 = {
     credentials: testCredentials,
