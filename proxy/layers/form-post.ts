@@ -107,6 +107,7 @@ class FormPost {
     if (this.#files > (integerIn(fields, 'max_file_count') ?? 0)) {
       return failure('max file count exceeded')
     }
+    if (filename.includes('\0')) throw badRequest('FormPost: filename contains NULL')
     const headers = fileHeaders(fields, part)
     this.#checkSignature(fields)
     const body = new CappedBody(part.body, bytesMax)

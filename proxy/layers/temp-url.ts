@@ -43,7 +43,7 @@ export const TEMP_URL_DEFAULTS = {
 export const TEMP_URL_USER = '.wsgi.tempurl'
 
 /** A PUT with one of them would make what it may write a way to what it may not read. */
-const POINTERS = ['x-object-manifest', 'x-symlink-target']
+const POINTERS = ['x-object-manifest', 'x-symlink-target', 'x-copy-from']
 /** A HEAD may use what was signed for one of these. */
 const METHODS_FOR_HEAD = ['HEAD', 'GET', 'POST', 'PUT']
 

@@ -9,7 +9,7 @@ import { isStream, type Reply, type ReplyStream, statusReply } from '../reply.ts
 import { escapePath } from '../wire-text.ts'
 import { type BatchReport, renderReport, reportType, statusLine } from './batch-report.ts'
 import { conditionOf, conditionSubject, judgeForRead } from './condition-headers.ts'
-import { findObject, findVersion, type ObjectView, versionOf } from './found-object.ts'
+import { findObject, findVersion, type ObjectView, versionAcl, versionOf } from './found-object.ts'
 import { heartbeatReply, wantsHeartbeat } from './heartbeat.ts'
 import { lastModified } from './http-date.ts'
 import { checkObjectManifest, OBJECT_MANIFEST } from './large/dynamic-object.ts'
@@ -143,7 +143,8 @@ interface SourceView extends ObjectView {
 }
 
 async function openSource(exchange: Exchange, path: SwiftPath): Promise<SourceView> {
-  const place = await accessObject(exchange, { acl: 'read', method: 'GET', path })
+  const acl = versionAcl(exchange, 'read')
+  const place = await accessObject(exchange, { acl, method: 'GET', path })
   const version = versionOf(exchange)
   const found = version
     ? await findVersion(exchange, place, { version, head: false })

@@ -1,7 +1,7 @@
 import { ServiceError } from '../../common/errors.ts'
 import type { Handler } from '../answer.ts'
 import { errorReply } from '../error-reply.ts'
-import { type Exchange, refusal } from '../exchange.ts'
+import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { throughLayers } from '../layers/layer.ts'
 import type { Reply } from '../reply.ts'
 import { statusReply } from '../reply.ts'
@@ -66,9 +66,21 @@ function handleMapped(exchange: Exchange): Reply | Promise<Reply> {
 export async function answerInner(exchange: Exchange): Promise<Reply> {
   try {
     exchange.kind = kindOf(exchange)
+    checkInnerHeaders(exchange)
     return await handleInner(exchange)
   } catch (error) {
     return errorReply(exchange, error)
+  }
+}
+
+/** What no header field can hold (RFC 9110 5.5). */
+const NO_FIELD = /[^\t\x20-\x7e\x80-\xff]/
+
+/** Forms and archives bring what no HTTP parser has seen: what would not stay in its field is refused. */
+function checkInnerHeaders({ headers }: Exchange): void {
+  for (const name in headers) {
+    const value = headers[name]
+    if (typeof value === 'string' && NO_FIELD.test(value)) throw badRequest(`Bad value of ${name}`)
   }
 }
 

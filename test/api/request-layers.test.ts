@@ -112,13 +112,14 @@ t.test('temporary URLs', async (t) => {
       call('PUT', signedPut, { headers, body })
     t.equal((await send({}, 'hello')).status, 201)
     t.equal((await owner('GET', fresh)).body, 'hello')
-    for (const name of ['X-Object-Manifest', 'X-Symlink-Target']) {
+    for (const name of ['X-Object-Manifest', 'X-Symlink-Target', 'X-Copy-From']) {
       const answer = await send({ [name.toLowerCase()]: `${other.split('/').at(-1)}/private` })
       t.equal(answer.status, 400)
       t.equal(answer.body, `The header '${name}' is not allowed in this tempurl`)
     }
-    const stolen = await send({ 'x-copy-from': `${other.split('/').at(-1)}/private` })
-    t.equal(stolen.status, 401, 'the key of a container copies from no other')
+    const ofAccount = `${fresh}?${url(fresh, { method: 'PUT', key: 'one' })}`
+    const copy = { headers: { 'x-copy-from': `${other.split('/').at(-1)}/private` } }
+    t.equal((await call('PUT', ofAccount, copy)).status, 400, 'nor by the key of the account')
     t.equal((await call('DELETE', `${fresh}?${url(fresh, { method: 'DELETE' })}`)).status, 204)
     t.equal((await call('GET', `${fresh}?${url(fresh)}`)).status, 404)
   })
@@ -457,6 +458,33 @@ t.test('forms of browsers', async (t) => {
     const split = await post({ redirect: 'https://example.com/\r\nX-Evil: 1' })
     t.equal(split.status, 400)
   })
+
+  await t.test(
+    'bring nothing that would not stay in its header, or name what is the store’s',
+    async (t) => {
+      for (const type of [
+        'text/plain\r\nX-Evil: 1',
+        'text/plain\0bytes=1;symlink_target=x',
+        'a\x7fb',
+      ]) {
+        const answer = await post({
+          files: [{ name: 'evil', body: 'x' }],
+          more: { 'content-type': type },
+        })
+        t.equal(answer.status, 400, JSON.stringify(type))
+      }
+      const encoded = await post({ more: { 'content-encoding': 'gzip\nX-Evil: 1' } })
+      t.equal(encoded.status, 400)
+      t.equal((await post({ files: [{ name: '\0evil', body: 'x' }] })).status, 400)
+      t.notMatch((await owner('GET', container)).body, 'evil')
+      const good = await post({
+        files: [{ name: 'fine', body: 'x' }],
+        more: { 'content-type': 'text/ä' },
+      })
+      t.equal(good.status, 201)
+      t.equal((await owner('GET', `${container}/up/fine`)).status, 200)
+    },
+  )
 
   await t.test(
     'answer what the store says, and let scripts of allowed origins read it',

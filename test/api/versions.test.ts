@@ -1,6 +1,11 @@
 /** Versions of objects over a real socket, on the real engine: by ids, and as they were of old. */
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
+import {
+  parseVersionId,
+  versionName,
+  versionsContainerOf,
+} from '../../proxy/swift/versions/version-names.ts'
 import { type Answer, httpClient, signIn } from './http-client.ts'
 import { openTestStore } from './swift-store.ts'
 
@@ -38,6 +43,11 @@ async function versionsOf(path: string, more = ''): Promise<readonly Line[]> {
 }
 
 const VERSIONED = { 'x-versions-enabled': 'true' }
+
+/** Where the version of the object `o` lies. */
+function versionsName(container: string, version: string): string {
+  return `${versionsContainerOf(container)}/${versionName('o', parseVersionId(version)!)}`
+}
 
 t.test('every write is a version, and the last one is current', async (t) => {
   const path = await fresh(VERSIONED)
@@ -202,6 +212,17 @@ t.test('versions by id are for the owner, current ones for whom the ACL lets in'
   const one = idOf(await owner('PUT', `${path}/o`, { body: 'one' }))
   t.equal((await colleague('GET', `${path}/o`)).body, 'one')
   t.equal((await colleague('GET', `${path}/o?version-id=${one}`)).status, 403)
+  const theirs = await fresh({
+    'x-container-read': 'test:tester3',
+    'x-container-write': 'test:tester3',
+  })
+  const [source, target] = [path, theirs].map((whole) => whole.slice(ACCOUNT.length + 1))
+  const copyTo = { headers: { destination: `${target}/stolen` } }
+  t.equal((await colleague('COPY', `${path}/o?version-id=${one}`, copyTo)).status, 403)
+  const copyFrom = { headers: { 'x-copy-from': `${source}/o` } }
+  t.equal((await colleague('PUT', `${theirs}/stolen?version-id=${one}`, copyFrom)).status, 403)
+  t.equal((await colleague('COPY', `${path}/o`, copyTo)).status, 201, 'what is current is theirs')
+  t.equal((await owner('COPY', `${path}/o?version-id=${one}`, copyTo)).status, 201)
   const plain = await fresh()
   await owner('PUT', `${plain}/o`, { body: 'x' })
   t.equal((await owner('GET', `${plain}/o?version-id=${one}`)).status, 400)
@@ -222,6 +243,23 @@ t.test("the containers that versions lie in are nobody's to see", async (t) => {
   for (const method of ['GET', 'HEAD', 'PUT', 'DELETE']) {
     t.equal((await owner(method, hidden)).status, 412, method)
   }
+  const version = versionsName(name, (await versionsOf(path))[0]!.version_id)
+  const manifest = JSON.stringify([{ path: version }])
+  const slo = await owner('PUT', `${path}/slo?multipart-manifest=put`, { body: manifest })
+  t.equal(slo.status, 400, 'not as a segment: with it the version would be deleted')
+  const escaped = version.split('/').map(encodeURIComponent).join('/')
+  const leads = [
+    ['x-object-manifest', 400],
+    ['x-symlink-target', 412],
+    ['x-copy-from', 412],
+  ] as const
+  for (const [lead, status] of leads) {
+    const answer = await owner('PUT', `${path}/lead`, { headers: { [lead]: escaped } })
+    t.equal(answer.status, status, lead)
+  }
+  await owner('PUT', `${path}/dlo`, { headers: { 'x-object-manifest': `${name}/o` } })
+  await owner('POST', `${path}/dlo`, { headers: { 'x-object-manifest': escaped } })
+  t.equal((await owner('GET', `${path}/dlo`)).status, 404)
   const header = { 'x-container-sysmeta-versions-enabled': 'False' }
   await owner('POST', path, { headers: header })
   t.equal((await owner('HEAD', path)).headers['x-versions-enabled'], 'True', 'not for clients')

@@ -23,8 +23,14 @@ export function checkObjectManifest(exchange: Exchange): void {
   if (value === undefined) return
   const slash = value.indexOf('/')
   const prefix = value.slice(slash + 1)
-  const isGood = slash > 0 && prefix !== '' && !prefix.startsWith('/') && !/[?&]/.test(value)
+  const isPath = slash > 0 && prefix !== '' && !prefix.startsWith('/')
+  const isGood = isPath && !/[?&]/.test(value) && !isReserved(value)
   if (!isGood) throw badRequest('X-Object-Manifest must be in the format container/prefix')
+}
+
+/** Whether it leads to what only the store itself names. */
+function isReserved(manifest: string): boolean {
+  return unescapeUrl(manifest)?.includes('\0') === true
 }
 
 /** The large object as its segments are listed now. */
@@ -39,7 +45,10 @@ export async function dynamicView(
   }
   const { info } = found.read
   const { account } = found.place
-  const manifest = unescapeUrl(toWire(info.meta.headers[OBJECT_MANIFEST]!)) ?? ''
+  const stored = toWire(info.meta.headers[OBJECT_MANIFEST]!)
+  // A POST may have set anything.
+  if (isReserved(stored)) throw refusal(404)
+  const manifest = unescapeUrl(stored) ?? ''
   const slash = manifest.indexOf('/')
   const container = manifest.slice(0, slash)
   const rows = await listSegments(exchange, {

@@ -212,6 +212,7 @@ function readData(data: unknown): WantedSegment | string {
 function readObject(item: JsonRecord, place: SegmentPlace): WantedSegment | string {
   const { path, etag } = item
   if (typeof path !== 'string') return '"path" must be a string'
+  if (path.includes('\0')) return 'path contains NULL'
   if (etag !== undefined && etag !== null && typeof etag !== 'string') {
     return '"etag" must be a string or null (if provided)'
   }
