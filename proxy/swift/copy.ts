@@ -31,6 +31,7 @@ import { viewObject } from './object-view.ts'
 import {
   checkCondition,
   checkObjectName,
+  commitDraft,
   contentTypeFor,
   createdReply,
   etagWantedBy,
@@ -229,7 +230,7 @@ async function storeStreamed(
     }
     if (bytes !== body.bytes) throw new Error(`the source ended after ${bytes} of ${body.bytes}`)
     const meta = metaWith(draft, md5.digest('hex'))
-    return storedInfo(await open.commit(meta, draft.condition))
+    return storedInfo(await commitDraft(draft, (condition) => open.commit(meta, condition)))
   } catch (error) {
     await writer?.abort()
     throw error

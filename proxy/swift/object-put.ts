@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Condition } from '../../common/condition.ts'
 import { INLINE_BYTES_MAX, type ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectWriter } from '../backend/backend.ts'
 import { BodySource, receiveWhole } from '../body.ts'
@@ -10,6 +11,7 @@ import { accessObject } from './object-access.ts'
 import {
   checkCondition,
   checkObjectName,
+  commitDraft,
   contentTypeFor,
   createdReply,
   etagWantedBy,
@@ -158,7 +160,8 @@ class Upload {
   async #commit(writer: ObjectWriter): Promise<ItemInfo> {
     await this.#writing
     const meta = metaWith(this.#draft, this.#md5.digest('hex'))
-    return storedInfo(await writer.commit(meta, this.#draft.condition))
+    const commit = (condition: Condition | undefined) => writer.commit(meta, condition)
+    return storedInfo(await commitDraft(this.#draft, commit))
   }
 
   #checkSize(): void {

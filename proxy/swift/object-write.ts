@@ -23,6 +23,16 @@ export interface ObjectDraft {
   readonly etagWanted: string | undefined
   /** Joins the headers when the body has come. */
   readonly added?: () => Readonly<Record<string, string>>
+  /** Commits, once the body has come, under the condition that holds by then, in place of `condition`. */
+  readonly committing?: (commit: Commit) => Promise<BackendOutcome>
+}
+
+/** The last step of a write, when all of its body is there. */
+export type Commit = (condition: Condition | undefined) => Promise<BackendOutcome>
+
+/** Commits as the draft says. */
+export function commitDraft(draft: ObjectDraft, commit: Commit): Promise<BackendOutcome> {
+  return draft.committing === undefined ? commit(draft.condition) : draft.committing(commit)
 }
 
 /** Stores a body that is in memory, up to INLINE_BYTES_MAX bytes. */
@@ -33,16 +43,22 @@ export async function storeWhole(
 ): Promise<ItemInfo> {
   const meta = metaWith(draft, hash('md5', body, 'hex'))
   const { backend } = exchange.proxy
-  const { condition, place } = draft
-  const put = condition === undefined ? { meta, body } : { meta, body, condition }
+  const { place } = draft
+  const putAt = (where: ObjectPlace) =>
+    commitDraft(draft, (condition) =>
+      backend.putObject(
+        where,
+        condition === undefined ? { meta, body } : { meta, body, condition },
+      ),
+    )
   try {
-    return storedInfo(await backend.putObject(place, put))
+    return storedInfo(await putAt(place))
   } catch (error) {
     // Only the request's own container can be looked up again.
     const isOwn = place.container === exchange.path?.container
     if (!isContainerRemade(error) || !isOwn) throw error
     const now = await accessObject(exchange, { acl: 'write', method: 'PUT' })
-    return storedInfo(await backend.putObject(now, put))
+    return storedInfo(await putAt(now))
   }
 }
 
@@ -56,9 +72,8 @@ export async function storeBody(
   const writer = await exchange.proxy.backend.openObject(draft.place)
   try {
     await writer.write(body)
-    return storedInfo(
-      await writer.commit(metaWith(draft, hash('md5', body, 'hex')), draft.condition),
-    )
+    const meta = metaWith(draft, hash('md5', body, 'hex'))
+    return storedInfo(await commitDraft(draft, (condition) => writer.commit(meta, condition)))
   } catch (error) {
     await writer.abort()
     throw error

@@ -1,6 +1,8 @@
 /** Versions of objects over a real socket, on the real engine: by ids, and as they were of old. */
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
+import { ServiceError } from '../../common/errors.ts'
+import type { Backend } from '../../proxy/backend/backend.ts'
 import {
   parseVersionId,
   versionName,
@@ -306,6 +308,70 @@ t.test('of writes at the same moment through two proxies none is lost', async (t
   const latest = lines.find((line) => line.is_latest)!
   const now = await owner('GET', `${path}/o`)
   t.ok(now.status === 404 ? latest.bytes === 0 : now.headers.etag === latest.hash)
+})
+
+t.test('a write whose outcome was unclear is cleared up, or told as 503 and listed', async (t) => {
+  const backend = store.context.backend as { -readonly [K in keyof Backend]: Backend[K] }
+  const { putObject, deleteObject } = backend
+  t.teardown(() => Object.assign(backend, { putObject, deleteObject }))
+  const path = await fresh(VERSIONED)
+  const name = path.slice(ACCOUNT.length + 1)
+  const unclear = () => new ServiceError('NoQuorum', 'nobody can say', { status: 503 })
+  /** Fails calls for the container's own record, or its versions', so many times: before or after it was done. */
+  const failing = (what: { own: boolean; times: number; after: boolean }) => {
+    let left = what.times
+    const fails = (container: string) =>
+      what.own === (container === name) && container.endsWith(name) && left-- > 0
+    backend.putObject = async (place, put) => {
+      if (!fails(place.container)) return putObject(place, put)
+      if (what.after) await putObject(place, put)
+      throw unclear()
+    }
+    backend.deleteObject = async (place, deletion) => {
+      if (!fails(place.container)) return deleteObject(place, deletion)
+      if (what.after) await deleteObject(place, deletion)
+      throw unclear()
+    }
+  }
+  const put = (body: string) => owner('PUT', `${path}/o`, { body })
+  const listed = async () => (await versionsOf(path)).map((line) => [line.hash, line.is_latest])
+  t.equal((await put('one')).status, 201)
+  failing({ own: true, times: 1, after: true })
+  t.equal((await put('two')).status, 201, 'it was done')
+  failing({ own: true, times: 1, after: false })
+  t.equal((await put('three')).status, 201, 'it is done now')
+  failing({ own: false, times: 1, after: true })
+  t.equal((await put('never')).status, 503)
+  t.same(await listed(), [
+    [md5('three'), true],
+    [md5('two'), false],
+    [md5('one'), false],
+  ])
+  failing({ own: true, times: 9, after: false })
+  t.equal((await put('perhaps')).status, 503)
+  t.equal((await owner('GET', `${path}/o`)).body, 'three')
+  t.equal((await listed()).length, 4, 'nobody can say: it stays to be seen')
+  failing({ own: true, times: 1, after: true })
+  t.equal((await owner('DELETE', `${path}/o`)).status, 204)
+  t.equal((await owner('GET', `${path}/o`)).status, 404)
+  failing({ own: false, times: 1, after: true })
+  t.equal((await owner('DELETE', `${path}/o`)).status, 503)
+  t.equal((await listed()).length, 5, 'no marker of the deletion that failed')
+})
+
+t.test('of old: uploads that stream by at the same moment are all kept', async (t) => {
+  const old = await fresh()
+  const path = await fresh({ 'x-versions-location': old.slice(ACCOUNT.length + 1) })
+  const bodies = Array.from({ length: 8 }, (_, i) => Buffer.alloc(200_000 + i, `body ${i} `))
+  const writes = await Promise.all(bodies.map((body) => owner('PUT', `${path}/o`, { body })))
+  t.same(
+    writes.map(({ status }) => status),
+    bodies.map(() => 201),
+  )
+  const names = (await owner('GET', old)).body.trim().split('\n')
+  const kept = [...names.map((name) => `${old}/${name}`), `${path}/o`]
+  const hashes = await Promise.all(kept.map(async (one) => md5((await owner('GET', one)).bytes)))
+  t.same(hashes.sort(), bodies.map(md5).sort())
 })
 
 t.test('of old: a stack of what was overwritten', async (t) => {

@@ -11,7 +11,7 @@ import type { ItemInfo, ItemMeta, ListRow } from '../../../common/storage-node.t
 import { type Exchange, refusal } from '../../exchange.ts'
 import { utf8Bytes } from '../../wire-text.ts'
 import type { ObjectPlace } from '../object-access.ts'
-import { type ObjectDraft, storedInfo } from '../object-write.ts'
+import { type Commit, type ObjectDraft, storedInfo } from '../object-write.ts'
 import { copyRecord } from './copy-record.ts'
 import {
   checkCurrent,
@@ -41,13 +41,36 @@ interface LegacyWrite {
 
 /** Stores the draft once the object that it replaces was copied. */
 export function storeOverOld(exchange: Exchange, write: LegacyWrite): Promise<ItemInfo> {
-  // An upload may take its time: it waits for nobody, and nobody for it.
-  if (!write.repeatable) return storeNow(exchange, write)
+  if (!write.repeatable) return storeStreamed(exchange, write)
   return inTurn(exchange, write.draft.place, () => storeNow(exchange, write))
 }
 
+/**
+ * A body that streams by is there only once, and may take its time: while it comes nobody is waited for. What it replaces
+ * is looked at when all of it has come. Only who writes the name by another thread or proxy between that look and the
+ * commit is in the way.
+ */
+async function storeStreamed(exchange: Exchange, write: LegacyWrite): Promise<ItemInfo> {
+  const { draft, versions, store } = write
+  const { place, condition } = draft
+  const before = await readCurrent(exchange, place)
+  checkCurrent(condition, before)
+  // A large object takes a while to be copied: most often this is the one that will be replaced.
+  await putAside(exchange, { place, versions, current: before })
+  const committing = (commit: Commit) =>
+    inTurn(exchange, place, async () => {
+      const current = await readCurrent(exchange, place)
+      checkCurrent(condition, current)
+      await putAside(exchange, { place, versions, current })
+      const outcome = await commit({ ...condition, ...unlessChanged(current) })
+      if (outcome.status === 'precondition-failed') throw tooContended()
+      return outcome
+    })
+  return store({ ...draft, committing })
+}
+
 async function storeNow(exchange: Exchange, write: LegacyWrite): Promise<ItemInfo> {
-  const { draft, versions, store, repeatable } = write
+  const { draft, versions, store } = write
   const { place, condition } = draft
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const current = await readCurrent(exchange, place)
@@ -56,9 +79,8 @@ async function storeNow(exchange: Exchange, write: LegacyWrite): Promise<ItemInf
     try {
       return await store({ ...draft, condition: { ...condition, ...unlessChanged(current) } })
     } catch (error) {
+      // Another write came between.
       if (!(error instanceof ServiceError) || error.status !== 412) throw error
-      // Another write came between. A body that streamed by is gone; its writer may send it again.
-      if (!repeatable) throw tooContended()
     }
   }
   throw tooContended()
@@ -193,6 +215,7 @@ async function putAside(exchange: Exchange, step: Step): Promise<void> {
   for (let other = 0; other < ROUNDS_MAX; other++) {
     const suffix = other === 0 ? '' : `_${other.toString(16).padStart(16, '0')}`
     const where = await archivePlace(exchange, step, time + suffix)
+    if ((await copiedWrite(exchange, where)) === current.writeId) return
     const read = await readUnchanged(exchange, place, current)
     if (read === null) return
     const { meta, writeId } = read.info
@@ -202,11 +225,15 @@ async function putAside(exchange: Exchange, step: Step): Promise<void> {
       meta: { ...meta, headers },
       condition: { ifNoneMatch: ['*'] },
     })
-    if (status === 'done') return
-    const there = await backend.readObject(where, { head: true })
-    if (there?.info.meta.headers[COPY_OF] === writeId) return
+    if (status === 'done' || (await copiedWrite(exchange, where)) === writeId) return
   }
   throw tooContended()
+}
+
+/** The write that the archive's object is a copy of; undefined if there is no such copy. */
+async function copiedWrite(exchange: Exchange, where: ObjectPlace): Promise<string | undefined> {
+  const there = await exchange.proxy.backend.readObject(where, { head: true })
+  return there?.info.meta.headers[COPY_OF]
 }
 
 function archivePrefix(object: string): string {

@@ -58,21 +58,70 @@ export async function putVersion(
   const where = await placeForVersion(exchange, place, id)
   // The time to vanish is the name's: versions stay.
   const { 'x-delete-at': deleteAt, ...headers } = draft.headers
-  const info = await store({ ...draft, place: where, headers, condition: undefined })
-  const meta = linkMeta(info, { id, deleteAt })
+  const info = await storeUnlinked(exchange, { place, id }, () =>
+    store({ ...draft, place: where, headers, condition: undefined }),
+  )
+  const link = { place, meta: linkMeta(info, { id, deleteAt }), id, condition }
+  let known: ItemInfo | null | undefined = current
+  await twice({
+    change: () =>
+      inTurn(exchange, place, async () => {
+        const now = known === undefined ? await readCurrent(exchange, place) : known
+        known = undefined
+        await makeCurrent(exchange, link, now)
+      }),
+    undo: () => drop(exchange, place, id),
+  })
+  return { info, headers: ['X-Object-Version-Id', formatVersionId(id)] }
+}
+
+/** Stores a version that nothing points to yet. If it is not known to be there it is to be gone: nobody else knows its name. */
+async function storeUnlinked<T>(
+  exchange: Exchange,
+  { place, id }: { readonly place: ObjectPlace; readonly id: VersionId },
+  store: () => Promise<T>,
+): Promise<T> {
   try {
-    await inTurn(exchange, place, () =>
-      makeCurrent(exchange, { place, meta, id, condition }, current),
-    )
+    return await store()
   } catch (error) {
-    if (isCertain(error)) {
-      await exchange.proxy.backend.deleteObject(where)
-      // Who removed what was current may have taken this one for the newest meanwhile.
-      await leaveVersion(exchange, place, id)
-    }
+    if (!isCertain(error)) await drop(exchange, place, id)
     throw error
   }
-  return { info, headers: ['X-Object-Version-Id', formatVersionId(id)] }
+}
+
+/**
+ * Changes what the name points to. A failure that leaves open whether that was done is looked into once, by doing again
+ * what is not done yet. What nobody can say then stays: the version is listed, and its writer was answered 5xx.
+ */
+async function twice(of: {
+  readonly change: () => Promise<void>
+  /** After a failure that says that nothing was changed. */
+  readonly undo: () => Promise<void>
+}): Promise<void> {
+  try {
+    await of.change()
+  } catch (error) {
+    if (isCertain(error)) {
+      await of.undo()
+      throw error
+    }
+    try {
+      await of.change()
+    } catch {
+      throw error
+    }
+  }
+}
+
+/** Takes the version back, as far as that is possible now. */
+async function drop(exchange: Exchange, place: ObjectPlace, id: VersionId): Promise<void> {
+  try {
+    await exchange.proxy.backend.deleteObject(await placeForVersion(exchange, place, id))
+    // Who removed what was current may have taken this one for the newest meanwhile.
+    await leaveVersion(exchange, place, id)
+  } catch {
+    // It stays in the listing.
+  }
 }
 
 /** Deletes the current object; a version without content, the delete marker, says since when. */
@@ -93,7 +142,7 @@ async function markDeleted(
   checkCurrent(condition, before)
   const id = nextId(exchange, before)
   await putMarker(exchange, place, { id, headers: {} })
-  await takeNameAway(exchange, place, { id, condition, keepsNull: true })
+  await hide(exchange, place, { id, condition, keepsNull: true })
   const headers = ['X-Object-Version-Id', formatVersionId(id)]
   return statusReply(before === null ? 404 : 204, headers)
 }
@@ -114,7 +163,7 @@ export function deleteSuspended(
       id,
       headers: { [NULL_MARK]: 'yes', [LISTED]: formatListed({ version_null: '1' }) },
     })
-    await takeNameAway(exchange, place, { id, condition, keepsNull: false })
+    await hide(exchange, place, { id, condition, keepsNull: false })
     await dropOlderNulls(exchange, place, id)
     return statusReply(before === null ? 404 : 204, ['X-Object-Version-Id', 'null'])
   })
@@ -128,19 +177,28 @@ async function putMarker(
   const { id, headers } = marker
   const meta: ItemMeta = { etag: MD5_OF_NOTHING, contentType: DELETE_MARKER_TYPE, headers }
   const where = await placeForVersion(exchange, place, id)
-  storedInfo(await exchange.proxy.backend.putObject(where, { meta, body: EMPTY }))
+  await storeUnlinked(exchange, { place, id }, async () =>
+    storedInfo(await exchange.proxy.backend.putObject(where, { meta, body: EMPTY })),
+  )
 }
 
-/** After its delete marker: looked at anew, for a removal may have brought an older version back meanwhile. */
-async function takeNameAway(
-  exchange: Exchange,
-  place: ObjectPlace,
-  by: {
-    readonly id: VersionId
-    readonly condition: Condition | undefined
-    readonly keepsNull: boolean
-  },
-): Promise<void> {
+/** The delete marker that takes a name away. */
+interface Hiding {
+  readonly id: VersionId
+  readonly condition: Condition | undefined
+  readonly keepsNull: boolean
+}
+
+/** After its delete marker the name goes. */
+function hide(exchange: Exchange, place: ObjectPlace, by: Hiding): Promise<void> {
+  return twice({
+    change: () => takeNameAway(exchange, place, by),
+    undo: () => drop(exchange, place, by.id),
+  })
+}
+
+/** Looked at anew: a removal may have brought an older version back meanwhile. */
+async function takeNameAway(exchange: Exchange, place: ObjectPlace, by: Hiding): Promise<void> {
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const current = await readCurrent(exchange, place)
     if (isBehind(current, by.id)) return
@@ -262,6 +320,7 @@ async function makeCurrent(
   const { place, meta, id, condition } = link
   let current = known
   for (let round = 0; round < ROUNDS_MAX; round++) {
+    if (current !== null && isLinkTo(current, id)) return
     checkCurrent(condition, current)
     if (current !== null && isNewer(current, id)) return
     await keepNull(exchange, place, current)
@@ -305,6 +364,11 @@ function nextId({ proxy }: Exchange, current: ItemInfo | null): VersionId {
 /** Whether the current object is newer than the version: nothing is left to be done for that one. */
 function isBehind(current: ItemInfo | null, id: VersionId): boolean {
   return current === null || isNewer(current, id)
+}
+
+function isLinkTo(current: ItemInfo, id: VersionId): boolean {
+  const linked = linkedVersion(current)
+  return linked !== null && compareVersionIds(linked, id) === 0
 }
 
 /** A plain object has the place of its time among the versions. */
