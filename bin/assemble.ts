@@ -51,7 +51,7 @@ export interface DoorOptions {
   readonly movement: () => Promise<MovementView | null>
   /** Other threads' proxies note there, too, what they change. */
   readonly marks?: ChangeMarks
-  readonly proxy: Pick<ProxyOptions, 'tls' | 'version' | 'versionsSettle'>
+  readonly proxy: Pick<ProxyOptions, 'tls' | 'version' | 'versionsSettle' | 'turnsMemory'>
 }
 
 /** A proxy with its backend: the door to storage nodes wherever they are. */
@@ -184,7 +184,11 @@ export async function openObjectStore(
     if (placements.every(({ previous }) => previous === null)) replicator.wake()
   })
   // Only the threads of this process have to know of a change, and they do.
-  const proxy = { ...options.proxy, versionsSettle: false }
+  const proxy = {
+    ...options.proxy,
+    versionsSettle: false,
+    ...(thread !== undefined && { turnsMemory: thread.turns }),
+  }
   const marks = new ChangeMarks(thread?.marks)
   const door = openDoor({ ...options, proxy, marks, nodeOf: () => node }, context)
   return {

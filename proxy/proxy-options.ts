@@ -75,6 +75,8 @@ export interface ProxyOptions {
   readonly inspect?: (name: ItemName, handoffsMax: number) => Promise<ItemReport>
   /** What stands around the handlers: Swift's middleware. */
   readonly layers?: LayerOptions
+  /** Memory of the Turns of all threads that serve together: rates are counted there. */
+  readonly turnsMemory?: SharedArrayBuffer
   /** The S3 API on the same objects, which is there if the identity has access keys. */
   readonly s3?: S3Options
   /** While this file exists, /healthcheck answers 503, so that a load balancer turns away. */

@@ -11,6 +11,8 @@ export interface StoreThread {
   readonly peers: Peers
   /** Memory of the ChangeMarks of all threads. */
   readonly marks: SharedArrayBuffer
+  /** Memory of the Turns of all threads. */
+  readonly turns: SharedArrayBuffer
   /** The other threads have been at work meanwhile. */
   readonly isRestart: boolean
   readonly onIndexFailure: (device: string, failure: IndexFailure) => void
@@ -24,6 +26,8 @@ export interface ThreadData {
   readonly isRestart: boolean
   /** Memory of the ChangeMarks of all threads. */
   readonly marks: SharedArrayBuffer
+  /** Memory of the Turns of all threads. */
+  readonly turns: SharedArrayBuffer
   /** Its own descriptor of the shared listening socket. */
   readonly listenFd: number
   readonly store: OpenStoreOptions

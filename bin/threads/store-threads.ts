@@ -13,6 +13,7 @@ import type { KeyValue } from '../../common/key-value.ts'
 import type { Log } from '../../common/log.ts'
 import { nodeDisk } from '../../common/node-disk.ts'
 import type { Random } from '../../common/random.ts'
+import { Turns } from '../../proxy/layers/turns.ts'
 import { Device, type IndexFailure } from '../../storage-node/device.ts'
 import { levelOpener } from '../../storage-node/engine/level-store.ts'
 import { serviceError } from '../../storage-node/threads/messages.ts'
@@ -60,7 +61,7 @@ export class StoreThreads implements ChangingStore {
   readonly #options: StoreThreadsOptions
   readonly #context: StoreThreadsContext
   readonly #threads: (Thread | null)[]
-  readonly #marks = ChangeMarks.memory()
+  readonly #shared = { marks: ChangeMarks.memory(), turns: Turns.memory() }
   readonly #metrics = new Map<number, (metrics: unknown) => void>()
   readonly #memberAnswers = new Map<number, MemberAnswer>()
   readonly rings: RingFolder
@@ -157,8 +158,8 @@ export class StoreThreads implements ChangingStore {
   async #start(index: number, options: { readonly isRestart: boolean }): Promise<void> {
     const { count, store, logs } = this.#options
     const listenFd = await this.#socket!.duplicate()
-    const marks = this.#marks
-    const data: ThreadData = { index, count, ...options, marks, listenFd, store, logs }
+    const shared = this.#shared
+    const data: ThreadData = { index, count, ...options, ...shared, listenFd, store, logs }
     const thread: Thread = {
       worker: startWorker(data),
       waiting: new Map(),

@@ -20,6 +20,7 @@ const {
   count,
   isRestart,
   marks,
+  turns,
   listenFd,
   store: options,
   logs: logOptions,
@@ -43,6 +44,7 @@ openStore(
     peers,
     isRestart,
     marks,
+    turns,
     onIndexFailure: (device, failure) => tell({ kind: 'index-failed', device, failure }),
   },
 ).then(

@@ -7,9 +7,10 @@ import { pulse } from './bulk/pulse.ts'
 import { isSignedBy, parseSignature } from './digest.ts'
 import { isRemoved } from './header-rules.ts'
 import { isInRange } from './ip-range.ts'
-import { rateForSize, Turns } from './rate-limit.ts'
+import { rateForSize } from './rate-limit.ts'
 import { humanBytes, listingPage, noListingPage } from './static-web-page.ts'
 import { expirySeconds, formatDisposition } from './temp-url.ts'
+import { Turns } from './turns.ts'
 
 t.test('signatures are read in hex and base64, and nothing else', async (t) => {
   for (const digest of ['sha1', 'sha256', 'sha512'] as const) {
@@ -222,7 +223,11 @@ t.test('a rate falls evenly from size to size', async (t) => {
 t.test(
   'turns are waited for at their rate, made up for after a pause, and refused when too far off',
   async (t) => {
-    const turns = new Turns({ waitSecondsMax: 1, bufferSeconds: 5 })
+    const start = Date.UTC(2026, 0, 1)
+    const own = new Turns({ waitSecondsMax: 1, bufferSeconds: 5 })
+    const turns = {
+      take: (key: string, rate: number, sinceMs: number) => own.take(key, rate, start + sinceMs),
+    }
     t.equal(turns.take('a', 10, 1000), 0)
     t.equal(turns.take('a', 10, 1000), 100)
     t.equal(turns.take('a', 10, 1000), 200)
@@ -234,6 +239,31 @@ t.test(
       t.equal(turns.take('a', 10, 5000), 0, 'three seconds were not used')
     t.equal(turns.take('a', 10, 60_000), 0)
     t.equal(turns.take('a', 10, 60_000), 100, 'of a long pause nothing is left')
+  },
+)
+
+t.test(
+  'turns are those of all threads, of thousands of keys, and of a clock that jumps',
+  async (t) => {
+    const limits = { waitSecondsMax: 1, bufferSeconds: 5 }
+    const memory = Turns.memory()
+    const [one, other] = [new Turns(limits, memory), new Turns(limits, memory)]
+    const now = Date.UTC(2030, 0, 1)
+    t.equal(one.take('a', 10, now), 0)
+    t.equal(other.take('a', 10, now), 100, 'the other thread has taken one')
+    t.equal(one.take('a', 10, now), 200)
+    t.equal(one.take('slow', 0.5, now), 0)
+    t.equal(other.take('slow', 0.5, now), null)
+    t.equal(other.take('a', 10, now - 3_600_000), 0, 'an hour back nobody waits an hour')
+    t.equal(one.take('a', 10, now - 3_600_000), 100)
+    t.equal(one.take('fast', 100_000, now), 0)
+    t.equal(one.take('fast', 100_000, now)?.toFixed(2), '0.01')
+    let early = 0
+    for (let i = 0; i < 4000; i++) one.take(`key ${i}`, 2, now + 1000)
+    for (let i = 0; i < 4000; i++) if (other.take(`key ${i}`, 2, now + 1000) !== 500) early++
+    t.ok(early < 200, `of 4,000 keys nearly all are known: ${early} were not`)
+    for (let i = 0; i < 100_000; i++) one.take(`more ${i}`, 2, now + 2000)
+    t.equal(one.take('one more', 2, now + 60_000), 0, 'and more do not keep others out')
   },
 )
 

@@ -1,12 +1,13 @@
 /**
  * Rates of writes of an account's containers, of a container's objects, and of a container's listings, that fall as the
- * container grows. Who is faster waits; who would wait too long is told so: 498. Each thread of each proxy counts for
- * itself: with four of them, four times the rate gets through.
+ * container grows. Who is faster waits; who would wait too long is told so: 498. The threads of a proxy count together,
+ * proxies each for itself.
  */
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { containerOf } from '../swift/object-access.ts'
 import { keptSetting } from './kept-settings.ts'
 import type { Layer } from './layer.ts'
+import { Turns } from './turns.ts'
 
 /** From so many objects on, so many requests a second; between two of them the rate changes evenly. */
 export interface SizeRate {
@@ -44,9 +45,10 @@ const NAME = 'global-write-ratelimit'
 /** Blacklisted clients are not to come back at once. */
 const BLACKLIST_WAIT_MS = 1000
 
-export function rateLimitLayer(options: RateLimitOptions): Layer {
+/** `memory`: of the Turns of all threads. */
+export function rateLimitLayer(options: RateLimitOptions, memory?: SharedArrayBuffer): Layer {
   const settings = { ...RATE_LIMIT_DEFAULTS, ...options }
-  const turns = new Turns(settings)
+  const turns = new Turns(settings, memory)
   return {
     name: 'ratelimit',
     concerns: ({ method }) => method !== 'HEAD' && method !== 'OPTIONS',
@@ -89,7 +91,7 @@ async function waitForTurn(
     throw refusal(497, 'Your account has been blacklisted')
   }
   for (const { key, perSecond } of await ratesFor(exchange, { settings, own })) {
-    const waitMs = turns.take(key, perSecond, clock.monotonicMs())
+    const waitMs = turns.take(key, perSecond, clock.nowMs())
     if (waitMs === null) throw refusal(498, 'Slow down')
     if (waitMs > 0) await waited(exchange, waitMs)
   }
@@ -154,34 +156,4 @@ export function rateForSize(rates: readonly SizeRate[], objects: number): number
   if (to === undefined) return from.perSecond
   const slope = (to.perSecond - from.perSecond) / (to.objects - from.objects)
   return from.perSecond + (objects - from.objects) * slope
-}
-
-/** Beyond it the ones that were waited for longest ago are forgotten. */
-const KEYS_MAX = 10_000
-
-/** When the next request of each kind may go, at the rate of each. */
-export class Turns {
-  readonly #settings: Pick<Settings, 'waitSecondsMax' | 'bufferSeconds'>
-  readonly #nextMs = new Map<string, number>()
-
-  constructor(settings: Pick<Settings, 'waitSecondsMax' | 'bufferSeconds'>) {
-    this.#settings = settings
-  }
-
-  /** Milliseconds to wait; null if it would be too long, and then no turn is taken. */
-  take(key: string, perSecond: number, nowMs: number): number | null {
-    const { waitSecondsMax, bufferSeconds } = this.#settings
-    const earliestMs = nowMs - bufferSeconds * 1000
-    const known = this.#nextMs.get(key)
-    const turnMs = known === undefined || known < earliestMs ? nowMs : known
-    const waitMs = Math.max(0, turnMs - nowMs)
-    if (waitMs >= waitSecondsMax * 1000) return null
-    this.#nextMs.delete(key)
-    if (this.#nextMs.size >= KEYS_MAX) {
-      const [oldest] = this.#nextMs.keys()
-      this.#nextMs.delete(oldest!)
-    }
-    this.#nextMs.set(key, turnMs + 1000 / perSecond)
-    return waitMs
-  }
 }

@@ -17,7 +17,10 @@ import { staticWebLayer } from './static-web.ts'
 import { containerSyncLayer, syncMarkLayer } from './sync/container-sync.ts'
 import { tempUrlLayer } from './temp-url.ts'
 
-export function requestLayers({ layers: options = {} }: Pick<ProxyOptions, 'layers'>): Layers {
+export function requestLayers({
+  layers: options = {},
+  turnsMemory,
+}: Pick<ProxyOptions, 'layers' | 'turnsMemory'>): Layers {
   const outer = [
     offByDefault(options.denyHosts, denyHostsLayer),
     onByDefault(options.containerSync, containerSyncLayer),
@@ -28,7 +31,7 @@ export function requestLayers({ layers: options = {} }: Pick<ProxyOptions, 'laye
   const inner = [
     offByDefault(options.nameCheck, nameCheckLayer),
     offByDefault(options.containerSync, syncMarkLayer),
-    offByDefault(options.ratelimit, rateLimitLayer),
+    offByDefault(options.ratelimit, (ratelimit) => rateLimitLayer(ratelimit, turnsMemory)),
     offByDefault(options.readOnly, readOnlyLayer),
     offByDefault(options.etagQuoter, etagQuoterLayer),
     onByDefault(options.staticweb, staticWebLayer),
