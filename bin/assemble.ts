@@ -108,6 +108,11 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     ...(settings.layers !== undefined && { layers: settings.layers }),
     ...(settings.s3 !== undefined && { s3: settings.s3 }),
     readStatus: () => status.read(),
+    recon: {
+      rings: () => rings.current(),
+      activity: () => backend.activity(),
+      hashing: settings.hashing,
+    },
     inspect: (name, handoffsMax) => items.report(name, handoffsMax),
     locate: (name) => locateItem(rings.current(), settings.hashing, name),
   })

@@ -35,7 +35,7 @@ function layers(proxy: ProxyContext, registry: Registry): readonly Layer[] {
     { paths: ['/healthcheck'], middleware: healthcheck(proxy.settings.healthcheckDisableFile) },
     { paths: ['/metrics'], middleware: metrics(registry) },
     { paths: ['/status', '/status.json'], middleware: status(proxy) },
-    { paths: ['/recon/:kind'], middleware: recon(proxy) },
+    { paths: ['/recon/{*kind}'], middleware: recon(proxy) },
     { paths: ['/info'], middleware: info(proxy) },
     ...switchedOn(proxy),
     { paths: ['/swiftlet/accounts'], middleware: accounts() },

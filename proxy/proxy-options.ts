@@ -1,10 +1,13 @@
 import type { Registry } from 'prom-client'
 import type { Clock } from '../common/clock.ts'
 import type { Identity } from '../common/identity.ts'
+import type { ItemHashing } from '../common/item.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
 import type { ItemName, LocatedItem } from '../common/ring/located.ts'
+import type { RingSet } from '../common/ring/ring-set.ts'
 import type { Backend } from './backend/backend.ts'
+import type { BackendActivity } from './backend/cluster-backend.ts'
 import type { LayerOptions } from './layers/layer-options.ts'
 import type { Limits } from './limits.ts'
 import type { S3Options } from './s3/s3-options.ts'
@@ -37,6 +40,13 @@ export interface ResellerPrefix {
   readonly requireGroup?: string
 }
 
+/** Where reports about the inside come from. */
+export interface ReconSources {
+  readonly rings: () => RingSet
+  readonly activity: () => BackendActivity
+  readonly hashing: ItemHashing
+}
+
 export interface ProxyOptions {
   readonly backend: Backend
   readonly identity: Identity
@@ -48,6 +58,8 @@ export interface ProxyOptions {
   readonly policies: readonly StoragePolicy[]
   /** What /status shows; absent: there is no such page. */
   readonly readStatus?: () => Promise<ClusterStatus>
+  /** What /recon tells operators besides that. */
+  readonly recon?: ReconSources
   readonly limits?: Partial<Limits>
   /** PEM texts; with them the listener speaks HTTPS only. */
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }

@@ -61,6 +61,7 @@ export class Ring {
   readonly nextPartPower: number | undefined
   readonly #rows: readonly Uint32Array[]
   readonly #tiers: AssignedTiers
+  #md5: string | null = null
 
   constructor(data: RingData) {
     assert(data.partPower >= 0 && data.partPower <= 32, 'partition power within 0..32')
@@ -73,6 +74,18 @@ export class Ring {
     this.nextPartPower = data.nextPartPower
     this.#rows = data.replicaToPartToDevice
     this.#tiers = assignedTiers(data)
+  }
+
+  /** Of all that it says: rings that place the same have the same. */
+  get md5(): string {
+    const { version, partPower, replicaCount, placement, nextPartPower, devices } = this
+    const head = { version, partPower, replicaCount, placement, nextPartPower, devices }
+    if (this.#md5 === null) {
+      const hash = createHash('md5').update(JSON.stringify(head))
+      for (const row of this.#rows) hash.update(row)
+      this.#md5 = hash.digest('hex')
+    }
+    return this.#md5
   }
 
   /** The partition of a placement, which is the first 32 bits of the name's hash: its top partPower bits. */

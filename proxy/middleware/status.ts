@@ -18,14 +18,15 @@ export function status(proxy: ProxyContext): PipelineMiddleware {
     serveGet(ctx, async () => {
       const { exchange } = ctx.state
       if (readStatus === undefined) return statusReply(404)
-      const refused = await refusalOf(exchange)
+      const refused = await refusalOfStranger(exchange, 'status')
       if (refused !== null) return refused
       const found = await readStatus()
       return ctx.path.endsWith('.json') ? jsonOf(found) : pageOf(found)
     })
 }
 
-async function refusalOf(exchange: Exchange): Promise<Reply | null> {
+/** Null for an operator of the cluster: who asks from this machine itself, or may read all accounts. */
+export async function refusalOfStranger(exchange: Exchange, realm: string): Promise<Reply | null> {
   await authenticate(exchange)
   const { caller } = exchange
   if (caller !== null) {
@@ -33,7 +34,7 @@ async function refusalOf(exchange: Exchange): Promise<Reply | null> {
   }
   return isFromHere(exchange)
     ? null
-    : statusReply(401, ['WWW-Authenticate', 'Swift realm="status"'])
+    : statusReply(401, ['WWW-Authenticate', `Swift realm="${realm}"`])
 }
 
 /** Headers by which a proxy in front says for whom it asks. */

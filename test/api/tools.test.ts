@@ -14,6 +14,15 @@ const work = t.testdir()
 const data = join(work, 'data')
 const disks = ['a', 'b', 'c'].map((name) => join(work, name))
 
+/** All that Swift's recon answers. */
+const RECON_KINDS = [
+  ...['mem', 'load', 'async', 'replication', 'replication/account', 'replication/container'],
+  ...['replication/object', 'devices', 'updater/container', 'updater/object', 'auditor/account'],
+  ...['auditor/container', 'auditor/object', 'expirer/object', 'mounted', 'unmounted'],
+  ...['diskusage', 'ringmd5', 'swiftconfmd5', 'quarantined', 'sockstat', 'version', 'driveaudit'],
+  ...['time', 'sharding', 'relinker', 'reconstruction/object'],
+]
+
 async function tool(...args: string[]): Promise<CommandResult> {
   return runSwiftlet([...args, '--data', data])
 }
@@ -35,7 +44,8 @@ t.test('a running Swiftlet shows what it holds, and where', { timeout: 240_000 }
     '1',
     ...(await freePortOffset()),
   ])
-  const { storageUrl, send } = await signIn(data)
+  const { storageUrl, send, token } = await signIn(data)
+  const { origin } = new URL(storageUrl)
   const account = storageUrl.split('/').at(-1)!
   await send('PUT', '/photos')
   await send('PUT', '/photos/a/b.png', 'picture')
@@ -97,6 +107,38 @@ t.test('a running Swiftlet shows what it holds, and where', { timeout: 240_000 }
     t.equal(stdout.match(/^diskusage .*: .* of .* %$/gm)?.length, 3)
     t.equal(stdout.match(/^devices .*: online, weight 100, \d+ partitions$/gm)?.length, 3)
     t.equal((await tool('recon', 'everything')).code, 2)
+  })
+
+  await t.test("recon over HTTP answers all that Swift's does, operators only", async (t) => {
+    const ask = (kind: string, headers: Record<string, string> = {}) =>
+      fetch(`${origin}/recon/${kind}`, { headers })
+    const found: Record<string, unknown> = {}
+    for (const kind of RECON_KINDS) {
+      const answer = await ask(kind, { 'X-Auth-Token': token })
+      t.equal(answer.status, 200, kind)
+      found[kind] = await answer.json()
+    }
+    t.match(found, {
+      diskusage: [{ mounted: true }, { mounted: true }, { mounted: true }],
+      unmounted: [],
+      quarantined: { objects: 0, containers: 0, accounts: 0 },
+      driveaudit: { drive_audit_errors: 0 },
+      ringmd5: { 'account.ring': /^[0-9a-f]{32}$/, 'object-0.ring': /^[0-9a-f]{32}$/ },
+      swiftconfmd5: { 'swiftlet.json': /^[0-9a-f]{32}$/ },
+      async: { async_pending: Number },
+      sockstat: { tcp_in_use: Number },
+      mem: { MemTotal: /kB$/ },
+      load: { '1m': Number, processes: Number },
+      sharding: { sharding_stats: null },
+    })
+    const stranger = { 'X-Forwarded-For': '192.0.2.1' }
+    t.equal((await ask('time', stranger)).status, 200)
+    t.equal((await ask('devices', stranger)).status, 401)
+    t.equal((await ask('sockstat', stranger)).status, 401)
+    t.equal((await ask('devices')).status, 200, 'from this machine itself')
+    for (const kind of ['everything', 'replication/everything', 'auditor', 'constructor']) {
+      t.equal((await ask(kind, { 'X-Auth-Token': token })).status, 404, kind)
+    }
   })
 
   await t.test('container-deleter empties a container', async (t) => {
