@@ -109,6 +109,83 @@ t.test('of two writes the later one stays in both', async (t) => {
   t.equal((await there.owner('GET', `${ACCOUNT}/race/o`)).body, 'third')
 })
 
+t.test(
+  'large objects and links go as what they are, before or after what they lead to',
+  async (t) => {
+    await pair('parts')
+    await pair('whole')
+    await here.owner('PUT', `${ACCOUNT}/parts/1`, { body: 'one ' })
+    await here.owner('PUT', `${ACCOUNT}/parts/2`, { body: 'two, and more' })
+    const manifest = JSON.stringify([
+      { path: '/parts/1' },
+      { path: '/parts/2', range: '0-2' },
+      { data: Buffer.from('!').toString('base64') },
+    ])
+    const meta = { 'content-type': 'text/x-large', 'x-object-meta-color': 'green' }
+    const slo = `${ACCOUNT}/whole/slo`
+    const made = await here.owner('PUT', `${slo}?multipart-manifest=put`, {
+      body: manifest,
+      headers: meta,
+    })
+    t.equal(made.status, 201)
+    const { etag } = made.headers
+    const link = { headers: { 'x-symlink-target': 'whole/slo' } }
+    t.equal((await here.owner('PUT', `${ACCOUNT}/whole/dynamic`, link)).status, 201)
+    const one = (await here.owner('HEAD', `${ACCOUNT}/parts/1`)).headers.etag!
+    const pinned = { 'x-symlink-target': 'parts/1', 'x-symlink-target-etag': one }
+    t.equal((await here.owner('PUT', `${ACCOUNT}/whole/pinned`, { headers: pinned })).status, 201)
+    const dlo = await here.owner('PUT', `${ACCOUNT}/whole/dlo`, {
+      headers: { 'x-object-manifest': 'parts/2' },
+    })
+    t.equal(dlo.status, 201)
+    await settle()
+    const seen = await there.owner('GET', slo)
+    t.equal(seen.body, 'one two!')
+    t.match(seen.headers, { etag, 'x-static-large-object': 'True', ...meta })
+    t.equal((await there.owner('GET', `${ACCOUNT}/whole/dynamic`)).body, 'one two!')
+    t.equal((await there.owner('GET', `${ACCOUNT}/whole/pinned`)).body, 'one ')
+    t.equal((await there.owner('GET', `${ACCOUNT}/whole/dlo`)).body, 'two, and more')
+    const listing = async (side: typeof here) =>
+      JSON.parse((await side.owner('GET', `${ACCOUNT}/whole?format=json`)).body).map(
+        ({ last_modified: _, ...row }: Record<string, unknown>) => row,
+      )
+    t.same(await listing(there), await listing(here))
+    await there.owner('DELETE', `${slo}?multipart-manifest=delete`)
+    await settle()
+    t.equal((await here.owner('GET', slo)).status, 404)
+    t.equal((await here.owner('GET', `${ACCOUNT}/parts/1`)).status, 404, 'its segments, too')
+  },
+)
+
+t.test('what a cluster sends as a manifest has to be one', async (t) => {
+  await pair('bad')
+  const put = (body: string) => {
+    const path = '/v1/AUTH_test/bad/slo'
+    const time = (Date.now() / 1000).toFixed(5)
+    const text = ['PUT', path, time, 'nonce', 'container key'].join('\n')
+    const signature = createHmac('sha1', REALM.key).update(text).digest('hex')
+    const auth = { 'x-container-sync-auth': `realm nonce ${signature}`, 'x-timestamp': time }
+    return there.call('PUT', path, { body, headers: { ...auth, 'x-static-large-object': 'True' } })
+  }
+  const segment = { name: '/parts/1', bytes: 4, hash: 'x', content_type: 'a', last_modified: 'b' }
+  t.equal((await put(JSON.stringify([segment]))).status, 201)
+  for (const bad of [
+    'rubbish',
+    '{}',
+    '[]',
+    '[1]',
+    JSON.stringify([{ ...segment, name: 'c/o' }]),
+    JSON.stringify([{ ...segment, name: '/\0versions\0c/o' }]),
+    JSON.stringify([{ ...segment, bytes: -1 }]),
+    JSON.stringify([{ ...segment, range: '2-9' }]),
+    JSON.stringify([{ data: '*' }]),
+  ]) {
+    t.equal((await put(bad)).status, 400, bad)
+  }
+  const owner = { headers: { 'x-static-large-object': 'True' }, body: JSON.stringify([segment]) }
+  t.equal((await there.owner('PUT', `${ACCOUNT}/bad/own`, owner)).status, 400, 'owners cannot')
+})
+
 t.test('only who may delete makes the other cluster delete', async (t) => {
   await pair('rights')
   await there.owner('PUT', `${ACCOUNT}/rights/o`, { body: 'not pushed yet' })

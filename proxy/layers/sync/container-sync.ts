@@ -5,10 +5,16 @@
  */
 import { formatTimestamp, TICKS_PER_SECOND } from '../../../common/stamp.ts'
 import type { ObjectPath } from '../../backend/backend.ts'
-import { badRequest, type Exchange } from '../../exchange.ts'
+import { receiveUpTo } from '../../body.ts'
+import { badRequest, type Exchange, refusal } from '../../exchange.ts'
 import { type Reply, replyHeader, statusReply, textReply } from '../../reply.ts'
+import { innerExchange } from '../../swift/inner-exchange.ts'
+import { receiveStoredManifest } from '../../swift/large/slo-manifest.ts'
+import { manifestHeaders } from '../../swift/large/slo-put.ts'
+import { STATIC_LARGE_OBJECT } from '../../swift/large/static-object.ts'
 import { accessObject, containerOf } from '../../swift/object-access.ts'
 import { pathText } from '../../swift/path.ts'
+import { isTrue } from '../../swift/query.ts'
 import { escapePath } from '../../wire-text.ts'
 import type { Layer, Next } from '../layer.ts'
 import { SyncMarks } from './sync-marks.ts'
@@ -18,6 +24,7 @@ import {
   isSameText,
   parseSyncTo,
   SYNC_DEFAULTS,
+  SYNC_USER,
   type SyncSettings,
   syncSignature,
 } from './sync-realms.ts'
@@ -123,7 +130,7 @@ async function answerPush(exchange: Exchange, { settings, next }: Sync): Promise
       `SwiftContainerSync realm="${escapePath(account)}"`,
     ])
   }
-  exchange.authority = { by: '.wsgi.sync', account, container: container!, owner: false }
+  exchange.authority = { by: SYNC_USER, account, container: container!, owner: false }
   const sent = exchange.header('x-timestamp')
   const ticks = sent === undefined ? null : parseTimestamp(sent)
   if (exchange.method === 'PUT' || exchange.method === 'DELETE') {
@@ -176,8 +183,32 @@ async function answerWrite(
   if (read !== null && changedAt(read.info) >= ticks) {
     return statusReply(exchange.method === 'PUT' ? 202 : 409)
   }
-  exchange.objectSysmeta = { [SYNC_TIME]: formatTimestamp(ticks) }
+  const sysmeta = { [SYNC_TIME]: formatTimestamp(ticks) }
+  if (exchange.method === 'PUT' && isTrue(exchange.header(STATIC_LARGE_OBJECT))) {
+    return putManifest(exchange, sysmeta)
+  }
+  exchange.objectSysmeta = sysmeta
   return next()
+}
+
+/** The manifest of a static large object comes as it is stored; its segments come by their own containers, or do not. */
+async function putManifest(
+  exchange: Exchange,
+  sysmeta: Readonly<Record<string, string>>,
+): Promise<Reply> {
+  const { limits, answerInner } = exchange.proxy
+  const body = await receiveUpTo(exchange, limits.sloManifestBytesMax)
+  if (body === null) throw refusal(413, `Manifest File > ${limits.sloManifestBytesMax} bytes`)
+  const segments = receiveStoredManifest(body)
+  const { [STATIC_LARGE_OBJECT]: _, 'transfer-encoding': __, ...headers } = exchange.headers
+  const inner = innerExchange(exchange, {
+    method: 'PUT',
+    path: exchange.path!,
+    headers: { ...headers, 'content-length': String(body.length) },
+    body,
+  })
+  inner.objectSysmeta = { ...sysmeta, ...manifestHeaders(segments) }
+  return answerInner(inner)
 }
 
 /** X-Timestamp is the source's. */

@@ -10,6 +10,7 @@ import type { ItemRead } from '../../../common/storage-node.ts'
 import type { Backend } from '../../backend/backend.ts'
 import { PeriodicPass } from '../../backend/periodic-pass.ts'
 import { isStream } from '../../reply.ts'
+import { shownLink, targetOf } from '../../swift/links/symlink.ts'
 import { closeBody, pieceOf } from '../../swift/object-body.ts'
 import { escapePath, toWire } from '../../wire-text.ts'
 import { SYNC_KEY, SYNC_TO } from './container-sync.ts'
@@ -34,8 +35,10 @@ export interface ContainerSyncerContext {
 const PUSHES_MAX = 8
 const PAGE_MAX = 1_000
 const ANSWER_MS = 60_000
-/** Metadata of the inside stays here; a large object would be pushed as a list of parts that are not there. */
-const NOT_PUSHED = /-sysmeta-|^x-static-large-object$/
+/** Metadata of the inside stays here. */
+const NOT_PUSHED = /-sysmeta-/
+/** The object itself, not what it stands for. */
+const AS_IT_LIES = 'symlink=get&multipart-manifest=get'
 
 /** Where a container's objects go, and by which key. */
 interface Route {
@@ -159,10 +162,6 @@ export class ContainerSyncer {
   async #pushObject(route: Route, object: string, read: ItemRead): Promise<boolean> {
     const { info } = read
     const ticks = changedAt(info)
-    if (info.meta.headers['x-static-large-object'] !== undefined) {
-      this.#context.log.warn('container sync leaves large objects out', { object: info.name })
-      return true
-    }
     const there = await this.#send(route, { method: 'HEAD', object, ticks })
     const theirs = parseTimestamp(there.timestamp)
     if (there.status === 200 && theirs !== null && theirs >= ticks) return true
@@ -175,6 +174,9 @@ export class ContainerSyncer {
     for (const [name, value] of Object.entries(info.meta.headers)) {
       if (!NOT_PUSHED.test(name)) headers[name] = toWire(value)
     }
+    const link = targetOf(info.meta)
+    const shown = link === null ? [] : shownLink(link)
+    for (let i = 0; i < shown.length; i += 2) headers[shown[i]!] = toWire(shown[i + 1]!)
     const piece = pieceOf(read, { start: 0, end: info.bytes })
     const body = isStream(piece)
       ? Readable.from(piece.pieces(), { objectMode: false })
@@ -205,7 +207,8 @@ export class ContainerSyncer {
         : {
             'x-container-sync-auth': `${target.realm.name} ${nonce} ${syncSignature(target.realm.key, message)}`,
           }
-    const answer = await request(url, {
+    // What a link or a manifest leads to may be none of the realm's.
+    const answer = await request(method === 'HEAD' ? `${url}?${AS_IT_LIES}` : url, {
       method,
       headers: { ...headers, ...proof, 'x-timestamp': timestamp },
       headersTimeout: ANSWER_MS,

@@ -1,6 +1,9 @@
 /** Whom containers may be synchronised with, and how requests between them are signed. */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
+/** How requests are called in the log that another cluster sends. */
+export const SYNC_USER = '.wsgi.sync'
+
 export interface SyncRealm {
   /** Known to the operators of all of its clusters. */
   readonly key: string

@@ -154,6 +154,30 @@ export function decodeManifest(body: Uint8Array): StoredSegment[] {
   }
 }
 
+/** A stored manifest that another cluster sends; a 400 for what is none. */
+export function receiveStoredManifest(body: Uint8Array): StoredSegment[] {
+  const list = parseJson(body)
+  if (list.length === 0 || !list.every(isStoredSegment)) {
+    throw badManifest('This is no stored manifest.\n')
+  }
+  return list as StoredSegment[]
+}
+
+function isStoredSegment(item: unknown): boolean {
+  if (!isRecord(item)) return false
+  if ('data' in item) return typeof readData(item.data) !== 'string'
+  const { name, bytes, hash: etag, range } = item
+  const isNamed = typeof name === 'string' && /^\/[^/]+\/./s.test(name) && !name.includes('\0')
+  const isSized = typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= 0
+  const isRange = typeof range === 'string' && isRangeWithin(range, Number(bytes))
+  return isNamed && isSized && typeof etag === 'string' && (range === undefined || isRange)
+}
+
+function isRangeWithin(range: string, bytes: number): boolean {
+  const match = /^(\d{1,15})-(\d{1,15})$/.exec(range)
+  return match !== null && Number(match[1]) <= Number(match[2]) && Number(match[2]) < bytes
+}
+
 /** `format=raw`: the manifest as it may be sent again. */
 export function rawManifest(segments: readonly StoredSegment[]): Buffer {
   const raw = segments.map((segment) => {

@@ -80,25 +80,30 @@ export async function storeManifest(
   const { place } = draft
   const { stored, problems } = await matchSegments(exchange, place.account, wanted)
   if (problems.length > 0) return { problems }
-  const { bytes, etag } = totalsOf(stored)
+  const { etag } = totalsOf(stored)
   if (draft.etagWanted !== undefined && draft.etagWanted !== etag) throw refusal(422)
   const body = encodeManifest(stored)
   const manifest: ObjectDraft = {
     ...draft,
     etagWanted: undefined,
-    headers: {
-      ...draft.headers,
-      [STATIC_LARGE_OBJECT]: 'True',
-      [SLO_ETAG]: etag,
-      [SLO_BYTES]: String(bytes),
-      [LISTED]: formatListed({ bytes: String(bytes), slo_etag: etag }),
-    },
+    headers: { ...draft.headers, ...manifestHeaders(stored) },
   }
   await checkQuotas(exchange, place, body.length)
   await checkCondition(exchange, manifest)
   const store = (to: ObjectDraft) => storeBody(exchange, to, body)
   const { info, headers } = await storeObject(exchange, manifest, store, { repeatable: true })
   return { info: { ...info, meta: { ...info.meta, etag: `"${etag}"` } }, headers }
+}
+
+/** The metadata that makes an object with such a body a static large one. */
+export function manifestHeaders(stored: readonly StoredSegment[]): Record<string, string> {
+  const { bytes, etag } = totalsOf(stored)
+  return {
+    [STATIC_LARGE_OBJECT]: 'True',
+    [SLO_ETAG]: etag,
+    [SLO_BYTES]: String(bytes),
+    [LISTED]: formatListed({ bytes: String(bytes), slo_etag: etag }),
+  }
 }
 
 /** The answer to who waited for the outcome. */

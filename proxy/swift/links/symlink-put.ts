@@ -2,6 +2,7 @@
 import { ServiceError } from '../../../common/errors.ts'
 import { receiveUpTo } from '../../body.ts'
 import { badRequest, type Exchange, refusal } from '../../exchange.ts'
+import { SYNC_USER } from '../../layers/sync/sync-realms.ts'
 import { Refusal } from '../../refusal.ts'
 import type { Reply } from '../../reply.ts'
 import { escapePath, unescapeUrl } from '../../wire-text.ts'
@@ -51,8 +52,7 @@ export async function storeLink(
   wanted: WantedLink,
 ): Promise<Stored> {
   const { place } = draft
-  const pinned =
-    wanted.etag === undefined ? null : await pinTarget(exchange, draft, wanted.etag, wanted)
+  const pinned = wanted.etag === undefined ? null : await pin(exchange, draft, wanted.etag, wanted)
   const made: ObjectDraft = {
     ...draft,
     ...(pinned !== null && wanted.takesType ? { contentType: pinned.contentType } : {}),
@@ -112,6 +112,19 @@ async function checkEmpty(exchange: Exchange): Promise<void> {
   const isEmpty =
     length === undefined ? (await receiveUpTo(exchange, 0)) !== null : Number(length) === 0
   if (!isEmpty) throw badRequest('Symlink requests require a zero byte body')
+}
+
+/** What the link holds to. A link of another cluster's may come before its target does. */
+async function pin(
+  exchange: Exchange,
+  draft: ObjectDraft,
+  etag: string,
+  wanted: WantedLink,
+): Promise<{ readonly link: LinkTarget; readonly contentType: string }> {
+  if (exchange.authority?.by !== SYNC_USER) return pinTarget(exchange, draft, etag, wanted)
+  const bytes = exchange.header('x-symlink-target-bytes') ?? ''
+  const seen = { etag, bytes: /^\d{1,15}$/.test(bytes) ? Number(bytes) : 0 }
+  return { link: { ...wanted.link, pin: seen }, contentType: draft.contentType }
 }
 
 /** Looks whether the target has the ETag; dynamic links on the way count as objects. */
