@@ -23,6 +23,7 @@ import { IDENTITY_ROUTES } from './api/routes.ts'
 import { type AuditOptions, AuditTrail } from './audit/audit-trail.ts'
 import { auditedRoutes } from './audit/audited-routes.ts'
 import { Directories, type DirectoriesOptions } from './directories/directories.ts'
+import { sealPlainOptions } from './directories/domain-config-rows.ts'
 import { identityMetrics } from './identity-metrics.ts'
 import type { IdentityParts } from './identity-parts.ts'
 import { PasswordCheck } from './passwords/password-check.ts'
@@ -122,12 +123,19 @@ export class IdentityService {
       verified: new VerifiedTokens(),
       passwords: new PasswordCheck(context.clock),
       directories: new Directories(
-        { ...context, state, revocations, tokenLifeMs: settings.tokenLifeSeconds * 1000 },
+        {
+          ...context,
+          state,
+          revocations,
+          secrets: () => secrets.keys,
+          tokenLifeMs: settings.tokenLifeSeconds * 1000,
+        },
         options.directories,
       ),
       keys: () => keys.keys,
       secrets: () => secrets.keys,
     }
+    await sealPlainOptions(parts)
     await resealAll(parts)
     return new IdentityService(parts, { keys, secrets }, options)
   }

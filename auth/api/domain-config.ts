@@ -1,6 +1,7 @@
 import { type Answer, NO_CONTENT, ok } from '../../common/http/route.ts'
 import type { StateValue } from '../../common/state/state-store.ts'
-import { type DomainConfigRow, domainConfigs, optionsOf } from '../directories/directory-tables.ts'
+import type { DomainConfigRow } from '../directories/directory-tables.ts'
+import { optionsOf, putOptions } from '../directories/domain-config-rows.ts'
 import { DOMAIN_OPTIONS, domainOption, refusedValue } from '../directories/domain-options.ts'
 import { expecting, forbidden, notFoundWhere } from '../errors.ts'
 import type { Extra } from '../tables/rows.ts'
@@ -27,14 +28,15 @@ export const domainConfigRoutes: readonly IdentityRoute[] = [
 
 async function putConfig(call: IdentityCall): Promise<Answer> {
   enforce(call, 'create_domain_config')
-  const { state, directories } = call.context.parts
+  const { parts } = call.context
+  const { state, directories } = parts
   const { id = '' } = call.params
   await requireDomain(state, id)
   const options = checkedOptions(configOf(call))
   const existed = await state.transaction(async (tx) => {
     await requireDomain(tx, id)
-    const before = await optionsOf(tx, id)
-    await domainConfigs.put(tx, { domainId: id, options })
+    const before = await optionsOf(parts, tx, id)
+    await putOptions(parts, tx, { domainId: id, options })
     return Object.keys(before).length > 0
   })
   directories.forget()
@@ -45,25 +47,27 @@ async function showConfig(call: IdentityCall): Promise<Answer> {
   const { id = '', group, option } = call.params
   if (group === SECURITY) return showSecurity(call)
   enforce(call, 'get_domain_config')
-  const { state } = call.context.parts
+  const { parts } = call.context
+  const { state } = parts
   await requireDomain(state, id)
   checkNames(group, option)
-  const found = part(shown(await optionsOf(state, id)), group, option)
+  const found = part(shown(await optionsOf(parts, state, id)), group, option)
   if (found === undefined) throw noConfig(call)
   return ok({ config: found })
 }
 
 async function updateConfig(call: IdentityCall): Promise<Answer> {
   enforce(call, 'update_domain_config')
-  const { state, directories } = call.context.parts
+  const { parts } = call.context
+  const { state, directories } = parts
   const { id = '', group, option } = call.params
   await requireDomain(state, id)
   const changes = changesOf(call)
   const options = await state.transaction(async (tx) => {
-    const before = await optionsOf(tx, id)
+    const before = await optionsOf(parts, tx, id)
     if (group !== undefined && part(before, group, option) === undefined) throw noConfig(call)
     const after = merged(before, changes)
-    await domainConfigs.put(tx, { domainId: id, options: after })
+    await putOptions(parts, tx, { domainId: id, options: after })
     return after
   })
   directories.forget()
@@ -72,16 +76,16 @@ async function updateConfig(call: IdentityCall): Promise<Answer> {
 
 async function deleteConfig(call: IdentityCall): Promise<Answer> {
   enforce(call, 'delete_domain_config')
-  const { state, directories } = call.context.parts
+  const { parts } = call.context
+  const { state, directories } = parts
   const { id = '', group, option } = call.params
   await requireDomain(state, id)
   checkNames(group, option)
   await state.transaction(async (tx) => {
-    const before = await optionsOf(tx, id)
+    const before = await optionsOf(parts, tx, id)
     if (group !== undefined && part(before, group, option) === undefined) throw noConfig(call)
     const after = without(before, group, option)
-    if (Object.keys(after).length === 0) await domainConfigs.delete(tx, id)
-    else await domainConfigs.put(tx, { domainId: id, options: after })
+    await putOptions(parts, tx, { domainId: id, options: after })
   })
   directories.forget()
   return NO_CONTENT

@@ -2,6 +2,7 @@ import { forEachParallel } from '../../common/bounded-parallel.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { DirectoryGroup, DirectoryUser } from '../drivers/identity-driver.ts'
 import type { PamHelperOptions } from '../drivers/pam-helper.ts'
+import type { IdentityParts } from '../identity-parts.ts'
 import { users } from '../tables/tables.ts'
 import { type DirectoryEntryRow, directoryEntries, isDirectoryId } from './directory-tables.ts'
 import { DomainDrivers } from './domain-drivers.ts'
@@ -26,7 +27,7 @@ const DEFAULTS = {
 const REMEMBERED_MAX = 20_000
 const WATCHED_AT_ONCE = 4
 
-type Parts = MirrorParts & { readonly tokenLifeMs: number }
+type Parts = MirrorParts & Pick<IdentityParts, 'secrets'> & { readonly tokenLifeMs: number }
 
 /**
  * The directories of domains that have one: asks them, and keeps the rows of their users and groups in step. What they
@@ -53,7 +54,7 @@ export class Directories {
     this.#writer = new MirrorWriter(parts)
     this.#freshMs = freshMs
     this.#watchedPerRound = watchedPerRound
-    this.#drivers = new DomainDrivers(parts.state, pam)
+    this.#drivers = new DomainDrivers(parts, pam)
   }
 
   /** Ends the connections. Idempotent. */

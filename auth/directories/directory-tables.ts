@@ -1,14 +1,12 @@
-import type { StateReader, StateTransaction } from '../../common/state/state-store.ts'
 import { Table } from '../../common/state/table.ts'
 import type { DirectoryKind } from '../drivers/public-id.ts'
-import type { Change } from '../identity-parts.ts'
-import { deleteGroupRow, deleteUserRow } from '../removal/user-removal.ts'
+import { sealedBy } from '../secrets/secret-keys.ts'
 import type { Extra } from '../tables/rows.ts'
 
 /** What a domain has of its own: where its users live. */
 export interface DomainConfigRow {
   readonly domainId: string
-  /** By group (`identity`, `ldap`, `pam`) and option, secrets too. */
+  /** By group (`identity`, `ldap`, `pam`) and option; in state without those that are secrets (`domainSecrets`). */
   readonly options: Readonly<Record<string, Extra>>
 }
 
@@ -38,21 +36,15 @@ export function isDirectoryId(id: string): boolean {
   return /^[0-9a-f]{64}$/.test(id)
 }
 
-/** Everything that the domain's directory has left here, when the domain is deleted. */
-export async function deleteDirectory(changing: Change, domainId: string): Promise<void> {
-  const { tx } = changing
-  for (const { id, kind } of await directoryEntries.by(tx, 'domain', domainId)) {
-    if (kind === 'user') await deleteUserRow(changing, id)
-    else await deleteGroupRow(changing, id)
-    await directoryEntries.delete(tx, id)
-  }
-  await domainConfigs.delete(tx, domainId)
+/** The secret options of a domain's configuration, sealed together. */
+export interface DomainSecretRow {
+  /** Of the domain. */
+  readonly id: string
+  readonly sealedSecret: string
 }
 
-/** The options of a domain; none if it has no configuration. */
-export async function optionsOf(
-  reader: StateReader | StateTransaction,
-  domainId: string,
-): Promise<DomainConfigRow['options']> {
-  return (await domainConfigs.get(reader, domainId))?.options ?? {}
-}
+export const domainSecrets = new Table<DomainSecretRow, 'key'>({
+  name: 'domain-secrets',
+  keyOf: ({ id }) => [id],
+  indexes: { key: { of: ({ sealedSecret }) => [[sealedBy(sealedSecret)]] } },
+})

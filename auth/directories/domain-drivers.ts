@@ -1,11 +1,12 @@
-import type { StateReader } from '../../common/state/state-store.ts'
 import type { DirectoryOptions } from '../drivers/directory-options.ts'
 import { directoryUnfit, type IdentityDriver } from '../drivers/identity-driver.ts'
 import { openLdapDriver } from '../drivers/ldap-driver.ts'
 import { openPamDriver } from '../drivers/pam-driver.ts'
 import type { PamHelperOptions } from '../drivers/pam-helper.ts'
+import type { IdentityParts } from '../identity-parts.ts'
 import type { Extra } from '../tables/rows.ts'
-import { type DomainConfigRow, optionsOf } from './directory-tables.ts'
+import type { DomainConfigRow } from './directory-tables.ts'
+import { optionsOf } from './domain-config-rows.ts'
 import { substituted } from './domain-options.ts'
 
 interface OpenDriver {
@@ -16,19 +17,19 @@ interface OpenDriver {
 
 /** The drivers of domains, opened when they are first needed and again when the configuration has changed. */
 export class DomainDrivers {
-  readonly #state: StateReader
+  readonly #parts: Pick<IdentityParts, 'state' | 'secrets'>
   readonly #pam: PamHelperOptions
   readonly #open = new Map<string, OpenDriver>()
   #closed = false
 
-  constructor(state: StateReader, pam: PamHelperOptions) {
-    this.#state = state
+  constructor(parts: Pick<IdentityParts, 'state' | 'secrets'>, pam: PamHelperOptions) {
+    this.#parts = parts
     this.#pam = pam
   }
 
   /** Null for a domain whose users are the service's own. Throws 503 `DirectoryUnfit`. */
   async of(domainId: string): Promise<IdentityDriver | null> {
-    const row = await optionsOf(this.#state, domainId)
+    const row = await optionsOf(this.#parts, this.#parts.state, domainId)
     const options = JSON.stringify(row)
     const before = this.#open.get(domainId)
     if (before?.options === options) return before.driver
@@ -45,7 +46,7 @@ export class DomainDrivers {
   /** Closes those of domains that are gone or have another configuration now. */
   async closeUnneeded(): Promise<void> {
     for (const [domainId, opened] of this.#open) {
-      const options = JSON.stringify(await optionsOf(this.#state, domainId))
+      const options = JSON.stringify(await optionsOf(this.#parts, this.#parts.state, domainId))
       if (options === opened.options || this.#open.get(domainId) !== opened) continue
       this.#open.delete(domainId)
       await closed(opened)

@@ -1,5 +1,6 @@
 import type { StateTransaction } from '../../common/state/state-store.ts'
 import type { Table } from '../../common/state/table.ts'
+import { domainSecrets } from '../directories/directory-tables.ts'
 import type { IdentityParts } from '../identity-parts.ts'
 import { credentials } from '../tables/credentials.ts'
 import { accessTokens, consumers, requestTokens } from '../tables/oauth1.ts'
@@ -25,6 +26,7 @@ const SEALED_TABLES = [
   consumers,
   requestTokens,
   accessTokens,
+  domainSecrets,
 ] as unknown as readonly SealedTable[]
 
 /** The secret as a row of the table keeps it. */

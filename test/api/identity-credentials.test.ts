@@ -2,6 +2,8 @@ import { createHmac } from 'node:crypto'
 import { join } from 'node:path'
 import { Secret, TOTP } from 'otpauth'
 import t from 'tap'
+import { domainConfigs } from '../../auth/directories/directory-tables.ts'
+import { optionsOf, sealPlainOptions } from '../../auth/directories/domain-config-rows.ts'
 import { textSignature } from '../../auth/ec2/aws-signature.ts'
 import { resealAll } from '../../auth/secrets/sealed-rows.ts'
 import { credentials as table } from '../../auth/tables/credentials.ts'
@@ -124,6 +126,40 @@ t.test('keys are rotated, and what older ones sealed is sealed anew', async (t) 
   t.match(await rig.call('GET', `${EC2}/three`, { token: annToken }), {
     body: { credential: { secret: 's' } },
   })
+})
+
+t.test('passwords of directories are sealed, those of earlier versions at the start', async (t) => {
+  const { parts } = rig.service
+  const domainId = await people.domain('with a directory')
+  const path = `/v3/domains/${domainId}/config`
+  const password = 'bind password'
+  const ldap = { url: 'ldap://127.0.0.1:1', user: 'cn=search', password }
+  const shown = { identity: { driver: 'ldap' }, ldap: { url: ldap.url, user: ldap.user } }
+  const rowsText = async () => {
+    const tables = ['domain-configs', 'domain-secrets']
+    return JSON.stringify(await Promise.all(tables.map((name) => parts.state.scan(name))))
+  }
+  const kept = () => optionsOf(parts, parts.state, domainId)
+  const body = { config: { ...shown, ldap } }
+  t.match(await rig.call('PUT', path, { body }), { status: 201, body: { config: shown } })
+  t.notMatch(await rowsText(), password)
+  t.strictSame(await kept(), body.config)
+  const changed = { config: { url: 'ldap://127.0.0.1:2' } }
+  t.equal((await rig.call('PATCH', `${path}/ldap/url`, { body: changed })).status, 200)
+  t.equal((await kept()).ldap?.password, password, 'it stays when another option is changed')
+  t.equal((await rig.call('DELETE', `${path}/ldap/password`)).status, 204)
+  t.notOk('password' in (await kept()).ldap!)
+  t.equal((await rig.call('DELETE', `${path}/ldap/password`)).status, 404)
+
+  // As versions before kept it.
+  await parts.state.transaction((tx) => domainConfigs.put(tx, { domainId, options: body.config }))
+  t.match(await rowsText(), password)
+  await sealPlainOptions(parts)
+  t.notMatch(await rowsText(), password)
+  t.strictSame(await kept(), body.config)
+  await rig.call('PATCH', `/v3/domains/${domainId}`, { body: { domain: { enabled: false } } })
+  t.equal((await rig.call('DELETE', `/v3/domains/${domainId}`)).status, 204)
+  t.notMatch(await rowsText(), domainId)
 })
 
 t.test('access keys of EC2 are made, listed, shown and deleted', async (t) => {
