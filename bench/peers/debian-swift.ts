@@ -29,11 +29,23 @@ export async function missingDebianSwift(): Promise<string | null> {
 export interface DebianSwiftOptions extends SideOptions {
   /** A second proxy whose clock is so much ahead, by Debian's faketime. */
   readonly aheadSeconds?: number
+  /** Containers are synchronised with these clusters; the port of the proxy is drawn by who names it. */
+  readonly sync?: SyncedSwift
+}
+
+export interface SyncedSwift {
+  readonly port: number
+  /** Text of `container-sync-realms.conf`. */
+  readonly realms: string
+  /** `//realm/cluster` of this one. */
+  readonly current: string
 }
 
 export interface DebianSwift extends Side {
   /** Of the second proxy. */
   readonly aheadPort: number | null
+  /** One pass of its container sync daemon. */
+  syncOnce(): Promise<void>
 }
 
 /**
@@ -48,7 +60,8 @@ export async function startDebianSwift(options: DebianSwiftOptions): Promise<Deb
     await mkdir(join(options.folder, 'srv', device), { recursive: true })
   const ports: Record<string, number> = {}
   for (const name of ['proxy', 'ahead', 'memcached', ...KINDS]) ports[name] = await freePort()
-  await writeConfigs({ conf, folder: options.folder, ports })
+  if (options.sync !== undefined) ports.proxy = options.sync.port
+  await writeConfigs({ conf, folder: options.folder, ports, sync: options.sync ?? null })
   await buildRings({ conf, devices, ports })
 
   const launch = (kind: string, config: string): string =>
@@ -76,7 +89,14 @@ export async function startDebianSwift(options: DebianSwiftOptions): Promise<Deb
       await until('proxy server', async () => (await fetch(health)).ok)
     }
     const side = await signIn(child, ports.proxy!)
-    return { ...side, aheadPort: aheadSeconds === undefined ? null : ports.ahead! }
+    return {
+      ...side,
+      aheadPort: aheadSeconds === undefined ? null : ports.ahead!,
+      async syncOnce() {
+        const daemon = [launcher(), conf, 'container-sync', join(conf, 'container-server.conf')]
+        await run(PYTHON, daemon)
+      },
+    }
   } catch (error) {
     killTree(child.pid!)
     throw error
@@ -118,8 +138,9 @@ async function writeConfigs(options: {
   readonly conf: string
   readonly folder: string
   readonly ports: Readonly<Record<string, number>>
+  readonly sync: SyncedSwift | null
 }): Promise<void> {
-  const { conf, ports } = options
+  const { conf, ports, sync } = options
   const write = (name: string, text: string): Promise<void> => writeFile(join(conf, name), text)
   const common = (port: number): string =>
     `[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = ${port}\nuser = root\nswift_dir = ${conf}\nlog_level = ERROR\nworkers = ${availableParallelism()}\n`
@@ -130,17 +151,30 @@ async function writeConfigs(options: {
   for (const kind of KINDS) {
     await write(
       `${kind}-server.conf`,
-      `${common(ports[kind]!)}devices = ${join(options.folder, 'srv')}\nmount_check = false\n[pipeline:main]\npipeline = ${kind}-server\n[app:${kind}-server]\nuse = egg:swift#${kind}\n`,
+      `${common(ports[kind]!)}devices = ${join(options.folder, 'srv')}\nmount_check = false\n[pipeline:main]\npipeline = ${kind}-server\n[app:${kind}-server]\nuse = egg:swift#${kind}\n` +
+        `[container-sync]\ninternal_client_conf_path = ${join(conf, 'internal-client.conf')}\n`,
     )
   }
+  const cache = `[filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:${ports.memcached}\n`
+  const layers = sync === null ? 'tempauth' : 'container_sync tempauth slo dlo symlink'
   const proxy = (port: number): string =>
-    `${common(port)}[pipeline:main]\npipeline = catch_errors gatekeeper healthcheck cache tempauth proxy-server\n` +
+    `${common(port)}[pipeline:main]\npipeline = catch_errors gatekeeper healthcheck cache ${layers} proxy-server\n` +
     `[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n` +
     `[filter:tempauth]\nuse = egg:swift#tempauth\nuser_bench_bench = bench .admin\n` +
-    `[filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:${ports.memcached}\n` +
-    ['catch_errors', 'gatekeeper', 'healthcheck']
+    cache +
+    `[filter:container_sync]\nuse = egg:swift#container_sync\ncurrent = ${sync?.current ?? ''}\n` +
+    ['catch_errors', 'gatekeeper', 'healthcheck', 'slo', 'dlo', 'symlink']
       .map((name) => `[filter:${name}]\nuse = egg:swift#${name}\n`)
       .join('')
+  if (sync !== null) {
+    await write('container-sync-realms.conf', sync.realms)
+    await write(
+      'internal-client.conf',
+      `[DEFAULT]\nswift_dir = ${conf}\n[pipeline:main]\npipeline = catch_errors cache symlink proxy-server\n` +
+        `[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n${cache}` +
+        `[filter:catch_errors]\nuse = egg:swift#catch_errors\n[filter:symlink]\nuse = egg:swift#symlink\n`,
+    )
+  }
   await write('proxy-server.conf', proxy(ports.proxy!))
   await write('ahead-server.conf', proxy(ports.ahead!))
 }
@@ -162,7 +196,8 @@ async function buildRings(options: {
 }
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
+  // On a machine with much else to do Python takes its time.
+  for (let attempt = 0; attempt < 600; attempt++) {
     if (await holds().catch(() => false)) return
     await new Promise((resolve) => setTimeout(resolve, 200))
   }

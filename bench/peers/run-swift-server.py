@@ -1,4 +1,5 @@
-"""Runs one server of Debian's Swift from a folder of its own: run-swift-server.py FOLDER KIND CONFIG."""
+"""Runs one server of Debian's Swift from a folder of its own, or one pass of its container sync:
+run-swift-server.py FOLDER KIND CONFIG."""
 import sys
 
 from swift.common import utils
@@ -9,6 +10,12 @@ utils.set_swift_dir(folder)
 
 from swift.common.wsgi import run_wsgi  # noqa: E402
 
+if kind == 'container-sync':
+    from swift.common.daemon import run_daemon
+    from swift.container.sync import ContainerSync
+
+    run_daemon(ContainerSync, config, once=True, section='container-sync')
+    sys.exit(0)
 if kind == 'object':
     from swift.obj import server
 
