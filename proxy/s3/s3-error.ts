@@ -89,6 +89,15 @@ export const S3_ERRORS = {
     404,
     'The version ID specified in the request does not match an existing version.',
   ],
+  InvalidRetentionPeriod: [400, 'Default retention period must be a positive integer value.'],
+  NoSuchObjectLockConfiguration: [
+    404,
+    'The specified object does not have an object lock configuration.',
+  ],
+  ObjectLockConfigurationNotFoundError: [
+    404,
+    'Object Lock configuration does not exist for this bucket.',
+  ],
   NotImplemented: [
     501,
     'A header or parameter that you provided implies functionality that is not implemented.',

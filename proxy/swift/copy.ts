@@ -46,6 +46,8 @@ import { accountHeader, pathHeader } from './path-header.ts'
 import { isTrue } from './query.ts'
 import { checkQuotas } from './quotas.ts'
 import { type ByteRange, rangesOf } from './range.ts'
+import { NULL_MARK } from './versions/name-versions.ts'
+import { LEGAL_HOLD, RETENTION } from './versions/object-lock.ts'
 import { type Stored, storeObject } from './versions/store-object.ts'
 
 interface Copy {
@@ -167,7 +169,17 @@ function asksForManifest(exchange: Exchange): boolean {
 }
 
 /** What says how the source is put together, which its copy is not. */
-const NOT_COPIED = new Set([...LINK_HEADERS, STATIC_LARGE_OBJECT, SLO_ETAG, SLO_BYTES, LISTED])
+const NOT_COPIED = new Set([
+  ...LINK_HEADERS,
+  STATIC_LARGE_OBJECT,
+  SLO_ETAG,
+  SLO_BYTES,
+  LISTED,
+  // What binds one version, or is said of it, is not the copy's.
+  NULL_MARK,
+  RETENTION,
+  LEGAL_HOLD,
+])
 
 /** The source's metadata under the request's own; only the latter with X-Fresh-Metadata. */
 function mergedHeaders(exchange: Exchange, source: ItemInfo): Record<string, string> {

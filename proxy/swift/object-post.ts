@@ -1,4 +1,5 @@
-import type { ItemMeta } from '../../common/storage-node.ts'
+import type { Condition } from '../../common/condition.ts'
+import type { ItemInfo, ItemMeta } from '../../common/storage-node.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply, textReply } from '../reply.ts'
 import { conditionOf } from './condition-headers.ts'
@@ -6,6 +7,7 @@ import { checkVersioned, findObject, NULL_VERSION, versionAcl, versionOf } from 
 import { type LinkTarget, targetLocation, targetOf } from './links/symlink.ts'
 import { type ObjectPlace, writeInPlace } from './object-access.ts'
 import { checkContentType, requestObjectHeaders } from './object-write.ts'
+import { checkNotSealed, checkUnlocked } from './versions/check-lock.ts'
 import { isDeleteMarker } from './versions/find-version.ts'
 import { deleteOverOld } from './versions/legacy-versions.ts'
 import { removeNull, removeVersion } from './versions/remove-version.ts'
@@ -23,6 +25,7 @@ export function postObject(exchange: Exchange): Promise<Reply> {
 }
 
 async function postAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> {
+  checkNotSealed(exchange, place)
   if (exchange.headers['x-symlink-target'] !== undefined) {
     throw badRequest('A PUT request is required to set a symlink target')
   }
@@ -35,7 +38,8 @@ async function postAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> {
   // The storage node does not know the time: an expired object must not come back to life.
   const found = await findObject(exchange, place, { head: true })
   if (found === null) throw refusal(404)
-  const condition = conditionOf(exchange)
+  checkUnlocked(exchange, found.read.info)
+  const condition = unlockedCondition(exchange, place, found.read.info)
   const isVersion = found.place !== place
   const outcome = isVersion
     ? await postVersion(exchange, { place, version: found.place, meta, condition })
@@ -67,6 +71,7 @@ export function deleteObject(exchange: Exchange): Promise<Reply> {
 }
 
 async function deleteAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> {
+  checkNotSealed(exchange, place)
   const { backend } = exchange.proxy
   const version = versionOf(exchange)
   const { versions } = place
@@ -87,12 +92,38 @@ async function deleteAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> 
   if (versions?.kind === 'legacy') {
     return statusReply((await deleteOverOld(exchange, { place, versions, condition })) ? 204 : 404)
   }
+  if (versions?.kind === 'objects' && version === NULL_VERSION) {
+    return removePlainNull(exchange, place)
+  }
   const isLive =
     ifDeleteAt !== undefined || (await findObject(exchange, place, { head: true })) !== null
   const outcome = await backend.deleteObject(place, condition === undefined ? {} : { condition })
   if (outcome.status === 'not-found' || !isLive) throw refusal(404)
   if (outcome.status !== 'done') throw refusal(412)
   return statusReply(204)
+}
+
+/** `DELETE ?version-id=null`: what the name is now, unless that is locked. */
+async function removePlainNull(exchange: Exchange, place: ObjectPlace): Promise<Reply> {
+  const found = await exchange.proxy.backend.readObject(place, { head: true })
+  if (found === null) throw refusal(404)
+  checkUnlocked(exchange, found.info)
+  const condition = { ...conditionOf(exchange), ifWriteId: found.info.writeId }
+  const { status } = await exchange.proxy.backend.deleteObject(place, { condition })
+  if (status === 'not-found') throw refusal(404)
+  if (status !== 'done') throw refusal(412)
+  return statusReply(204)
+}
+
+/** The client's condition; where versions may be locked, that nobody has done so since it was looked at. */
+function unlockedCondition(
+  exchange: Exchange,
+  { versions }: ObjectPlace,
+  info: ItemInfo,
+): Condition | undefined {
+  const condition = conditionOf(exchange)
+  if (versions?.kind !== 'objects' || versions.lock === undefined) return condition
+  return { ...condition, ifWriteId: info.writeId }
 }
 
 /** As S3 has it: the version before is current again. */

@@ -7,6 +7,7 @@ import {
   encodeChecksum,
 } from '../checksum/checksum-algorithm.ts'
 import { openHasher } from '../checksum/hasher.ts'
+import { withLock } from '../lock/lock-headers.ts'
 import { bytesOfSource, openSource } from '../object/copy-source.ts'
 import {
   headOfObject,
@@ -67,7 +68,7 @@ export async function copyObject(call: S3Call): Promise<Reply> {
         [S3_CHECKSUM]: encodeChecksum({ algorithm, value, type: 'FULL_OBJECT' }),
       }
     }
-    const head: ObjectHead = replaces ? requested : headOfObject(info)
+    const head: ObjectHead = withLock(call, place, replaces ? requested : headOfObject(info))
     const put = { path: call.path, head, added, condition }
     const stored = await replacing(call, place, () =>
       putPieces(call, put, bytesOfSource(view, range, hasher)),

@@ -2,6 +2,7 @@ import type { Reply } from '../../reply.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { checkNewBucketName } from '../bucket/bucket-name.ts'
+import { setObjectLock } from '../lock/lock-configuration.ts'
 import { purgeUploads } from '../multipart/uploads.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
 import { failureOf } from '../object/put-through-swift.ts'
@@ -19,6 +20,7 @@ export async function createBucket(call: S3Call): Promise<Reply> {
   const { backend } = call.exchange.proxy
   checkNewBucketName(bucket)
   refuseNotBuilt(call)
+  const wantsLock = call.header('x-amz-bucket-object-lock-enabled')?.toLowerCase() === 'true'
   await checkLocation(call)
   call.exchange.path = { account, container: bucket, object: undefined }
   const claim = await call.directory.claim(bucket, account)
@@ -31,14 +33,16 @@ export async function createBucket(call: S3Call): Promise<Reply> {
   }
   await purgeUploads(call, { account, name: bucket })
   const path = { account, container: bucket, object: undefined }
+  const headers = wantsLock ? { 'x-versions-enabled': 'true' } : {}
   const reply = await call.exchange.proxy.answerInner(
-    innerExchange(call.exchange, { method: 'PUT', path }),
+    innerExchange(call.exchange, { method: 'PUT', path, headers }),
   )
   await dropReply(reply)
   if (reply.status >= 400) {
     await call.directory.release(bucket, account)
     throw failureOf(reply)
   }
+  if (wantsLock) await setObjectLock(call, {})
   return emptyReply(200, ['Location', `/${bucket}`])
 }
 

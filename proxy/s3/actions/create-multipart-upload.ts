@@ -6,6 +6,7 @@ import {
   checksumAlgorithm,
   defaultChecksumType,
 } from '../checksum/checksum-algorithm.ts'
+import { withLock } from '../lock/lock-headers.ts'
 import type { UploadChecksum } from '../multipart/upload-record.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import { headOfRequest, refuseNotBuilt, taggingOfRequest } from '../object/object-headers.ts'
@@ -16,9 +17,10 @@ import { xmlReply } from '../s3-reply.ts'
 export async function createMultipartUpload(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
   const plain = headOfRequest(call)
-  const head = { ...plain, headers: { ...plain.headers, ...taggingOfRequest(call) } }
+  const tagged = { ...plain, headers: { ...plain.headers, ...taggingOfRequest(call) } }
   const checksum = uploadChecksum(call)
-  await enterObject(call, { acl: 'write', method: 'PUT' })
+  const place = await enterObject(call, { acl: 'write', method: 'PUT' })
+  const head = withLock(call, place, tagged)
   const uploads = await Uploads.of(call)
   const uploadId = await uploads.begin(call.key, {
     head,

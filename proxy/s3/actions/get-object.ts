@@ -10,6 +10,7 @@ import { manifestOf } from '../../swift/large/static-object.ts'
 import { closeBody, pieceOf } from '../../swift/object-body.ts'
 import { type ByteRange, contentRange, rangesOf } from '../../swift/range.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
+import { lockHeaders } from '../lock/lock-headers.ts'
 import { parsePartNumber } from '../multipart/upload-names.ts'
 import {
   objectReplyHeaders,
@@ -56,7 +57,12 @@ async function replyOf(
   told: { readonly overrides: ReadonlyMap<string, string>; readonly versioned: readonly string[] },
 ): Promise<Reply> {
   const { info } = view.read
-  const headers = [...objectReplyHeaders(info), ...tagCountHeader(info), ...told.versioned]
+  const headers = [
+    ...objectReplyHeaders(info),
+    ...tagCountHeader(info),
+    ...lockHeaders(info),
+    ...told.versioned,
+  ]
   override(headers, told.overrides)
   const condition = conditionOf(call.exchange)
   if (condition !== undefined && isNotModified(condition, view)) {

@@ -1,5 +1,6 @@
 import type { Reply } from '../../reply.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
+import { OBJECT_LOCK } from '../../swift/versions/object-lock.ts'
 import { S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
 import { versionsOf } from '../../swift/versions/version-settings.ts'
 import { receiveDocument } from '../body/s3-body.ts'
@@ -23,6 +24,12 @@ export async function putBucketVersioning(call: S3Call): Promise<Reply> {
     throw new S3Error(
       'InvalidBucketState',
       'The container keeps versions in another container (X-Versions-Location or X-History-Location).',
+    )
+  }
+  if (status === 'Suspended' && info.meta.headers[OBJECT_LOCK] !== undefined) {
+    throw new S3Error(
+      'InvalidBucketState',
+      'An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.',
     )
   }
   const inner = innerExchange(call.exchange, {

@@ -2,6 +2,7 @@ import type { Reply } from '../../reply.ts'
 import { S3Body } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { encodeChecksum } from '../checksum/checksum-algorithm.ts'
+import { withLock } from '../lock/lock-headers.ts'
 import { headOfRequest, refuseNotBuilt, taggingOfRequest } from '../object/object-headers.ts'
 import { S3_CHECKSUM } from '../object/object-traits.ts'
 import { putBody } from '../object/put-through-swift.ts'
@@ -15,9 +16,10 @@ export const DEFAULT_CHECKSUM = 'CRC64NVME'
 
 export async function putObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const head = headOfRequest(call)
+  const requested = headOfRequest(call)
   const tagging = taggingOfRequest(call)
   const place = await enterObject(call, { acl: 'write', method: 'PUT' })
+  const head = withLock(call, place, requested)
   const condition = await writeCondition(call, place)
   const body = await S3Body.open(call, { algorithm: DEFAULT_CHECKSUM, md5: false })
   const added = () => ({ ...tagging, [S3_CHECKSUM]: encodeChecksum(body.checksum!) })

@@ -10,6 +10,7 @@ import { randomId } from '../../../common/random.ts'
 import type { ItemInfo, ListRow } from '../../../common/storage-node.ts'
 import type { ObjectPath } from '../../backend/backend.ts'
 import { wholeBody } from '../../swift/object-body.ts'
+import { OBJECT_LOCK, SEALED } from '../../swift/versions/object-lock.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
 import type { FoundBucket } from '../bucket/find-bucket.ts'
 import { findBucket } from '../bucket/find-bucket.ts'
@@ -71,7 +72,7 @@ export class Uploads {
     }
     if ((await backend.cachedContainer(account, this.container)) === null) {
       await backend.putContainer(account, this.container, {
-        meta: { headers: {} },
+        meta: { headers: info.meta.headers[OBJECT_LOCK] === undefined ? {} : { [SEALED]: 'yes' } },
         policy: info.policy,
       })
     }

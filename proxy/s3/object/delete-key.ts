@@ -5,7 +5,7 @@ import { replyHeader } from '../../reply.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
 import { REMOVED_MARKER } from '../../swift/object-post.ts'
-import { S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
+import { versionRulesOf } from '../lock/lock-headers.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import type { S3Call } from '../s3-call.ts'
 import { lookForVersion } from './find-for-s3.ts'
@@ -43,7 +43,7 @@ export async function deleteKey(
     headers: condition,
     ...(version !== undefined && { query: `version-id=${version}` }),
   })
-  inner.versionRules = S3_VERSION_RULES
+  inner.versionRules = versionRulesOf(call)
   const reply = await call.exchange.proxy.answerInner(inner)
   await dropReply(reply)
   const versionId = keepsVersions(place) ? replyHeader(reply, 'X-Object-Version-Id') : undefined

@@ -19,6 +19,9 @@ import { getBucketTagging } from '../actions/get-bucket-tagging.ts'
 import { getBucketVersioning } from '../actions/get-bucket-versioning.ts'
 import { getObject } from '../actions/get-object.ts'
 import { getObjectAttributes } from '../actions/get-object-attributes.ts'
+import { getObjectLegalHold } from '../actions/get-object-legal-hold.ts'
+import { getObjectLock } from '../actions/get-object-lock.ts'
+import { getObjectRetention } from '../actions/get-object-retention.ts'
 import { getObjectTagging } from '../actions/get-object-tagging.ts'
 import { headBucket } from '../actions/head-bucket.ts'
 import { listBuckets } from '../actions/list-buckets.ts'
@@ -29,6 +32,9 @@ import { listParts } from '../actions/list-parts.ts'
 import { putBucketTagging } from '../actions/put-bucket-tagging.ts'
 import { putBucketVersioning } from '../actions/put-bucket-versioning.ts'
 import { putObject } from '../actions/put-object.ts'
+import { putObjectLegalHold } from '../actions/put-object-legal-hold.ts'
+import { putObjectLock } from '../actions/put-object-lock.ts'
+import { putObjectRetention } from '../actions/put-object-retention.ts'
 import { putObjectTagging } from '../actions/put-object-tagging.ts'
 import { uploadPart } from '../actions/upload-part.ts'
 import { uploadPartCopy } from '../actions/upload-part-copy.ts'
@@ -63,6 +69,8 @@ const ROWS: readonly Row[] = [
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
   ['PutBucketVersioning', 'bucket', 'PUT', { query: 'versioning' }, putBucketVersioning],
+  ['GetObjectLockConfiguration', 'bucket', 'GET', { query: 'object-lock' }, getObjectLock],
+  ['PutObjectLockConfiguration', 'bucket', 'PUT', { query: 'object-lock' }, putObjectLock],
   ['ListObjectVersions', 'bucket', 'GET', { query: 'versions' }, listObjectVersions],
   ['ListMultipartUploads', 'bucket', 'GET', { query: 'uploads' }, listMultipartUploads],
   ['ListObjectsV2', 'bucket', 'GET', { query: 'list-type=2' }, listObjectsV2],
@@ -78,6 +86,10 @@ const ROWS: readonly Row[] = [
   ['ListParts', 'object', 'GET', { query: 'uploadId' }, listParts],
   ['GetObjectAttributes', 'object', 'GET', { query: 'attributes' }, getObjectAttributes],
   ['GetObjectTagging', 'object', 'GET', { query: 'tagging' }, getObjectTagging],
+  ['GetObjectRetention', 'object', 'GET', { query: 'retention' }, getObjectRetention],
+  ['PutObjectRetention', 'object', 'PUT', { query: 'retention' }, putObjectRetention],
+  ['GetObjectLegalHold', 'object', 'GET', { query: 'legal-hold' }, getObjectLegalHold],
+  ['PutObjectLegalHold', 'object', 'PUT', { query: 'legal-hold' }, putObjectLegalHold],
   ['GetObject', 'object', 'GET', {}, getObject],
   ['HeadObject', 'object', 'HEAD', {}, getObject],
   [

@@ -11,6 +11,7 @@ import { accessObject } from '../object-access.ts'
 import { deleteObject } from '../object-post.ts'
 import type { SwiftPath } from '../path.ts'
 import { isTrue } from '../query.ts'
+import { checkNotSealed } from '../versions/check-lock.ts'
 import { decodeManifest, type StoredObject, splitSegmentPath } from './slo-manifest.ts'
 import { manifestOf, STATIC_LARGE_OBJECT } from './static-object.ts'
 
@@ -128,6 +129,7 @@ async function deleteLater(exchange: Exchange): Promise<Reply> {
   await forEachParallel(segments, DELETES_MAX, async (segment) => {
     const path = pathOf(exchange, segment.name)
     const place = await accessObject(exchange, { acl: 'write', path })
+    checkNotSealed(exchange, place)
     const found = await backend.readObject(place, { head: true })
     if (found === null || found.info.meta.etag !== segment.hash) return
     // Only that very segment: what was written since stays.

@@ -8,6 +8,7 @@ import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Exchange } from '../../exchange.ts'
 import type { ObjectPlace } from '../object-access.ts'
 import { storedInfo } from '../object-write.ts'
+import { checkUnlocked } from './check-lock.ts'
 import { inTurn, ROUNDS_MAX, readCurrent, tooContended } from './current-object.ts'
 import { isDeleteMarker, linkedVersion, readVersion } from './find-version.ts'
 import { linkMeta } from './link-meta.ts'
@@ -74,6 +75,7 @@ async function removeInTurn(
       return null
     }
     const { info } = found.read
+    await checkRemovable(exchange, place, info)
     if (!(await moveAway(exchange, place, { id, info }))) continue
     const condition = { ifWriteId: info.writeId }
     const { status } = await exchange.proxy.backend.deleteObject(found.place, { condition })
@@ -82,6 +84,24 @@ async function removeInTurn(
     return status === 'done' ? info : null
   }
   throw tooContended()
+}
+
+/** A 403 for a locked version. If it was locked while it was to go, the name points to it again. */
+async function checkRemovable(
+  exchange: Exchange,
+  place: ObjectPlace,
+  info: ItemInfo,
+): Promise<void> {
+  try {
+    checkUnlocked(exchange, info)
+  } catch (error) {
+    const current = await readCurrent(exchange, place)
+    const isLink = current === null || linkedVersion(current) !== null
+    const newest = isLink ? await newestVersion(exchange, place) : null
+    const isCurrent = newest === null || newest.isMarker || pointsTo(current, newest.id)
+    if (!isCurrent) await pointToNewest(exchange, place, { from: current?.writeId ?? null })
+    throw error
+  }
 }
 
 /** Before the version goes. False: the name was changed meanwhile. */
@@ -108,6 +128,7 @@ async function removePlain(exchange: Exchange, place: ObjectPlace): Promise<Item
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const current = await readCurrent(exchange, place)
     if (current === null || linkedVersion(current) !== null) return null
+    checkUnlocked(exchange, current)
     if (await pointToNewest(exchange, place, { from: current.writeId })) return current
   }
   throw tooContended()

@@ -1,6 +1,7 @@
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Exchange } from '../../exchange.ts'
 import type { ObjectDraft } from '../object-write.ts'
+import { checkNotSealed } from './check-lock.ts'
 import { storeOverOld } from './legacy-versions.ts'
 import { putSuspended, putVersion } from './version-writes.ts'
 
@@ -25,6 +26,7 @@ export async function storeObject(
   store: Store,
   options: { readonly repeatable: boolean },
 ): Promise<Stored> {
+  checkNotSealed(exchange, draft.place)
   const { versions } = draft.place
   if (versions?.kind === 'objects') {
     return versions.enabled

@@ -60,6 +60,9 @@ export async function changeVersions(
     )
   }
   const isOn = isTrue(enabled)
+  if (!isOn && kept?.kind === 'objects' && kept.lock !== undefined) {
+    throw refusal(409, 'Object versioning cannot be suspended on a container with object lock.')
+  }
   // In S3 a bucket that keeps no versions yet may be suspended: deletions leave markers there.
   const makesPlace = isOn || (exchange.versionRules !== null && kept === undefined)
   if (!makesPlace) return { ...NOTHING, headers: { [VERSIONS_ENABLED]: 'False' } }

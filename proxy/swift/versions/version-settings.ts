@@ -1,6 +1,7 @@
 /** How a container keeps versions of its objects, as its metadata says. */
 import { toWire, unescapeUrl } from '../../wire-text.ts'
 import type { Headers } from '../metadata.ts'
+import { type ObjectLock, objectLockOf, SEALED } from './object-lock.ts'
 
 export const VERSIONS_ENABLED = 'x-container-sysmeta-versions-enabled'
 /** The container that versions lie in: there from the first time that versioning was enabled. */
@@ -14,6 +15,13 @@ export interface ObjectVersions {
   /** False: suspended. What was kept stays, and writes replace what is current. */
   readonly enabled: boolean
   readonly container: string
+  /** Versions may be locked. */
+  readonly lock?: ObjectLock
+}
+
+/** The container beside a bucket with object lock that holds parts: the process itself writes there. */
+export interface SealedContainer {
+  readonly kind: 'sealed'
 }
 
 /** X-Versions-Location, where DELETE brings back the last version, and X-History-Location. */
@@ -24,16 +32,19 @@ export interface LegacyVersions {
   readonly location: string
 }
 
-export type Versions = ObjectVersions | LegacyVersions
+export type Versions = ObjectVersions | LegacyVersions | SealedContainer
 
 /** Undefined for a container that never kept versions. */
 export function versionsOf(headers: Headers): Versions | undefined {
+  if (headers[SEALED] !== undefined) return { kind: 'sealed' }
   const container = headers[VERSIONS_CONTAINER]
   if (container !== undefined) {
+    const lock = objectLockOf(headers)
     return {
       kind: 'objects',
       enabled: headers[VERSIONS_ENABLED] === 'True',
       container: decodeURIComponent(container),
+      ...(lock !== undefined && { lock }),
     }
   }
   const location = headers[VERSIONS_LOCATION]

@@ -19,6 +19,7 @@ import { type Reply, statusReply } from '../../reply.ts'
 import { formatListed, parseListed } from '../listed-traits.ts'
 import type { ObjectPlace } from '../object-access.ts'
 import { type ObjectDraft, storedInfo } from '../object-write.ts'
+import { checkUnlocked } from './check-lock.ts'
 import { copyRecord } from './copy-record.ts'
 import {
   checkCurrent,
@@ -32,6 +33,7 @@ import {
 import { DELETE_MARKER_TYPE, linkedVersion, placeForVersion, readVersion } from './find-version.ts'
 import { linkMeta } from './link-meta.ts'
 import { NULL_MARK } from './name-versions.ts'
+import { defaultRetention, encodeRetention, RETENTION } from './object-lock.ts'
 import { dropOlderNulls, leaveVersion } from './remove-version.ts'
 import type { Store, Stored } from './store-object.ts'
 import {
@@ -58,8 +60,9 @@ export async function putVersion(
   const where = await placeForVersion(exchange, place, id)
   // The time to vanish is the name's: versions stay.
   const { 'x-delete-at': deleteAt, ...headers } = draft.headers
+  const added = withRetention(exchange, draft)
   const info = await storeUnlinked(exchange, { place, id }, () =>
-    store({ ...draft, place: where, headers, condition: undefined }),
+    store({ ...draft, place: where, headers, added, condition: undefined }),
   )
   const link = { place, meta: linkMeta(info, { id, deleteAt }), id, condition }
   let known: ItemInfo | null | undefined = current
@@ -121,6 +124,18 @@ async function drop(exchange: Exchange, place: ObjectPlace, id: VersionId): Prom
     await leaveVersion(exchange, place, id)
   } catch {
     // It stays in the listing.
+  }
+}
+
+/** What joins the metadata, with the retention that the bucket gives where none came. */
+function withRetention({ proxy }: Exchange, draft: ObjectDraft): () => Record<string, string> {
+  const { versions } = draft.place
+  const retention = versions?.kind === 'objects' ? versions.lock?.default : undefined
+  return () => {
+    const added = draft.added?.() ?? {}
+    if (retention === undefined || RETENTION in added) return { ...added }
+    const given = defaultRetention(retention, Math.floor(proxy.clock.nowMs()))
+    return { ...added, [RETENTION]: encodeRetention(given) }
   }
 }
 
@@ -256,6 +271,8 @@ export async function deleteVersion(
 ): Promise<Reply> {
   const { backend } = exchange.proxy
   const id = idOf(version)
+  const known = await readVersion(exchange, place, { id, head: true })
+  if (known !== null) checkUnlocked(exchange, known.read.info)
   let now = 'null'
   for (let round = 0; ; round++) {
     if (round === ROUNDS_MAX) throw tooContended()
@@ -269,10 +286,27 @@ export async function deleteVersion(
     now = 'null'
     if (status === 'done' || status === 'not-found') break
   }
-  const found = await readVersion(exchange, place, { id, head: true })
-  const outcome = found === null ? null : await backend.deleteObject(found.place)
+  const isRemoved = await removeUnlocked(exchange, place, id)
   const headers = ['X-Object-Version-Id', version, 'X-Object-Current-Version-Id', now]
-  return statusReply(outcome?.status === 'done' ? 204 : 404, headers)
+  return statusReply(isRemoved ? 204 : 404, headers)
+}
+
+/** The very record that was seen without a lock; whoever locks it meanwhile is heard. False: there was none. */
+async function removeUnlocked(
+  exchange: Exchange,
+  place: ObjectPlace,
+  id: VersionId,
+): Promise<boolean> {
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const found = await readVersion(exchange, place, { id, head: true })
+    if (found === null) return false
+    const { info } = found.read
+    checkUnlocked(exchange, info)
+    const condition = { ifWriteId: info.writeId }
+    const { status } = await exchange.proxy.backend.deleteObject(found.place, { condition })
+    if (status !== 'precondition-failed') return status === 'done'
+  }
+  throw tooContended()
 }
 
 /**
