@@ -168,7 +168,9 @@ export class IdentityService {
     try {
       if (await this.#secrets.refresh()) await this.#reseal()
       await revocations.refresh()
-      await revocations.prune(clock.nowMs() - settings.tokenLifeSeconds * 1000)
+      // A token that is over may still be asked about.
+      const judgedSeconds = settings.tokenLifeSeconds + settings.allowExpiredSeconds
+      await revocations.prune(clock.nowMs() - judgedSeconds * 1000)
     } catch (error) {
       // The state may be closed meanwhile.
       if (!this.#closed) log.error('revocations unreadable', { error })

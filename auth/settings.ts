@@ -5,6 +5,8 @@ export interface IdentitySettings {
   /** Where clients reach it, without `/v3`: as they did (`Host`) if absent. */
   readonly publicUrl?: string
   readonly tokenLifeSeconds: number
+  /** How long after their end tokens are good for services that ask with `allow_expired`: they finish long work. */
+  readonly allowExpiredSeconds: number
   /** Whether limits of projects go together with those of their domain. */
   readonly limitModel: LimitModel
   /** Projects below each other, the first included; one alone where the model of limits wants it so. */
@@ -51,6 +53,7 @@ export const DEFAULT_DOMAIN_ID = 'default'
 
 export const DEFAULT_SETTINGS: IdentitySettings = {
   tokenLifeSeconds: 24 * 3600,
+  allowExpiredSeconds: 48 * 3600,
   limitModel: 'flat',
   projectDepthMax: 5,
   defaultDomainId: DEFAULT_DOMAIN_ID,

@@ -14,6 +14,7 @@ const PAGE = new URL('../../docs/identity-settings.md', import.meta.url)
 const ALL = {
   publicUrl: 'https://cloud.example.org/identity',
   tokenLifeSeconds: 3600,
+  allowExpiredSeconds: 0,
   limitModel: 'strict_two_level',
   projectDepthMax: 3,
   defaultDomainId: 'company',

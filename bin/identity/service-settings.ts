@@ -30,6 +30,7 @@ const SECURITY: Readers<SecurityCompliance> = {
 const SETTINGS: Readers<Omit<IdentitySettings, 'security'>> = {
   publicUrl,
   tokenLifeSeconds: SECONDS,
+  allowExpiredSeconds: whole({ min: 0, max: 10 * 365 * 24 * 3600 }),
   limitModel: (config, name) => config.oneOf(name, Object.keys(LIMIT_MODELS) as LimitModel[]),
   projectDepthMax: whole({ min: 1, max: 64 }),
   defaultDomainId: text,

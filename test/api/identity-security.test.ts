@@ -2,7 +2,7 @@ import { Registry } from 'prom-client'
 import t from 'tap'
 import { DEFAULT_SETTINGS, type SecurityCompliance } from '../../auth/settings.ts'
 import { IdentityPeople, type Person } from '../support/identity-people.ts'
-import { IdentityRig } from '../support/identity-rig.ts'
+import { IdentityRig, SERVICE_PASSWORD } from '../support/identity-rig.ts'
 import { MovedClock } from '../support/moved-clock.ts'
 
 const DAY_MS = 24 * 3600_000
@@ -152,7 +152,7 @@ t.test('the list of revocations is sent again only when it has changed', async (
   const second = changed.headers.get('etag')!
   t.not(second, etag)
   t.equal((await ask(second)).status, 304)
-  clock.move(DAY_MS + 60_000)
+  clock.move(3 * DAY_MS + 60_000)
   while (rig.service.parts.revocations.count > 0) await new Promise((next) => setTimeout(next, 50))
   t.match(await rig.signIn(), { status: 201 })
   const token = await rig.token({ system: { all: true } })
@@ -186,3 +186,57 @@ t.test('metrics of calls, sign-ins and revocations are there for Prometheus', as
   t.teardown(() => plain.close())
   t.equal((await fetch(`${plain.url}/metrics`)).status, 404)
 })
+
+t.test(
+  'a token that is over is good for a service that asks for it, within the time',
+  async (t) => {
+    const { clock, rig, people } = await start(t)
+    const ann = await people.user('ann')
+    const bob = await people.user('bob')
+    const project = await people.project('work')
+    const scope = { project: { id: project } }
+    for (const user of [ann, bob]) await people.grant(user, 'member', `projects/${project}`)
+    const token = await people.token(ann, scope)
+    const [revoked, held] = [await people.token(bob, scope), await people.token(bob, scope)]
+    await rig.call('DELETE', '/v3/auth/tokens', { headers: { 'X-Subject-Token': revoked } })
+    const service = { name: 'swift', domain: { id: 'default' }, password: SERVICE_PASSWORD }
+    const serviceScope = { project: { name: 'service', domain: { id: 'default' } } }
+    const ask = async (query: string, subject = token) => {
+      const asker = await rig.token(serviceScope, service)
+      const headers = { 'X-Subject-Token': subject }
+      return rig.call('GET', `/v3/auth/tokens${query}`, { token: asker, headers })
+    }
+    t.match(await ask(''), { status: 200 })
+    clock.move(2 * DAY_MS)
+    const { revocations } = rig.service.parts
+    const prune = revocations.prune.bind(revocations)
+    // The service's own next look for events that no token needs any more.
+    await new Promise<void>((resolve) => {
+      revocations.prune = (beforeMs) => prune(beforeMs).then(resolve)
+    })
+    revocations.prune = prune
+    t.match(await ask(''), { status: 404 })
+    t.match(await ask('?allow_expired=0'), { status: 404 })
+    t.match(await ask('?allow_expired=1'), {
+      status: 200,
+      body: { token: { user: { id: ann.id } } },
+    })
+    t.match(await ask('?allow_expired=1', revoked), { status: 404 }, 'what was revoked stays so')
+    const own = await rig.call('GET', '/v3/auth/catalog', { token })
+    t.match(own, { status: 401 }, 'it lets nobody in')
+    const other = await people.token(bob, scope)
+    const headers = { 'X-Subject-Token': token }
+    const asked = await rig.call('GET', '/v3/auth/tokens?allow_expired=1', {
+      token: other,
+      headers,
+    })
+    t.match(asked, { status: 403 }, 'nor may others ask')
+    t.match(await ask('?allow_expired=1', held), { status: 200 })
+    const admin = await rig.token({ project: { name: 'admin', domain: { id: 'default' } } })
+    const disable = { token: admin, body: { user: { enabled: false } } }
+    t.equal((await rig.call('PATCH', `/v3/users/${bob.id}`, disable)).status, 200)
+    t.match(await ask('?allow_expired=1', held), { status: 404 }, 'the holder is disabled')
+    clock.move(DAY_MS + 60_000)
+    t.match(await ask('?allow_expired=1'), { status: 404 }, 'it is over for too long')
+  },
+)
