@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { PLANTED_FAULTS } from './cluster/planted-faults.ts'
 import { runSeed } from './cluster/run-seed.ts'
+import { SimTime } from './cluster/sim-time.ts'
 
 const SEEDS = Number(process.env['SWIFTLET_SIM_SEEDS'] ?? 500)
 const FIRST_SEED = Number(process.env['SWIFTLET_SIM_SEED'] ?? 1)
@@ -54,6 +55,17 @@ t.test('negative controls: planted faults are caught', async (t) => {
     t.not(found, '', `${name} is caught after ${seeds} seeds`)
     t.comment(`${name}, seed ${seeds}: ${found.slice(0, 200)}`)
   }
+})
+
+t.test('what would go on for ever ends, and counts as a violation', async (t) => {
+  // Without syncs a disk loses what no disk may lose: its node never comes up again.
+  const { violations } = await runSeed({ seed: 19, plant: 'no-sync', kinds: [] })
+  t.match(violations[0]?.what, /^Error: node\d does not come up, though its disk works: /)
+  const time = new SimTime(1)
+  const again = () => time.after(1, again)
+  again()
+  const endless = time.until(new Promise(() => {}), { withinMs: 3600_000, eventsMax: 1000 })
+  await t.rejects(endless, { message: 'the simulation does not end: 1000 events' })
 })
 
 /** `npm run sim` with these flags: its exit code and the lines that it wrote. */

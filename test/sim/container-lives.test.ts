@@ -236,7 +236,7 @@ async function live(seed: number, planted: PlantedFault | null = null): Promise<
     await cluster.time.sleep(PEACE_MS)
     await life.judge()
   }
-  await cluster.time.until(run(), { withinMs: 7_200_000 })
+  await cluster.time.until(run(), { withinMs: 7_200_000, eventsMax: 500_000 })
   return life
 }
 

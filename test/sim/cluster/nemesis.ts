@@ -26,6 +26,8 @@ const DISK_TROUBLES: readonly Trouble[] = ['disk-error', 'disk-loss']
 const SKEW_MS_MAX = 120_000
 /** So long before a cut ends that the keeper has told the others of new rings by then. */
 const KEEPER_MS = 1_500
+/** A node that has not come up after so many starts in peace never will. */
+const PEACEFUL_STARTS_MAX = 10
 const DISK_ERRORS = ['EIO', 'ENOSPC', 'short'] as const
 
 export interface NemesisOptions {
@@ -86,7 +88,10 @@ export class Nemesis {
     for (const trouble of this.#troubles) this.#next(trouble)
   }
 
-  /** Everything works again, and stays so. Nodes and proxies that are down are started. */
+  /**
+   * Everything works again, and stays so. Nodes and proxies that are down are started. Throws if a node does not come up
+   * although its disk works: its disk has lost what no disk may lose.
+   */
   async heal(): Promise<void> {
     const { network, hosts, proxies } = this.#cluster
     this.#isOver = true
@@ -98,13 +103,20 @@ export class Nemesis {
       if (host.isLost) continue
       host.slowness = 1
       host.disk.heal()
-      while (host.running === null) {
-        // It may be on its way up already.
-        if (host.isDown && (await host.start())) break
-        await this.#cluster.time.sleep(1_000)
-      }
+      await this.#startInPeace(host)
     }
     this.#tell('healed')
+  }
+
+  async #startInPeace(host: SimHost): Promise<void> {
+    for (let failed = 0; host.running === null; ) {
+      // It may be on its way up already.
+      if (host.isDown) {
+        if (await host.start()) return
+        if (++failed === PEACEFUL_STARTS_MAX) throw new Error(neverUp(host))
+      }
+      await this.#cluster.time.sleep(1_000)
+    }
   }
 
   /** One trouble of a kind after the other. */
@@ -378,4 +390,8 @@ export class Nemesis {
   #spread(spanMs: number): number {
     return Math.round((this.#random.fraction() * 2 - 1) * spanMs * 100) / 100
   }
+}
+
+function neverUp({ machine, whyDown }: SimHost): string {
+  return `${machine} does not come up, though its disk works: ${String(whyDown)}`
 }

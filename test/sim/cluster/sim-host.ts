@@ -67,6 +67,8 @@ export class SimHost {
   #running: RunningNode | null = null
   #starting: SimProcess | null = null
   starts = 0
+  /** Why it did not come up at the last start that failed. */
+  whyDown: unknown = null
   /** What it knows of the rings. */
   rings: SimRings
   /** Its machine has been given up. */
@@ -154,6 +156,7 @@ export class SimHost {
     } catch (error) {
       // Only a disk that fails may keep a node from starting.
       if (!(error instanceof ServiceError) && !isDiskError(error)) throw error
+      this.whyDown = error
       return false
     } finally {
       if (this.#starting === process) this.#starting = null

@@ -55,9 +55,15 @@ export class SimTime {
     return new Promise((resolve) => this.after(delayMs, resolve))
   }
 
-  /** Runs events until the promise has settled; its result. Rejects if it never can, or takes too much virtual time. */
-  until<T>(promise: Promise<T>, options: { readonly withinMs: number }): Promise<T> {
-    const endMs = this.#nowMs + options.withinMs
+  /**
+   * Runs events until the promise has settled; its result. Rejects if it never can, takes too much virtual time, or more
+   * events than `eventsMax`: what goes on for ever would take as much real time and memory as there is.
+   */
+  until<T>(
+    promise: Promise<T>,
+    options: { readonly withinMs: number; readonly eventsMax: number },
+  ): Promise<T> {
+    const end = { ms: this.#nowMs + options.withinMs, events: this.events + options.eventsMax }
     let isOver = false
     const over = () => {
       isOver = true
@@ -71,7 +77,7 @@ export class SimTime {
           if (left === 0) resolve(promise)
           return
         }
-        const problem = this.#step(endMs)
+        const problem = this.#step(end)
         if (problem !== null) {
           isOver = true
           reject(new Error(problem))
@@ -88,10 +94,11 @@ export class SimTime {
   }
 
   /** Runs the next event; what is wrong if it cannot. */
-  #step(endMs: number): string | null {
+  #step(end: { readonly ms: number; readonly events: number }): string | null {
+    if (this.events >= end.events) return `the simulation does not end: ${this.events} events`
     const event = this.#pop()
     if (event === undefined) return 'the simulation stands still: nothing is due'
-    if (event.dueMs > endMs) return `the simulation goes on after ${endMs} ms`
+    if (event.dueMs > end.ms) return `the simulation does not end: it goes on after ${end.ms} ms`
     this.#nowMs = event.dueMs
     this.events++
     event.action()

@@ -52,6 +52,8 @@ const OPERATIONS = 100
 /** What one takes in calm weather. */
 const OPERATION_MS = 12
 const RUN_MS_MAX = 14_400_000
+/** The longest of the seeds that end take 60,000. */
+const RUN_EVENTS_MAX = 500_000
 /**
  * Some runs are long for their time: deletions are forgotten meanwhile, and nodes may be away for longer than they are
  * remembered. It has to be longer than anything is on its way.
@@ -147,7 +149,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulationResu
   // A failure that nobody handles ends a real process.
   process.on('unhandledRejection', broke)
   try {
-    await cluster.time.until(run(), { withinMs: RUN_MS_MAX })
+    await cluster.time.until(run(), { withinMs: RUN_MS_MAX, eventsMax: RUN_EVENTS_MAX })
   } catch (error) {
     broke(error)
   } finally {
