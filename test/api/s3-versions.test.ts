@@ -435,3 +435,44 @@ t.test('writers and removers at once: the newest version that is left is current
   }
   clients[1]!.destroy()
 })
+
+t.test("versions by their ids are the owner's, whatever the ACL lets others do", async (t) => {
+  const Bucket = await bucket()
+  const before = await put(Bucket, 'o', 'from before')
+  t.equal(before, undefined)
+  await versioning(Bucket, 'Enabled')
+  const old = await put(Bucket, 'o', 'old')
+  await put(Bucket, 'o', 'new')
+  const acl = {
+    'x-container-read': '.r:*,.rlistings,test2:tester2',
+    'x-container-write': 'test2:tester2',
+  }
+  await swift('POST', `/${Bucket}`, { headers: acl })
+  const other = s3Client(store.port, OTHER)
+  t.teardown(() => other.destroy())
+  await other.send(new CreateBucketCommand({ Bucket: 'theirs' }))
+  const get = (VersionId?: string) =>
+    refused(other.send(new GetObjectCommand({ Bucket, Key: 'o', VersionId })))
+  const copy = (version: string) => {
+    const CopySource = `${Bucket}/o${version}`
+    return refused(other.send(new CopyObjectCommand({ Bucket: 'theirs', Key: 'o', CopySource })))
+  }
+  t.equal(await get(), 'done')
+  t.equal(await copy(''), 'done')
+  for (const id of [old!, 'null']) {
+    t.equal(await get(id), '403 AccessDenied', id)
+    t.equal(await copy(`?versionId=${id}`), '403 AccessDenied')
+    t.equal(
+      (await sendSigned(store.port, { path: `/${Bucket}/o?versionId=${id}`, key: null })).status,
+      403,
+    )
+    const Key = 'o'
+    const removal = new DeleteObjectCommand({ Bucket, Key, VersionId: id })
+    t.equal(await refused(other.send(removal)), '403 AccessDenied')
+    const Delete = { Objects: [{ Key, VersionId: id }] }
+    const { Errors } = await other.send(new DeleteObjectsCommand({ Bucket, Delete }))
+    t.match(Errors, [{ Code: 'AccessDenied' }])
+  }
+  t.equal(await read(Bucket, 'o', old), 'old')
+  t.equal(await read(Bucket, 'o', 'null'), 'from before')
+})

@@ -4,7 +4,7 @@ import { ServiceError } from '../../../common/errors.ts'
 import type { Reply } from '../../reply.ts'
 import { accessObject } from '../../swift/object-access.ts'
 import { receiveDocument } from '../body/s3-body.ts'
-import { checkKey, enterBucket } from '../bucket/find-bucket.ts'
+import { aclFor, checkKey, enterBucket } from '../bucket/find-bucket.ts'
 import { type DeletedKey, deleteKey } from '../object/delete-key.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
 import { checkVersion } from '../object/version-id.ts'
@@ -40,8 +40,9 @@ export async function deleteObjects(call: S3Call): Promise<Reply> {
     const path = { account, container: call.bucket, object: one.key }
     try {
       checkKey(one.key)
-      const place = await accessObject(call.exchange, { acl: 'write', method: 'DELETE', path })
       const { versionId: version, etag } = one
+      const acl = aclFor('write', version)
+      const place = await accessObject(call.exchange, { acl, method: 'DELETE', path })
       if (version !== undefined) checkVersion(version, place)
       const match = etag === undefined ? undefined : [etag]
       const condition = await matchCondition(call, place, { match, version })

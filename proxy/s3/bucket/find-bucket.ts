@@ -56,18 +56,24 @@ export async function enterObject(call: S3Call, use: BucketUse): Promise<ObjectP
   const { account } = await findBucket(call, call.bucket)
   call.exchange.path = { account, container: call.bucket, object: call.key }
   checkExpectedOwner(call, 'x-amz-expected-bucket-owner', account)
-  return accessObject(call.exchange, use)
+  const acl = aclFor(use.acl, call.query.get('versionId'))
+  return accessObject(call.exchange, { ...use, acl })
+}
+
+/** Versions by their ids are for the account's owner, as in Swift: a container's ACL is about what is current. */
+export function aclFor(acl: BucketUse['acl'], version: string | undefined): BucketUse['acl'] {
+  return version === undefined ? acl : 'none'
 }
 
 /** The same for another object: the source of a copy. */
 export async function enterOther(
   call: S3Call,
-  other: { readonly bucket: string; readonly key: string },
+  other: { readonly bucket: string; readonly key: string; readonly version: string | undefined },
 ): Promise<ObjectPlace> {
   const { account } = await findBucket(call, other.bucket)
   checkExpectedOwner(call, 'x-amz-source-expected-bucket-owner', account)
   const path: SwiftPath = { account, container: other.bucket, object: other.key }
-  return accessObject(call.exchange, { acl: 'read', method: 'GET', path })
+  return accessObject(call.exchange, { acl: aclFor('read', other.version), method: 'GET', path })
 }
 
 export function checkKey(key: string): void {
