@@ -297,6 +297,7 @@ export class Device {
         learns: this.#options.learns,
         deviceUuid: this.format.uuid,
         shard: number,
+        shards: this.format.shards,
         segmentBytesMax: this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX,
         report: (problem) => this.#note(problem),
         digests: this.digests,
@@ -350,7 +351,10 @@ export class Device {
   }
 
   async #closeShards(options: { readonly withoutFlush?: boolean }): Promise<void> {
-    for (const shard of this.#shards.values()) await shard.close(options)
+    for (const shard of this.#shards.values()) {
+      await shard.close(options)
+      await shard.index.below.stop()
+    }
   }
 
   #indexFailed(failure: IndexFailure): void {

@@ -104,7 +104,10 @@ function entryOperations(slots: readonly EntrySlot[], index: ShardIndex): KeyVal
   for (const { id, entry, before } of slots) {
     const key = entryKey(SPACES.entry, id)
     if (entry === NO_ENTRY) operations.push({ type: 'del', key })
-    else operations.push({ type: 'put', key, value: encodeEntry(entry) })
+    else {
+      index.below.addRegister(id.hash)
+      operations.push({ type: 'put', key, value: encodeEntry(entry) })
+    }
     const wasDue = before?.deleteAt ?? 0
     if (wasDue !== entry.deleteAt) {
       if (wasDue > 0) operations.push({ type: 'del', key: expiryKey(wasDue, id) })
@@ -136,6 +139,7 @@ function rowOperations(
       operations.push({ type: 'del', key: listKey(spaceOf(before), list.hash, name) })
     }
     if (row !== null) {
+      index.below.addRow(list.hash, name)
       const key = listKey(spaceOf(row), list.hash, name)
       operations.push({ type: 'put', key, value: encodeRow(row) })
     }

@@ -11,6 +11,7 @@ import type { DigestSum } from './digest.ts'
 import { decodeEntry, type Entry } from './entry.ts'
 import { byteText, entryKey, listKey, SPACES } from './keys.ts'
 import { type EntrySlot, type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
+import { NamesBelow, type OwnHashes } from './names-below.ts'
 import type { PartitionDigests } from './partition-digests.ts'
 import { type Place, RECORD_TYPES } from './record.ts'
 import { decodeRow, type StoredRow, storedRow } from './row.ts'
@@ -42,6 +43,8 @@ export class ShardIndex {
   /** The memtable being flushed, or null. */
   flushing: Memtable | null = null
   readonly use = new SegmentUse()
+  /** Which names need not be looked for in the store below. */
+  readonly below: NamesBelow
   readonly #totals = new Map<string, Totals>()
   /**
    * What the store below answered for names that no memtable has. Only a flush changes the store, and while it runs its
@@ -69,9 +72,11 @@ export class ShardIndex {
       readonly nowMs: () => number
       readonly onDamage: (what: string) => void
       readonly digests?: PartitionDigests | undefined
+      readonly own: OwnHashes
     },
   ) {
     this.#kv = kv
+    this.below = new NamesBelow(kv, options.own)
     this.#digests = options.digests
     this.#nowMs = options.nowMs
     this.#onDamage = options.onDamage
@@ -93,8 +98,15 @@ export class ShardIndex {
 
   /** From the store below, remembered: a write asks three times for what is not there. */
   #lookUpEntry(key: string, id: RegisterId): Entry | null {
+    if (!this.below.mayHaveRegister(id.hash)) return null
     const known = this.#entriesBelow.get(key)
-    return known === undefined ? remember(this.#entriesBelow, key, this.storedEntry(id)) : known
+    if (known !== undefined) return known
+    return this.#noteMiss(remember(this.#entriesBelow, key, this.storedEntry(id)))
+  }
+
+  #noteMiss<T>(found: T | null): T | null {
+    if (found === null && this.flushing === null) this.below.missed()
+    return found
   }
 
   /** The flush is over: what it wrote is below, and the memtable that hid it may go. */
@@ -119,11 +131,13 @@ export class ShardIndex {
   }
 
   #storedRow(listHash: string, name: string): StoredRow | null {
+    if (!this.below.mayHaveRow(listHash, name)) return null
     const key = listHash + name
     const known = this.#rowsBelow.get(key)
     if (known !== undefined) return known
     const mayBeDeleted = this.totals(listHash).deletedRows > 0
-    return remember(this.#rowsBelow, key, this.storedRow(listHash, name, { mayBeDeleted }))
+    const row = this.storedRow(listHash, name, { mayBeDeleted })
+    return this.#noteMiss(remember(this.#rowsBelow, key, row))
   }
 
   /** The row in the store below; `name` in byte text. */

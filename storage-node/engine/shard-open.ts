@@ -32,6 +32,8 @@ export interface OpenShardOptions {
   readonly learns: { readonly operationMsMax?: number | undefined } | undefined
   readonly deviceUuid: string
   readonly shard: number
+  /** Of the device. */
+  readonly shards: number
   readonly segmentBytesMax: number
   readonly report: (problem: ShardProblem) => void
   readonly digests?: PartitionDigests | undefined
@@ -61,6 +63,7 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
     nowMs: () => clock.monotonicMs(),
     onDamage: (what) => options.report({ kind: 'index', message: `${what} is damaged` }),
     digests: options.digests,
+    own: options,
   })
   const cuts = new Map<number, Cut>()
   for (const [segmentId, note] of notes) {

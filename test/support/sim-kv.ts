@@ -144,6 +144,11 @@ export class SimKeyValueStore {
     this.#failAtBatch = this.batchCount + count
   }
 
+  /** A failure that was to come does not. */
+  failNone(): void {
+    this.#failAtBatch = 0
+  }
+
   /** Power cut. */
   crash(seed: number, options: SimKeyValueCrash = {}): void {
     this.#random = seededRandom(seed)
