@@ -16,7 +16,6 @@ import {
   PutObjectLegalHoldCommand,
   PutObjectLockConfigurationCommand,
   PutObjectRetentionCommand,
-  type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
@@ -26,36 +25,14 @@ import {
   mayRetain,
   type Retention,
 } from '../../proxy/swift/versions/object-lock.ts'
-import { OTHER, openS3Store, s3Client, sendSigned } from './s3-store.ts'
-import type { TestStore } from './swift-store.ts'
+import { OTHER, openS3Rig, s3Client, sendSigned } from './s3-store.ts'
 
 const DAY_MS = 86_400_000
 const FAR = new Date('2140-01-01T00:00:00.000Z')
 const FARTHER = new Date('2141-01-01T00:00:00.000Z')
 
-let store: TestStore
-let s3: S3Client
-let token: string
+const { store, s3, swift, token } = await openS3Rig(t, { versionsSettle: false })
 let made = 0
-
-t.before(async () => {
-  store = await openS3Store(t.testdir(), { versionsSettle: false })
-  s3 = s3Client(store.port)
-  const signedIn = await fetch(`${store.url}/auth/v1.0`, {
-    headers: { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' },
-  })
-  token = signedIn.headers.get('x-auth-token')!
-})
-
-t.teardown(async () => {
-  s3.destroy()
-  await store.close()
-})
-
-async function swift(method: string, path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = { 'x-auth-token': token, ...(init.headers as Record<string, string>) }
-  return fetch(`${store.url}/v1/AUTH_test${path}`, { ...init, method, headers })
-}
 
 async function lockable(): Promise<string> {
   const Bucket = `lock-${++made}`

@@ -13,49 +13,17 @@ import {
   PutBucketTaggingCommand,
   PutObjectCommand,
   PutObjectTaggingCommand,
-  type S3Client,
   type Tag,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
-import {
-  GUEST,
-  openS3Store,
-  type RawAnswer,
-  type SignedRequest,
-  s3Client,
-  sendSigned,
-} from './s3-store.ts'
-import type { TestStore } from './swift-store.ts'
+import { GUEST, openS3Rig, type SignedRequest } from './s3-store.ts'
 
-let store: TestStore
-let s3: S3Client
-let token: string
-
-t.before(async () => {
-  store = await openS3Store(t.testdir())
-  s3 = s3Client(store.port)
-  const signedIn = await fetch(`${store.url}/auth/v1.0`, {
-    headers: { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' },
-  })
-  token = signedIn.headers.get('x-auth-token')!
-})
-
-t.teardown(async () => {
-  s3.destroy()
-  await store.close()
-})
-
-const signed = (asked: SignedRequest): Promise<RawAnswer> => sendSigned(store.port, asked)
+const { s3, signed, swift } = await openS3Rig(t)
 
 async function codeOf(asked: SignedRequest): Promise<string> {
   const { status, code } = await signed(asked)
   return `${status} ${code}`.trim()
-}
-
-function swift(method: string, path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = { 'x-auth-token': token, ...(init.headers as Record<string, string>) }
-  return fetch(`${store.url}/v1/AUTH_test${path}`, { ...init, method, headers })
 }
 
 async function bucket(name: string): Promise<string> {

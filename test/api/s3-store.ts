@@ -2,6 +2,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import { type ClientRequest, type IncomingHttpHeaders, request } from 'node:http'
 import { S3Client } from '@aws-sdk/client-s3'
+import type { TAP } from 'tap'
 import type { S3Credentials } from '../../common/identity.ts'
 import { openTestStore, type TestStore } from './swift-store.ts'
 
@@ -54,6 +55,44 @@ export function openS3Store(
     partBytesMin: 5 * 1024 * 1024,
   }
   return openTestStore(folder, { s3, ...options })
+}
+
+/** A store for a whole file of tests, and what they call: by S3 as MAIN, and by Swift as the same user. */
+export interface S3Rig {
+  readonly store: TestStore
+  readonly s3: S3Client
+  /** Of the user, for Swift's API. */
+  readonly token: string
+  readonly signed: (asked: SignedRequest) => Promise<RawAnswer>
+  /** `path` is below the account. */
+  readonly swift: (method: string, path: string, init?: RequestInit) => Promise<Response>
+}
+
+/** Opens it; it is closed when the file's tests are over. */
+export async function openS3Rig(
+  t: Pick<TAP, 'testdir' | 'teardown'>,
+  options: Parameters<typeof openTestStore>[1] = {},
+): Promise<S3Rig> {
+  const store = await openS3Store(t.testdir(), options)
+  const s3 = s3Client(store.port)
+  t.teardown(async () => {
+    s3.destroy()
+    await store.close()
+  })
+  const signedIn = await fetch(`${store.url}/auth/v1.0`, {
+    headers: { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' },
+  })
+  const token = signedIn.headers.get('x-auth-token')!
+  return {
+    store,
+    s3,
+    token,
+    signed: (asked) => sendSigned(store.port, asked),
+    swift(method, path, init = {}) {
+      const headers = { 'x-auth-token': token, ...(init.headers as Record<string, string>) }
+      return fetch(`${store.url}/v1/AUTH_test${path}`, { ...init, method, headers })
+    },
+  }
 }
 
 export function s3Client(port: number, key: TestKey = MAIN): S3Client {

@@ -16,36 +16,13 @@ import {
   type ObjectVersion,
   PutBucketVersioningCommand,
   PutObjectCommand,
-  type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
-import { OTHER, openS3Store, s3Client, sendSigned } from './s3-store.ts'
-import type { TestStore } from './swift-store.ts'
+import { OTHER, openS3Rig, s3Client, sendSigned } from './s3-store.ts'
 
-let store: TestStore
-let s3: S3Client
-let token: string
+const { store, s3, swift } = await openS3Rig(t, { versionsSettle: false })
 let made = 0
-
-t.before(async () => {
-  store = await openS3Store(t.testdir(), { versionsSettle: false })
-  s3 = s3Client(store.port)
-  const signedIn = await fetch(`${store.url}/auth/v1.0`, {
-    headers: { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' },
-  })
-  token = signedIn.headers.get('x-auth-token')!
-})
-
-t.teardown(async () => {
-  s3.destroy()
-  await store.close()
-})
-
-function swift(method: string, path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = { 'x-auth-token': token, ...(init.headers as Record<string, string>) }
-  return fetch(`${store.url}/v1/AUTH_test${path}`, { ...init, method, headers })
-}
 
 type Status = 'Enabled' | 'Suspended'
 

@@ -22,7 +22,6 @@ import {
   ListObjectVersionsCommand,
   ListPartsCommand,
   PutObjectCommand,
-  type S3Client,
   UploadPartCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
@@ -32,43 +31,17 @@ import {
   GUEST,
   MAIN,
   OTHER,
-  openS3Store,
+  openS3Rig,
   presign,
-  type RawAnswer,
   type SignedRequest,
   s3Client,
   send,
-  sendSigned,
 } from './s3-store.ts'
-import type { TestStore } from './swift-store.ts'
 
 const MIB = 1024 * 1024
 const ROUNDS = process.env.SWIFTLET_PROBE === 'long' ? 1000 : 8
 
-let store: TestStore
-let s3: S3Client
-let token: string
-
-t.before(async () => {
-  store = await openS3Store(t.testdir())
-  s3 = s3Client(store.port)
-  const signedIn = await fetch(`${store.url}/auth/v1.0`, {
-    headers: { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' },
-  })
-  token = signedIn.headers.get('x-auth-token')!
-})
-
-t.teardown(async () => {
-  s3.destroy()
-  await store.close()
-})
-
-const signed = (asked: SignedRequest): Promise<RawAnswer> => sendSigned(store.port, asked)
-
-function swift(method: string, path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = { 'x-auth-token': token, ...(init.headers as Record<string, string>) }
-  return fetch(`${store.url}/v1/AUTH_test${path}`, { ...init, method, headers })
-}
+const { store, s3, signed, swift } = await openS3Rig(t)
 
 async function bucket(name: string): Promise<string> {
   await s3.send(new CreateBucketCommand({ Bucket: name }))

@@ -15,6 +15,7 @@ import { request } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { makeCertificate } from '../support/certificate.ts'
 import {
   dataFolderOf,
   freePortOffset,
@@ -305,7 +306,6 @@ t.test('three disks hold three replicas, and none of them is left out later', as
   t.match(await runSwiftlet(twice), { code: 1, stderr: /named twice/ })
 })
 
-const openssl = spawnSync('openssl', ['version']).status === 0
 t.test('storage policies: by a flag at the first start, by the settings later', async (t) => {
   const data = dataFolderOf(t)
   const args = ['--data', data, '--threads', '1', ...(await freePortOffset())]
@@ -362,24 +362,10 @@ t.test('storage policies: by a flag at the first start, by the settings later', 
   await third.end('SIGTERM')
 })
 
-t.test('HTTPS', { skip: !openssl && 'openssl is not installed' }, async (t) => {
+const certificate = makeCertificate(t.testdir())
+t.test('HTTPS', { skip: certificate === null && 'openssl is not installed' }, async (t) => {
   const dir = t.testdir()
-  const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      '/CN=127.0.0.1',
-    ].concat(['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert]),
-    { stdio: 'ignore' },
-  )
+  const { cert, key } = certificate!
   const data = join(dir, 'data')
   const offset = await freePortOffset()
   const swiftlet = await startSwiftlet(t, [

@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { freePort, type StoreProcess, startStore } from '../../bench/store-process.ts'
+import { makeCertificate } from '../support/certificate.ts'
 import { makeS3User, openKeystoneAdmin, type S3User } from '../support/keystone-admin.ts'
 
 export interface S3StoreOptions {
@@ -17,9 +17,6 @@ export interface S3Store {
   /** The configuration file of the tests. */
   readonly config: string
 }
-
-/** Section `s3` of swiftlet.json as the tests want it. */
-const S3_SETTINGS = {}
 
 /** The sections of the tests' configuration, and who each is. Emails are unique, as S3 has it. */
 const USERS = {
@@ -39,55 +36,23 @@ export async function startS3Store(options: S3StoreOptions): Promise<S3Store> {
   const data = join(folder, 'data')
   await mkdir(folder, { recursive: true })
   const port = await freePort()
-  const tls = https ? makeCertificate(folder) : []
-  const start = () =>
-    startStore({
-      dataFolder: data,
-      port,
-      extraArguments: ['--threads', String(threads), ...tls],
-    })
-  let store = await start()
-  if (Object.keys(S3_SETTINGS).length > 0) {
-    await store.stop()
-    await addSettings(join(data, 'swiftlet.json'))
-    store = await start()
-  }
+  const tls = https ? tlsArguments(folder) : []
+  const store = await startStore({
+    dataFolder: data,
+    port,
+    extraArguments: ['--threads', String(threads), ...tls],
+  })
   const users = await makeUsers(data, https)
   const config = join(folder, 's3tests.conf')
   await writeFile(config, configText(users, { port, https }), { mode: 0o600 })
   return { store, config }
 }
 
-async function addSettings(path: string): Promise<void> {
-  const settings = JSON.parse(await readFile(path, 'utf8'))
-  await writeFile(path, JSON.stringify({ ...settings, s3: { ...settings.s3, ...S3_SETTINGS } }))
-}
-
-/** Arguments for a certificate that signs itself; the tests do not look at who signed it. */
-function makeCertificate(folder: string): readonly string[] {
-  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
-  const asked = [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=localhost',
-  ]
-  const names = ['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
-  const { status, stderr } = spawnSync('openssl', [
-    ...asked,
-    ...names,
-    '-keyout',
-    key,
-    '-out',
-    cert,
-  ])
-  if (status !== 0) throw new Error(`openssl: ${stderr}`)
-  return ['--tls-cert', cert, '--tls-key', key]
+/** Arguments for a certificate; the tests do not look at who signed it. */
+function tlsArguments(folder: string): readonly string[] {
+  const made = makeCertificate(folder)
+  if (made === null) throw new Error('HTTPS needs openssl')
+  return ['--tls-cert', made.cert, '--tls-key', made.key]
 }
 
 async function makeUsers(data: string, https: boolean): Promise<Readonly<Record<Section, S3User>>> {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort } from '../../bench/store-process.ts'
+import { makeCertificate } from './certificate.ts'
 
 const SLAPD = '/usr/sbin/slapd'
 const READY_TRIES_MAX = 500
@@ -50,7 +51,7 @@ export class LdapServer {
   static async start(t: Test, ldif: string): Promise<LdapServer> {
     const folder = await mkdtemp(join(tmpdir(), 'ldap-'))
     t.teardown(() => rm(folder, { recursive: true, force: true }))
-    const caFile = makeCertificate(folder)
+    const caFile = makeCertificate(folder)?.cert ?? null
     const [port, tlsPort] = [await freePort(), await freePort()]
     await mkdir(join(folder, 'db'))
     await writeFile(join(folder, 'slapd.conf'), configuration(folder, caFile))
@@ -134,34 +135,6 @@ sizelimit size.soft=100 size.hard=100 size.prtotal=unlimited
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="${LDAP_SEARCHER.dn}" read by * none
 `
-}
-
-function makeCertificate(folder: string): string | null {
-  const file = join(folder, 'cert.pem')
-  const names = 'subjectAltName=DNS:localhost,IP:127.0.0.1'
-  try {
-    execFileSync(
-      'openssl',
-      [
-        ...[
-          'req',
-          '-x509',
-          '-newkey',
-          'rsa:2048',
-          '-nodes',
-          '-days',
-          '2',
-          '-subj',
-          '/CN=localhost',
-        ],
-        ...['-addext', names, '-keyout', join(folder, 'key.pem'), '-out', file],
-      ],
-      { stdio: 'ignore' },
-    )
-    return file
-  } catch {
-    return null
-  }
 }
 
 async function listens(port: number): Promise<boolean> {
