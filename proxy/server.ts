@@ -126,6 +126,16 @@ class Door {
     }
   }
 
+  /** Of something else than `100-continue`: S3 does not look at it, by the Swift API it is refused. */
+  answerOtherExpectation(req: IncomingMessage, res: ServerResponse): void {
+    const { method = 'GET', url = '/', headers } = req
+    if (this.#s3?.takes({ method, url, headers }) === true) {
+      this.answer(req, res, false)
+      return
+    }
+    res.writeHead(417, ['Connection', 'close', 'Content-Length', '0']).end()
+  }
+
   #next(socket: Socket): void {
     const waiting = this.#pipelined.get(socket)
     const first = waiting?.shift()
@@ -226,9 +236,7 @@ function createServer(options: ProxyOptions, door: Door): Server {
   if (connectionsMax > 0) server.maxConnections = connectionsMax
   server.on('request', (req, res) => door.answer(req, res, false))
   server.on('checkContinue', (req, res) => door.answer(req, res, true))
-  server.on('checkExpectation', (_req, res) => {
-    res.writeHead(417, ['Connection', 'close', 'Content-Length', '0']).end()
-  })
+  server.on('checkExpectation', (req, res) => door.answerOtherExpectation(req, res))
   server.on('clientError', (error, socket) => door.refuse(error, socket))
   return server
 }

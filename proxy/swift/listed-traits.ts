@@ -18,6 +18,7 @@ export const LISTED_NAMES = [
   'version_ticks',
   's3_etag',
   's3_checksum',
+  's3_initiator',
 ] as const
 export type Listed = { readonly [Name in (typeof LISTED_NAMES)[number]]?: string }
 

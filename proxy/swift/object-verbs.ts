@@ -64,7 +64,7 @@ function checkReserved(exchange: Exchange): void {
 
 function checkIfNoneMatch(exchange: Exchange): void {
   const noneMatch = exchange.headers['if-none-match']
-  if (noneMatch !== undefined && !noneMatch.includes('*')) {
+  if (noneMatch !== undefined && !noneMatch.includes('*') && !exchange.isInner) {
     throw badRequest('If-None-Match only supports *')
   }
 }

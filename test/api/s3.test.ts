@@ -224,7 +224,7 @@ t.test('ranges, conditions and overrides of reads', async (t) => {
   const get = (more: object) =>
     refused(s3.send(new GetObjectCommand({ Bucket, Key: 'k', ...more })))
   t.equal(await get({ Range: 'bytes=20-30' }), '416 InvalidRange')
-  t.equal(await get({ PartNumber: 2 }), '416 InvalidPartNumber')
+  t.equal(await get({ PartNumber: 2 }), '400 InvalidPart')
   t.equal(await get({ IfMatch: ETag }), 'done')
   t.equal(await get({ IfMatch: ETag!.replaceAll('"', '') }), 'done', 'without quotes')
   t.equal(await get({ IfMatch: '"other"' }), '412 PreconditionFailed')
@@ -360,8 +360,12 @@ t.test(
       refused(s3.send(new PutObjectCommand({ Bucket, Key: 'k0', Body: 'x', ...more })))
     t.equal(await put({ IfMatch: '"other"' }), '412 PreconditionFailed')
     t.equal(await put({ Key: 'missing', IfMatch: '"other"' }), '404 NoSuchKey')
-    t.equal(await put({ IfNoneMatch: '"other"' }), '501 NotImplemented')
+    t.equal(await put({ IfNoneMatch: '"other"' }), 'done')
     const { ETag } = await s3.send(new HeadObjectCommand({ Bucket, Key: 'k0' }))
+    t.equal(await put({ IfNoneMatch: `"other", ${ETag}` }), '412 PreconditionFailed')
+    t.equal(await put({ Key: 'none', IfNoneMatch: ETag }), 'done')
+    t.equal(await put({ IfNoneMatch: '"other"', IfMatch: ETag }), 'done')
+    t.equal(await put({ IfNoneMatch: ETag, IfMatch: '*' }), '412 PreconditionFailed')
     const remove = (IfMatch: string) =>
       refused(s3.send(new DeleteObjectCommand({ Bucket, Key: 'k0', IfMatch })))
     t.equal(await remove('"other"'), '412 PreconditionFailed')
@@ -481,8 +485,9 @@ t.test(
     })
     const underWay = await s3.send(new ListMultipartUploadsCommand({ Bucket, Delimiter: '/' }))
     t.match(underWay.CommonPrefixes, [{ Prefix: 'dir/' }])
+    const account = { ID: 'AUTH_test', DisplayName: 'AUTH_test' }
     t.match((await s3.send(new ListMultipartUploadsCommand({ Bucket, Prefix: 'dir/' }))).Uploads, [
-      { Key, UploadId },
+      { Key, UploadId, Initiator: account, Owner: account },
     ])
     const Parts = [
       { PartNumber: 1, ETag: first.ETag },
@@ -515,7 +520,9 @@ t.test(
     t.equal(await refused(complete(Parts, { IfMatch: '"x"' })), '404 NoSuchKey')
     const bad = { ChecksumCRC32: 'AAAAAA==-3', ChecksumType: 'COMPOSITE' }
     t.equal(await refused(complete(Parts, bad)), '400 BadDigest', 'of the object, not of the list')
-    const done = await complete(Parts, { IfNoneMatch: '*' })
+    // A part that was sent twice may be listed twice: the last time counts.
+    const twice = [{ PartNumber: 1, ETag: '"of before"' }, ...Parts]
+    const done = await complete(twice, { IfNoneMatch: '*' })
     const digests = parts.map((part) => createHash('md5').update(part).digest())
     const etag = `"${createHash('md5').update(Buffer.concat(digests)).digest('hex')}-3"`
     t.match(done, { ETag: etag, ChecksumType: 'COMPOSITE', ChecksumCRC32: /-3$/ })
@@ -530,8 +537,18 @@ t.test(
       ETag: etag,
       ContentLength: whole.length,
     })
-    const part = await s3.send(new GetObjectCommand({ Bucket, Key, PartNumber: 3 }))
-    t.match(part, { PartsCount: 3, ContentLength: 17 })
+    const partNumber = { Bucket, Key, PartNumber: 3 }
+    const part = await s3.send(new GetObjectCommand({ ...partNumber, ChecksumMode: 'ENABLED' }))
+    t.match(part, {
+      PartsCount: 3,
+      ContentLength: 17,
+      ChecksumCRC32: third.ChecksumCRC32,
+      ChecksumType: 'COMPOSITE',
+    })
+    t.equal(
+      await refused(s3.send(new GetObjectCommand({ Bucket, Key, PartNumber: 4 }))),
+      '400 InvalidPart',
+    )
     t.ok(parts[2]!.equals(await part.Body!.transformToByteArray()))
     t.match(await s3.send(new HeadObjectCommand({ Bucket, Key, PartNumber: 1 })), {
       PartsCount: 3,
@@ -770,7 +787,12 @@ t.test('bodies that are not what was signed or announced are not stored', async 
       '403 SignatureDoesNotMatch',
     )
   }
+  t.equal(await put({ body: 'hello', headers: { 'x-amz-checksum-crc32': 'bad' } }), '400 BadDigest')
   t.equal((await signed({ path })).code, 'NoSuchKey')
+  for (const expect of ['', '200', '100-continue, x']) {
+    t.equal(await put({ body: 'hello', headers: { expect } }), '200 ', 'S3 does not look at it')
+  }
+  await s3.send(new DeleteObjectCommand({ Bucket, Key: 'k' }))
   const cut = send(store.port, {
     method: 'PUT',
     path: presign('PUT', path, `127.0.0.1:${store.port}`),

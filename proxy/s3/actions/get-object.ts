@@ -4,21 +4,18 @@ import { evaluateCondition } from '../../../common/condition.ts'
 import type { Reply } from '../../reply.ts'
 import { conditionOf } from '../../swift/condition-headers.ts'
 import type { ObjectView } from '../../swift/found-object.ts'
-import { findObject } from '../../swift/found-object.ts'
-import { decodeManifest, segmentBytes } from '../../swift/large/slo-manifest.ts'
-import { manifestOf } from '../../swift/large/static-object.ts'
 import { closeBody, pieceOf } from '../../swift/object-body.ts'
 import { type ByteRange, contentRange, rangesOf } from '../../swift/range.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { lockHeaders } from '../lock/lock-headers.ts'
-import { parsePartNumber } from '../multipart/upload-names.ts'
 import {
   objectReplyHeaders,
   partsCountHeader,
   refuseNotBuilt,
   tagCountHeader,
 } from '../object/object-headers.ts'
-import { checksumOfObject, s3Etag, uploadOf } from '../object/object-traits.ts'
+import { checksumOfObject, s3Etag } from '../object/object-traits.ts'
+import { partOfObject } from '../object/part-of-object.ts'
 import { versionHeaders, versionIdOf } from '../object/version-id.ts'
 import { openObject } from '../object/view-for-s3.ts'
 import { preconditionFailed } from '../object/write-condition.ts'
@@ -69,12 +66,14 @@ async function replyOf(
     await closeBody(view.read)
     return { status: 304, headers, body: null }
   }
-  const part = await partOf(call, view)
+  const part = await partOfObject(call, view)
   if (part !== null) headers.push(...partsCountHeader(info))
-  const range = part ?? rangeOf(call, info.bytes)
-  const wantsChecksum = call.header('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED'
-  // A part's own checksum is not known here, and that of the whole is not what a range has.
-  if (wantsChecksum && range === null) headers.push(...checksumHeaders(checksumOfObject(info)))
+  const range = part?.range ?? rangeOf(call, info.bytes)
+  if (call.header('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED') {
+    // That of the whole is not what a range has.
+    const whole = range === null ? checksumOfObject(info) : undefined
+    headers.push(...checksumHeaders(part === null ? whole : await part.checksum()))
+  }
   if (range !== null) headers.push('Content-Range', contentRange(range, info.bytes))
   const asked = range ?? { start: 0, end: info.bytes }
   const status = range === null ? 200 : 206
@@ -106,39 +105,6 @@ function rangeOf(call: S3Call, bytes: number): ByteRange | null {
     RangeRequested: header,
     ActualObjectSize: String(bytes),
   })
-}
-
-/** The bytes of the part that is asked for by its number; null if none is. */
-async function partOf(call: S3Call, view: ObjectView): Promise<ByteRange | null> {
-  const text = call.query.get('partNumber')
-  if (text === undefined) return null
-  const number = parsePartNumber(text)
-  if (call.header('range') !== undefined) {
-    throw new S3Error(
-      'InvalidRequest',
-      'Cannot specify both Range header and partNumber query parameter',
-    )
-  }
-  const { info } = view.read
-  if (uploadOf(info) === undefined) {
-    if (number > 1) throw new S3Error('InvalidPartNumber')
-    return info.bytes === 0 ? null : { start: 0, end: info.bytes }
-  }
-  const segments = decodeManifest(await manifestBytes(call, view))
-  const own = segments[number - 1]
-  if (own === undefined) throw new S3Error('InvalidPartNumber')
-  const start = segments.slice(0, number - 1).reduce((sum, other) => sum + segmentBytes(other), 0)
-  return { start, end: start + segmentBytes(own) }
-}
-
-/** The manifest itself, which the view does not show. */
-async function manifestBytes(call: S3Call, view: ObjectView): Promise<Buffer> {
-  const found = await findObject(call.exchange, view.place, {})
-  if (found === null || found.read.info.writeId !== view.read.info.writeId) {
-    if (found !== null) await closeBody(found.read)
-    throw new S3Error('ServiceUnavailable', 'The object was replaced while it was read.')
-  }
-  return manifestOf(call.exchange, found)
 }
 
 function overridesOf(call: S3Call): ReadonlyMap<string, string> {

@@ -7,7 +7,7 @@ import {
   UPLOADS_PREFIX,
   uploadName,
 } from '../multipart/upload-names.ts'
-import { Uploads } from '../multipart/uploads.ts'
+import { initiatorOf, Uploads } from '../multipart/uploads.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { ownerElement, xmlReply } from '../s3-reply.ts'
@@ -47,11 +47,12 @@ export async function listMultipartUploads(call: S3Call): Promise<Reply> {
     ...(encodingType !== undefined && { EncodingType: encodingType }),
     Upload: page.rows.map((row) => {
       const { key, uploadId } = readUploadName(row.name)
+      const owner = ownerElement(initiatorOf(row) ?? account)
       return {
         Key: encode(key),
         UploadId: uploadId,
-        Initiator: ownerElement(account),
-        Owner: ownerElement(account),
+        Initiator: owner,
+        Owner: owner,
         StorageClass: 'STANDARD',
         Initiated: s3Time(row.stamp.ticks),
       }

@@ -28,7 +28,7 @@ export async function listParts(call: S3Call): Promise<Reply> {
     Key: encoding === 'url' ? escapePath(call.key) : call.key,
     UploadId: uploadId,
     Initiator: ownerElement(record.initiator),
-    Owner: ownerElement(uploads.account),
+    Owner: ownerElement(record.initiator),
     StorageClass: 'STANDARD',
     PartNumberMarker: marker,
     NextPartNumberMarker: shown.at(-1)?.partNumber ?? 0,

@@ -59,7 +59,8 @@ export function storedEncoding(encoding: string | undefined): string | undefined
   if (encoding === undefined) return undefined
   const words = encoding.split(',').map((word) => word.trim())
   const kept = words.filter((word) => word !== '' && word.toLowerCase() !== 'aws-chunked')
-  return kept.length === 0 ? undefined : kept.join(',')
+  if (kept.length === words.length) return encoding
+  return kept.length === 0 ? undefined : kept.join(', ')
 }
 
 function codingOf(payloadHash: string | undefined): BodyCoding {
@@ -136,7 +137,7 @@ function ofHeader(
   const name = checksumHeader(algorithm)
   const value = header(name)!
   if (!isChecksumValue(algorithm, value)) {
-    throw new S3Error('InvalidRequest', `Value for ${name} header is invalid.`)
+    throw new S3Error('BadDigest', `Value for ${name} header is invalid.`)
   }
   return { algorithm, value }
 }

@@ -120,7 +120,7 @@ t.test('checksums are sent once, and by the name that is announced', async (t) =
     ],
     [{ 'x-amz-trailer': 'x-amz-checksum-crc32' }, EMPTY_HASH, 'InvalidRequest'],
     [{ ...decoded, 'x-amz-trailer': 'x-amz-meta-a' }, TRAILER, 'InvalidRequest'],
-    [{ 'x-amz-checksum-crc32': 'AA==' }, EMPTY_HASH, 'InvalidRequest'],
+    [{ 'x-amz-checksum-crc32': 'AA==' }, EMPTY_HASH, 'BadDigest'],
     [{ ...crc, 'x-amz-sdk-checksum-algorithm': 'SHA1' }, EMPTY_HASH, 'InvalidRequest'],
     [{ 'x-amz-sdk-checksum-algorithm': 'CRC32' }, EMPTY_HASH, 'InvalidRequest'],
     [{ ...crc, 'x-amz-sdk-checksum-algorithm': 'ROT13' }, EMPTY_HASH, 'InvalidRequest'],
@@ -140,6 +140,8 @@ t.test('checksums are sent once, and by the name that is announced', async (t) =
   t.equal(storedEncoding('aws-chunked'), undefined)
   t.equal(storedEncoding('gzip, aws-chunked'), 'gzip')
   t.equal(storedEncoding('gzip,br'), 'gzip,br')
+  t.equal(storedEncoding('gzip, br'), 'gzip, br')
+  t.equal(storedEncoding('gzip,aws-chunked,br'), 'gzip, br')
 })
 
 const EMPTY_HASH = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'

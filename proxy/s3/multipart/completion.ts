@@ -51,16 +51,19 @@ export function storedPart(row: ListRow): StoredPart {
   }
 }
 
-/** The parts that a CompleteMultipartUpload document names; MalformedXML or InvalidPartOrder. */
+/**
+ * The parts that a CompleteMultipartUpload document names; MalformedXML or InvalidPartOrder. Of entries with the same number, as
+ * a client lists them that has sent a part twice, the last one counts.
+ */
 export function readPartList(root: XmlNode): readonly NamedPart[] {
   const nodes = root.children('Part')
   if (nodes.length === 0 || nodes.length > PARTS_MAX) throw malformedXml()
   const parts = nodes.map(readPart)
   for (const [index, { partNumber }] of parts.entries()) {
-    if (index > 0 && partNumber <= parts[index - 1]!.partNumber)
+    if (index > 0 && partNumber < parts[index - 1]!.partNumber)
       throw new S3Error('InvalidPartOrder')
   }
-  return parts
+  return parts.filter(({ partNumber }, index) => partNumber !== parts[index + 1]?.partNumber)
 }
 
 /** The parts that are named, as they are there; InvalidPart, EntityTooSmall. */

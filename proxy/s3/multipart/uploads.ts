@@ -9,8 +9,11 @@ import { ServiceError } from '../../../common/errors.ts'
 import { randomId } from '../../../common/random.ts'
 import type { ItemInfo, ListRow } from '../../../common/storage-node.ts'
 import type { ObjectPath } from '../../backend/backend.ts'
+import { LISTED } from '../../backend/rows.ts'
+import { formatListed, listedTraits } from '../../swift/listed-traits.ts'
 import { wholeBody } from '../../swift/object-body.ts'
 import { OBJECT_LOCK, SEALED } from '../../swift/versions/object-lock.ts'
+import { escapePath } from '../../wire-text.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
 import type { FoundBucket } from '../bucket/find-bucket.ts'
 import { findBucket } from '../bucket/find-bucket.ts'
@@ -176,7 +179,11 @@ export class Uploads {
     const outcome = await this.#call.exchange.proxy.backend.putObject(
       this.place(uploadName(key, uploadId)),
       {
-        meta: { etag: hash('md5', body, 'hex'), contentType: 'application/json', headers: {} },
+        meta: {
+          etag: hash('md5', body, 'hex'),
+          contentType: 'application/json',
+          headers: { [LISTED]: formatListed({ s3_initiator: escapePath(record.initiator) }) },
+        },
         body,
         condition: { ifWriteId },
       },
@@ -189,6 +196,12 @@ export class Uploads {
     const isTaken = record.completingSinceMs > 0
     if (isTaken && nowMs - record.completingSinceMs < COMPLETION_MS_MAX) throw busyUpload()
   }
+}
+
+/** The account of who has begun the upload that a row is of. */
+export function initiatorOf(row: ListRow): string | undefined {
+  const { s3_initiator: initiator } = listedTraits(row).listed
+  return initiator === undefined ? undefined : decodeURIComponent(initiator)
 }
 
 /** Deletes what a deleted bucket's uploads have left. */

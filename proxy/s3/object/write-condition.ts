@@ -4,7 +4,7 @@ import { etagList } from '../../swift/condition-headers.ts'
 import { findObject } from '../../swift/found-object.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
 import type { S3Call } from '../s3-call.ts'
-import { notImplemented, S3Error } from '../s3-error.ts'
+import { S3Error } from '../s3-error.ts'
 import { lookForVersion } from './find-for-s3.ts'
 import { s3Etag } from './object-traits.ts'
 import { keepsVersions } from './version-id.ts'
@@ -26,16 +26,12 @@ export async function writeCondition(
 ): Promise<IncomingHttpHeaders> {
   const noneMatch = call.header('if-none-match')
   const match = call.header('if-match')
-  if (noneMatch !== undefined && match !== undefined)
-    throw notImplemented('If-Match beside If-None-Match')
-  if (noneMatch !== undefined) {
-    if (noneMatch.trim() !== '*') throw notImplemented('If-None-Match with an ETag')
-    return { 'if-none-match': '*' }
-  }
-  return matchCondition(call, place, {
+  const unlike = noneMatch === undefined ? {} : await noneMatchCondition(call, place, noneMatch)
+  const like = await matchCondition(call, place, {
     match: match === undefined ? undefined : etagList(match),
     version: options.version,
   })
+  return { ...unlike, ...like }
 }
 
 /**
@@ -62,6 +58,19 @@ export async function matchCondition(
   if (!isAny && !match.includes(s3Etag(info))) throw preconditionFailed('If-Match')
   if (version !== undefined && keepsVersions(place)) return {}
   return { 'if-match': isAny ? '*' : `"${info.meta.etag ?? ''}"` }
+}
+
+/** The ETag of a multipart object is looked at here and now, that of any other again at the moment of writing. */
+async function noneMatchCondition(
+  call: S3Call,
+  place: ObjectPlace,
+  noneMatch: string,
+): Promise<IncomingHttpHeaders> {
+  const etags = etagList(noneMatch)
+  if (etags.includes('*')) return { 'if-none-match': '*' }
+  const current = await headObjectAt(call, place)
+  if (current !== null && etags.includes(s3Etag(current))) throw preconditionFailed('If-None-Match')
+  return { 'if-none-match': etags.map((etag) => `"${etag}"`).join(', ') }
 }
 
 export function preconditionFailed(header: string): S3Error {

@@ -114,8 +114,9 @@ function queryClaimV4(request: SignableRequest, query: QueryPairs): ClaimV4 {
   if (signedAtMs === undefined) {
     throw malformed("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
   }
-  if (!/^\d{1,7}$/.test(expires) || Number(expires) < 1 || Number(expires) > EXPIRES_SECONDS_MAX) {
-    throw malformed('X-Amz-Expires must be between 1 and 604800 seconds')
+  if (!/^-?\d{1,9}$/.test(expires)) throw malformed('X-Amz-Expires should be a number')
+  if (Number(expires) < 1 || Number(expires) > EXPIRES_SECONDS_MAX) {
+    throw new S3Error('AccessDenied', 'X-Amz-Expires must be between 1 and 604800 seconds')
   }
   return {
     version: 4,

@@ -59,15 +59,28 @@ export function verifyV2(
     readonly nowMs: number
   },
 ): void {
+  if (claim.signedAtMs !== undefined && claim.signedAtMs < 0) throw noTime()
   if (claim.signedAtMs !== undefined) checkSkew(claim.signedAtMs, by.nowMs)
   if (claim.expires !== undefined && Number(claim.expires) * 1000 < by.nowMs) throw expired()
-  const text = stringToSignV2(request, {
-    query: by.query,
-    bucket: by.bucket,
-    expires: claim.expires,
+  const options = { query: by.query, bucket: by.bucket, expires: claim.expires }
+  const text = stringToSignV2(request, options)
+  const texts = isBareBucket(request)
+    ? [text, stringToSignV2({ ...request, url: withSlash(request.url) }, options)]
+    : [text]
+  const isGood = texts.some((signed) => {
+    const signature = createHmac('sha1', by.secret).update(signed, 'latin1').digest('base64')
+    return isEqualText(signature, claim.signature)
   })
-  const signature = createHmac('sha1', by.secret).update(text, 'latin1').digest('base64')
-  if (!isEqualText(signature, claim.signature)) throw wrongSignature(claim, text)
+  if (!isGood) throw wrongSignature(claim, text)
+}
+
+/** `/bucket`: boto3 signs it as if it ended with a slash. */
+function isBareBucket({ url }: SignableRequest): boolean {
+  return /^\/[^/?]+(?:\?|$)/.test(url)
+}
+
+function withSlash(url: string): string {
+  return url.replace(/(?=\?)|$/, '/')
 }
 
 /** Whether the texts are the same, in a time that does not tell where they differ. */
@@ -119,6 +132,10 @@ function checkAllSigned(headers: IncomingHttpHeaders, signed: readonly string[])
       HeadersNotSigned: unsigned.join(', '),
     },
   )
+}
+
+function noTime(): S3Error {
+  return new S3Error('AccessDenied', 'The Date or x-amz-date header is before 1970.')
 }
 
 function expired(): S3Error {
