@@ -3,6 +3,7 @@ import { isSignedBy, parseSignature } from '../layers/digest.ts'
 import { expirySeconds } from '../layers/temp-url.ts'
 import type { ProxyContext } from '../proxy-context.ts'
 import { jsonReply, statusReply } from '../reply.ts'
+import { s3Info } from '../s3/s3-info.ts'
 import { HEARTBEAT_MS } from '../swift/heartbeat.ts'
 import { DYNAMIC_PAGES_MAX } from '../swift/large/dynamic-object.ts'
 import { LINKS_MAX } from '../swift/links/symlink.ts'
@@ -116,6 +117,7 @@ function capabilities(proxy: ProxyContext): Sections {
     container_quotas: {},
     ...(settings.layers?.crossdomain && { crossdomain: {} }),
     account_quotas: {},
+    ...s3Info(settings),
     ...Object.assign({}, ...[...layers.outer, ...layers.inner].map((layer) => layer.info)),
     ...layers.domains?.info,
   }

@@ -76,6 +76,8 @@ function patterned(bytes: number, seed: number): Buffer {
 }
 
 t.test('buckets are made, listed, looked at and deleted', async (t) => {
+  const info = (await (await fetch(`${store.url}/info`)).json()) as object
+  t.match(info, { s3api: { max_bucket_listing: 1000, min_segment_size: 5 * MIB, s3_acl: false } })
   await bucket('first-bucket')
   t.equal(await refused(bucket('first-bucket')), 'done', 'by its owner, in the default region')
   t.equal(
