@@ -1,18 +1,12 @@
 """A plugin for pytest: one JSON line a test (`id`, `outcome`, `why`, `markers`, `seconds`) into the file named by OUTCOMES."""
 import json
 import os
-
-_markers = {}
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        _markers[item.nodeid] = sorted({mark.name for mark in item.iter_markers()})
-
+import re
 
 class Outcomes:
-    def __init__(self, path):
+    def __init__(self, path, markers):
         self.path = path
+        self.markers = markers
         self.tests = {}
 
     def pytest_runtest_logreport(self, report):
@@ -27,11 +21,12 @@ class Outcomes:
             why = report.longrepr
             test["why"] = first_line(str(why[2] if isinstance(why, tuple) else why))
         if report.when == "teardown":
-            self.write(report.nodeid, test)
+            markers = sorted(self.markers.intersection(report.keywords))
+            self.write(report.nodeid, {"markers": markers, **test})
 
     # As each ends: a run that is cut off has told of those before.
     def write(self, nodeid, test):
-        line = {"id": nodeid, "markers": _markers.get(nodeid, []), **test}
+        line = {"id": nodeid, **test}
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -44,4 +39,6 @@ def first_line(text):
 def pytest_configure(config):
     # Of the workers of pytest-xdist, the one that hands out the tests hears of all reports.
     if not hasattr(config, "workerinput") and "OUTCOMES" in os.environ:
-        config.pluginmanager.register(Outcomes(os.environ["OUTCOMES"]))
+        # Those that the suite has named; a report's keywords have its markers among them.
+        markers = {re.split("[:(]", line)[0].strip() for line in config.getini("markers")}
+        config.pluginmanager.register(Outcomes(os.environ["OUTCOMES"], markers))

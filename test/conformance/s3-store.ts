@@ -98,7 +98,7 @@ function configText(
     'iam name prefix = s3-tests-',
     'iam path prefix = /s3-tests/',
     '',
-    ...section('s3 main', ['api_name = us-east-1', 'lc_debug_interval = 10']),
+    ...section('s3 main', ['lc_debug_interval = 10']),
     ...section('s3 alt'),
     // No tenants within names here: all buckets are in one namespace.
     ...section('s3 tenant', ['tenant =']),
