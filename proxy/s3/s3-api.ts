@@ -9,6 +9,7 @@ import type { ProxyContext } from '../proxy-context.ts'
 import type { Reply } from '../reply.ts'
 import { pathOfUrl, queryOfUrl } from '../swift/path.ts'
 import { BucketDirectory } from './bucket/bucket-directory.ts'
+import { addCrossOrigin } from './cors/cross-origin.ts'
 import { isAnonymousPath } from './routing/anonymous-path.ts'
 import { actionOf, subjectOf } from './routing/route-call.ts'
 import { S3Query } from './routing/s3-query.ts'
@@ -53,14 +54,14 @@ export class S3Api {
    * Whether the request is one of S3's: it is signed as S3 has it, its host is S3's, or nobody has signed it and its path
    * begins with what can only be a bucket (docs/decisions/s3-door.md). Asked for each request.
    */
-  takes({ method, url, headers }: RequestLine): boolean {
+  takes({ url, headers }: RequestLine): boolean {
     const { authorization } = headers
     if (authorization?.startsWith('AWS') === true && /^AWS(4-\S+)? /.test(authorization))
       return true
     const { domains } = this.#settings
     if (domains.length > 0 && isS3Host(headers.host, domains)) return true
     if (url.startsWith('/v1/') && !url.includes('?')) return false
-    return SIGNED_QUERY.test(url) || isAnonymousPath({ method, url, headers })
+    return SIGNED_QUERY.test(url) || isAnonymousPath({ url, headers })
   }
 
   /** Answers a request of S3's; never throws. */
@@ -70,11 +71,21 @@ export class S3Api {
       if (requestMetrics.inFlight > settings.requestsMax) throw new S3Error('SlowDown')
       const call = await this.#callOf(exchange)
       exchange.kind = KINDS[subjectOf(call)]
-      const reply = await actionOf(call)(call)
-      reply.headers.push(...s3Headers(exchange))
+      const reply = await this.#answer(call)
+      await addCrossOrigin(call, reply)
       return reply
     } catch (error) {
       return s3ErrorReply(exchange, error)
+    }
+  }
+
+  async #answer(call: S3Call): Promise<Reply> {
+    try {
+      const reply = await actionOf(call)(call)
+      reply.headers.push(...s3Headers(call.exchange))
+      return reply
+    } catch (error) {
+      return s3ErrorReply(call.exchange, error)
     }
   }
 
@@ -83,7 +94,9 @@ export class S3Api {
     const pairs = queryPairs(queryOfUrl(exchange.url))
     const target = parseTarget(pathOfUrl(exchange.url), exchange.headers.host, domains)
     const bucket = target.isVirtualHost ? target.bucket : undefined
-    const signature = await this.#verify(exchange, pairs, bucket)
+    // What is signed in a URL is another request than the one that a browser asks about.
+    const isPreflight = exchange.method === 'OPTIONS'
+    const signature = isPreflight ? null : await this.#verify(exchange, pairs, bucket)
     return new S3Call({
       exchange,
       settings: this.#settings,
@@ -91,6 +104,7 @@ export class S3Api {
       target,
       query: new S3Query(pairs),
       signature,
+      keyring: { credentials: this.#credentials, keys: this.#keys },
     })
   }
 

@@ -1,3 +1,4 @@
+import type { S3Credentials } from '../../common/identity.ts'
 import type { Exchange } from '../exchange.ts'
 import type { SwiftPath } from '../swift/path.ts'
 import type { BucketDirectory } from './bucket/bucket-directory.ts'
@@ -5,6 +6,7 @@ import type { S3Query } from './routing/s3-query.ts'
 import type { S3Target } from './routing/s3-target.ts'
 import { S3Error } from './s3-error.ts'
 import type { S3Settings } from './s3-options.ts'
+import type { SigningKeys } from './signature/signing-keys.ts'
 import type { GoodSignature } from './signature/verify.ts'
 
 /** How a request was signed. */
@@ -16,6 +18,20 @@ export interface CallSignature {
   readonly isPresigned: boolean
 }
 
+/** Where secrets are asked for, and the keys of a day. */
+export interface Keyring {
+  readonly credentials: S3Credentials
+  readonly keys: SigningKeys
+}
+
+export interface S3CallParts
+  extends Pick<
+    S3Call,
+    'exchange' | 'settings' | 'directory' | 'target' | 'query' | 'signature' | 'keyring'
+  > {
+  readonly form?: ReadonlyMap<string, string>
+}
+
 /** One request of the S3 API on its way to its action. */
 export class S3Call {
   readonly exchange: Exchange
@@ -25,16 +41,21 @@ export class S3Call {
   readonly query: S3Query
   /** Null: nobody has signed. */
   readonly signature: CallSignature | null
+  readonly keyring: Keyring
+  /** The fields of a form, by names in lower case: they stand for the request's headers. */
+  readonly form: ReadonlyMap<string, string> | null
+  readonly parts: S3CallParts
 
-  constructor(
-    parts: Pick<S3Call, 'exchange' | 'settings' | 'directory' | 'target' | 'query' | 'signature'>,
-  ) {
+  constructor(parts: S3CallParts) {
+    this.parts = parts
     this.exchange = parts.exchange
     this.settings = parts.settings
     this.directory = parts.directory
     this.target = parts.target
     this.query = parts.query
     this.signature = parts.signature
+    this.keyring = parts.keyring
+    this.form = parts.form ?? null
   }
 
   get bucket(): string {
@@ -47,6 +68,7 @@ export class S3Call {
 
   /** The header as it came; those of a presigned URL may stand in its query. */
   header(name: string): string | undefined {
+    if (this.form !== null) return this.form.get(name)
     const value = this.exchange.header(name)
     if (value !== undefined || !name.startsWith('x-amz-')) return value
     return this.signature?.isPresigned === true ? this.query.get(name) : undefined
@@ -54,6 +76,7 @@ export class S3Call {
 
   /** All header names, those in a presigned URL's query included. */
   get headerNames(): readonly string[] {
+    if (this.form !== null) return [...this.form.keys()]
     const names = Object.keys(this.exchange.headers)
     if (this.signature?.isPresigned !== true) return names
     return [...names, ...this.query.names.filter((name) => name.startsWith('x-amz-'))]

@@ -1,4 +1,5 @@
-/** What S3 keeps beside buckets and objects, over a real socket: tags. */
+/** What S3 keeps beside buckets and objects, over a real socket: tags and CORS rules; and forms. */
+import { createHmac } from 'node:crypto'
 import {
   CompleteMultipartUploadCommand,
   CopyObjectCommand,
@@ -17,9 +18,10 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
-import { GUEST, openS3Rig, type SignedRequest } from './s3-store.ts'
+import { signingKey } from '../../proxy/s3/signature/signing-keys.ts'
+import { GUEST, MAIN, openS3Rig, type RawAnswer, type SignedRequest, send } from './s3-store.ts'
 
-const { s3, signed, swift } = await openS3Rig(t)
+const { store, s3, signed, swift } = await openS3Rig(t)
 
 async function codeOf(asked: SignedRequest): Promise<string> {
   const { status, code } = await signed(asked)
@@ -51,7 +53,7 @@ t.test('an object’s tags are set, shown, counted, replaced and taken away', as
   t.equal((await signed({ path: '/tagged/o' })).headers['x-amz-tagging-count'], undefined)
   const { LastModified } = await s3.send(new HeadObjectCommand(key))
   await s3.send(new PutObjectTaggingCommand({ ...key, Tagging: { TagSet: [...COLOUR, ...SIGNS] } }))
-  t.strictSame(await tagsOf(Bucket, 'o'), [...COLOUR, ...SIGNS])
+  t.strictSame(await tagsOf(Bucket, 'o'), [...SIGNS, ...COLOUR])
   t.equal((await s3.send(new GetObjectCommand(key))).TagCount, 2)
   const head = await s3.send(new HeadObjectCommand(key))
   t.strictSame(head.Metadata, { kept: 'yes' }, 'all else stays')
@@ -81,10 +83,10 @@ t.test('an object has its tags from its first moment, however it is made', async
   const Bucket = await bucket('tagged-at-once')
   const Tagging = 'colour=dark%20blue&a%2Bb%2F%C3%BC=x%3D1%3A%40._-+'
   await s3.send(new PutObjectCommand({ Bucket, Key: 'put', Body: '', Tagging }))
-  t.strictSame(await tagsOf(Bucket, 'put'), [...COLOUR, ...SIGNS])
+  t.strictSame(await tagsOf(Bucket, 'put'), [...SIGNS, ...COLOUR])
   const CopySource = `${Bucket}/put`
   await s3.send(new CopyObjectCommand({ Bucket, Key: 'copied', CopySource }))
-  t.strictSame(await tagsOf(Bucket, 'copied'), [...COLOUR, ...SIGNS])
+  t.strictSame(await tagsOf(Bucket, 'copied'), [...SIGNS, ...COLOUR])
   const replaced = { Tagging: 'n=1', TaggingDirective: 'REPLACE' } as const
   await s3.send(new CopyObjectCommand({ Bucket, Key: 'replaced', CopySource, ...replaced }))
   t.strictSame(await tagsOf(Bucket, 'replaced'), [{ Key: 'n', Value: '1' }])
@@ -98,7 +100,7 @@ t.test('an object has its tags from its first moment, however it is made', async
   const { ETag } = await s3.send(new UploadPartCommand({ ...part, Body: 'part' }))
   const MultipartUpload = { Parts: [{ ETag, PartNumber: 1 }] }
   await s3.send(new CompleteMultipartUploadCommand({ ...upload, UploadId, MultipartUpload }))
-  t.strictSame(await tagsOf(Bucket, 'parts'), [...COLOUR, ...SIGNS])
+  t.strictSame(await tagsOf(Bucket, 'parts'), [...SIGNS, ...COLOUR])
   await s3.send(new PutObjectCommand({ Bucket, Key: 'put', Body: 'anew' }))
   t.strictSame(await tagsOf(Bucket, 'put'), [], 'and loses them with it')
 })
@@ -173,4 +175,300 @@ t.test('a bucket’s tags are set, shown and taken away by its owner', async (t)
   await s3.send(new DeleteBucketTaggingCommand({ Bucket }))
   t.equal(await codeOf({ path }), '404 NoSuchTagSet')
   t.equal(await codeOf({ path: '/no-such-bucket?tagging' }), '404 NoSuchBucket')
+})
+
+t.test('CORS rules are kept as they were sent, and bad ones refused', async (t) => {
+  await bucket('cors-kept')
+  const path = '/cors-kept?cors'
+  const put = (rules: string) =>
+    codeOf({ method: 'PUT', path, body: `<CORSConfiguration>${rules}</CORSConfiguration>` })
+  const rule = (more: string) =>
+    `<CORSRule><AllowedOrigin>http://a.b</AllowedOrigin><AllowedMethod>GET</AllowedMethod>${more}</CORSRule>`
+  t.equal(await codeOf({ path }), '404 NoSuchCORSConfiguration')
+  const full = rule(
+    '<AllowedHeader>x-*</AllowedHeader><ExposeHeader>ETag</ExposeHeader><ID>one</ID><MaxAgeSeconds>60</MaxAgeSeconds>',
+  )
+  t.equal(await put(full), '200')
+  const { body } = await signed({ path })
+  for (const part of [
+    '<ID>one</ID>',
+    '<AllowedHeader>x-*</AllowedHeader>',
+    '<AllowedMethod>GET</AllowedMethod>',
+    '<AllowedOrigin>http://a.b</AllowedOrigin>',
+    '<ExposeHeader>ETag</ExposeHeader>',
+    '<MaxAgeSeconds>60</MaxAgeSeconds>',
+  ])
+    t.ok(body.includes(part), part)
+  for (const [bad, code] of [
+    ['', 'MalformedXML'],
+    ['<CORSRule/>', 'MalformedXML'],
+    [rule('<Other/>'), 'MalformedXML'],
+    [rule('<MaxAgeSeconds>soon</MaxAgeSeconds>'), 'MalformedXML'],
+    [rule('<AllowedMethod>PATCH</AllowedMethod>'), 'InvalidRequest'],
+    [rule('<AllowedOrigin>*a*</AllowedOrigin>'), 'InvalidRequest'],
+    [rule('<AllowedHeader>*-*</AllowedHeader>'), 'InvalidRequest'],
+    [rule('<ExposeHeader>x-*</ExposeHeader>'), 'InvalidRequest'],
+    [rule('<ExposeHeader>a&#13;&#10;b</ExposeHeader>'), 'MalformedXML'],
+    [rule('').repeat(101), 'InvalidRequest'],
+  ] as const) {
+    t.equal(await put(bad), `400 ${code}`, bad.slice(0, 200))
+  }
+  for (const method of ['GET', 'PUT', 'DELETE']) {
+    t.equal(await codeOf({ method, path, key: GUEST }), '403 AccessDenied', method)
+  }
+  t.ok((await signed({ path })).body.includes('<ID>one</ID>'), 'the good one is still there')
+  t.equal(await codeOf({ method: 'DELETE', path }), '204')
+  t.equal(await codeOf({ path }), '404 NoSuchCORSConfiguration')
+})
+
+t.test('browsers are told what scripts of other origins may do', async (t) => {
+  await bucket('cors-asked')
+  await signed({ method: 'PUT', path: '/cors-asked/o', body: 'body' })
+  const ask = async (headers: Record<string, string>, method = 'OPTIONS') => {
+    const answer = await send(store.port, { method, path: '/cors-asked/o', headers })
+    const allowed = answer.headers['access-control-allow-origin']
+    return `${answer.status} ${answer.code} ${allowed ?? '-'}`
+  }
+  const get = { 'access-control-request-method': 'GET' }
+  t.equal(await ask({ origin: 'http://a.b', ...get }), '403 AccessForbidden -', 'without rules')
+  const rules = `<CORSRule><AllowedOrigin>http://*.b</AllowedOrigin><AllowedMethod>GET</AllowedMethod><AllowedHeader>x-*</AllowedHeader><ExposeHeader>ETag</ExposeHeader><MaxAgeSeconds>60</MaxAgeSeconds></CORSRule><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>PUT</AllowedMethod></CORSRule>`
+  await signed({
+    method: 'PUT',
+    path: '/cors-asked?cors',
+    body: `<CORSConfiguration>${rules}</CORSConfiguration>`,
+  })
+  const wanting = (names: string) => ({ 'access-control-request-headers': names })
+  t.equal(await ask({ origin: 'http://a.b', ...get }), '200  http://a.b')
+  t.equal(
+    await ask({ origin: 'http://a.b', ...get, ...wanting('X-One, x-two') }),
+    '200  http://a.b',
+  )
+  t.equal(await ask({ origin: 'http://a.b', ...get, ...wanting('y-one') }), '403 AccessForbidden -')
+  t.equal(await ask({ origin: 'http://a.c', ...get }), '403 AccessForbidden -')
+  t.equal(await ask({ origin: 'http://.b.c', ...get }), '403 AccessForbidden -')
+  t.equal(await ask({ origin: 'x', 'access-control-request-method': 'PUT' }), '200  *')
+  t.equal(
+    await ask({ origin: 'x', 'access-control-request-method': 'PATCH' }),
+    '403 AccessForbidden -',
+  )
+  t.equal(await ask({ origin: 'http://a.b' }), '400 BadRequest -')
+  t.equal(await ask(get), '400 BadRequest -')
+  t.equal(
+    await ask({ origin: 'http://a.b' }, 'GET'),
+    '403 AccessDenied http://a.b',
+    'of errors, too',
+  )
+  const answer = await signed({ path: '/cors-asked/o', headers: { origin: 'http://a.b' } })
+  t.match(answer.headers, {
+    'access-control-allow-origin': 'http://a.b',
+    'access-control-expose-headers': 'ETag',
+    'access-control-max-age': '60',
+    vary: /Origin/,
+  })
+  const other = await signed({ path: '/cors-asked/o', headers: { origin: 'http://a.c' } })
+  t.equal(other.headers['access-control-allow-origin'], undefined)
+  const { 'access-control-allow-origin': ofSwift } = Object.fromEntries(
+    (await swift('GET', '/cors-asked/o', { headers: { origin: 'http://a.b' } })).headers,
+  )
+  t.equal(ofSwift, undefined, 'each API has its own rules')
+})
+
+interface FormOptions {
+  readonly fields?: Readonly<Record<string, string>>
+  readonly conditions?: readonly unknown[]
+  readonly expiration?: string
+  readonly file?: string
+  /** In place of what is signed. */
+  readonly policy?: string
+  readonly sign?: 2 | 4 | null
+  readonly secret?: string
+  readonly accessKey?: string
+  readonly cut?: number
+}
+
+const SOON = () => new Date(Date.now() + 600_000).toISOString()
+
+/** Fills in a form for the bucket `forms` and sends it. */
+async function post(options: FormOptions = {}): Promise<RawAnswer> {
+  const { sign = 4, secret = MAIN.secretAccessKey, accessKey = MAIN.accessKeyId } = options
+  const timestamp = new Date().toISOString().replace(/[-:]|\.\d{3}/g, '')
+  const scope = { day: timestamp.slice(0, 8), region: 'us-east-1', service: 's3' }
+  const credential = `${accessKey}/${scope.day}/us-east-1/s3/aws4_request`
+  const version4 = {
+    'x-amz-algorithm': 'AWS4-HMAC-SHA256',
+    'x-amz-credential': credential,
+    'x-amz-date': timestamp,
+  }
+  const document = {
+    expiration: options.expiration ?? SOON(),
+    conditions: [
+      { bucket: 'forms' },
+      ['starts-with', '$key', 'up/'],
+      ['content-length-range', 2, 10],
+      ...(sign === 4 ? Object.entries(version4).map(([name, value]) => ({ [name]: value })) : []),
+      ...(options.conditions ?? []),
+    ],
+  }
+  const policy = Buffer.from(options.policy ?? JSON.stringify(document)).toString('base64')
+  const hmac = (algorithm: string, key: Buffer | string) =>
+    createHmac(algorithm, key).update(policy)
+  const signatures = {
+    2: { AWSAccessKeyId: accessKey, signature: hmac('sha1', secret).digest('base64'), policy },
+    4: {
+      ...version4,
+      'x-amz-signature': hmac('sha256', signingKey(secret, scope)).digest('hex'),
+      policy,
+    },
+  }
+  const fields = {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is what forms write.
+    key: 'up/${filename}',
+    ...(sign === null ? {} : signatures[sign]),
+    ...options.fields,
+  }
+  const parts = Object.entries(fields).map(
+    ([name, value]) => `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
+  )
+  const file = `--b\r\nContent-Disposition: form-data; name="file"; filename="C:\\dir\\a.txt"\r\nContent-Type: text/plain\r\n\r\n${options.file ?? 'hello'}\r\n--b--\r\n`
+  const body = Buffer.from(parts.join('') + file)
+  const cut = body.subarray(0, body.length - (options.cut ?? 0))
+  const headers = {
+    'content-type': 'multipart/form-data; boundary=b',
+    'content-length': String(cut.length),
+  }
+  return send(store.port, { method: 'POST', path: '/forms', headers, body: cut })
+}
+
+async function postCode(options: FormOptions = {}): Promise<string> {
+  const { status, code } = await post(options)
+  return `${status} ${code}`.trim()
+}
+
+t.test('a form uploads what its policy allows, and nothing else', async (t) => {
+  await bucket('forms')
+  const stored = async (name = 'a.txt') => (await signed({ path: `/forms/up/${name}` })).body
+  t.equal(await postCode(), '204')
+  t.equal(await stored(), 'hello')
+  t.equal(await postCode({ sign: 2, file: 'v2' }), '204')
+  t.equal(await stored(), 'v2')
+  const meta = { 'x-amz-meta-a': 'é', 'Content-Type': 'text/x', tagging: tagging([['k', 'v']]) }
+  const free = ['x-amz-meta-a', 'content-type', 'tagging'].map((name) => [
+    'starts-with',
+    `$${name}`,
+    '',
+  ])
+  t.equal(await postCode({ fields: meta, conditions: free }), '204')
+  const head = await s3.send(new HeadObjectCommand({ Bucket: 'forms', Key: 'up/a.txt' }))
+  t.match(head, { ContentType: 'text/x', TagCount: 1 })
+  const created = await post({
+    fields: { success_action_status: '201' },
+    conditions: [{ success_action_status: '201' }],
+  })
+  t.equal(created.status, 201)
+  t.match(created.body, '<Key>up/a.txt</Key>')
+  const away = 'http://elsewhere/?x=1'
+  const sent = await post({
+    fields: { success_action_redirect: away },
+    conditions: [{ success_action_redirect: away }],
+  })
+  t.equal(sent.status, 303)
+  t.match(
+    sent.headers.location,
+    /^http:\/\/elsewhere\/\?x=1&bucket=forms&key=up%2Fa\.txt&etag=%22[0-9a-f]{32}%22$/,
+  )
+  const nowhere = 'javascript:alert(1)'
+  const stayed = await post({
+    fields: { success_action_redirect: nowhere },
+    conditions: [{ success_action_redirect: nowhere }],
+  })
+  t.equal(stayed.status, 204, 'no browser is sent anywhere but to http')
+
+  for (const [name, options, wanted] of [
+    ['another key', { fields: { key: 'down/x' } }, '403 AccessDenied'],
+    ['no key', { fields: { key: '' } }, '400 InvalidArgument'],
+    [
+      'a field that the policy does not know',
+      { fields: { 'x-amz-meta-a': '1' } },
+      '403 AccessDenied',
+    ],
+    [
+      'a field with another value',
+      { fields: { acl: 'public-read' }, conditions: [{ acl: 'private' }] },
+      '403 AccessDenied',
+    ],
+    ['a field that is missing', { conditions: [{ acl: 'private' }] }, '403 AccessDenied'],
+    ['another bucket', { conditions: [{ bucket: 'other' }] }, '403 AccessDenied'],
+    ['too long', { file: 'x'.repeat(11) }, '400 EntityTooLarge'],
+    ['too short', { file: 'x' }, '400 EntityTooSmall'],
+    ['expired', { expiration: '2020-01-01T00:00:00Z' }, '403 AccessDenied'],
+    ['no date', { expiration: 'tomorrow' }, '400 InvalidPolicyDocument'],
+    ['no JSON', { policy: '{' }, '400 InvalidPolicyDocument'],
+    [
+      'no conditions',
+      { policy: JSON.stringify({ expiration: SOON() }) },
+      '400 InvalidPolicyDocument',
+    ],
+    [
+      'names in capitals',
+      { policy: JSON.stringify({ EXPIRATION: SOON(), conditions: [] }) },
+      '400 InvalidPolicyDocument',
+    ],
+    ['an empty condition', { conditions: [{}] }, '400 InvalidPolicyDocument'],
+    [
+      'an unknown condition',
+      { conditions: [['ends-with', '$key', 'x']] },
+      '400 InvalidPolicyDocument',
+    ],
+    [
+      'a length without its end',
+      { conditions: [['content-length-range', 1]] },
+      '400 InvalidPolicyDocument',
+    ],
+    [
+      'a negative length',
+      { conditions: [['content-length-range', -1, 5]] },
+      '400 InvalidPolicyDocument',
+    ],
+    ['a wrong secret', { secret: 'wrong' }, '403 SignatureDoesNotMatch'],
+    ['a wrong secret, Version 2', { sign: 2, secret: 'wrong' }, '403 SignatureDoesNotMatch'],
+    ['an unknown key', { accessKey: 'nobody' }, '403 InvalidAccessKeyId'],
+    [
+      'somebody without rights',
+      { accessKey: GUEST.accessKeyId, secret: GUEST.secretAccessKey },
+      '403 AccessDenied',
+    ],
+    ['nobody', { sign: null }, '403 AccessDenied'],
+    ['half a signature', { fields: { 'x-amz-signature': '' } }, '400 InvalidArgument'],
+    [
+      'a policy that nobody has signed',
+      { sign: null, fields: { policy: 'e30=' } },
+      '400 InvalidArgument',
+    ],
+    [
+      'a checksum that is not the file’s',
+      { fields: { 'x-amz-checksum-crc32': 'AAAAAA==' } },
+      '400 BadDigest',
+    ],
+    ['a checksum that is none', { fields: { 'x-amz-checksum-crc32': 'A' } }, '400 InvalidRequest'],
+    [
+      'a header within a field',
+      { fields: { 'x-amz-meta-a': 'a\r\nb' }, conditions: [['starts-with', '$x-amz-meta-a', '']] },
+      '400 InvalidArgument',
+    ],
+    [
+      'very long fields',
+      { fields: { 'x-ignore-a': 'x'.repeat(70_000) } },
+      '400 MaxPostPreDataLengthExceeded',
+    ],
+    ['a form that ends early', { cut: 6, file: 'never' }, '400 MalformedPOSTRequest'],
+  ] as readonly (readonly [string, FormOptions, string])[]) {
+    t.equal(await postCode(options), wanted, name)
+  }
+  t.equal(await stored(), 'hello', 'nothing of that was stored')
+  const headers = { 'content-type': 'text/plain' }
+  t.equal(
+    (await send(store.port, { method: 'POST', path: '/forms', headers })).code,
+    'PreconditionFailed',
+  )
+  t.equal(await codeOf({ method: 'POST', path: '/forms', body: 'x' }), '400 InvalidRequest')
 })

@@ -18,7 +18,7 @@ import { S3Error } from '../s3-error.ts'
 import { innerHeaders, type ObjectHead } from './object-headers.ts'
 
 /** Bytes of a body in one piece: S3 calls for more parts beyond that. */
-const OBJECT_BYTES_MAX = 5 * 1024 ** 3
+export const OBJECT_BYTES_MAX = 5 * 1024 ** 3
 
 /** Bytes that come from somewhere else than the request's body. */
 export interface BytesToPut {

@@ -23,15 +23,13 @@ const BUCKET = /^\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/|$)/
 
 /** Whether a request that nobody has signed names a bucket in its path. One with a token is Swift's. */
 export function isAnonymousPath({
-  method,
   url,
   headers,
 }: {
-  readonly method: string
   readonly url: string
   readonly headers: IncomingHttpHeaders
 }): boolean {
-  if (method === 'OPTIONS' || headers['x-auth-token'] !== undefined) return false
+  if (headers['x-auth-token'] !== undefined) return false
   const match = BUCKET.exec(pathOfUrl(url))
   return match !== null && !RESERVED.has(match[1]!)
 }

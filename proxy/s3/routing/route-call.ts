@@ -1,3 +1,4 @@
+import { preflight } from '../cors/cross-origin.ts'
 import type { S3Call } from '../s3-call.ts'
 import { notImplemented, S3Error } from '../s3-error.ts'
 import { routesOf, type S3Action, type S3Route, type S3Subject, SUBRESOURCES } from './routes.ts'
@@ -6,6 +7,8 @@ import { routesOf, type S3Action, type S3Route, type S3Subject, SUBRESOURCES } f
 export function actionOf(call: S3Call): S3Action {
   const on = subjectOf(call)
   const { method } = call.exchange
+  // A browser asks about the request that it is going to send, whatever that is.
+  if (method === 'OPTIONS') return preflight
   const special = call.query.names.filter((name) => SUBRESOURCES[on].has(name))
   const routes = routesOf(on, method)
   const route = routes.find((row) => fits(row, call) && coversAll(row, special))

@@ -10,10 +10,12 @@ import { copyObject } from '../actions/copy-object.ts'
 import { createBucket } from '../actions/create-bucket.ts'
 import { createMultipartUpload } from '../actions/create-multipart-upload.ts'
 import { deleteBucket } from '../actions/delete-bucket.ts'
+import { deleteBucketCors } from '../actions/delete-bucket-cors.ts'
 import { deleteBucketTagging } from '../actions/delete-bucket-tagging.ts'
 import { deleteObject } from '../actions/delete-object.ts'
 import { deleteObjectTagging } from '../actions/delete-object-tagging.ts'
 import { deleteObjects } from '../actions/delete-objects.ts'
+import { getBucketCors } from '../actions/get-bucket-cors.ts'
 import { getBucketLocation } from '../actions/get-bucket-location.ts'
 import { getBucketTagging } from '../actions/get-bucket-tagging.ts'
 import { getBucketVersioning } from '../actions/get-bucket-versioning.ts'
@@ -29,6 +31,8 @@ import { listMultipartUploads } from '../actions/list-multipart-uploads.ts'
 import { listObjectVersions } from '../actions/list-object-versions.ts'
 import { listObjects, listObjectsV2 } from '../actions/list-objects.ts'
 import { listParts } from '../actions/list-parts.ts'
+import { postObject } from '../actions/post-object.ts'
+import { putBucketCors } from '../actions/put-bucket-cors.ts'
 import { putBucketTagging } from '../actions/put-bucket-tagging.ts'
 import { putBucketVersioning } from '../actions/put-bucket-versioning.ts'
 import { putObject } from '../actions/put-object.ts'
@@ -65,6 +69,7 @@ type Row = readonly [
 const ROWS: readonly Row[] = [
   ['ListBuckets', 'service', 'GET', {}, listBuckets],
 
+  ['GetBucketCors', 'bucket', 'GET', { query: 'cors' }, getBucketCors],
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
@@ -76,12 +81,14 @@ const ROWS: readonly Row[] = [
   ['ListObjectsV2', 'bucket', 'GET', { query: 'list-type=2' }, listObjectsV2],
   ['ListObjects', 'bucket', 'GET', {}, listObjects],
   ['HeadBucket', 'bucket', 'HEAD', {}, headBucket],
+  ['PutBucketCors', 'bucket', 'PUT', { query: 'cors' }, putBucketCors],
   ['PutBucketTagging', 'bucket', 'PUT', { query: 'tagging' }, putBucketTagging],
   ['CreateBucket', 'bucket', 'PUT', {}, createBucket],
+  ['DeleteBucketCors', 'bucket', 'DELETE', { query: 'cors' }, deleteBucketCors],
   ['DeleteBucketTagging', 'bucket', 'DELETE', { query: 'tagging' }, deleteBucketTagging],
   ['DeleteBucket', 'bucket', 'DELETE', {}, deleteBucket],
   ['DeleteObjects', 'bucket', 'POST', { query: 'delete' }, deleteObjects],
-  ['PostObject', 'bucket', 'POST', {}, null],
+  ['PostObject', 'bucket', 'POST', {}, postObject],
 
   ['ListParts', 'object', 'GET', { query: 'uploadId' }, listParts],
   ['GetObjectAttributes', 'object', 'GET', { query: 'attributes' }, getObjectAttributes],

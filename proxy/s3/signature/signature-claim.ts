@@ -34,7 +34,8 @@ export type SignatureClaim = ClaimV4 | ClaimV2
 
 /** Of a presigned URL: a week. */
 const EXPIRES_SECONDS_MAX = 604_800
-const ALGORITHM = 'AWS4-HMAC-SHA256'
+/** The one of Version 4. */
+export const ALGORITHM = 'AWS4-HMAC-SHA256'
 const TIMESTAMP = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/
 
 /** The claim; null if the request is not signed at all. Throws S3's errors for what is not well-formed. */
@@ -162,7 +163,7 @@ function queryClaimV2(query: QueryPairs): ClaimV2 {
 }
 
 /** `AKID/20130524/us-east-1/s3/aws4_request`; the access key may hold slashes. */
-function credentialOf(
+export function credentialOf(
   credential: string,
   timestamp: string,
   malformed: (message: string) => S3Error,

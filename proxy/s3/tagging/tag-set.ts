@@ -11,7 +11,7 @@ export interface Tag {
   readonly value: string
 }
 
-/** In the order in which they came. */
+/** In the order of their keys, as S3 shows them. */
 export type TagSet = readonly Tag[]
 
 export const OBJECT_TAGS_MAX = 10
@@ -94,7 +94,7 @@ function checked(tags: TagSet, tagsMax: number): TagSet {
     if (keys.has(key)) throw invalidTag('Cannot provide multiple Tags with the same key', argument)
     keys.add(key)
   }
-  return tags
+  return [...tags].sort((a, b) => (a.key < b.key ? -1 : 1))
 }
 
 function lengthOf(text: string): number {
