@@ -328,6 +328,15 @@ t.test('a signature of Version 2 is good for its request, its secret and its tim
   t.equal(check({ method: 'GET', url, headers: {} }, AT + 2 * MINUTE), 'AccessDenied')
   const copy = { 'x-amz-copy-source': '/secret/object' }
   t.equal(check({ method: 'GET', url, headers: copy }), 'SignatureDoesNotMatch')
+  const signed = (asked: string, resource: string) => {
+    const authorization = `AWS AKID:${sign(`GET\n\n\n${date}\n${resource}`)}`
+    return check({ method: 'GET', url: asked, headers: { date, authorization } })
+  }
+  t.equal(signed('/b', '/b/'), 'none', 'a bucket as boto3 signs it')
+  t.equal(signed('/b?acl', '/b/?acl'), 'none')
+  t.equal(signed('/b?acl', '/b/'), 'SignatureDoesNotMatch')
+  t.equal(signed('/b/k', '/b/k/'), 'SignatureDoesNotMatch', 'no object is another one')
+  t.equal(signed('/b/', '/b'), 'SignatureDoesNotMatch')
 })
 
 const CHUNKS = {

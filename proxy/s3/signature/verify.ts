@@ -64,9 +64,10 @@ export function verifyV2(
   if (claim.expires !== undefined && Number(claim.expires) * 1000 < by.nowMs) throw expired()
   const options = { query: by.query, bucket: by.bucket, expires: claim.expires }
   const text = stringToSignV2(request, options)
-  const texts = isBareBucket(request)
-    ? [text, stringToSignV2({ ...request, url: withSlash(request.url) }, options)]
-    : [text]
+  const texts =
+    by.bucket === undefined && isBareBucket(request)
+      ? [text, stringToSignV2({ ...request, url: withSlash(request.url) }, options)]
+      : [text]
   const isGood = texts.some((signed) => {
     const signature = createHmac('sha1', by.secret).update(signed, 'latin1').digest('base64')
     return isEqualText(signature, claim.signature)
