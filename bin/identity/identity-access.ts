@@ -41,8 +41,9 @@ export interface OwnIdentity {
 
 /** The service that `swiftlet up` starts on its data folder. */
 export function ownConfig(own: OwnIdentity, settings: Settings, paths: DataPaths): IdentityConfig {
-  const { host, port, objectStore, setAdminPassword, tlsCert, tlsKey } = own
+  const { host, port, setAdminPassword, tlsCert, tlsKey } = own
   const { state, region = DEFAULT_REGION, publicUrl } = settings.identity ?? {}
+  const objectStore = settings.identity?.objectStoreUrl ?? own.objectStore
   return {
     host,
     port,

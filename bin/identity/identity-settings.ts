@@ -1,12 +1,14 @@
 import type { IdentitySettingsChoice } from '../../auth/settings.ts'
 import type { Config } from '../../common/config.ts'
 import type { KeystoneSettings } from '../../proxy/keystone/keystone-settings.ts'
-import { decodeServiceSettings } from './service-settings.ts'
+import { decodeServiceSettings, publicUrl } from './service-settings.ts'
 
 /** `identity` of swiftlet.json, with the settings of the service itself; as it is by default where a name is absent. */
 export interface IdentitySettings extends IdentitySettingsChoice {
   /** Of an identity service elsewhere, without `/v3`: then none is started here. */
   readonly url?: string
+  /** Where clients reach the object store, for the catalog: as it listens if absent. */
+  readonly objectStoreUrl?: string
   /** JSON, `{"swift": "password"}`: the user that services are signed in as; `identity/service-users.json` by default. */
   readonly serviceUsersFile?: string
   /** `postgres://…` for its state; a folder of this machine by default. */
@@ -20,6 +22,7 @@ export interface IdentitySettings extends IdentitySettingsChoice {
 export function decodeIdentitySettings(config: Config): IdentitySettings {
   const settings = {
     ...text(config, 'url'),
+    ...(config.has('objectStoreUrl') && { objectStoreUrl: publicUrl(config, 'objectStoreUrl') }),
     ...text(config, 'serviceUsersFile'),
     ...text(config, 'state'),
     ...text(config, 'region'),

@@ -79,6 +79,25 @@ t.test('a part of the rules for passwords leaves the others as by default', asyn
   })
 })
 
+t.test('the catalog names what clients reach, where that is said', async (t) => {
+  const identity = { publicUrl: ALL.publicUrl, objectStoreUrl: 'https://store.example.org/' }
+  const read = (settings: object) =>
+    decodeSettings(JSON.stringify({ ...CLUSTER, ...settings }), 'swiftlet.json')
+  const urls = (settings: object) =>
+    ownConfig(OWN, read(settings), dataPaths('/data')).catalog.map(({ url }) => url)
+  t.strictSame(urls({ identity }), [
+    `${ALL.publicUrl}/v3`,
+    'https://store.example.org/v1/AUTH_$(project_id)s',
+  ])
+  t.strictSame(urls({}), [
+    'http://127.0.0.1:5000/v3',
+    'http://127.0.0.1:8080/v1/AUTH_$(project_id)s',
+  ])
+  t.throws(() => read({ identity: { objectStoreUrl: 'https://store.example.org/v1' } }), {
+    message: /objectStoreUrl must be a URL/,
+  })
+})
+
 t.test('a setting that is wrong is refused by its name', async (t) => {
   const cases: [object, RegExp][] = [
     [{ tokenLifeSeconds: 0 }, /identity: tokenLifeSeconds must be a whole number from 1/],
