@@ -1,0 +1,84 @@
+import type { PolicyValue } from './condition-operators.ts'
+import type { Matcher, PolicyDocument, PrincipalMatcher, Statement } from './policy-document.ts'
+import { asWritten, type ConditionKeys, fillIn } from './policy-variables.ts'
+import { fitsPattern } from './text-pattern.ts'
+
+/** Who asks, by all the names that policies may give them. */
+export interface PolicyPrincipal {
+  /** Of themselves: a user; an assumed role's session and the role. */
+  readonly arns: readonly string[]
+  /** A policy that names their account, by its id or as `arn:aws:iam::ID:root`, means them too. */
+  readonly accounts: readonly string[]
+  readonly canonicalIds: readonly string[]
+  /** Of an identity provider: its ARN. */
+  readonly federated: readonly string[]
+}
+
+export interface PolicyRequest {
+  /** `s3:GetObject`. */
+  readonly action: string
+  /** `arn:aws:s3:::bucket/key`; of no account in a trust. */
+  readonly resource: string
+  /** Null where nobody has signed. */
+  readonly principal: PolicyPrincipal | null
+  readonly keys: ConditionKeys
+}
+
+export type Judgement = 'allow' | 'deny' | null
+
+/** What the policy says of the request: a Deny that applies wins over every Allow; null where it says nothing. */
+export function judgePolicy(document: PolicyDocument, request: PolicyRequest): Judgement {
+  let judgement: Judgement = null
+  for (const statement of document.statements) {
+    if (!applies(statement, request, document.hasVariables)) continue
+    if (statement.effect === 'Deny') return 'deny'
+    judgement = 'allow'
+  }
+  return judgement
+}
+
+function applies(statement: Statement, request: PolicyRequest, hasVariables: boolean): boolean {
+  const { principal, action, resource, conditions } = statement
+  const { keys } = request
+  const filled = (text: string) => (hasVariables ? fillIn(text, keys) : asWritten(text))
+  return (
+    (principal === undefined || isMeant(principal, request.principal)) &&
+    isNamed(action, request.action.toLowerCase(), asWritten) &&
+    (resource === undefined || isNamed(resource, request.resource, filled)) &&
+    conditions.every(({ test, key, values }) =>
+      test.holds(
+        keys(key),
+        values.map(filled).filter((value) => value !== null),
+      ),
+    )
+  )
+}
+
+function isNamed(
+  { values, not }: Matcher,
+  text: string,
+  filled: (text: string) => PolicyValue | null,
+): boolean {
+  const fits = values.some((value) => {
+    const found = filled(value)
+    return found !== null && fitsPattern(found.pattern, text)
+  })
+  return fits !== not
+}
+
+function isMeant(matcher: PrincipalMatcher, principal: PolicyPrincipal | null): boolean {
+  return (matcher.everybody || isOneOf(matcher, principal)) !== matcher.not
+}
+
+function isOneOf({ values }: PrincipalMatcher, principal: PolicyPrincipal | null): boolean {
+  if (principal === null) return false
+  const { arns, accounts, canonicalIds, federated } = principal
+  const isAws = (text: string) =>
+    arns.includes(text) ||
+    accounts.some((account) => text === account || text === `arn:aws:iam::${account}:root`)
+  return (
+    (values.AWS?.some(isAws) ?? false) ||
+    (values.CanonicalUser?.some((id) => canonicalIds.includes(id)) ?? false) ||
+    (values.Federated?.some((arn) => federated.includes(arn)) ?? false)
+  )
+}
