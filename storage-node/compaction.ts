@@ -12,6 +12,7 @@ import { byteText } from './engine/keys.ts'
 import type { RegisterId } from './engine/memtable.ts'
 import {
   type Cut,
+  isSamePlace,
   type Place,
   RECORD_FLAGS,
   RECORD_TYPES,
@@ -186,7 +187,7 @@ function fateOf(
 
 function isCurrent(shard: Shard, head: RecordHead, place: Place): boolean {
   const current = shard.index.entry(registerOf(head))?.place
-  return current?.segmentId === place.segmentId && current.offset === place.offset
+  return current !== undefined && isSamePlace(current, place)
 }
 
 function isCurrentRow(shard: Shard, item: RecordItem, place: Place): boolean {

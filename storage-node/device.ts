@@ -12,12 +12,13 @@ import type { DeviceStatus } from '../common/storage-node.ts'
 import { type DeviceFormat, formatDevice, readFormat } from './device-format.ts'
 import { DeviceSpace } from './device-space.ts'
 import { BlobStore } from './engine/blob-store.ts'
-import { NO_BLOB } from './engine/entry.ts'
+import { type Entry, NO_BLOB } from './engine/entry.ts'
 import { decodeListId, loadCheckpoint, readRange } from './engine/index-flush.ts'
 import { SPACES } from './engine/keys.ts'
 import type { KeyValueOpener } from './engine/level-store.ts'
 import { type RegisterId, registerKey } from './engine/memtable.ts'
 import { type DigestSource, PartitionDigests, registerIdOfKey } from './engine/partition-digests.ts'
+import { isSamePlace } from './engine/record.ts'
 import type { Shard } from './engine/shard.ts'
 import { openShard } from './engine/shard-open.ts'
 import type { ShardProblem } from './engine/shard-problem.ts'
@@ -68,6 +69,8 @@ const ROOM_CHECK_MS = 500
 const PROBLEMS_MAX = 100
 /** Damaged records that wait for their repair; more are found again by the next scrub. */
 const DAMAGED_ITEMS_MAX = 10_000
+/** A record that is replaced while it is read is read again so often. */
+const READ_ATTEMPTS = 3
 
 export class Device {
   readonly name: string
@@ -204,15 +207,27 @@ export class Device {
     if (this.#damagedItems.size < DAMAGED_ITEMS_MAX) this.#damagedItems.set(registerKey(id), id)
   }
 
-  /** Reads a register's record and body and verifies them. */
+  /**
+   * Reads a register's record and body and verifies them. What compaction or a newer write takes away meanwhile is not
+   * damaged: then what is there now is read.
+   */
   async isReadable(id: RegisterId): Promise<boolean> {
-    const shard = this.#shards.get(this.shardNumberOf(id.hash))
-    const entry = shard?.index.entry(id)
-    if (shard === undefined || entry === undefined || entry === null) return true
+    const index = this.#shards.get(this.shardNumberOf(id.hash))?.index
+    for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt++) {
+      const entry = index?.entry(id) ?? null
+      if (entry === null || (await this.#canRead(id, entry))) return true
+      const now = index?.entry(id)?.place
+      if (now !== undefined && isSamePlace(now, entry.place)) return false
+    }
+    // Replaced time and again: each of those records was written just now.
+    return true
+  }
+
+  async #canRead(id: RegisterId, { place, blobId, dataBytes }: Entry): Promise<boolean> {
     try {
-      await shard.readAt(entry.place)
-      if (entry.blobId === NO_BLOB) return true
-      const reader = await this.blobs.open(entry.blobId, entry.dataBytes)
+      await this.#shards.get(this.shardNumberOf(id.hash))?.readAt(place)
+      if (blobId === NO_BLOB) return true
+      const reader = await this.blobs.open(blobId, dataBytes)
       try {
         for await (const _piece of reader.stream(0, reader.bytes)) {
           // Reading verifies.

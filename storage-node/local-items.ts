@@ -3,6 +3,7 @@ import type { ItemKey } from '../common/item.ts'
 import type { ItemInfo } from '../common/storage-node.ts'
 import type { ListId, RegisterId } from './engine/memtable.ts'
 import { isHeld } from './engine/partition-digests.ts'
+import { isSamePlace } from './engine/record.ts'
 import { infoOfRecord } from './engine/register.ts'
 import type { Shard } from './engine/shard.ts'
 
@@ -25,8 +26,7 @@ export async function registerItem(shard: Shard, id: RegisterId): Promise<ItemIn
       return infoOfRecord(head, meta)
     } catch (error) {
       const now = shard.index.entry(id)?.place
-      const isMoved = now?.segmentId !== entry.place.segmentId || now.offset !== entry.place.offset
-      if (isMoved) continue
+      if (now === undefined || !isSamePlace(now, entry.place)) continue
       shard.noteDamage(error, id)
       return null
     }

@@ -167,14 +167,15 @@ async function scrubBlob(
   } catch (cause) {
     // An upload under way or cut short by a crash has no footer either: damage only if a record refers to it.
     const item = await findOwner(device, blobId)
-    if (item === null) return 'known'
+    // It may have been replaced while it was read, or have got its footer and its record since.
+    if (item === null || (await device.isReadable(item))) return 'known'
     report.damaged++
     device.note({ kind: 'damage', message: `blob ${blobId} cannot be verified`, cause, item })
   }
   return 'known'
 }
 
-/** The register whose record refers to the blob: a walk over the index, for the rare blob that does not say whose it is. */
+/** The register that has or had a record that refers to the blob: a walk over the index, for the rare blob that does not say whose it is. */
 async function findOwner(device: Device, blobId: string): Promise<RegisterId | null> {
   for (const shard of device.shards.values()) {
     for (const memtable of [shard.index.active, shard.index.flushing]) {

@@ -56,6 +56,11 @@ export interface Place {
   readonly bytes: number
 }
 
+/** Whether both are of one record: no place is ever written twice. */
+export function isSamePlace(a: Place, b: Place): boolean {
+  return a.segmentId === b.segmentId && a.offset === b.offset
+}
+
 /** A position in the log: everything of the shard's log before it. */
 export interface LogPosition {
   readonly segmentId: number

@@ -7,7 +7,7 @@ import { NO_BLOB } from './entry.ts'
 import { type RegisterId, registerKey } from './memtable.ts'
 import { isHeld } from './partition-digests.ts'
 import { type CachedRead, ReadCache } from './read-cache.ts'
-import { RECORD_TYPES } from './record.ts'
+import { isSamePlace, RECORD_TYPES } from './record.ts'
 import type { ReadRecord, RecordReader } from './record-reader.ts'
 import { blobIdOf, infoOfRecord, registerIdOf } from './register.ts'
 import type { ShardIndex } from './shard-index.ts'
@@ -101,9 +101,9 @@ export class RegisterReads {
         throw new ServiceError('CorruptData', `the index leads ${item.name} astray`)
       } catch (error) {
         const now = this.#index.entry(id)?.place
-        const isMoved =
-          now?.segmentId !== entry.place.segmentId || now.offset !== entry.place.offset
-        if (!isMoved || attempt === READ_ATTEMPTS) throw this.noteDamage(error, id)
+        const isThere = now !== undefined && isSamePlace(now, entry.place)
+        if (isThere) throw this.noteDamage(error, id)
+        if (attempt === READ_ATTEMPTS) throw error
       }
     }
   }

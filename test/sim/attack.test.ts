@@ -379,6 +379,44 @@ t.test('a scrub does not take the blob of a write under way for an orphan', asyn
   t.pass('acknowledged blobs stay where they are')
 })
 
+t.test('a scrub takes no blob for damaged that is replaced or written meanwhile', async (t) => {
+  const rig = await EngineRig.start()
+  const { blobs } = rig.device
+  const [open, inspect] = [blobs.open.bind(blobs), blobs.inspect.bind(blobs)]
+  await rig.putBlob('replaced', Buffer.alloc(100_000, 'r'))
+  // What the index has on disk still names the blob.
+  await rig.flush()
+  blobs.open = async (...of) => {
+    blobs.open = open
+    await rig.put('replaced', 'short')
+    return open(...of)
+  }
+  const replaced = await scrubDevice(rig.device, scrubOptions(rig))
+  t.equal(blobs.open, open, 'it was replaced')
+  t.equal(replaced.damaged, 0)
+
+  const item = rig.object('written')
+  const writer = await rig.node.openBody('d', item)
+  await writer.write(Buffer.alloc(100_000, 'w'))
+  blobs.inspect = async (blobId) => {
+    const seen = await inspect(blobId).catch((error: unknown) => error)
+    blobs.inspect = inspect
+    await writer.commit(rig.draft(item, 'put'))
+    throw seen
+  }
+  const written = await scrubDevice(rig.device, scrubOptions(rig))
+  t.equal(blobs.inspect, inspect, 'it was written')
+  t.equal(written.damaged, 0)
+
+  t.same(await rig.damage(), [])
+  t.equal(rig.device.damagedItems.size, 0)
+  const path = rig.disk.paths().find((name) => name.includes('/blob/'))
+  rig.disk.flip(path!, 50_000)
+  const rotten = await scrubDevice(rig.device, scrubOptions(rig))
+  t.equal(rotten.damaged, 1, 'one that has rotted is found')
+  t.equal(rig.device.damagedItems.size, 1)
+})
+
 t.test('orphans go to quarantine once they have been seen twice', async (t) => {
   const rig = await EngineRig.start()
   await rig.putBlob('big', Buffer.alloc(100_000, 'b'))
