@@ -117,8 +117,8 @@ class Checker {
     const checkpoint = kv === null ? null : await loadCheckpoint(kv, shard)
     if (checkpoint === 'damaged') this.problem(`shard ${shard}: batches of the index are missing`)
     const flushedUpTo = checkpoint === 'damaged' || checkpoint === null ? null : checkpoint.position
-    const cuts = kv === null ? new Map<number, Cut>() : await storedCuts(kv, shard)
-    for (const segmentId of segmentIds) await this.#checkHeader(shard, segmentId)
+    const { cuts, retiring } = await storedNotes(kv, shard)
+    const filled = new Set<number>()
     const recovery = await recoverLog({
       disk,
       pathOf: (segmentId) => `${segments}/${segmentName(shard, segmentId)}`,
@@ -129,12 +129,17 @@ class Checker {
       cuts,
       apply: (head, meta, place) => {
         this.#counts.records++
-        if (kv !== null && flushedUpTo !== null && isBefore(place, flushedUpTo)) {
+        filled.add(place.segmentId)
+        const isFlushed = flushedUpTo !== null && isBefore(place, flushedUpTo)
+        if (kv !== null && isFlushed && !retiring.has(place.segmentId)) {
           this.#compareRecord(kv, head, meta)
         }
         progress?.(`segments of shard ${shard}`, 1 - place.segmentId / (segmentIds.at(-1)! + 1))
       },
     })
+    for (const segmentId of segmentIds) {
+      await this.#checkHeader(shard, segmentId, { hasRecords: filled.has(segmentId) })
+    }
     this.#counts.segments += segmentIds.length
     for (const { segmentId, from, to, cause } of recovery.damage) {
       const where = `${segmentName(shard, segmentId)} bytes ${from} to ${to}`
@@ -145,20 +150,23 @@ class Checker {
     }
   }
 
-  async #checkHeader(shard: number, segmentId: number): Promise<void> {
+  /** It is durable before the first record is written. */
+  async #checkHeader(
+    shard: number,
+    segmentId: number,
+    { hasRecords }: { readonly hasRecords: boolean },
+  ): Promise<void> {
     const { disk, directory } = this.#options
     const name = segmentName(shard, segmentId)
     const file = await disk.open(`${directory}/seg/${name}`, 'read')
     const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES)
     const count = await file.read(bytes, 0)
     await file.close()
-    if (count < SEGMENT_HEADER_BYTES) {
-      this.#remarks.push(`${name} is shorter than its header: a start that a crash cut short`)
-      return
-    }
-    const header = decodeSegmentHeader(bytes)
+    const header = count < SEGMENT_HEADER_BYTES ? null : decodeSegmentHeader(bytes)
     const isOurs = header?.deviceUuid === this.#format.uuid && header.segmentId === segmentId
-    if (!isOurs || header.shard !== shard) this.problem(`${name} has a damaged or foreign header`)
+    if (isOurs && header.shard === shard) return
+    if (hasRecords) this.problem(`${name} has a damaged or foreign header`)
+    else this.#remarks.push(`${name} has neither a header nor records: a crash cut its start short`)
   }
 
   /** Every flushed record must be in the index, or something newer. */
@@ -327,12 +335,19 @@ function canonical(totals: ReturnType<typeof emptyTotals>): string {
   ])
 }
 
-async function storedCuts(kv: KeyValue, shard: number): Promise<Map<number, Cut>> {
+/** Where segments were cut, and which were about to be removed: what those hold the index may have forgotten. */
+async function storedNotes(
+  kv: KeyValue | null,
+  shard: number,
+): Promise<{ readonly cuts: Map<number, Cut>; readonly retiring: Set<number> }> {
   const cuts = new Map<number, Cut>()
-  for (const [segmentId, { cut }] of await loadSegmentNotes(kv, shard)) {
-    if (cut !== undefined) cuts.set(segmentId, cut)
+  const retiring = new Set<number>()
+  if (kv === null) return { cuts, retiring }
+  for (const [segmentId, note] of await loadSegmentNotes(kv, shard)) {
+    if (note.cut !== undefined) cuts.set(segmentId, note.cut)
+    if (note.retiring === true) retiring.add(segmentId)
   }
-  return cuts
+  return { cuts, retiring }
 }
 
 async function* range(kv: KeyValue, space: number): AsyncGenerator<readonly [Buffer, Uint8Array]> {

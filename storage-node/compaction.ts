@@ -135,13 +135,21 @@ export async function compactSegment(
   }
   await moves.finish()
   // Only now: had damage stopped it, the segment would hold records whose tombstone is forgotten.
-  shard.retiring.add(segmentId)
-  for (const { item, place } of reclaimed) forget(shard, item, place)
-  // Twice: a flush under way may have begun before the last move.
-  await shard.flush()
-  await shard.flush()
+  shard.retire(segmentId)
+  await flushWhole(shard)
+  if (reclaimed.length > 0) {
+    // That the segment is leaving is durable: if it stays, its records are not missed in the index.
+    for (const { item, place } of reclaimed) forget(shard, item, place)
+    await flushWhole(shard)
+  }
   await shard.removeSegment(segmentId)
   return { movedBytes: moves.bytes, freedBytes: Math.max(0, size - moves.bytes) }
+}
+
+/** Twice: a flush under way may have begun before the last change. */
+async function flushWhole(shard: Shard): Promise<void> {
+  await shard.flush()
+  await shard.flush()
 }
 
 type RecordItem = ScanItem & { readonly kind: 'record' }

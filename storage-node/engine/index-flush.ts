@@ -42,6 +42,8 @@ export interface FlushOptions {
   /** Number of the last batch written. */
   readonly lastBatch: number
   readonly cuts: ReadonlyMap<number, Cut>
+  /** Segments about to be removed. */
+  readonly retiring: ReadonlySet<number>
   /** Lists whose totals are with their account. */
   readonly takenLists: readonly ListId[]
   /** Lists taken so recently that their account may not have them yet: marked as changed, should we crash now. */
@@ -164,7 +166,7 @@ function checkpointOperations(
   batch: number,
   changedSegments: readonly number[],
 ): KeyValueOperation[] {
-  const { index, shard, position, cuts, takenLists, recentLists } = options
+  const { index, shard, position, cuts, retiring, takenLists, recentLists } = options
   const operations: KeyValueOperation[] = []
   for (const segmentId of changedSegments) {
     if (index.use.isDropped(segmentId)) {
@@ -174,6 +176,7 @@ function checkpointOperations(
     const value = encodeSegmentNote({
       live: index.use.liveBytes(segmentId),
       cut: cuts.get(segmentId),
+      ...(retiring.has(segmentId) && { retiring: true }),
     })
     operations.push({ type: 'put', key: shardKey(SPACES.segment, shard, segmentId), value })
   }
@@ -207,10 +210,11 @@ function damaged(what: string): ServiceError {
   return new ServiceError('IndexDamaged', `the index holds ${what} that fails its checksum`)
 }
 
-/** What the index keeps of a segment: live bytes, and where it was cut. */
+/** What the index keeps of a segment: live bytes, where it was cut, and whether it holds what the index has forgotten. */
 export interface SegmentNote {
   readonly live: number
   readonly cut?: Cut | undefined
+  readonly retiring?: true
 }
 
 function encodeSegmentNote(note: SegmentNote): Buffer {

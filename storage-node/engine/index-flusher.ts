@@ -107,6 +107,7 @@ export class IndexFlusher {
         position: this.#flushPosition,
         lastBatch: this.#lastBatch,
         cuts: journal.cuts,
+        retiring: journal.retiring,
         takenLists: this.#takenLists,
         recentLists,
       })

@@ -34,6 +34,7 @@ export interface ShardJournalOptions {
   readonly nextSegmentId: number
   readonly newCuts: readonly Cut[]
   readonly cuts: ReadonlyMap<number, Cut>
+  readonly retiring: ReadonlySet<number>
   readonly pending: Pending
   readonly use: SegmentUse
   readonly report: ReportProblem
@@ -48,8 +49,7 @@ export class ShardJournal {
   readonly #segmentIds: Set<number>
   readonly #cuts: Map<number, Cut>
   readonly #seeds = new Map<number, bigint>()
-  /** Segments about to be removed: the index has begun to forget what they hold. */
-  readonly retiring = new Set<number>()
+  readonly #retiring: Set<number>
   /** Every record before it is in a memtable or below. */
   #applied: LogPosition
 
@@ -57,6 +57,7 @@ export class ShardJournal {
     this.#options = options
     this.#segmentIds = new Set(options.segmentIds)
     this.#cuts = new Map(options.cuts)
+    this.#retiring = new Set(options.retiring)
     this.#applied = { segmentId: options.nextSegmentId, offset: 0 }
     // The checkpoint will move beyond their records: the index has to keep them.
     for (const segmentId of options.cuts.keys()) options.use.touch(segmentId)
@@ -85,6 +86,17 @@ export class ShardJournal {
 
   get cuts(): ReadonlyMap<number, Cut> {
     return this.#cuts
+  }
+
+  /** Segments about to be removed: the index may have forgotten what they hold. */
+  get retiring(): ReadonlySet<number> {
+    return this.#retiring
+  }
+
+  /** The segment is about to be removed; the next flush makes that durable. */
+  retire(segmentId: number): void {
+    this.#retiring.add(segmentId)
+    this.#options.use.touch(segmentId)
   }
 
   seedOf(segmentId: number): bigint {
@@ -176,7 +188,7 @@ export class ShardJournal {
     await files.drop(segmentId)
     this.#segmentIds.delete(segmentId)
     this.#cuts.delete(segmentId)
-    this.retiring.delete(segmentId)
+    this.#retiring.delete(segmentId)
     use.drop(segmentId)
   }
 

@@ -66,8 +66,10 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
     own: options,
   })
   const cuts = new Map<number, Cut>()
+  const retiring = new Set<number>()
   for (const [segmentId, note] of notes) {
     index.use.load(segmentId, note.live)
+    if (note.retiring === true) retiring.add(segmentId)
     if (note.cut !== undefined) cuts.set(segmentId, note.cut)
   }
   const position = checkpoint?.position ?? null
@@ -102,6 +104,7 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
     checkpoint: position ?? NOWHERE,
     newCuts: recovery.newCuts,
     cuts: recovery.cuts,
+    retiring,
     lastBatch,
     learning,
   })
@@ -134,7 +137,8 @@ async function flushReplay(
   index.active = new Memtable()
   const { kv, shard } = options
   const none = { position: null, cuts: new Map<number, Cut>(), takenLists: [], recentLists: [] }
-  const batch = await flushIndex({ kv, index, shard, lastBatch, ...none })
+  const retiring = new Set<number>()
+  const batch = await flushIndex({ kv, index, shard, lastBatch, retiring, ...none })
   index.endFlush()
   return batch
 }

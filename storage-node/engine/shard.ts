@@ -64,6 +64,8 @@ export interface ShardOptions {
   readonly checkpoint: LogPosition
   readonly newCuts: readonly Cut[]
   readonly cuts: ReadonlyMap<number, Cut>
+  /** Segments that were about to be removed. */
+  readonly retiring: ReadonlySet<number>
   /** Number of the last batch that the index took. */
   readonly lastBatch: number
   /** What it has to learn before it votes; null if nothing. */
@@ -158,8 +160,8 @@ export class Shard {
     return this.#journal.cuts
   }
 
-  /** Segments about to be removed: the index has begun to forget what they hold. */
-  get retiring(): Set<number> {
+  /** Segments about to be removed: the index may have forgotten what they hold. */
+  get retiring(): ReadonlySet<number> {
     return this.#journal.retiring
   }
 
@@ -276,6 +278,11 @@ export class Shard {
   /** Reads a record at a place, whatever the index says. */
   readAt(place: Place): ReadRecord | Promise<ReadRecord> {
     return this.#reader.read(place, { body: true })
+  }
+
+  /** The segment is about to be removed; the next flush makes that durable. */
+  retire(segmentId: number): void {
+    this.#journal.retire(segmentId)
   }
 
   /** The segment holds nothing alive and no checkpoint needs it: remove its file. */

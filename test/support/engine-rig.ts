@@ -213,6 +213,12 @@ export class EngineRig {
     await this.flush()
   }
 
+  /** Time goes by, and a write says so: what forgets by age goes by ballots. */
+  async age(ms: number): Promise<void> {
+    this.clock.advance(ms)
+    await this.put('filler', 'later')
+  }
+
   segments(): number[] {
     return [...this.shard.segmentIds].sort((a, b) => a - b)
   }
