@@ -17,8 +17,8 @@ export interface AssignmentInput {
   readonly random: SeededRandom
 }
 
-/** Which devices a search for a new home may choose: those below their quota, or any. */
-export type SinkChoice = 'wanting' | 'any'
+/** Which devices a search for a new home may choose: those below their quota, any, or those of tiers with too few. */
+export type SinkChoice = 'wanting' | 'any' | 'lacking'
 
 /**
  * The table while it is rebalanced: who holds what, how far each tier is from its quota, and the one rule of movement -
@@ -146,6 +146,7 @@ export class Assignment {
   /**
    * A device to which the replica can go within the plan's bounds, or -1. Tiers that have too few of the partition come
    * before all others; among the rest, those that lack more are likelier (`wanting`) or the emptiest is taken (`any`).
+   * `lacking` looks for such a tier at every depth: a zone with too few may stand in a region that has enough.
    */
   findSink(partition: number, replica: number, choice: SinkChoice): number {
     this.#search = { partition, replica, choice }
@@ -207,7 +208,7 @@ export class Assignment {
     for (const child of tier.children) {
       const count = this.countIn(partition, child, level, replica)
       if (count >= this.#max[child]!) continue
-      const needy = count < this.#min[child]!
+      const needy = choice === 'lacking' ? this.#lacks(child) : count < this.#min[child]!
       if (onlyNeedy && !needy) continue
       if (needy && !onlyNeedy) {
         onlyNeedy = true
@@ -221,6 +222,17 @@ export class Assignment {
     }
   }
 
+  /** True if the tier, or one below it that the replica could get to, has too few of the partition. */
+  #lacks(index: number): boolean {
+    // A tier without a minimum has none below it: their targets are parts of its own.
+    if (this.#min[index] === 0) return false
+    const { partition, replica } = this.#search
+    const tier = this.#input.tree.tiers[index]!
+    const count = this.countIn(partition, index, tier.level, replica)
+    if (count >= this.#max[index]!) return false
+    return count < this.#min[index]! || tier.children.some((child) => this.#lacks(child))
+  }
+
   #weightOf(tier: number, choice: SinkChoice): number {
     if (choice === 'wanting') return this.#wanted[tier]!
     const quota = this.#quotas[tier]!
@@ -229,7 +241,7 @@ export class Assignment {
 
   #pick(weights: readonly number[], choice: SinkChoice): number {
     if (weights.length === 1) return 0
-    if (choice === 'any') return weights.indexOf(Math.max(...weights))
+    if (choice !== 'wanting') return weights.indexOf(Math.max(...weights))
     let sum = 0
     for (const weight of weights) sum += weight
     let left = this.#input.random.below(sum)

@@ -18,7 +18,8 @@ const QUOTA_EPSILON = 1e-4
 
 /**
  * Quotas by tier index; children add up to their parent, and each is its target rounded down or up. Which way decides
- * nobody's balance by more than one replica, so it follows what is held already: rounding must not move data.
+ * nobody's balance by more than one replica, so it follows what is held already: rounding must not move data. A target
+ * that is a whole number stays it.
  */
 export function buildQuotas(input: QuotaInput): Int32Array {
   const { tree, slotCount } = input
@@ -46,9 +47,11 @@ function divide(
     .map((child, at) => ({ child, at, fraction: exact[at]! - quotas[child]! }))
     .filter(({ at }) => exact[at]! > QUOTA_EPSILON)
     .sort((a, b) => {
+      // Nothing rounds a whole target up, whatever the tier holds: a sibling is due that replica.
+      const rounds = Number(b.fraction > QUOTA_EPSILON) - Number(a.fraction > QUOTA_EPSILON)
       const holds =
         Number(held[b.child]! > quotas[b.child]!) - Number(held[a.child]! > quotas[a.child]!)
-      return holds || b.fraction - a.fraction || a.child - b.child
+      return rounds || holds || b.fraction - a.fraction || a.child - b.child
     })
   for (let turn = 0; left !== 0 && byClaim.length > 0; turn++) {
     // The whole part of the targets may exceed the total by a rounding error: then the least claim gives.

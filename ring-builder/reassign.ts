@@ -198,14 +198,25 @@ function dispersingMove(
   const { partition, replica } = slot
   const wanting = assignment.findSink(partition, replica, 'wanting')
   const sink = wanting >= 0 ? wanting : assignment.findSink(partition, replica, 'any')
-  if (sink < 0) return undefined
+  const move = sink < 0 ? undefined : tryMove(assignment, { ...slot, deviceId: sink })
+  if (move !== undefined && move.violations < assignment.violations(partition)) return move
+  // A tier below one that has enough: the search above does not see it.
+  const lacking = assignment.findSink(partition, replica, 'lacking')
+  return lacking < 0 ? undefined : tryMove(assignment, { ...slot, deviceId: lacking })
+}
+
+function tryMove(
+  assignment: Assignment,
+  slot: { readonly partition: number; readonly replica: number; readonly deviceId: number },
+): DispersingMove {
+  const { partition, replica, deviceId } = slot
   const row = assignment.rows[replica]!
   const from = row[partition]!
   // Tried on the table and taken back: violations reads nothing but the table.
-  row[partition] = sink
+  row[partition] = deviceId
   const violations = assignment.violations(partition)
   row[partition] = from
-  return { replica, deviceId: sink, violations, excess: assignment.excessOf(from) }
+  return { replica, deviceId, violations, excess: assignment.excessOf(from) }
 }
 
 function giveDirectly(

@@ -16,6 +16,7 @@ import {
   setReplicas,
 } from './builder.ts'
 import { increasePartPower, preparePartPower } from './part-power.ts'
+import { disperse } from './reassign.ts'
 import { rebalance } from './rebalance.ts'
 import { buildReplicaPlan } from './replica-plan.ts'
 import { SeededRandom } from './seeded-random.ts'
@@ -272,6 +273,79 @@ t.test('after any change, rebalancing ends at the plan', async () => {
     }),
     { numRuns: 120 },
   )
+})
+
+t.test('a zone whose share is one whole replica takes no second one', async (t) => {
+  // Region 2 has to hold 1.94 replicas: one in zone 1, whose share is 1.00, and one in zone 2. Both began in zone 1.
+  const places = [
+    [2, 1, 4],
+    [1, 1, 4],
+    [3, 1, 4],
+    [1, 1, 3],
+    [1, 1, 1],
+    [2, 1, 7],
+    [2, 2, 4],
+  ] as const
+  const devices = places.map(([region, zone, weight], at) => place(region, zone, 1, at, weight))
+  const dealt = cluster(devices, { partPower: 0, replicas: 4, overload: 5 })
+  const before = {
+    ...dealt,
+    rows: [1, 5, 0, 2].map((id) => Uint32Array.of(id)),
+    lastMovedS: Uint32Array.of(START_S),
+  }
+  t.equal(violationsOf(before), 2, 'zone and node hold one too many')
+  const after = rebalance(before, { seed: '1', nowS: START_S + 2 * HOUR_S })
+  t.same(
+    after.builder.rows.map((row) => row[0]),
+    [1, 5, 6, 2],
+    'one replica goes to zone 2, from the device with the smaller share',
+  )
+  t.equal(violationsOf(after.builder), 0)
+  t.equal(rebalance(after.builder, { seed: '2', nowS: START_S + 4 * HOUR_S }).moved, 0)
+})
+
+t.test('a zone with too few is found in a region that has enough', async (t) => {
+  // Zone 3 of region 1 is due 1.18 replicas of each partition, region 1 1.60: of the two in zones 1 and 2 one has to move
+  // within the region, though region 3 is the one that has most room for its quota, and no device lacks any.
+  const places = [
+    [1, 2, 1, 1],
+    [1, 3, 1, 3],
+    [1, 3, 1, 7],
+    [3, 1, 2, 5],
+    [3, 1, 1, 4],
+    [3, 1, 2, 4],
+    [1, 1, 1, 4],
+    [3, 2, 1, 4],
+    [2, 1, 1, 4],
+    [1, 3, 2, 4],
+    [3, 1, 2, 4],
+  ] as const
+  const devices = places.map(([region, zone, node, weight], at) =>
+    place(region, zone, node, at, weight),
+  )
+  const { tree, plan } = planOf(cluster(devices, { partPower: 8, replicas: 3.7 }))
+  const random = new SeededRandom('lacking')
+  const before = [
+    [0, 2, 2, 2],
+    [6, 3, 5, 10],
+    [8, 8, 8, 8],
+    [3, 7, 7, 7],
+  ]
+  const rows = before.map((ids) => Uint32Array.from(ids))
+  const resting = new Uint8Array(4)
+  const assignment = new Assignment({ tree, plan, partitionCount: 4, rows, resting, random })
+  assignment.setQuotas(assignment.held.slice())
+  const violations = () => [0, 1, 2, 3].map((partition) => assignment.violations(partition))
+  t.same(violations(), [1, 0, 0, 0], 'zone 3 of region 1 has none of the first')
+  disperse(assignment, { partitionCount: 4, random, onProgress: () => {} })
+  t.same(violations(), [0, 0, 0, 0])
+  const moved = before.flatMap((ids, replica) =>
+    ids.flatMap((id, partition) =>
+      rows[replica]![partition] === id ? [] : [rows[replica]![partition]!],
+    ),
+  )
+  t.equal(moved.length, 1, 'with one move')
+  t.ok([1, 2, 9].includes(moved[0]!), `to zone 3 of region 1: ${moved}`)
 })
 
 t.test('the same seed gives the same ring, another one another', async (t) => {
