@@ -1,6 +1,5 @@
 import type { Unconfirmed } from '../common/storage-node.ts'
 import type { Device } from './device.ts'
-import { isGone, registerIdOfList } from './engine/partition-digests.ts'
 import { registerItem } from './local-items.ts'
 
 /** Rows and items of the device that have been in doubt since then or longer (monotonic milliseconds). */
@@ -14,8 +13,7 @@ export async function findUnconfirmed(
     for (const { list, name, sinceMs } of shard.index.unconfirmedRows.values()) {
       if (found.length >= limit) return found
       const row = sinceMs <= beforeMs ? shard.index.row(list.hash, name) : null
-      // A row that was left when its list was given away is no longer this device's to doubt.
-      if (row === null || isGone(shard.index.entry(registerIdOfList(list)))) continue
+      if (row === null) continue
       found.push({ kind: 'row', list: list.name, row })
     }
     for (const { id, sinceMs, refused } of [...shard.index.unconfirmedEntries.values()]) {

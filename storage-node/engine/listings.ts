@@ -121,18 +121,21 @@ export class Listings {
   }
 
   /**
-   * Takes in rows that another replica has, whether the list is there yet or not: its register comes the same way. A
-   * list that was given away takes none: nobody would look for them here. Resolves when they are durable.
+   * Takes in rows that another replica has, whether the list is there yet or not: its register comes the same way, and
+   * until then they are in doubt. A list that was given away takes none: it is to be empty. Resolves when they are
+   * durable.
    */
   async putRows(list: ItemKey, rows: readonly ListRow[]): Promise<void> {
     const refusal = this.#admission.overload()
     if (refusal !== null) return refusal
-    if (this.#newest.isGone(registerIdOf(list))) return
+    const id = registerIdOf(list)
+    if (this.#newest.isGone(id)) return
+    const isStray = !this.#newest.isHeld(id)
     await Promise.all(
       rows.map((row) => {
         const name = byteText(row.name)
         if (!isStorable(row) || this.#newest.rowOrder(list, name, row.ballot) <= 0) return undefined
-        return this.commitRow(list, list.hash + name, row)
+        return this.commitRow(list, list.hash + name, isStray ? { ...row, confirmed: false } : row)
       }),
     )
   }

@@ -3,7 +3,7 @@ import type { ItemKey } from '../../common/item.ts'
 import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import type { Entry } from './entry.ts'
 import { type RegisterId, registerKey } from './memtable.ts'
-import { isGone } from './partition-digests.ts'
+import { isGone, isHeld } from './partition-digests.ts'
 import type { Pending } from './pending.ts'
 import { isLive } from './register.ts'
 import type { ShardIndex } from './shard-index.ts'
@@ -34,6 +34,12 @@ export class NewestState {
   isGone(id: RegisterId): boolean {
     const pending = this.#pending.entry(registerKey(id))
     return pending === undefined ? isGone(this.#index.entry(id)) : pending.gone === true
+  }
+
+  /** Whether there is a record of the register, or is about to be. */
+  isHeld(id: RegisterId): boolean {
+    const pending = this.#pending.entry(registerKey(id))
+    return pending === undefined ? isHeld(this.#index.entry(id)) : pending.gone !== true
   }
 
   /** Whether the list with this hash has rows that are not deleted. */

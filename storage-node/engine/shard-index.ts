@@ -12,7 +12,7 @@ import { decodeEntry, type Entry } from './entry.ts'
 import { byteText, entryKey, listKey, SPACES } from './keys.ts'
 import { type EntrySlot, type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
 import { NamesBelow, type OwnHashes } from './names-below.ts'
-import type { PartitionDigests } from './partition-digests.ts'
+import { isHeld, type PartitionDigests, registerIdOfList } from './partition-digests.ts'
 import { type Place, RECORD_TYPES } from './record.ts'
 import { decodeRow, type StoredRow, storedRow } from './row.ts'
 import { SegmentUse } from './segment-use.ts'
@@ -311,11 +311,30 @@ export class ShardIndex {
     if (entry !== null && !entry.confirmed) this.#doubtEntry(id, entry.ballot)
   }
 
-  /** The row is known to hold. Nothing happens if it has changed since. */
+  /** Whether the register of a list is here: rows without it are shown by nobody, and are in doubt until it comes. */
+  isListHeld(list: ListId): boolean {
+    return isHeld(this.entry(registerIdOfList(list)))
+  }
+
+  /** After a replay: rows whose list is not here are in doubt, whatever their records say. */
+  doubtStrayRows(): void {
+    for (const { list, rows } of this.active.lists.values()) {
+      if (this.isListHeld(list)) continue
+      for (const [name, slot] of rows.entries()) {
+        const { row } = slot
+        if (row === null || row.gone || !row.confirmed) continue
+        slot.row = { ...row, confirmed: false }
+        this.#doubtRow(list, name, row.ballot)
+      }
+    }
+  }
+
+  /** The row is known to hold. Nothing happens if it has changed since, or if its list is not here. */
   confirmRow(list: ListId, name: string, ballot: Stamp): void {
     const key = list.hash + name
     const doubt = this.unconfirmedRows.get(key)
     if (doubt === undefined || compareStamps(doubt.ballot, ballot) !== 0) return
+    if (!this.isListHeld(list)) return
     this.unconfirmedRows.delete(key)
     const row = this.row(list.hash, name)
     if (row !== null && compareStamps(row.ballot, ballot) === 0) {

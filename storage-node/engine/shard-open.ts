@@ -92,6 +92,7 @@ export async function openShard(options: OpenShardOptions): Promise<OpenedShard 
       lastBatch = await flushReplay(options, index, lastBatch)
     },
   })
+  index.doubtStrayRows()
   if (!(await secureTails(disk, files, recovery, seedOf))) return null
   const learning = options.learns === undefined ? null : await beginLearning(options, recovery)
   const nextSegmentId = 1 + Math.max(newest, position?.segmentId ?? 0, ...notes.keys())

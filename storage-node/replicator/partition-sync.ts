@@ -152,7 +152,7 @@ function isUnreadable(theirs: HeldItem | null, mine: HeldItem): boolean {
   return theirs?.damaged === true && compareStamps(theirs.ballot, mine.ballot) > 0
 }
 
-function isYoung(ballot: Stamp, { nowMs, graceMs }: SyncContext): boolean {
+export function isYoung(ballot: Stamp, { nowMs, graceMs }: SyncContext): boolean {
   return nowMs() - ballot.ticks / (TICKS_PER_SECOND / 1000) < graceMs
 }
 

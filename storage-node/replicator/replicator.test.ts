@@ -684,6 +684,161 @@ t.test(
   },
 )
 
+/** Five nodes, the container on its primaries with these rows, and a node that is none of them. */
+async function withOutsider(rows: readonly string[]) {
+  const cluster = await Cluster.open(5)
+  const rig = cluster.rigs[0]!
+  const holders = primaries(cluster, rig.container.placement)
+  await cluster.write(rig.draft(rig.container, 'put'), null, holders)
+  for (const name of rows) {
+    const row = rig.row(name)
+    for (const id of holders) await cluster.nodeOf(id).putRow('d', rig.container, row)
+  }
+  const outsider = cluster.rigs.findIndex((_, id) => !holders.includes(id))
+  const node = () => cluster.rigs[outsider]!.node
+  const heldBy = (id: number, names: readonly string[]) =>
+    cluster.rigs[id]!.node.heldRows('d', rig.container, names)
+  const doubts = async () => (await node().unconfirmed('d', { ageMs: 0, limit: 100 })).length
+  return { cluster, rig, holders, outsider, node, heldBy, doubts }
+}
+
+t.test('rows without their list go to those who hold it, and only then away', async (t) => {
+  for (const isPromised of [false, true]) {
+    const rigs = await withOutsider(['newer'])
+    const { cluster, rig, holders, outsider, node, heldBy, doubts } = rigs
+    const [newer] = await heldBy(holders[0]!, ['newer'])
+    if (isPromised) await node().prepare('d', rig.container, rig.stamp())
+    const old = { ...rig.row('newer'), ballot: { ...newer!, ticks: newer!.ticks - 1 } }
+    const alone = rig.row('alone')
+    const deleted = rig.row('deleted', { deleted: true })
+    const names = ['newer', 'alone', 'deleted']
+    await node().putRows('d', rig.container, [old, alone, deleted])
+    node().confirm('d', { kind: 'row', list: rig.container, name: 'alone', ballot: alone.ballot })
+    t.equal(await doubts(), 3, 'whatever says that they are settled')
+    await cluster.rigs[outsider]!.rebuild()
+    t.equal(await doubts(), 3, 'by their records, too')
+    cluster.away.add(holders[1]!)
+    t.equal(await cluster.converge(2), Number.POSITIVE_INFINITY)
+    t.strictSame(await heldBy(outsider, names), [old.ballot, alone.ballot, deleted.ballot])
+    cluster.away.clear()
+    t.ok((await cluster.converge()) <= 3)
+    for (const id of holders) {
+      t.strictSame(await heldBy(id, names), [newer, alone.ballot, deleted.ballot], `node ${id}`)
+    }
+    t.strictSame(await heldBy(outsider, names), [null, null, null])
+    t.equal(await doubts(), 0)
+    await cluster.rigs[outsider]!.rebuild()
+    t.strictSame(await heldBy(outsider, names), [null, null, null], 'for good')
+    t.strictSame(await differences(cluster), [])
+    await cluster.close()
+  }
+})
+
+t.test('rows without their list stay until the last device of it has them', async (t) => {
+  const cluster = await Cluster.open(5)
+  const rig = cluster.rigs[0]!
+  const holders = primaries(cluster, rig.container.placement)
+  await cluster.write(rig.draft(rig.container, 'put'), null, holders.slice(0, 2))
+  const outsider = cluster.rigs.findIndex((_, id) => !holders.includes(id))
+  const row = rig.row('left')
+  const heldBy = (id: number) => cluster.nodeOf(id).heldRows('d', rig.container, ['left'])
+  await cluster.nodeOf(outsider).putRows('d', rig.container, [row])
+  for (const each of cluster.rigs) each.clock.advance(10_000)
+  t.equal(await cluster.replicator(outsider).pass(), true)
+  t.strictSame(await heldBy(holders[0]!), [row.ballot])
+  t.strictSame(await heldBy(holders[2]!), [null], 'it has not come to the list yet')
+  t.strictSame(await heldBy(outsider), [row.ballot])
+  t.ok((await cluster.converge()) <= 4)
+  for (const id of holders) t.strictSame(await heldBy(id), [row.ballot])
+  t.strictSame(await heldBy(outsider), [null])
+  t.strictSame(await differences(cluster), [])
+  await cluster.close()
+})
+
+t.test(
+  'rows whose list rotted away are in doubt, though they were written as settled',
+  async (t) => {
+    const { cluster, rig, holders, outsider, node, heldBy } = await withOutsider([])
+    const each = cluster.rigs[outsider]!
+    const left = rig.row('left')
+    const doubtedRows = async () =>
+      (await node().unconfirmed('d', { ageMs: 0, limit: 100 })).filter(({ kind }) => kind === 'row')
+    // From when it was one of the list's devices.
+    await node().write('d', rig.draft(rig.container, 'put'), null)
+    await each.roll()
+    await node().putRows('d', rig.container, [left])
+    t.strictSame(await doubtedRows(), [])
+    await each.close()
+    const [place] = each.find(rig.container.name)
+    each.disk.flip(place!.path, place!.offset)
+    each.store.wipe()
+    await each.open()
+    t.equal(await node().read('d', rig.container), null)
+    t.match(await doubtedRows(), [{ row: { name: 'left' } }])
+    t.ok((await cluster.converge()) <= 4)
+    t.strictSame(await heldBy(outsider, ['left']), [null])
+    for (const id of holders) t.strictSame(await heldBy(id, ['left']), [left.ballot])
+    // The log still holds the damage, which a check would tell of.
+    for (const other of cluster.rigs) await other.close()
+  },
+)
+
+t.test('rows of a list that none of its devices shows are let go, and go nowhere', async (t) => {
+  const { cluster, rig, holders, outsider, node, heldBy, doubts } = await withOutsider([])
+  const remove = rig.draft(rig.container, 'delete')
+  await cluster.write(remove, null, holders)
+  await node().putRows('d', rig.container, [rig.row('left')])
+  cluster.away.add(holders[2]!)
+  await cluster.converge(2)
+  t.equal(await doubts(), 1, 'as long as one of them has not said so')
+  cluster.away.clear()
+  t.ok((await cluster.converge()) <= 3)
+  t.equal(await doubts(), 0)
+  for (const id of [...holders, outsider]) t.strictSame(await heldBy(id, ['left']), [null])
+  await cluster.close()
+})
+
+t.test(
+  'old rows that nobody else remembers do not come back by a device without the list',
+  async (t) => {
+    const { cluster, rig, holders, outsider, node, heldBy } = await withOutsider(['known'])
+    const [known] = await heldBy(holders[0]!, ['known'])
+    await node().putRows('d', rig.container, [
+      rig.row('forgotten'),
+      { ...rig.row('known'), ballot: known! },
+    ])
+    for (const each of cluster.rigs) each.clock.advance(6 * 24 * 3600 * 1000)
+    t.ok((await cluster.converge()) <= 3)
+    for (const id of holders) {
+      t.strictSame(await heldBy(id, ['known', 'forgotten']), [known, null], `node ${id}`)
+    }
+    t.strictSame(await heldBy(outsider, ['known', 'forgotten']), [null, null])
+    await cluster.close()
+  },
+)
+
+t.test('rows that come to a device of the list before the list wait for it in doubt', async (t) => {
+  const cluster = await Cluster.open(3)
+  const [rig, other] = cluster.rigs as [EngineRig, EngineRig]
+  const container = rig.draft(rig.container, 'put')
+  const early = rig.row('early')
+  await rig.node.putRows('d', rig.container, [early])
+  await other.node.write('d', container, null)
+  const confirm = () =>
+    rig.node.confirm('d', { kind: 'row', list: rig.container, name: 'early', ballot: early.ballot })
+  const doubted = async () =>
+    (await rig.node.unconfirmed('d', { ageMs: 0, limit: 9 })).filter(({ kind }) => kind === 'row')
+  confirm()
+  t.match(await doubted(), [{ row: { name: 'early' } }])
+  t.ok((await cluster.converge()) <= 4)
+  t.strictSame(await rig.list(), ['early'])
+  t.match(await doubted(), [{ row: { name: 'early' } }])
+  confirm()
+  t.strictSame(await doubted(), [])
+  t.strictSame(await differences(cluster), [])
+  await cluster.close()
+})
+
 t.test('what was deleted and forgotten everywhere is not brought back by a handoff', async (t) => {
   const cluster = await Cluster.open(5)
   const rig = cluster.rigs[0]!

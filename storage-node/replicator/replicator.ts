@@ -22,6 +22,7 @@ import { PeerSync } from './peer-sync.ts'
 import { isAlone, placesRegister, queryOf } from './placed-registers.ts'
 import { Reclaimer } from './reclaimer.ts'
 import { planReplication, type ReplicationPlan } from './replication-plan.ts'
+import { giveAwayStrays } from './stray-rows.ts'
 
 export interface ReplicatorOptions {
   readonly node: LocalNode
@@ -200,6 +201,8 @@ export class Replicator {
       count.handoffs += await this.#peers.handOver(own, placement, plan.handoffs)
     }
     const addresses = this.#addresses
+    const strays = { placements, addresses, sync: this.#context(own), log: this.#options.log }
+    count.handoffs += await giveAwayStrays(own, strays)
     const damaged = await repairDamage(own, { placements, addresses, sync: this.#context(own) })
     await this.#reclaimer.reclaim(own)
     const passMs = clock.monotonicMs() - startMs

@@ -10,6 +10,8 @@ const SEEDS = Number(process.env['SWIFTLET_SIM_SEEDS'] ?? 500)
 const FIRST_SEED = Number(process.env['SWIFTLET_SIM_SEED'] ?? 1)
 /** A planted fault must be caught by one of so many seeds. */
 const PLANTED_SEEDS_MAX = 200
+/** Each failed once, in a run of 20,000. */
+const FOUND_SEEDS = [4361, 7346, 8473, 13_761, 14_832, 18_023, 19_838]
 
 t.test(`a cluster keeps its promises over ${SEEDS} seeds`, async (t) => {
   const flags = ['--seeds', SEEDS, '--seed', FIRST_SEED, '--jobs', availableParallelism()]
@@ -31,6 +33,13 @@ t.test('a run with a violation fails, and says how to replay it', async (t) => {
   const replay = /^ {2}npm run sim -- --seeds 1 --seed \d+ --plant no-checksum --verbose$/
   t.ok(lines.some((line) => replay.test(line)))
   t.notMatch(lines.at(-1), / 0 violations$/)
+})
+
+t.test('what long runs found stays mended', async (t) => {
+  for (const seed of FOUND_SEEDS) {
+    const { violations } = await runSeed({ seed, plant: '', kinds: [] })
+    t.strictSame(violations, [], `seed ${seed}`)
+  }
 })
 
 t.test('the same seed is the same run', async (t) => {
