@@ -1,13 +1,19 @@
 /**
  * More clients than a small cluster can serve, and nodes that stop in the middle (SIGSTOP: the machine is there, the
  * process is not): while a majority is there everything goes on, without one it is refused with 503 and Retry-After and
- * not left hanging, memory stays within bounds, and it recovers by itself when the nodes go on.
+ * not left hanging, memory stays within bounds, and it recovers by itself when the nodes go on. Negative control: the
+ * same store without its deadlines leaves its clients hanging.
  */
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { Pool } from 'undici'
 import { processUsage } from '../../bench/process-usage.ts'
-import { freePort, startStore, storeCredentials } from '../../bench/store-process.ts'
+import {
+  freePort,
+  type StoreProcess,
+  startStore,
+  storeCredentials,
+} from '../../bench/store-process.ts'
 import { probeFolder } from './support/probe-folder.ts'
 import { shortOrLong } from './support/scale.ts'
 import { StoreClient } from './support/store-client.ts'
@@ -24,6 +30,13 @@ const PHASE_MS_MAX = shortOrLong(120_000, 600_000)
 const ANSWER_MS_MAX = 40_000
 /** What the proxy's process may take on top of what it took before the overload. */
 const MEMORY_BYTES_MAX = shortOrLong(512, 1024) * 2 ** 20
+
+/** For a store whose timers of this length or longer never fire: no call ends before it is answered. */
+const WITHOUT_DEADLINES = `
+const { setTimeout } = globalThis
+const never = 2 ** 31 - 1
+globalThis.setTimeout = (action, delay, ...rest) => setTimeout(action, delay >= 400 ? never : delay, ...rest)
+`
 
 interface Tally {
   readonly statuses: Record<string, number>
@@ -77,6 +90,13 @@ class Clients {
     await this.#pool.destroy()
   }
 
+  /** Ends them in the middle of what they wait for. */
+  async abandon(): Promise<void> {
+    this.#stopped = true
+    await this.#pool.destroy()
+    await this.#running
+  }
+
   async #run(): Promise<void> {
     while (!this.#stopped) {
       const number = this.#count++
@@ -113,26 +133,53 @@ function newTally(): Tally {
   return { statuses: {}, withoutRetryAfter: 0, slowestMs: 0 }
 }
 
+/** Three nodes, whose processes are known, and clients that have begun. */
+async function open(
+  t: Test,
+  name: string,
+  end: (store: StoreProcess) => Promise<unknown>,
+  env: Readonly<Record<string, string>> = {},
+) {
+  const dataFolder = join(await probeFolder(t, name), 'data')
+  const store = await startStore({ dataFolder, port: await freePort(), nodes: 3, env })
+  const pids = [...store.output().matchAll(/^node\d: process (\d+)$/gm)].map((match) =>
+    Number(match[1]),
+  )
+  t.teardown(async () => {
+    for (const pid of pids) process.kill(pid, 'SIGCONT')
+    await end(store)
+    // Nodes whose parent was killed end by themselves, if their timers let them.
+    while (pids.some((pid) => signal(pid, 'SIGKILL'))) await sleep(20)
+  })
+  const client = new StoreClient(store.origin, { connections: 1 })
+  t.teardown(() => client.close())
+  await client.signIn(await storeCredentials(dataFolder))
+  t.equal(await client.send('PUT', '/overload'), 201)
+  const clients = new Clients(store.origin, `${client.accountPath}/overload`, client.token)
+  clients.start()
+  await clients.answered(ANSWERS)
+  return { store, pids, clients }
+}
+
+/** The first stretch of answers of which none is a refusal; fails if there is none in time. */
+async function untilAllTaken(clients: Clients): Promise<Tally> {
+  const endMs = performance.now() + PHASE_MS_MAX
+  for (;;) {
+    clients.take()
+    await clients.answered(ANSWERS)
+    const tally = clients.take()
+    if (tally.statuses[503] === undefined || performance.now() > endMs) return tally
+  }
+}
+
+/** From the stop of two nodes to the first refusal, where there are deadlines. */
+let refusedAfterMs = 0
+
 t.test(
   `${CLIENTS} clients, one node and then two of three stopped: refused and not left hanging`,
   { timeout: shortOrLong(300_000, 1_200_000) },
   async (t) => {
-    const dataFolder = join(await probeFolder(t, 'overload'), 'data')
-    const store = await startStore({ dataFolder, port: await freePort(), nodes: 3 })
-    const pids = [...store.output().matchAll(/^node\d: process (\d+)$/gm)].map((match) =>
-      Number(match[1]),
-    )
-    t.teardown(async () => {
-      for (const pid of pids) process.kill(pid, 'SIGCONT')
-      await store.stop()
-    })
-    const client = new StoreClient(store.origin, { connections: 1 })
-    t.teardown(() => client.close())
-    await client.signIn(await storeCredentials(dataFolder))
-    t.equal(await client.send('PUT', '/overload'), 201)
-    const clients = new Clients(store.origin, `${client.accountPath}/overload`, client.token)
-    clients.start()
-    await clients.answered(ANSWERS)
+    const { store, pids, clients } = await open(t, 'overload', (store) => store.stop())
     const idleBytes = processUsage(store.pid).rssBytes
     const peak = { bytes: idleBytes }
     const watch = setInterval(() => {
@@ -146,6 +193,9 @@ t.test(
     const oneAway = clients.take()
 
     process.kill(pids[2]!, 'SIGSTOP')
+    const stoppedMs = performance.now()
+    await clients.answered(1, 503)
+    refusedAfterMs = performance.now() - stoppedMs
     await clients.answered(ANSWERS, 503)
     const twoAway = clients.take()
 
@@ -153,11 +203,8 @@ t.test(
     const backMs = performance.now()
     await clients.answered(CLIENTS, 201)
     const recoveryMs = Math.round(performance.now() - backMs)
-    // What began while they were away is over.
-    await clients.answered(2 * CLIENTS)
-    clients.take()
-    await clients.answered(ANSWERS)
-    const after = clients.take()
+    // What began while they were away ends first.
+    const after = await untilAllTaken(clients)
     await clients.stop()
     Object.assign(report, { oneAway, twoAway, after, recoveryMs })
     report.memoryMiB = [idleBytes, peak.bytes].map((bytes) => Math.round(bytes / 2 ** 20))
@@ -173,6 +220,34 @@ t.test(
     t.ok(peak.bytes - idleBytes < MEMORY_BYTES_MAX, 'memory is bounded')
   },
 )
+
+t.test(
+  'negative control: without deadlines they are left hanging',
+  { timeout: shortOrLong(300_000, 1_200_000) },
+  async (t) => {
+    t.ok(refusedAfterMs > 0, `with them somebody was refused after ${refusedAfterMs} ms`)
+    const preload = `data:text/javascript,${encodeURIComponent(WITHOUT_DEADLINES)}`
+    const env = { NODE_OPTIONS: `--import=${preload}` }
+    const { pids, clients } = await open(t, 'overload-control', (store) => store.kill(), env)
+    for (const pid of pids.slice(1)) process.kill(pid, 'SIGSTOP')
+    // Answers that were on their way.
+    await sleep(refusedAfterMs)
+    clients.take()
+    await sleep(refusedAfterMs)
+    const { statuses } = clients.take()
+    t.strictSame(statuses, {}, 'nobody is answered in that time')
+    await clients.abandon()
+  },
+)
+
+/** False if there is no such process any more. */
+function signal(pid: number, name: 'SIGKILL'): boolean {
+  try {
+    return process.kill(pid, name)
+  } catch {
+    return false
+  }
+}
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))

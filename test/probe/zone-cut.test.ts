@@ -1,21 +1,28 @@
 /**
  * Three zones of two nodes, a proxy on either side, real processes in network namespaces: one zone is cut off, both ways
  * and one way, and once a fifth of its packets are lost. The majority's side goes on, the minority's refuses, nothing
- * that was acknowledged is lost on either, and when the zone is back everybody agrees.
+ * that was acknowledged is lost on either, and when the zone is back everybody agrees. Negative control: the same cluster,
+ * asked in the same way, loses what it has acknowledged in a container with a policy of `consistency: swift`.
  */
 import t from 'tap'
+import { forEachParallel } from '../../common/bounded-parallel.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { Ledger } from './support/ledger.ts'
-import { runLoad } from './support/load.ts'
+import { bodyOf, runLoad, stateOf } from './support/load.ts'
 import { probeFolder } from './support/probe-folder.ts'
 import { probeSeed, shortOrLong } from './support/scale.ts'
 import type { StoreClient } from './support/store-client.ts'
 import { checkProblems } from './support/store-under-test.ts'
-import { countFindings, SETTLE_MS_MAX, verifyAll } from './support/verify.ts'
+import { countFindings, SETTLE_MS_MAX, verifyAll, verifyObjects } from './support/verify.ts'
 import { CUTS, type Cut, makeZoneNetwork, missingForNetwork } from './support/zone-network.ts'
 import { ZonedCluster } from './support/zoned-cluster.ts'
 
 const CONTAINER = 'zones'
+/** Its policy lets both sides go on. */
+const SLOPPY = { container: 'sloppy', policy: 'sloppy' } as const
+/** Names that are made on both sides while the zone is away. */
+const MADE_TWICE = shortOrLong(20, 200)
+const MAKERS = 8
 /** The proxy of the side that stays whole, and the zone that is cut off. */
 const [MAJORITY, MINORITY] = [1, 3]
 const CLIENTS = 4
@@ -51,10 +58,13 @@ t.test(
       zones: 3,
       nodesPerZone: 2,
       proxyZones: [MAJORITY, MINORITY],
+      policies: [{ name: SLOPPY.policy, consistency: 'swift' }],
     })
     const [whole, away] = [cluster.client(MAJORITY), cluster.client(MINORITY)]
     const ledger = new Ledger()
     t.equal(await whole.send('PUT', `/${CONTAINER}`), 201)
+    const headers = { 'x-storage-policy': SLOPPY.policy }
+    t.equal(await whole.send('PUT', `/${SLOPPY.container}`, { headers }), 201)
 
     for (const [round, cut] of CUTS_TRIED.entries()) {
       const answers = await loseZone(cut, round)
@@ -68,6 +78,8 @@ t.test(
       }
       t.comment(JSON.stringify({ cut, ...answers }))
     }
+    const sloppy = new Ledger()
+    const twice = await makeTwice(sloppy)
     const convergedMs = await untilInStep(away)
     for (const client of [whole, away]) {
       // Rows of writes without an answer are settled after a minute.
@@ -75,6 +87,10 @@ t.test(
       const findings = await verifyAll(client, ledger, { container: CONTAINER, ...settle })
       t.strictSame(findings, [], `${countFindings(findings)} (seed ${seed})`)
     }
+    t.equal(twice.strict, 0, 'no name was made on both sides')
+    t.ok(twice.sloppy > 0, `negative control: ${twice.sloppy} were`)
+    const lost = await verifyObjects(whole, sloppy, { container: SLOPPY.container })
+    t.ok(lost.length > 0, `negative control: ${countFindings(lost)} of ${MADE_TWICE}`)
     t.strictSame(new Set(await cluster.stopNodes()), new Set([0]), 'all nodes stop cleanly')
     const disks = cluster.nodes.map(({ disk }) => disk)
     const problems = await checkProblems(shortOrLong(disks.slice(-1), disks))
@@ -83,6 +99,39 @@ t.test(
     t.comment(
       JSON.stringify({ seed, acknowledged, unknown, inDoubt: ledger.inDoubtCount(), convergedMs }),
     )
+    t.comment(JSON.stringify({ control: { twice, lost: countFindings(lost) } }))
+
+    /**
+     * While the zone is away its clients, and then those of the other side, make the same names with If-None-Match: *, in
+     * a strict container and in a sloppy one; how many names both were told to have made. A name is the first maker's.
+     */
+    async function makeTwice(ofSloppy: Ledger) {
+      await network.cut(MINORITY, 'both ways')
+      const twice = { strict: 0, sloppy: 0 }
+      const kinds = [
+        ['strict', CONTAINER, ledger],
+        ['sloppy', SLOPPY.container, ofSloppy],
+      ] as const
+      const numbers = Array.from({ length: MADE_TWICE }, (_, number) => number)
+      for (const [side, client] of Object.entries({ away, whole })) {
+        const make = async (number: number) => {
+          const name = `twice-${number}`
+          for (const [kind, container, noted] of kinds) {
+            const body = bodyOf(`${name} of those who are ${side}`, 1000)
+            const isTaken = noted.possible(name).every((state) => state !== null)
+            if (!isTaken) noted.begin(name, stateOf(body))
+            const options = { body, headers: { 'if-none-match': '*' } }
+            const status = await client.send('PUT', `/${container}/${name}`, options).catch(() => 0)
+            if (isTaken) twice[kind] += Number(status === 201)
+            else if (status === 201) noted.acknowledge(name, stateOf(body))
+            else noted.leaveOpen()
+          }
+        }
+        await forEachParallel(numbers, MAKERS, make)
+      }
+      await network.heal()
+      return twice
+    }
 
     /** Loses the zone under load, and brings it back when both sides have shown what they do. */
     async function loseZone(cut: Cut, round: number) {

@@ -10,6 +10,6 @@ export interface Teardown {
 /** A private folder that goes when the test ends, after everything that was registered later. */
 export async function probeFolder(t: Teardown, name: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), `swiftlet-${name}-`))
-  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 20 }))
   return folder
 }

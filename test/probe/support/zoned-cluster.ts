@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { storeCredentials } from '../../../bench/store-process.ts'
 import { openDataFolder } from '../../../bin/data-folder.ts'
 import { localDevice, writeRings } from '../../../bin/rings.ts'
+import type { StoreShape } from '../../../bin/settings.ts'
 import { systemClock } from '../../../common/clock.ts'
 import { systemRandom } from '../../../common/random.ts'
 import type { Teardown } from './probe-folder.ts'
@@ -32,6 +33,8 @@ export interface ZonedClusterOptions {
   readonly nodesPerZone: number
   /** The zones that have a proxy. */
   readonly proxyZones: readonly number[]
+  /** Storage policies besides the default one. */
+  readonly policies?: StoreShape['policies']
 }
 
 export interface ZonedNode {
@@ -108,19 +111,24 @@ export class ZonedCluster {
   }
 
   async #write(): Promise<void> {
-    const { network } = this.#options
+    const { network, policies = [] } = this.#options
     const ports = this.nodes.map((_, index) => FIRST_NODE_PORT + index)
     const { lock, settings } = await openDataFolder(this.dataFolder, {
       users: 'file',
       random: systemRandom,
-      choose: () => ({ disks: [], replicaCount: REPLICAS, nodeCount: this.nodes.length }),
+      choose: () => ({
+        disks: [],
+        replicaCount: REPLICAS,
+        nodeCount: this.nodes.length,
+        policies,
+      }),
       check() {},
-      fill: (paths, { clusterId, hashing, policies, replicaCount }) =>
+      fill: (paths, made) =>
         writeRings(paths.rings, {
-          clusterId,
-          placement: hashing.placement,
-          replicaCount,
-          policies,
+          clusterId: made.clusterId,
+          placement: made.hashing.placement,
+          replicaCount: made.replicaCount,
+          policies: made.policies,
           devices: this.nodes.map(({ zone }, index) =>
             localDevice('disk1', { zone, ip: network.addressOf(zone), port: ports[index]! }),
           ),
