@@ -36,7 +36,9 @@ export class NameModel {
       const isLost = compareStamps(acked, ZERO_STAMP) > 0 && !this.mayBeDeleted(acked)
       return isLost ? `lost: acknowledged ${show(acked)}` : null
     }
-    const write = this.writes.find(({ ballot }) => compareStamps(ballot, observed) === 0)
+    // One that is sent twice may be refused by its condition at first, and not the second time.
+    const attempts = this.writes.filter(({ ballot }) => compareStamps(ballot, observed) === 0)
+    const write = attempts.find(({ state }) => state !== 'refused') ?? attempts[0]
     if (write === undefined) return `read ${show(observed)}, which nobody wrote`
     if (write.state === 'refused')
       return `read ${show(observed)} (${write.what}), which was refused`
