@@ -130,24 +130,19 @@ export class BlobStore {
   syncFolder(blobId: string): Promise<void> {
     const folder = `${this.#directory}/blob/${blobId.slice(0, 2)}`
     const state = this.#syncs.get(folder)
-    if (state === undefined) {
-      const running = this.#disk.syncDirectory(folder).finally(() => this.#nextSync(folder))
-      this.#syncs.set(folder, { running, next: null })
-      return running
-    }
+    if (state === undefined) return this.#startSync(folder)
     // The one that runs may have begun before our file was there: wait for the one after it.
-    state.next ??= state.running.catch(() => {}).then(() => this.#syncs.get(folder)!.running)
+    state.next ??= state.running.catch(() => {}).then(() => this.#startSync(folder))
     return state.next
   }
 
-  #nextSync(folder: string): void {
-    const state = this.#syncs.get(folder)
-    if (state?.next == null) {
-      this.#syncs.delete(folder)
-      return
-    }
-    const running = this.#disk.syncDirectory(folder).finally(() => this.#nextSync(folder))
+  #startSync(folder: string): Promise<void> {
+    const running = this.#disk.syncDirectory(folder).finally(() => {
+      // Whoever waits for the next one starts it, and until then it is the one to wait for.
+      if (this.#syncs.get(folder)?.next === null) this.#syncs.delete(folder)
+    })
     this.#syncs.set(folder, { running, next: null })
+    return running
   }
 }
 

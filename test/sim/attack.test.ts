@@ -1,4 +1,5 @@
 import t from 'tap'
+import { BlobStore } from '../../storage-node/engine/blob-store.ts'
 import { SPACES } from '../../storage-node/engine/keys.ts'
 import { registerIdOf } from '../../storage-node/engine/register.ts'
 import { SEGMENT_HEADER_BYTES } from '../../storage-node/engine/segment-header.ts'
@@ -510,6 +511,27 @@ t.test('a blob write that is sent twice leaves one blob', async (t) => {
   t.equal(rig.disk.paths().filter((path) => path.includes('/blob/')).length, 1)
   t.equal((await rig.get('big'))?.length, body.length)
 })
+
+t.test(
+  'a sync of a folder that fails at once fails those who wait for it, and nobody else',
+  async (t) => {
+    const rig = new EngineRig()
+    let calls = 0
+    const syncDirectory = async () => {
+      calls++
+      if (calls === 2) throw new Error('EIO')
+      await new Promise(setImmediate)
+    }
+    const disk = { ...rig.disk.attach(), syncDirectory }
+    const blobs = new BlobStore({ disk, random: rig.random, directory: '/d' })
+    const first = blobs.syncFolder('00a')
+    const waiting = [blobs.syncFolder('00b'), blobs.syncFolder('00c')]
+    await t.resolves(first)
+    for (const sync of waiting) await t.rejects(sync, { message: 'EIO' })
+    await t.resolves(blobs.syncFolder('00d'))
+    t.equal(calls, 3)
+  },
+)
 
 t.test('a blob writer that failed once does not go on', async (t) => {
   const rig = await EngineRig.start()
