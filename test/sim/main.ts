@@ -26,6 +26,8 @@ interface Flags {
 
 /** Failing seeds that are shown; the others are counted. */
 const SHOWN_MAX = 10
+/** Without a terminal a line says after so many seeds how far it is. */
+const SEEDS_PER_LINE = 500
 
 async function main(flags: Flags): Promise<void> {
   if (flags.plant === 'list') {
@@ -49,9 +51,10 @@ async function main(flags: Flags): Promise<void> {
   tally.finish()
 }
 
-/** Counts, shows progress on a terminal, and tells of failing seeds. */
+/** Counts, shows progress (on a terminal by a bar), and tells of failing seeds. */
 class Tally {
   readonly #order: Omit<SeedOrder, 'seed'>
+  readonly #count: number
   readonly #bar: SingleBar | null
   #seeds = 0
   #operations = 0
@@ -61,6 +64,7 @@ class Tally {
 
   constructor(count: number, order: Omit<SeedOrder, 'seed'>) {
     this.#order = order
+    this.#count = count
     this.#bar = process.stderr.isTTY
       ? new SingleBar({
           format: '{bar} {value}/{total} seeds, {eta_formatted} left',
@@ -75,7 +79,7 @@ class Tally {
     this.#operations += report.operations
     this.#acknowledged += report.acknowledged
     this.#violations += report.violations.length
-    this.#bar?.update(this.#seeds)
+    this.#showProgress()
     if (report.violations.length === 0) return
     this.#failing.push(report.seed)
     if (this.#failing.length > SHOWN_MAX) return
@@ -84,6 +88,13 @@ class Tally {
       console.log(`  ${kind} ${key} ${what}`)
     }
     console.log(`  ${replayCommand({ ...this.#order, seed: report.seed })}`)
+  }
+
+  #showProgress(): void {
+    if (this.#bar !== null) this.#bar.update(this.#seeds)
+    else if (this.#seeds % SEEDS_PER_LINE === 0 && this.#seeds < this.#count) {
+      console.log(`${this.#seeds} of ${this.#count} seeds: ${this.#violations} violations`)
+    }
   }
 
   finish(): void {
