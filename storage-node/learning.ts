@@ -35,6 +35,23 @@ interface LearningNote {
   readonly isEmpty: boolean
 }
 
+/** The other replicas of a partition in one of the rings that place it here, by their labels. */
+export interface ReplicaGroup {
+  readonly others: readonly string[]
+  /** So many of them that every majority has one of them, or this device. */
+  readonly needed: number
+}
+
+/** Whether so many of each group are among these replicas that no majority of any ring is missed. */
+export function areEnough(groups: readonly ReplicaGroup[], replicas: ReadonlySet<string>): boolean {
+  return groups.every(({ others, needed }) => {
+    const count = others.filter((label) => replicas.has(label)).length
+    return count >= Math.min(needed, others.length)
+  })
+}
+
+const NOBODY: ReadonlySet<string> = new Set()
+
 interface RingState {
   readonly partPower: number
   /** Labels of the replicas that hold nothing of the leaf that is lacking here, by partition x 16 + leaf. */
@@ -120,19 +137,11 @@ export class Learning {
   }
 
   /** Whether enough of each group of a partition's other replicas were heard: of every leaf. */
-  isLearned(
-    ring: LearnedRing,
-    partition: number,
-    groups: readonly { readonly others: readonly string[]; readonly needed: number }[],
-  ): boolean {
+  isLearned(ring: LearnedRing, partition: number, groups: readonly ReplicaGroup[]): boolean {
     const { heard, learned } = this.#ring(ring)
     if (learned.has(partition)) return true
     for (let leaf = 0; leaf < LEAVES; leaf++) {
-      const by = heard.get(partition * LEAVES + leaf)
-      for (const { others, needed } of groups) {
-        const count = others.filter((label) => by?.has(label)).length
-        if (count < Math.min(needed, others.length)) return false
-      }
+      if (!areEnough(groups, heard.get(partition * LEAVES + leaf) ?? NOBODY)) return false
     }
     learned.add(partition)
     for (let leaf = 0; leaf < LEAVES; leaf++) heard.delete(partition * LEAVES + leaf)

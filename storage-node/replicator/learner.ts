@@ -7,7 +7,7 @@ import { ITEM_KINDS } from '../../common/item.ts'
 import { deviceLabel, type Placement, placedDevices } from '../../common/ring/placement.ts'
 import type { PartitionDigest } from '../../common/storage-node.ts'
 import { LEAVES } from '../engine/partition-digests.ts'
-import type { Learning } from '../learning.ts'
+import type { Learning, ReplicaGroup } from '../learning.ts'
 import type { OwnDevice, SyncContext } from './partition-sync.ts'
 import type { DeviceAddress } from './record-transfer.ts'
 import { differingLeaves, placementsOf } from './replication-plan.ts'
@@ -90,8 +90,7 @@ async function dropStaleOf(
     .map(addressOf)
     .filter(({ label }) => label !== own.address.label)
   const groups = groupsOf(placement, partition, own.address.label)
-  const needed = Math.max(...groups.map((group) => group.needed))
-  if (peers.length > 0) await dropStale(own, peers, range, { ...sync, needed })
+  if (peers.length > 0) await dropStale(own, peers, range, { ...sync, groups })
 }
 
 /** Asks every replica of the partitions what it holds; true if all have answered. */
@@ -141,11 +140,7 @@ async function hearPeers(
 }
 
 /** The other replicas of a partition in each of the rings that place it here, and how many of them must be heard. */
-function groupsOf(
-  placement: Placement,
-  partition: number,
-  self: string,
-): readonly { readonly others: readonly string[]; readonly needed: number }[] {
+function groupsOf(placement: Placement, partition: number, self: string): readonly ReplicaGroup[] {
   const rings =
     placement.previous === null ? [placement.ring] : [placement.ring, placement.previous]
   return rings.flatMap((ring) => {

@@ -612,6 +612,60 @@ t.test(
   },
 )
 
+/** A stretch of the node's log is lost, and its index with it. */
+async function loseStretch(cluster: Cluster, index: number): Promise<void> {
+  const rig = cluster.rigs[index]!
+  await rig.put('lost', 'x')
+  await rig.roll()
+  for (const { path, offset } of rig.find(Buffer.from(rig.object('lost').name))) {
+    rig.disk.flip(path, offset)
+  }
+  await cluster.rebuild(index)
+}
+
+t.test('nor do rows come to light again that it had deleted', async (t) => {
+  const cluster = await Cluster.open(3, { learns: { newDisks: new Set<string>() } })
+  const [, rig] = cluster.rigs as [EngineRig, EngineRig]
+  await cluster.write(rig.draft(rig.container, 'put'), null, [0, 1, 2])
+  // What all others have forgotten, and what one of them has still.
+  const [dead, alive] = [rig.row('dead'), rig.row('alive')]
+  await rig.node.putRows('d', rig.container, [dead, alive])
+  await cluster.nodeOf(2).putRows('d', rig.container, [alive])
+  for (const each of cluster.rigs) each.clock.advance(WEEK_MS + 60_000)
+  await tick(cluster)
+  await loseStretch(cluster, 1)
+  await passes(cluster, 4)
+  for (const each of cluster.rigs) t.strictSame((await each.list()).sort(), ['alive', 'tick'])
+  t.notOk(await refusesToVote(rig, 'o1'))
+  for (const each of cluster.rigs) await each.close()
+})
+
+t.test('what a majority of the ring before a move may have is not given up', async (t) => {
+  const cluster = await Cluster.open(4, { learns: { newDisks: new Set<string>() } })
+  const { ring } = cluster.placements[0]!
+  cluster.use(ringOf(4, 1), ring)
+  const name = Array.from({ length: 99 }, (_, index) => `o${index}`).find(
+    (each) => primaries(cluster, cluster.rigs[0]!.object(each).placement)[0] === 1,
+  )!
+  const item = cluster.rigs[0]!.object(name)
+  const { placement } = item
+  t.strictSame(
+    ring.primaries(ring.partitionOf(placement)).map(({ id }) => id),
+    [0, 1, 2],
+  )
+  t.strictSame(primaries(cluster, placement), [1, 2, 3])
+  // Acknowledged by a majority of both rings, of which one is away and the other has lost some of its memory.
+  await cluster.write(cluster.rigs[0]!.draft(item, 'put'), 'x', [1, 2])
+  for (const each of cluster.rigs) each.clock.advance(WEEK_MS + 60_000)
+  await cluster.write(cluster.rigs[0]!.draft(cluster.rigs[0]!.object('tick'), 'put'), 'x', [1])
+  await loseStretch(cluster, 1)
+  cluster.away.add(2)
+  await passes(cluster, 4)
+  t.equal((await cluster.nodeOf(1).held('d', { ...item, items: [item] }))[0]?.deleted, false)
+  cluster.away.clear()
+  for (const each of cluster.rigs) await each.close()
+})
+
 t.test('a promise from before its loss does not keep a device from learning', async (t) => {
   const cluster = await Cluster.open(3, { learns: { newDisks: new Set<string>() } })
   const [, rig] = cluster.rigs as [EngineRig, EngineRig]

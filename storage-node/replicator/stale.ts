@@ -1,10 +1,11 @@
 /**
  * A device that has lost part of its log may show what the lost part had deleted. If that was so long ago that the
  * replicas have forgotten the deletion, they cannot say so: what is as old as that and unknown to so many of them that no
- * majority can have it now is not given back to them, but given up.
+ * majority can have it now, of any ring that places it here, is not given back to them, but given up.
  */
 import { type Stamp, TICKS_PER_SECOND } from '../../common/stamp.ts'
 import type { PlacementRange } from '../engine/placed-ids.ts'
+import { areEnough, type ReplicaGroup } from '../learning.ts'
 import { registerItem } from '../local-items.ts'
 import { type FoundItem, itemsOf, rowsOf } from '../replica-view.ts'
 import type { OwnDevice, SyncContext } from './partition-sync.ts'
@@ -14,8 +15,8 @@ import { type DeviceAddress, itemKeyOf } from './record-transfer.ts'
 export const FORGOTTEN_SHARE = 0.75
 
 export interface StaleContext extends SyncContext {
-  /** So many of the peers must say that they hold nothing. */
-  readonly needed: number
+  /** Of each so many must say that they hold nothing. */
+  readonly groups: readonly ReplicaGroup[]
 }
 
 /** Gives up what is old and unknown to the peers of a range. */
@@ -43,18 +44,18 @@ async function dropStaleItem(
   context: StaleContext,
 ): Promise<void> {
   const item = itemKeyOf(id, '')
-  let lacking = 0
+  const lacking = new Set<string>()
   for (const peer of peers) {
     try {
       // Not `held`: a device that has lost its memory itself refuses to say what it has not.
       const read = await peer.node.read(peer.device, item, { head: true })
-      if (read === null) lacking++
-      else return
+      if (read !== null) return
+      lacking.add(peer.label)
     } catch {
       // It cannot say.
     }
   }
-  if (lacking < context.needed) return
+  if (!areEnough(context.groups, lacking)) return
   const shard = own.device.shards.get(own.device.shardNumberOf(id.hash))
   if ((await shard?.release(id, held.ballot)) === true) context.counters.givenUp++
 }
@@ -73,19 +74,19 @@ async function dropStaleRows(
     const old = page.filter(({ ballot }) => isOld(own, id.hash, ballot, context))
     if (old.length === 0) continue
     const names = old.map(({ name }) => name)
-    const answers: (readonly (Stamp | null)[])[] = []
+    const answers = new Map<string, readonly (Stamp | null)[]>()
     for (const peer of peers) {
       try {
         // Who has lost its memory refuses to list.
         await peer.node.list(peer.device, list, { limit: 0 })
-        answers.push(await peer.node.heldRows(peer.device, list, names))
+        answers.set(peer.label, await peer.node.heldRows(peer.device, list, names))
       } catch {
         // It cannot say.
       }
     }
-    if (answers.length < context.needed) continue
+    if (!areEnough(context.groups, new Set(answers.keys()))) continue
     for (const [index, row] of old.entries()) {
-      if (answers.some((held) => (held[index] ?? null) !== null)) continue
+      if ([...answers.values()].some((held) => (held[index] ?? null) !== null)) continue
       if (await shard.releaseRow(list, row.name, row.ballot)) context.counters.givenUp++
     }
   }
