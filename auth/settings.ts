@@ -28,8 +28,16 @@ export interface IdentitySettings {
   readonly oauthAccessSeconds: number
   /** How often what somebody trusts another with may be given on. */
   readonly trustRedelegationsMax: number
+  /** Items that a list shows at most; any number if null. */
+  readonly listLimit: number | null
+  /** Instead of it, for the lists of one section of Keystone's configuration. */
+  readonly listLimits: Readonly<Partial<Record<ListSection, number | null>>>
   readonly security: SecurityCompliance
 }
+
+/** The sections of Keystone's configuration that have a `list_limit`. */
+export const LIST_SECTIONS = ['catalog', 'identity', 'policy', 'resource', 'role'] as const
+export type ListSection = (typeof LIST_SECTIONS)[number]
 
 /** Keystone's [security_compliance]; null switches a rule off. */
 export interface SecurityCompliance {
@@ -65,6 +73,8 @@ export const DEFAULT_SETTINGS: IdentitySettings = {
   oauthRequestSeconds: 8 * 3600,
   oauthAccessSeconds: 24 * 3600,
   trustRedelegationsMax: 3,
+  listLimit: 10_000,
+  listLimits: {},
   security: {
     lockoutFailureAttempts: 10,
     lockoutSeconds: 300,

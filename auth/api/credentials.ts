@@ -19,9 +19,10 @@ import {
   type IdentityRoute,
   mayDo,
 } from './identity-call.ts'
+import { type LongList, longListAnswer } from './long-lists.ts'
 import { requireProject } from './project-view.ts'
 import { requireUser } from './user-view.ts'
-import { itemAnswer, linked, listAnswer } from './views.ts'
+import { itemAnswer, linked } from './views.ts'
 
 const PATH = '/v3/credentials'
 
@@ -184,20 +185,20 @@ async function listCredentials(call: IdentityCall): Promise<Answer> {
   const own = caller.scope === 'system' ? {} : { credential: { user_id: caller.subject.user.id } }
   enforce(call, 'list_credentials', { target: own })
   const userId = call.query.get('user_id')
-  const rows =
-    userId === null
-      ? await credentials.list(parts.state)
-      : await credentials.by(parts.state, 'user', userId)
-  const seen = rows.filter(
-    (row) =>
+  const { state } = parts
+  const list: LongList<CredentialRow> = {
+    pages: (after) => {
+      const from = after === undefined ? {} : { after }
+      if (userId === null) return credentials.pages(state, from)
+      return credentials.pagesBy(state, 'user', { values: [userId], ...from })
+    },
+    get: (id) => credentials.get(state, id),
+    isWanted: (row) =>
       mayDo(call, 'get_credential', { target: { credential: targetOf(row) } }) &&
       isInDelegation(caller, row.projectId),
-  )
-  return listAnswer(
-    call,
-    seen.map((row) => showRow(parts, row)),
-    { name: 'credentials', filters: ['user_id', 'type'] },
-  )
+    show: (row) => showRow(parts, row),
+  }
+  return longListAnswer(call, list, { name: 'credentials', filters: ['user_id', 'type'] })
 }
 
 async function showCredential(call: IdentityCall): Promise<Answer> {

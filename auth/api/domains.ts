@@ -16,6 +16,7 @@ import {
   TEXT_OR_NULL,
 } from './bodies.ts'
 import { enforce, type IdentityCall, type IdentityRoute, mayDo } from './identity-call.ts'
+import { type LongList, longListAnswer } from './long-lists.ts'
 import { TAGS } from './project-tags.ts'
 import {
   IMMUTABLE_OPTIONS,
@@ -23,7 +24,7 @@ import {
   refuseImmutableRemoval,
   withOptions,
 } from './resource-options.ts'
-import { createdAnswer, itemAnswer, listAnswer } from './views.ts'
+import { createdAnswer, itemAnswer } from './views.ts'
 
 const PROPERTIES = {
   name: nameSchema(64),
@@ -88,9 +89,19 @@ async function listDomains(call: IdentityCall): Promise<Answer> {
   const { parts, caller } = call.context
   const domainId = caller?.credentials.domain_id ?? null
   enforce(call, 'list_domains', { target: { domain: { id: domainId } } })
-  const rows = await projects.by(parts.state, 'kind', 'domain')
-  const seen = rows.filter(({ id }) => mayDo(call, 'list_domains', { target: { domain: { id } } }))
-  return listAnswer(call, seen.map(showDomainRow), {
+  const { state } = parts
+  const list: LongList<ProjectRow> = {
+    pages: (after) =>
+      projects.pagesBy(state, 'kind', {
+        values: ['domain'],
+        ...(after !== undefined && { after }),
+      }),
+    get: (id) => projects.get(state, id),
+    isWanted: ({ id, isDomain }) =>
+      isDomain && mayDo(call, 'list_domains', { target: { domain: { id } } }),
+    show: showDomainRow,
+  }
+  return longListAnswer(call, list, {
     name: 'domains',
     filters: ['id', 'name', 'enabled'],
   })

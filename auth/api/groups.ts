@@ -5,7 +5,7 @@ import type { StateReader } from '../../common/state/state-store.ts'
 import { conflict, invalid, notFound } from '../errors.ts'
 import { change } from '../identity-parts.ts'
 import { deleteGroupRow } from '../removal/user-removal.ts'
-import type { GroupRow } from '../tables/rows.ts'
+import type { GroupRow, UserRow } from '../tables/rows.ts'
 import { groups, memberships, users } from '../tables/tables.ts'
 import { bodyOf, changed, extraOf, ID, nameSchema, refuseOtherId, TEXT_OR_NULL } from './bodies.ts'
 import { requireDomain } from './domains.ts'
@@ -18,8 +18,9 @@ import {
   type IdentityRoute,
   mayDo,
 } from './identity-call.ts'
+import { type LongList, longListAnswer } from './long-lists.ts'
 import { requireUser, showUserRow } from './user-view.ts'
-import { createdAnswer, itemAnswer, listAnswer } from './views.ts'
+import { createdAnswer, itemAnswer } from './views.ts'
 
 const PROPERTIES = { name: nameSchema(64), domain_id: ID, description: TEXT_OR_NULL }
 const OWN = ['id', 'links', ...Object.keys(PROPERTIES)]
@@ -64,13 +65,18 @@ async function listGroups(call: IdentityCall): Promise<Answer> {
   enforce(call, 'list_groups', {
     target: { group: { domain_id: domainId ?? caller?.credentials.domain_id ?? null } },
   })
-  const rows =
-    domainId === null
-      ? await groups.list(parts.state)
-      : await groups.by(parts.state, 'domain', domainId)
-  const shown = rows.map(showGroupRow)
-  const seen = shown.filter((group) => mayDo(call, 'list_groups', { target: { group } }))
-  return listAnswer(call, seen, { name: 'groups', filters: ['id', 'name', 'domain_id'] })
+  const { state } = parts
+  const list: LongList<GroupRow> = {
+    pages: (after) => {
+      const from = after === undefined ? {} : { after }
+      if (domainId === null) return groups.pages(state, from)
+      return groups.pagesBy(state, 'domain', { values: [domainId], ...from })
+    },
+    get: (id) => groups.get(state, id),
+    isWanted: (row) => mayDo(call, 'list_groups', { target: { group: showGroupRow(row) } }),
+    show: showGroupRow,
+  }
+  return longListAnswer(call, list, { name: 'groups', filters: ['id', 'name', 'domain_id'] })
 }
 
 async function showGroup(call: IdentityCall): Promise<Answer> {
@@ -120,10 +126,27 @@ async function listMembers(call: IdentityCall): Promise<Answer> {
   const { id = '' } = call.params
   enforce(call, 'list_users_in_group', await groupTarget(state, id))
   await requireGroup(state, id)
-  const joined = await memberships.list(state, { prefix: [id] })
-  const rows = await Promise.all(joined.map(({ userId }) => users.get(state, userId)))
-  const shown = rows.filter((row) => row !== undefined).map(showUserRow)
-  return listAnswer(call, shown, { name: 'users', filters: ['name', 'enabled', 'domain_id'] })
+  const list: LongList<UserRow> = {
+    pages: (after) => membersOf(state, id, after),
+    async get(userId) {
+      const joined = await memberships.get(state, id, userId)
+      return joined === undefined ? undefined : users.get(state, userId)
+    },
+    show: showUserRow,
+  }
+  return longListAnswer(call, list, { name: 'users', filters: ['name', 'enabled', 'domain_id'] })
+}
+
+async function* membersOf(
+  reader: StateReader,
+  groupId: string,
+  after: UserRow | undefined,
+): AsyncGenerator<readonly UserRow[], void, undefined> {
+  const from = after === undefined ? {} : { after: { groupId, userId: after.id } }
+  for await (const joined of memberships.pages(reader, { prefix: [groupId], ...from })) {
+    const rows = await Promise.all(joined.map(({ userId }) => users.get(reader, userId)))
+    yield rows.filter((row) => row !== undefined)
+  }
 }
 
 async function addMember(call: IdentityCall): Promise<Answer> {

@@ -1,3 +1,4 @@
+import type { ServiceError } from '../../common/errors.ts'
 import { invalid } from '../errors.ts'
 
 /** An item of a list as it is shown. */
@@ -17,30 +18,58 @@ const COMPARISONS: Readonly<Record<string, (text: string, wanted: string) => boo
 const LIST_PARAMETERS = ['limit', 'marker', 'sort_key', 'sort_dir']
 
 /**
- * The items that the query wants, as Keystone filters lists: `name=x` for the attributes given, `name__contains=x` and
- * its like for any text. Unknown parameters are ignored. Then sorted and cut by `sort_key`, `marker` and `limit`.
+ * Whether the query wants an item, as Keystone filters lists: `name=x` for the attributes given, `name__contains=x` and
+ * its like for any text. Unknown parameters are ignored.
  */
-export function filterList<Item extends Shown>(
-  items: readonly Item[],
+export function itemFilter(
   query: URLSearchParams,
   attributes: readonly string[],
-): readonly Item[] {
-  let found = items
+): (item: Shown) => boolean {
+  const checks: ((item: Shown) => boolean)[] = []
   for (const [parameter, wanted] of query) {
     if (LIST_PARAMETERS.includes(parameter)) continue
     const [name = '', comparison] = parameter.split('__')
     if (comparison !== undefined) {
       const compare = Object.hasOwn(COMPARISONS, comparison) ? COMPARISONS[comparison]! : null
       if (compare === null) continue
-      found = found.filter((item) => {
+      checks.push((item) => {
         const value = attributeOf(item, name)
         return typeof value === 'string' && compare(value, wanted)
       })
     } else if (attributes.includes(name)) {
-      found = found.filter((item) => equals(attributeOf(item, name), wanted))
+      checks.push((item) => equals(attributeOf(item, name), wanted))
     }
   }
-  return pageOf(found, query)
+  return (item) => checks.every((check) => check(item))
+}
+
+/** Which part of a list a query asks for, and in which order. */
+export interface WantedPage {
+  /** The item before the first; null for the beginning. */
+  readonly marker: string | null
+  /** Items at most; null if the query leaves that open. */
+  readonly limit: number | null
+  /** Null: as the list is. */
+  readonly order: ((a: Shown, b: Shown) => number) | null
+}
+
+/** `marker`, `limit`, `sort_key` and `sort_dir`. Throws 400 for a limit that is no number. */
+export function wantedPage(query: URLSearchParams): WantedPage {
+  const limit = query.get('limit')
+  if (limit !== null && !/^\d{1,9}$/.test(limit)) {
+    throw invalid(`limit "${limit}" is not a number`)
+  }
+  const sortKey = query.get('sort_key')
+  return {
+    marker: query.get('marker'),
+    limit: limit === null ? null : Number(limit),
+    order: sortKey === null ? null : orderBy(sortKey, query.get('sort_dir')),
+  }
+}
+
+/** 400 for a marker that the list does not hold. */
+export function noSuchMarker(marker: string): ServiceError {
+  return invalid(`marker ${marker} is not in the list`)
 }
 
 function attributeOf(item: Shown, name: string): unknown {
@@ -59,27 +88,11 @@ export function isTrueText(text: string): boolean {
   return !['0', 'false', 'no', 'off', 'n', 'f'].includes(text.toLowerCase())
 }
 
-function pageOf<Item extends Shown>(
-  items: readonly Item[],
-  query: URLSearchParams,
-): readonly Item[] {
-  const sortKey = query.get('sort_key')
-  const sorted = sortKey === null ? items : sortedBy(items, sortKey, query.get('sort_dir'))
-  const marker = query.get('marker')
-  const limit = query.get('limit')
-  const start = marker === null ? 0 : sorted.findIndex(({ id }) => id === marker) + 1
-  if (marker !== null && start === 0) throw invalid(`marker ${marker} is not in the list`)
-  if (limit === null) return sorted.slice(start)
-  if (!/^\d{1,9}$/.test(limit)) throw invalid(`limit "${limit}" is not a number`)
-  return sorted.slice(start, start + Number(limit))
-}
-
-function sortedBy<Item extends Shown>(
-  items: readonly Item[],
-  key: string,
-  direction: string | null,
-): readonly Item[] {
+/** By the texts of an attribute, then by id, so that a page ends where the next one begins. */
+function orderBy(key: string, direction: string | null): (a: Shown, b: Shown) => number {
   const sign = direction === 'desc' ? -1 : 1
-  const textOf = (item: Item) => String(attributeOf(item, key) ?? '')
-  return [...items].sort((a, b) => (textOf(a) < textOf(b) ? -sign : sign))
+  const textOf = (item: Shown, name: string) => String(attributeOf(item, name) ?? '')
+  const compare = (a: string, b: string) => (a === b ? 0 : a < b ? -1 : 1)
+  return (a, b) =>
+    sign * compare(textOf(a, key), textOf(b, key)) || compare(textOf(a, 'id'), textOf(b, 'id'))
 }

@@ -29,6 +29,7 @@ import {
   mayDo,
 } from './identity-call.ts'
 import { isTrueText } from './list-filters.ts'
+import { type LongList, longListAnswer } from './long-lists.ts'
 import { TAGS } from './project-tags.ts'
 import { projectTarget, requireProject, showProjectRow } from './project-view.ts'
 import {
@@ -37,7 +38,7 @@ import {
   refuseImmutableRemoval,
   withOptions,
 } from './resource-options.ts'
-import { createdAnswer, linked, listAnswer } from './views.ts'
+import { createdAnswer, linked } from './views.ts'
 
 const PROPERTIES = {
   name: nameSchema(64),
@@ -141,23 +142,39 @@ async function listProjects(call: IdentityCall): Promise<Answer> {
     target: { domain_id: query.get('domain_id') ?? caller?.credentials.domain_id ?? null },
   })
   const wantsDomains = query.has('is_domain') && isTrueText(query.get('is_domain') || 'true')
-  const rows = await rowsFor(call, wantsDomains)
-  const seen = rows
-    .filter((row) => mayDo(call, 'list_projects', { target: { domain_id: row.domainId } }))
-    .filter((row) => hasTags(row, query))
-  return listAnswer(call, seen.map(showProjectRow), { name: 'projects', filters: FILTERS })
+  const { state } = call.context.parts
+  const list: LongList<ProjectRow> = {
+    pages: (after) => pagesFor(call, wantsDomains, after),
+    get: (id) => projects.get(state, id),
+    isWanted: (row) =>
+      row.isDomain === wantsDomains &&
+      mayDo(call, 'list_projects', { target: { domain_id: row.domainId } }) &&
+      hasTags(row, query),
+    show: showProjectRow,
+  }
+  return longListAnswer(call, list, { name: 'projects', filters: FILTERS })
 }
 
 /** By an index where the query names a value that has one. */
-async function rowsFor(call: IdentityCall, wantsDomains: boolean): Promise<readonly ProjectRow[]> {
+async function* pagesFor(
+  call: IdentityCall,
+  wantsDomains: boolean,
+  after: ProjectRow | undefined,
+): AsyncGenerator<readonly ProjectRow[], void, undefined> {
   const { state } = call.context.parts
   const [name, domainId] = [call.query.get('name'), call.query.get('domain_id')]
-  if (!wantsDomains && name !== null && domainId !== null) {
+  const from = after === undefined ? {} : { after }
+  if (wantsDomains || domainId === null) {
+    yield* projects.pagesBy(state, 'kind', {
+      values: [wantsDomains ? 'domain' : 'project'],
+      ...from,
+    })
+  } else if (name === null) {
+    yield* projects.pagesBy(state, 'domain', { values: [domainId], ...from })
+  } else {
     const row = await projects.one(state, 'name', domainId, name)
-    return row === undefined || row.isDomain ? [] : [row]
+    if (row !== undefined && row.id !== after?.id) yield [row]
   }
-  if (!wantsDomains && domainId !== null) return projects.by(state, 'domain', domainId)
-  return projects.by(state, 'kind', wantsDomains ? 'domain' : 'project')
 }
 
 /** The four filters of the API working group: all of these, any of these, and their opposites. */

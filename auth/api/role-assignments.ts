@@ -1,13 +1,15 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { type Answer, ok } from '../../common/http/route.ts'
 import type { StateReader } from '../../common/state/state-store.ts'
-import { impliedClosure } from '../assignments/effective-roles.ts'
+import { impliedClosure, placesOf } from '../assignments/effective-roles.ts'
+import { assignmentsOfUser } from '../assignments/reachable.ts'
 import { invalid } from '../errors.ts'
 import type { AssignmentRow, ProjectRow } from '../tables/rows.ts'
 import { assignments, groups, memberships, projects, roles, users } from '../tables/tables.ts'
 import { enforce, type IdentityCall, type IdentityRoute } from './identity-call.ts'
 import { isTrueText } from './list-filters.ts'
 import { projectTarget } from './project-view.ts'
-import { apiUrl, listLinks } from './views.ts'
+import { apiUrl, listedMax, listLinks } from './views.ts'
 
 export const roleAssignmentRoutes: readonly IdentityRoute[] = [
   { method: 'GET', path: '/v3/role_assignments', handle: listAssignments },
@@ -45,16 +47,50 @@ async function listAssignments(call: IdentityCall): Promise<Answer> {
     const domainId = call.context.caller?.credentials.domain_id ?? null
     enforce(call, 'list_role_assignments', { target: { domain_id: domainId } })
   }
-  const stored = await candidates(state, filters)
-  const listed = filters.effective ? await effective(state, stored) : stored
   const wanted = await filterFor(state, filters)
   const domainId = domainOfReader(call)
+  const enough = listedMax(call, LIST_NAME) + 1
   const shown: unknown[] = []
-  for (const row of listed.filter(wanted)) {
+  const known = new Set<string>()
+  let looked = 0
+  for await (const row of listed(state, filters)) {
+    if (++looked % LOOKS_A_TURN === 0) await turn()
+    if (!wanted(row) || known.has(identityOf(row))) continue
     if (domainId !== null && !(await isInDomain(state, row, domainId))) continue
+    known.add(identityOf(row))
     shown.push(await showAssignment(call, row, filters))
+    if (shown.length === enough) break
   }
-  return ok({ role_assignments: shown, links: listLinks(call) })
+  // They have no ids that a next page could begin behind: whoever wants the rest asks by user, group, role or place.
+  const isCut = shown.length === enough
+  return ok({
+    [LIST_NAME]: isCut ? shown.slice(0, -1) : shown,
+    links: listLinks(call),
+    ...(isCut && { truncated: true }),
+  })
+}
+
+const LIST_NAME = 'role_assignments'
+/** Assignments looked at before it is everybody else's turn. */
+const LOOKS_A_TURN = 100
+
+/** The same role may come to somebody in several ways: by one group it is listed once. */
+function identityOf(row: ListedAssignment): string {
+  const { actorKind, actorId, targetKind, targetId, roleId, inherited, viaGroupId = '' } = row
+  return [actorKind, actorId, targetKind, targetId, roleId, inherited, viaGroupId].join(' ')
+}
+
+/** Those stored, or what they come to, one after the other. */
+async function* listed(
+  reader: StateReader,
+  filters: Filters,
+): AsyncGenerator<ListedAssignment, void, undefined> {
+  for await (const rows of candidates(reader, filters)) {
+    for (const row of rows) {
+      if (filters.effective) yield* effective(reader, row)
+      else yield row
+    }
+  }
 }
 
 /** Set if the caller sees one domain only. */
@@ -107,16 +143,38 @@ function parseFilters(query: URLSearchParams): Filters {
   return filters
 }
 
-/** By an index where a filter allows it; effective ones may come from anywhere. */
-function candidates(reader: StateReader, filters: Filters): Promise<readonly AssignmentRow[]> {
-  const { userId, groupId, roleId, projectId, domainId, system, effective: all, subtree } = filters
-  if (all || subtree) return assignments.list(reader)
-  if (userId !== null) return assignments.by(reader, 'actor', 'user', userId)
-  if (groupId !== null) return assignments.by(reader, 'actor', 'group', groupId)
-  if (projectId !== null) return assignments.list(reader, { prefix: ['project', projectId] })
-  if (domainId !== null) return assignments.list(reader, { prefix: ['domain', domainId] })
-  if (system) return assignments.list(reader, { prefix: ['system'] })
-  return roleId === null ? assignments.list(reader) : assignments.by(reader, 'role', roleId)
+/** What the wanted ones can come from: found by an index where a filter allows it. */
+async function* candidates(
+  reader: StateReader,
+  filters: Filters,
+): AsyncGenerator<readonly AssignmentRow[], void, undefined> {
+  const { userId, groupId, roleId, projectId, domainId, system, subtree } = filters
+  if (userId !== null) {
+    yield await (filters.effective
+      ? assignmentsOfUser(reader, userId)
+      : assignments.by(reader, 'actor', 'user', userId))
+  } else if (groupId !== null) yield await assignments.by(reader, 'actor', 'group', groupId)
+  else if (projectId !== null && !subtree) {
+    for (const prefix of await placesFor(reader, filters)) {
+      yield* assignments.pages(reader, { prefix })
+    }
+  } else if (domainId !== null) yield* assignments.pages(reader, { prefix: ['domain', domainId] })
+  else if (system) yield* assignments.pages(reader, { prefix: ['system'] })
+  else if (roleId !== null && !filters.effective) {
+    yield* assignments.pagesBy(reader, 'role', { values: [roleId] })
+  } else yield* assignments.pages(reader)
+}
+
+/** Where assignments stand that can count on the project: on itself; inherited ones above it too. */
+async function placesFor(
+  reader: StateReader,
+  filters: Filters,
+): Promise<readonly (readonly string[])[]> {
+  const own = ['project', filters.projectId!]
+  const project = filters.effective ? await projects.get(reader, filters.projectId!) : undefined
+  if (project === undefined || project.isDomain) return [own]
+  const places = await placesOf(reader, { kind: 'project', project })
+  return places.map(({ kind, id }) => [kind, id])
 }
 
 async function filterFor(
@@ -147,58 +205,51 @@ async function subtreeIds(reader: StateReader, id: string): Promise<ReadonlySet<
 }
 
 /** What assignments come to: for users on what they can be used on, with all implied roles. */
-async function effective(
+async function* effective(
   reader: StateReader,
-  stored: readonly AssignmentRow[],
-): Promise<readonly ListedAssignment[]> {
-  const found = new Map<string, ListedAssignment>()
-  for (const row of stored) {
-    for (const placed of await countingPlaces(reader, row)) {
-      for (const held of await heldBy(reader, placed)) {
-        for (const one of await withImplied(reader, held)) {
-          const { actorId, targetKind, targetId, roleId } = one
-          const key = [actorId, targetKind, targetId, roleId, one.viaGroupId ?? ''].join(' ')
-          if (!found.has(key)) found.set(key, one)
-        }
-      }
+  row: AssignmentRow,
+): AsyncGenerator<ListedAssignment, void, undefined> {
+  for await (const placed of countingPlaces(reader, row)) {
+    for await (const held of heldBy(reader, placed)) {
+      for (const one of await withImplied(reader, held)) yield one
     }
   }
-  return [...found.values()]
 }
 
 /** An inherited assignment counts on every project below; others where they stand. */
-async function countingPlaces(
+async function* countingPlaces(
   reader: StateReader,
   row: AssignmentRow,
-): Promise<readonly ListedAssignment[]> {
-  if (!row.inherited) return [row]
+): AsyncGenerator<ListedAssignment, void, undefined> {
+  if (!row.inherited) return yield row
   const { targetKind, targetId } = row
-  const below =
-    targetKind === 'domain'
-      ? (await projects.by(reader, 'domain', targetId)).map(({ id }) => id)
-      : [...(await subtreeIds(reader, targetId))].filter((id) => id !== targetId)
-  return below.map((id) => ({
+  const on = (id: string): ListedAssignment => ({
     ...row,
     targetKind: 'project',
     targetId: id,
     inherited: false,
     inheritedFrom: { targetKind, targetId },
-  }))
+  })
+  if (targetKind === 'domain') {
+    for await (const below of projects.pagesBy(reader, 'domain', { values: [targetId] })) {
+      for (const { id } of below) yield on(id)
+    }
+    return
+  }
+  for (const id of await subtreeIds(reader, targetId)) if (id !== targetId) yield on(id)
 }
 
 /** A group's assignment is held by each member. */
-async function heldBy(
+async function* heldBy(
   reader: StateReader,
   row: ListedAssignment,
-): Promise<readonly ListedAssignment[]> {
-  if (row.actorKind === 'user') return [row]
-  const members = await memberships.list(reader, { prefix: [row.actorId] })
-  return members.map(({ userId }) => ({
-    ...row,
-    actorKind: 'user',
-    actorId: userId,
-    viaGroupId: row.actorId,
-  }))
+): AsyncGenerator<ListedAssignment, void, undefined> {
+  if (row.actorKind === 'user') return yield row
+  for await (const members of memberships.pages(reader, { prefix: [row.actorId] })) {
+    for (const { userId } of members) {
+      yield { ...row, actorKind: 'user', actorId: userId, viaGroupId: row.actorId }
+    }
+  }
 }
 
 /** Roles of one domain count only by what they imply. */

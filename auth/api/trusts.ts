@@ -16,10 +16,11 @@ import { roleId } from './application-credentials.ts'
 import { bodyOf, extraOf, ID, nameSchema, TEXT_OR_NULL, type Values } from './bodies.ts'
 import { refuseApplicationCredential } from './delegated-callers.ts'
 import { callerOrRefuse, enforce, type IdentityCall, type IdentityRoute } from './identity-call.ts'
+import { type LongList, longListAnswer } from './long-lists.ts'
 import { requireProject } from './project-view.ts'
 import { requireRole, showRoleRow } from './roles.ts'
 import { requireUser } from './user-view.ts'
-import { apiUrl, itemAnswer, linked, listAnswer } from './views.ts'
+import { apiUrl, itemAnswer, linked } from './views.ts'
 
 const PATH = '/v3/OS-TRUST/trusts'
 const COLLECTION = 'OS-TRUST/trusts'
@@ -221,23 +222,23 @@ async function listTrusts(call: IdentityCall): Promise<Answer> {
     enforce(call, 'list_trusts_for_trustee', { target: { trust: { trustee_user_id: trusteeId } } })
   } else enforce(call, 'list_trusts')
   refuseApplicationCredential(callerOrRefuse(call), 'trusts')
-  const rows = await rowsFor(state, { trustorId, trusteeId })
-  return listAnswer(call, rows.map(showTrustRow), {
+  const list: LongList<TrustRow> = {
+    pages: (after) => {
+      const from = after === undefined ? {} : { after }
+      if (trustorId !== null) {
+        return trusts.pagesBy(state, 'trustor', { values: [trustorId], ...from })
+      }
+      if (trusteeId === null) return trusts.pages(state, from)
+      return trusts.pagesBy(state, 'trustee', { values: [trusteeId], ...from })
+    },
+    get: (id) => trusts.get(state, id),
+    show: showTrustRow,
+  }
+  return longListAnswer(call, list, {
     name: 'trusts',
     collection: COLLECTION,
     filters: ['trustor_user_id', 'trustee_user_id'],
   })
-}
-
-function rowsFor(
-  reader: StateReader,
-  {
-    trustorId,
-    trusteeId,
-  }: { readonly trustorId: string | null; readonly trusteeId: string | null },
-): Promise<readonly TrustRow[]> {
-  if (trustorId !== null) return trusts.by(reader, 'trustor', trustorId)
-  return trusteeId === null ? trusts.list(reader) : trusts.by(reader, 'trustee', trusteeId)
 }
 
 async function showTrust(call: IdentityCall): Promise<Answer> {

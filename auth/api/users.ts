@@ -32,6 +32,7 @@ import {
   type IdentityRoute,
   mayDo,
 } from './identity-call.ts'
+import { type LongList, longListAnswer } from './long-lists.ts'
 import { showProjectRow } from './project-view.ts'
 import { withOptions } from './resource-options.ts'
 import { requireUser, showUserRow, userTarget } from './user-view.ts'
@@ -143,25 +144,33 @@ async function listUsers(call: IdentityCall): Promise<Answer> {
   enforce(call, 'list_users', {
     target: { domain_id: domainId ?? caller?.credentials.domain_id ?? null },
   })
-  const rows = await rowsFor(parts.state, query)
-  const seen = rows.filter((row) =>
-    mayDo(call, 'list_users', { target: { domain_id: row.domainId } }),
-  )
   const expired = expiryFilter(query.get('password_expires_at'))
-  return listAnswer(call, seen.filter(expired).map(showUserRow), {
+  const list: LongList<UserRow> = {
+    pages: (after) => pagesFor(parts.state, query, after),
+    get: (id) => users.get(parts.state, id),
+    isWanted: (row) =>
+      mayDo(call, 'list_users', { target: { domain_id: row.domainId } }) && expired(row),
+    show: showUserRow,
+  }
+  return longListAnswer(call, list, {
     name: 'users',
     filters: ['id', 'name', 'domain_id', 'enabled'],
   })
 }
 
 /** By an index where the query names a value that has one. */
-async function rowsFor(reader: StateReader, query: URLSearchParams): Promise<readonly UserRow[]> {
+async function* pagesFor(
+  reader: StateReader,
+  query: URLSearchParams,
+  after: UserRow | undefined,
+): AsyncGenerator<readonly UserRow[], void, undefined> {
   const [name, domainId] = [query.get('name'), query.get('domain_id')]
+  const from = after === undefined ? {} : { after }
   if (name !== null && domainId !== null) {
     const row = await users.one(reader, 'name', domainId, name)
-    return row === undefined ? [] : [row]
-  }
-  return domainId === null ? users.list(reader) : users.by(reader, 'domain', domainId)
+    if (row !== undefined && row.id !== after?.id) yield [row]
+  } else if (domainId === null) yield* users.pages(reader, from)
+  else yield* users.pagesBy(reader, 'domain', { values: [domainId], ...from })
 }
 
 const OPERATORS: Readonly<Record<string, (a: number, b: number) => boolean>> = {

@@ -1,6 +1,7 @@
 import { type Answer, created, ok } from '../../common/http/route.ts'
+import type { ListSection } from '../settings.ts'
 import type { IdentityCall } from './identity-call.ts'
-import { filterList, type Shown } from './list-filters.ts'
+import { itemFilter, noSuchMarker, type Shown, wantedPage } from './list-filters.ts'
 
 /** `http://host:5000/v3`, as the client reached it or as configured. */
 export function apiUrl(call: IdentityCall): string {
@@ -27,26 +28,89 @@ export interface ListOptions {
   readonly filters?: readonly string[]
 }
 
-/** 200 with a list, filtered as the query wants. */
+/** 200 with a list that is short by its nature, filtered as the query wants. */
 export function listAnswer(
   call: IdentityCall,
   items: readonly Shown[],
-  { name, collection = name, filters = [] }: ListOptions,
+  options: ListOptions,
 ): Answer {
-  const found = filterList(items, call.query, filters)
+  const { name, collection = name, filters = [] } = options
+  const { marker, order } = wantedPage(call.query)
+  const found = items.filter(itemFilter(call.query, filters))
+  const sorted = order === null ? found : found.toSorted(order)
+  const start = marker === null ? 0 : sorted.findIndex(({ id }) => id === marker) + 1
+  if (marker !== null && start === 0) throw noSuchMarker(marker)
+  const page = pageOf(call, sorted.slice(start), name)
   return ok({
-    [name]: found.map((item) => linked(call, collection, item)),
-    links: listLinks(call),
+    [name]: page.items.map((item) => linked(call, collection, item)),
+    ...page.rest,
   })
 }
 
-/** The links of a list that has one page. */
-export function listLinks(call: IdentityCall): Readonly<Record<string, string | null>> {
-  const query = call.query.toString()
-  const path = call.path.replace(/^\/v3/, '')
+/** What of a list is shown, and what the answer says besides. */
+export interface ListPage<Item> {
+  readonly items: readonly Item[]
+  readonly rest: {
+    readonly links: Readonly<Record<string, string | null>>
+    /** That the service, not the client, has cut it. */
+    readonly truncated?: true
+  }
+}
+
+/** Cuts a list to what the client and the settings let it have; where more follows, `next` says where. */
+export function pageOf<Item extends Shown>(
+  call: IdentityCall,
+  items: readonly Item[],
+  name: string,
+): ListPage<Item> {
+  const { limit } = wantedPage(call.query)
+  const most = listedMax(call, name)
+  const shown = items.slice(0, Math.min(limit ?? most, most))
+  const isCut = shown.length < items.length
   return {
-    next: null,
-    self: `${apiUrl(call)}${path}${query === '' ? '' : `?${query}`}`,
+    items: shown,
+    rest: {
+      links: listLinks(call, isCut ? shown.at(-1)?.id : undefined),
+      ...(isCut && shown.length === most && { truncated: true }),
+    },
+  }
+}
+
+/** Which lists go by which section's limit; the others by the limit of all. */
+const SECTION_OF: Readonly<Record<string, ListSection>> = {
+  users: 'identity',
+  groups: 'identity',
+  domains: 'resource',
+  projects: 'resource',
+  roles: 'role',
+  services: 'catalog',
+  endpoints: 'catalog',
+  regions: 'catalog',
+  policies: 'policy',
+}
+
+/** Items that the settings let a list show. */
+export function listedMax(call: IdentityCall, name: string): number {
+  const { listLimit, listLimits } = call.context.parts.settings
+  const section = SECTION_OF[name]
+  const own = section === undefined ? undefined : listLimits[section]
+  return (own === undefined ? listLimit : own) ?? Number.POSITIVE_INFINITY
+}
+
+/** The links of a list; `last` is the id of its last item if more follows. */
+export function listLinks(
+  call: IdentityCall,
+  last?: unknown,
+): Readonly<Record<string, string | null>> {
+  const linkTo = (query: URLSearchParams) => {
+    const path = call.path.replace(/^\/v3/, '')
+    return `${apiUrl(call)}${path}${query.size === 0 ? '' : `?${query}`}`
+  }
+  const following = new URLSearchParams(call.query)
+  following.set('marker', String(last))
+  return {
+    next: last === undefined ? null : linkTo(following),
+    self: linkTo(call.query),
     previous: null,
   }
 }

@@ -2,6 +2,7 @@ import { LIMIT_MODELS, type LimitModel } from '../../auth/limits/limit-model.ts'
 import type {
   IdentitySettings,
   IdentitySettingsChoice,
+  ListSection,
   SecurityCompliance,
 } from '../../auth/settings.ts'
 import type { Config } from '../../common/config.ts'
@@ -27,6 +28,16 @@ const SECURITY: Readers<SecurityCompliance> = {
   disableUserAccountDaysInactive: orNull(DAYS),
 }
 
+/** A list of nothing would tell nobody that there is more. */
+const LISTED = whole({ min: 1, max: 1_000_000 })
+const LIST_LIMITS: Readers<Record<ListSection, number | null>> = {
+  catalog: orNull(LISTED),
+  identity: orNull(LISTED),
+  policy: orNull(LISTED),
+  resource: orNull(LISTED),
+  role: orNull(LISTED),
+}
+
 const SETTINGS: Readers<Omit<IdentitySettings, 'security'>> = {
   publicUrl,
   tokenLifeSeconds: SECONDS,
@@ -42,6 +53,12 @@ const SETTINGS: Readers<Omit<IdentitySettings, 'security'>> = {
   oauthRequestSeconds: SECONDS,
   oauthAccessSeconds: SECONDS,
   trustRedelegationsMax: whole({ min: 0, max: 64 }),
+  listLimit: orNull(LISTED),
+  listLimits(config, name) {
+    const limits = config.part(name, (part) => readAll(part, LIST_LIMITS))
+    if (limits === false || limits === undefined) throw config.wrong(name, 'must be an object')
+    return limits
+  },
 }
 
 /** The settings of an identity service that a configuration names. Throws a 400 `BadConfig` that names what is not right. */

@@ -26,6 +26,9 @@ export interface TableRange {
   readonly limit?: number
 }
 
+/** Rows of a page. */
+const PAGE_ROWS = 256
+
 /** Ends each part of a key; where it stands in a part it is escaped. */
 const END = '\u0001'
 const ESCAPE = '\u0002'
@@ -65,6 +68,52 @@ export class Table<Row extends object, Index extends string = never> {
     const rows = await Promise.all([...keys].map((key) => reader.get(this.name, key)))
     // Outside a transaction a row may be deleted between the two reads.
     return rows.filter((row) => row !== undefined) as unknown as Row[]
+  }
+
+  /**
+   * The rows in the order of their keys, a page at a time, so that a long table neither fills the memory nor keeps
+   * others waiting; `after` is the row before the first. Outside a transaction each page is of its own moment: what is
+   * there all the while comes once, what comes or goes meanwhile may be missing.
+   */
+  async *pages(
+    reader: StateReader,
+    { prefix, after }: { readonly prefix?: readonly string[]; readonly after?: Row } = {},
+  ): AsyncGenerator<readonly Row[], void, undefined> {
+    let last = after
+    for (;;) {
+      const rows = await this.list(reader, {
+        limit: PAGE_ROWS,
+        ...(prefix !== undefined && { prefix }),
+        ...(last !== undefined && { after: this.keyOf(last) }),
+      })
+      if (rows.length > 0) yield rows
+      if (rows.length < PAGE_ROWS) return
+      last = rows.at(-1)!
+    }
+  }
+
+  /** As `pages`, of the rows with these values in an index, or with values that begin with them, in its order. */
+  async *pagesBy(
+    reader: StateReader,
+    index: Index,
+    { values, after }: { readonly values: readonly string[]; readonly after?: Row },
+  ): AsyncGenerator<readonly Row[], void, undefined> {
+    const prefix = joinKey(values)
+    let last = after === undefined ? undefined : this.#entryOf(index, prefix, after)
+    for (;;) {
+      const entries = await reader.scan(this.#indexName(index), {
+        prefix,
+        limit: PAGE_ROWS,
+        ...(last !== undefined && { after: last }),
+      })
+      const rows = await Promise.all(
+        entries.map(({ value }) => reader.get(this.name, String(value))),
+      )
+      const found = rows.filter((row) => row !== undefined) as unknown as Row[]
+      if (found.length > 0) yield found
+      if (entries.length < PAGE_ROWS) return
+      last = entries.at(-1)!.key
+    }
   }
 
   /** The one row with these values in a unique index. */
@@ -118,6 +167,15 @@ export class Table<Row extends object, Index extends string = never> {
         transaction.delete(this.#indexName(index), this.#entryKey(index, values, key))
       }
     }
+  }
+
+  /** The row's entry among those that begin so; undefined if it has none. */
+  #entryOf(index: Index, prefix: string, row: Row): string | undefined {
+    const key = joinKey(this.#options.keyOf(row))
+    return this.#options.indexes[index]
+      .of(row)
+      .map((values) => this.#entryKey(index, values, key))
+      .find((entry) => entry.startsWith(prefix))
   }
 
   /** Entries of an index that is not unique are told apart by the key of their row. */
