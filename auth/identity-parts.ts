@@ -7,6 +7,7 @@ import type { VerifiedTokens } from '../common/token/verified-tokens.ts'
 import type { Directories } from './directories/directories.ts'
 import type { PasswordCheck } from './passwords/password-check.ts'
 import type { IdentityPolicy } from './policy/identity-policy.ts'
+import type { DomainRemovals } from './removal/domain-removal.ts'
 import type { SecretKeys } from './secrets/secret-keys.ts'
 import type { IdentitySettings } from './settings.ts'
 import type { LoadedKeys } from './tokens/key-file.ts'
@@ -21,6 +22,7 @@ export interface IdentityParts {
   readonly verified: VerifiedTokens
   readonly passwords: PasswordCheck
   readonly directories: Directories
+  readonly removals: DomainRemovals
   /** The keys that sign and verify now. */
   readonly keys: () => LoadedKeys
   /** The keys that seal secrets in state now. */

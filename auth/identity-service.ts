@@ -28,6 +28,7 @@ import { identityMetrics } from './identity-metrics.ts'
 import type { IdentityParts } from './identity-parts.ts'
 import { PasswordCheck } from './passwords/password-check.ts'
 import { IdentityPolicy } from './policy/identity-policy.ts'
+import { DomainRemovals } from './removal/domain-removal.ts'
 import { resealAll } from './secrets/sealed-rows.ts'
 import { SecretKeyFile } from './secrets/secret-key-file.ts'
 import { completeSettings, type IdentitySettings, type IdentitySettingsChoice } from './settings.ts'
@@ -62,6 +63,9 @@ export interface IdentityContextOptions {
 /** How often events of other processes are looked for, and old ones forgotten. */
 const REVOCATIONS_POLL_MS = 1000
 
+/** How often domains are looked for whose removal was not finished. */
+const REMOVALS_EVERY_MS = 60_000
+
 /** Keystone's part: who somebody is, and what that lets them do. */
 export class IdentityService {
   readonly parts: IdentityParts
@@ -69,6 +73,7 @@ export class IdentityService {
   readonly #secrets: SecretKeyFile
   readonly #server: Server
   #cancelPoll: () => void = () => {}
+  #removalsAtMs = Number.NEGATIVE_INFINITY
   #closed = false
 
   private constructor(
@@ -132,6 +137,7 @@ export class IdentityService {
         },
         options.directories,
       ),
+      removals: new DomainRemovals({ state, revocations, clock: context.clock }),
       keys: () => keys.keys,
       secrets: () => secrets.keys,
     }
@@ -152,6 +158,7 @@ export class IdentityService {
     this.#cancelPoll()
     this.#keys.close()
     await this.parts.directories.close()
+    await this.parts.removals.close()
     await closeServer(this.#server, (ms, action) => this.parts.clock.after(ms, action))
   }
 
@@ -160,6 +167,7 @@ export class IdentityService {
     this.#cancelPoll = this.parts.clock.after(REVOCATIONS_POLL_MS, () => {
       void this.#poll().then(() => this.#schedulePoll())
       void this.parts.directories.watch()
+      void this.#finishRemovals()
     })
   }
 
@@ -174,6 +182,18 @@ export class IdentityService {
     } catch (error) {
       // The state may be closed meanwhile.
       if (!this.#closed) log.error('revocations unreadable', { error })
+    }
+  }
+
+  /** At the start, and then now and then, should another process have failed at it. */
+  async #finishRemovals(): Promise<void> {
+    const { clock, log, removals } = this.parts
+    if (clock.monotonicMs() < this.#removalsAtMs) return
+    this.#removalsAtMs = clock.monotonicMs() + REMOVALS_EVERY_MS
+    try {
+      await removals.finishAll()
+    } catch (error) {
+      if (!this.#closed) log.error('a domain is not removed yet; tried again', { error })
     }
   }
 

@@ -3,7 +3,7 @@ import { randomId } from '../../common/random.ts'
 import type { StateReader } from '../../common/state/state-store.ts'
 import { conflict, notFound } from '../errors.ts'
 import { change } from '../identity-parts.ts'
-import { deleteDomainTree } from '../removal/domain-removal.ts'
+import { beginRemoval } from '../removal/domain-removal.ts'
 import type { ProjectRow } from '../tables/rows.ts'
 import { projects } from '../tables/tables.ts'
 import {
@@ -54,7 +54,7 @@ export function showDomainRow(row: ProjectRow) {
 /** The domain; 404 if there is none. */
 export async function requireDomain(reader: StateReader, id: string): Promise<ProjectRow> {
   const row = await projects.get(reader, id)
-  if (row === undefined || !row.isDomain) throw notFound('domain', id)
+  if (row === undefined || !row.isDomain || row.removing) throw notFound('domain', id)
   return row
 }
 
@@ -97,8 +97,8 @@ async function listDomains(call: IdentityCall): Promise<Answer> {
         ...(after !== undefined && { after }),
       }),
     get: (id) => projects.get(state, id),
-    isWanted: ({ id, isDomain }) =>
-      isDomain && mayDo(call, 'list_domains', { target: { domain: { id } } }),
+    isWanted: ({ id, isDomain, removing }) =>
+      isDomain && !removing && mayDo(call, 'list_domains', { target: { domain: { id } } }),
     show: showDomainRow,
   }
   return longListAnswer(call, list, {
@@ -143,11 +143,12 @@ async function deleteDomain(call: IdentityCall): Promise<Answer> {
   const { id = '' } = call.params
   const { parts } = call.context
   enforce(call, 'delete_domain', { target: { domain: { id } } })
-  await change(parts, async (changing) => {
+  const isDone = await change(parts, async (changing) => {
     const domain = await requireDomain(changing.tx, id)
     refuseImmutableRemoval(domain, 'domain')
-    await deleteDomainTree(changing, domain, parts.settings)
+    return beginRemoval(changing, domain, parts)
   })
+  if (!isDone) await parts.removals.finish(id)
   return NO_CONTENT
 }
 

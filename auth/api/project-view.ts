@@ -24,7 +24,7 @@ export function showProjectRow(row: ProjectRow) {
 /** The project (or domain); 404 if there is none. */
 export async function requireProject(reader: StateReader, id: string): Promise<ProjectRow> {
   const row = await projects.get(reader, id)
-  if (row === undefined) throw notFound('project', id)
+  if (row === undefined || row.removing) throw notFound('project', id)
   return row
 }
 

@@ -5,7 +5,7 @@ import { ancestors } from '../assignments/effective-roles.ts'
 import { conflict, forbidden, invalid, notFound } from '../errors.ts'
 import { type Change, change } from '../identity-parts.ts'
 import { depthMaxOf } from '../limits/limit-model.ts'
-import { deleteDomainTree } from '../removal/domain-removal.ts'
+import { beginRemoval } from '../removal/domain-removal.ts'
 import { deleteProjectRow } from '../removal/project-removal.ts'
 import type { ProjectRow } from '../tables/rows.ts'
 import { projects } from '../tables/tables.ts'
@@ -116,7 +116,9 @@ async function placeOfNew(
 async function checkParent(reader: StateReader, row: ProjectRow, depthMax: number): Promise<void> {
   if (row.isDomain) return
   const domain = await projects.get(reader, row.domainId!)
-  if (domain === undefined || !domain.isDomain) throw notFound('domain', row.domainId!)
+  if (domain === undefined || !domain.isDomain || domain.removing) {
+    throw notFound('domain', row.domainId!)
+  }
   const parent = await requireProject(reader, row.parentId!)
   if ((parent.domainId ?? parent.id) !== row.domainId) {
     throw invalid(
@@ -148,6 +150,7 @@ async function listProjects(call: IdentityCall): Promise<Answer> {
     get: (id) => projects.get(state, id),
     isWanted: (row) =>
       row.isDomain === wantsDomains &&
+      !row.removing &&
       mayDo(call, 'list_projects', { target: { domain_id: row.domainId } }) &&
       hasTags(row, query),
     show: showProjectRow,
@@ -316,12 +319,15 @@ async function deleteProject(call: IdentityCall): Promise<Answer> {
   const { parts } = call.context
   const { id = '' } = call.params
   enforce(call, 'delete_project', await projectTarget(parts.state, id))
-  await change(parts, async (changing) => {
+  const isDone = await change(parts, async (changing) => {
     const row = await requireProject(changing.tx, id)
     refuseImmutableRemoval(row, kindOf(row))
-    if (row.isDomain) return deleteDomainTree(changing, row, parts.settings)
+    if (row.isDomain) return beginRemoval(changing, row, parts)
     const below = await descendants(changing.tx, id)
-    if (wantsCascade(call)) return deleteTree(changing, [row, ...below])
+    if (wantsCascade(call)) {
+      await deleteTree(changing, [row, ...below])
+      return true
+    }
     if (below.length > 0) {
       throw forbidden(
         `Cannot delete the project ${id} since it is not a leaf in the hierarchy. Use the cascade option if you ` +
@@ -329,7 +335,9 @@ async function deleteProject(call: IdentityCall): Promise<Answer> {
       )
     }
     await deleteProjectRow(changing, row)
+    return true
   })
+  if (!isDone) await parts.removals.finish(id)
   return NO_CONTENT
 }
 

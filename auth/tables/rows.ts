@@ -15,6 +15,8 @@ export interface ProjectRow {
   /** The project above it, or its domain; null for a domain. */
   readonly parentId: string | null
   readonly enabled: boolean
+  /** Set while a domain is emptied before its row goes: it is not there for anybody. */
+  readonly removing?: true
   readonly description: string
   readonly tags: readonly string[]
   readonly options: Extra

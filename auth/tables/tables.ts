@@ -20,12 +20,21 @@ export const projects = new Table<ProjectRow, 'name' | 'domain' | 'parent' | 'ki
   name: 'projects',
   keyOf: ({ id }) => [id],
   indexes: {
-    name: { of: ({ domainId, name }) => [[domainId ?? NO_DOMAIN, name]], unique: true },
+    // The name of a domain that is being removed may be given to another one.
+    name: {
+      of: ({ domainId, name, removing }) => (removing ? [] : [[domainId ?? NO_DOMAIN, name]]),
+      unique: true,
+    },
     domain: { of: ({ domainId }) => (domainId === null ? [] : [[domainId]]) },
     parent: { of: ({ parentId }) => (parentId === null ? [] : [[parentId]]) },
-    kind: { of: ({ isDomain }) => [[isDomain ? 'domain' : 'project']] },
+    kind: { of: (row) => [[kindOf(row)]] },
   },
 })
+
+function kindOf({ isDomain, removing }: ProjectRow): 'domain' | 'project' | 'removed' {
+  if (removing) return 'removed'
+  return isDomain ? 'domain' : 'project'
+}
 
 export const users = new Table<UserRow, 'name' | 'domain' | 'defaultProject'>({
   name: 'users',
