@@ -15,7 +15,7 @@ import { readStorageNodeConfig } from './node-config.ts'
 import { checkKnownPolicies, checkPolicies, type PolicyChoice } from './policy-choice.ts'
 import { checkPortFree, DEFAULT_PORTS } from './ports.ts'
 import { startProxy } from './proxy.ts'
-import { addPolicyRings, defaultReplicas, localDevice, ringPlan, writeRings } from './rings.ts'
+import { addPolicyRings, defaultReplicas, newDevice, ringPlan, writeRings } from './rings.ts'
 import type { Settings } from './settings.ts'
 import type { UpContext } from './up.ts'
 
@@ -152,7 +152,7 @@ async function fillFolder(
     ...(partPower === undefined ? {} : { partPower }),
     devices: names.flatMap((_, index) =>
       disks.map((disk) =>
-        localDevice(disk, { zone: (index % zoneCount) + 1, ip: '127.0.0.1', port: portOf(index) }),
+        newDevice(disk, { zone: (index % zoneCount) + 1, ip: '127.0.0.1', port: portOf(index) }),
       ),
     ),
   })

@@ -1,45 +1,22 @@
 /** What runs by itself, for Prometheus: the backend's daemons and jobs, and the upkeep of devices. */
-import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { DeviceStatus } from '../common/storage-node.ts'
 import type { BackendActivity } from '../proxy/backend/cluster-backend.ts'
 import type { PassStatus } from '../proxy/backend/periodic-pass.ts'
 import type { LocalNode } from '../storage-node/local-node.ts'
-
-/** How the figures of a process's threads become one. */
-type Aggregator = 'sum' | 'min' | 'max'
-
-interface Figure<T> {
-  readonly name: string
-  readonly help: string
-  readonly kind: 'counter' | 'gauge'
-  readonly aggregator: Aggregator
-  readonly of: (from: T) => number
-}
-
-function counter<T>(name: string, help: string, of: (from: T) => number): Figure<T> {
-  return { name, help, kind: 'counter', aggregator: 'sum', of }
-}
-
-function gauge<T>(
-  name: string,
-  help: string,
-  aggregator: Aggregator,
-  of: (from: T) => number,
-): Figure<T> {
-  return { name, help, kind: 'gauge', aggregator, of }
-}
+import { counter, expose, type Figure, gauge, secondsOf } from './figures.ts'
 
 const DAEMONS: readonly Figure<PassStatus>[] = [
   counter('swiftlet_daemon_passes_total', 'Passes of a daemon', ({ passes }) => passes),
   counter('swiftlet_daemon_failures_total', 'Passes that failed', ({ failures }) => failures),
   gauge('swiftlet_daemon_pass_seconds', 'How long the last pass took', 'max', ({ passMs }) =>
-    seconds(passMs),
+    secondsOf(passMs),
   ),
   gauge(
     'swiftlet_daemon_passed_at_seconds',
     'When the last pass ended, in seconds since 1970; 0: none has',
     'min',
-    ({ passedAtMs }) => seconds(passedAtMs),
+    ({ passedAtMs }) => secondsOf(passedAtMs),
   ),
   gauge(
     'swiftlet_daemon_waiting',
@@ -81,9 +58,9 @@ const SCRUB: readonly Figure<Scrub>[] = [
     'swiftlet_scrub_ended_at_seconds',
     'When the device was last verified whole, in seconds since 1970; 0: not since the start',
     'min',
-    ({ endedAtMs }) => seconds(endedAtMs),
+    ({ endedAtMs }) => secondsOf(endedAtMs),
   ),
-  gauge('swiftlet_scrub_pass_seconds', 'How long that took', 'max', (of) => seconds(of.passMs)),
+  gauge('swiftlet_scrub_pass_seconds', 'How long that took', 'max', (of) => secondsOf(of.passMs)),
   gauge('swiftlet_scrub_bytes', 'Bytes that were verified', 'sum', ({ bytes }) => bytes),
   gauge('swiftlet_scrub_damaged', 'Damaged records that were found', 'sum', (of) => of.damaged),
 ]
@@ -113,11 +90,12 @@ export function exposeActivity(registry: Registry, activity: () => BackendActivi
 
 /** Shows the upkeep of a node's devices. */
 export function exposeUpkeep(registry: Registry, node: Pick<LocalNode, 'ownStatus'>): void {
-  expose(registry, SCRUB, 'device', () => parts(node, ({ scrub }) => scrub))
-  expose(registry, COMPACTION, 'device', () => parts(node, ({ compaction }) => compaction))
+  expose(registry, SCRUB, 'device', () => partsOfDevices(node, ({ scrub }) => scrub))
+  expose(registry, COMPACTION, 'device', () => partsOfDevices(node, ({ compaction }) => compaction))
 }
 
-async function parts<T>(
+/** A part of each device's status, by the device's name; none of those that lack it. */
+export async function partsOfDevices<T>(
   node: Pick<LocalNode, 'ownStatus'>,
   of: (status: DeviceStatus) => T | undefined,
 ): Promise<readonly (readonly [string, T])[]> {
@@ -125,39 +103,4 @@ async function parts<T>(
     const part = of(status)
     return part === undefined ? [] : [[status.device, part] as const]
   })
-}
-
-/** Read when the page is asked for. */
-function expose<T>(
-  registry: Registry,
-  figures: readonly Figure<T>[],
-  label: string | null,
-  read: () => Promise<readonly (readonly [string, T])[]> | readonly (readonly [string, T])[],
-): void {
-  const labelNames = label === null ? [] : [label]
-  const labelsOf = (value: string) => (label === null ? {} : { [label]: value })
-  for (const { name, help, kind, aggregator, of } of figures) {
-    const registers = [registry]
-    if (kind === 'gauge') {
-      new Gauge({
-        ...{ name, help, labelNames, registers, aggregator },
-        async collect() {
-          for (const [key, from] of await read()) this.set(labelsOf(key), of(from))
-        },
-      })
-    } else {
-      new Counter({
-        ...{ name, help, labelNames, registers },
-        async collect() {
-          const all = await read()
-          this.reset()
-          for (const [key, from] of all) this.inc(labelsOf(key), of(from))
-        },
-      })
-    }
-  }
-}
-
-function seconds(ms: number): number {
-  return ms / 1000
 }

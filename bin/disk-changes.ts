@@ -16,7 +16,7 @@ import {
 } from './disks.ts'
 import { DEFAULT_PORTS } from './ports.ts'
 import { type ChangeOptions, changeTargets, type RingPlaces, readPlaces } from './ring-targets.ts'
-import { addPolicyRings, localDevice, type RingPlan } from './rings.ts'
+import { addPolicyRings, newDevice, type RingPlan } from './rings.ts'
 import { type DiskSetting, encodeSettings, type Settings } from './settings.ts'
 
 /** The settings as they are to be, and what a person is told of it. */
@@ -28,7 +28,7 @@ export interface DiskChange {
 /** A disk of `up` as the rings have it: all are one node's, and its address stands for this process. */
 export function upDevice(device: string) {
   const zone = Number(/\d+$/.exec(device)?.[0] ?? 1)
-  return localDevice(device, { zone, ip: '127.0.0.1', port: DEFAULT_PORTS.storageNode })
+  return newDevice(device, { zone, ip: '127.0.0.1', port: DEFAULT_PORTS.storageNode })
 }
 
 /**

@@ -59,21 +59,27 @@ export function partPowerFor(diskCount: number): number {
   return 10 + Math.ceil(Math.log2(diskCount))
 }
 
-/** A disk of a node on this machine, in a zone of its own unless said otherwise. */
-export function localDevice(
-  device: string,
-  place: { readonly zone: number; readonly ip: string; readonly port: number },
-): NewDevice {
-  const { zone, ip, port } = place
+/** Where a device is to stand in the rings. */
+export interface NewPlace {
+  readonly region?: number
+  readonly zone: number
+  readonly ip: string
+  readonly port: number
+  readonly weight?: number
+}
+
+/** A device as rings take it, which is reached at one address for everything. */
+export function newDevice(device: string, place: NewPlace): NewDevice {
+  const { region = 1, zone, ip, port, weight = 100 } = place
   return {
-    region: 1,
+    region,
     zone,
     ip,
     port,
     replicationIp: ip,
     replicationPort: port,
     device,
-    weight: 100,
+    weight,
     meta: '',
   }
 }

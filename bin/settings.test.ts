@@ -8,7 +8,7 @@ import { dataPaths } from './data-folder.ts'
 import { chooseDisks } from './disks.ts'
 import { endpointsOf } from './endpoints.ts'
 import { readRingSet } from './ring-folder.ts'
-import { defaultReplicas, localDevice, partPowerFor, requireRings, writeRings } from './rings.ts'
+import { defaultReplicas, newDevice, partPowerFor, requireRings, writeRings } from './rings.ts'
 import { decodeSettings, encodeSettings, newSettings } from './settings.ts'
 
 const SHAPE = { disks: [{ device: 'disk1', path: 'disks/disk1' }], replicaCount: 1 }
@@ -112,7 +112,7 @@ t.test('disks and replicas are chosen by how many disks there are', async (t) =>
 t.test('rings are built, written, and give every partition its replicas', async (t) => {
   const folder = join(t.testdir(), 'rings')
   const devices = [1, 2, 3, 4].map((number) =>
-    localDevice(`disk${number}`, { zone: number, ip: '127.0.0.1', port: 6200 }),
+    newDevice(`disk${number}`, { zone: number, ip: '127.0.0.1', port: 6200 }),
   )
   const plan = {
     clusterId: 'ab',

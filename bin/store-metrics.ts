@@ -1,8 +1,10 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { DeviceStatus, ReplicationStatus } from '../common/storage-node.ts'
 import type { BackendCounters } from '../proxy/backend/counters.ts'
 import type { LocalNode } from '../storage-node/local-node.ts'
 import type { SyncCounters } from '../storage-node/replicator/partition-sync.ts'
+import { partsOfDevices } from './daemon-metrics.ts'
+import { counter, expose, type Figure, gauge, secondsOf } from './figures.ts'
 
 const COUNTER_HELP: Readonly<Record<keyof BackendCounters, string>> = {
   handoffCopies: 'Copies written to a handoff because a primary failed',
@@ -47,72 +49,81 @@ function exposeCounters<T extends string>(
   counters: Readonly<Record<T, number>>,
   helpOf: Readonly<Record<T, string>>,
 ): void {
-  for (const [field, help] of Object.entries<string>(helpOf)) {
+  const figures = Object.entries<string>(helpOf).map(([field, help]) => {
     const snake = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-    new Counter({
-      name: `swiftlet_${area}_${snake}_total`,
-      help,
-      registers: [registry],
-      collect() {
-        this.reset()
-        this.inc(counters[field as T])
-      },
-    })
-  }
+    const of = (from: typeof counters) => from[field as T]
+    return counter(`swiftlet_${area}_${snake}_total`, help, of)
+  })
+  expose(registry, figures, null, () => [['', counters]])
 }
+
+// The threads of a node see the same disk, but each its own shards: hence how they add up.
+const DEVICE: readonly Figure<DeviceStatus>[] = [
+  gauge(
+    'swiftlet_device_free_bytes',
+    'Bytes an ordinary user may still write',
+    'min',
+    (of) => of.bytesFree,
+  ),
+  gauge('swiftlet_device_total_bytes', 'Size of the file system', 'min', (of) => of.bytesTotal),
+  gauge('swiftlet_device_segments', 'Segment files', 'sum', (of) => of.segments),
+  gauge('swiftlet_device_damage', 'Places where damage was found', 'sum', (of) => of.damage.length),
+  gauge('swiftlet_device_online', '1 if the device takes reads and writes', 'min', (of) =>
+    of.state === 'online' ? 1 : 0,
+  ),
+]
+
+const REPLICATION: readonly Figure<ReplicationStatus>[] = [
+  gauge(
+    'swiftlet_replication_compared',
+    'Partitions compared in the last pass, once for each peer',
+    'sum',
+    ({ compared }) => compared,
+  ),
+  gauge(
+    'swiftlet_replication_differing',
+    'Of these, partitions in which the peer lacked something',
+    'sum',
+    ({ differing }) => differing,
+  ),
+  gauge(
+    'swiftlet_replication_unreachable',
+    'Of these, partitions whose peer could not be asked',
+    'sum',
+    ({ unreachable }) => unreachable,
+  ),
+  gauge(
+    'swiftlet_replication_handoffs',
+    'Partitions that the device holds for others, and lists of which it has only rows',
+    'sum',
+    ({ handoffs }) => handoffs,
+  ),
+  gauge(
+    'swiftlet_replication_damaged',
+    'Damaged records that wait for their repair',
+    'sum',
+    ({ damaged }) => damaged,
+  ),
+  gauge('swiftlet_replication_pass_seconds', 'How long the last pass took', 'max', ({ passMs }) =>
+    secondsOf(passMs),
+  ),
+  gauge(
+    'swiftlet_replication_in_step_at_seconds',
+    'When a pass last found nothing to do and everybody there, in seconds since 1970; 0: none has since the start',
+    'min',
+    ({ inStepAtMs }) => secondsOf(inStepAtMs),
+  ),
+  gauge(
+    'swiftlet_replication_passed_at_seconds',
+    'When the last pass ended, in seconds since 1970',
+    'min',
+    ({ passedAtMs }) => secondsOf(passedAtMs),
+  ),
+]
 
 /** Shows the devices of a local storage node. */
 export function exposeDevices(registry: Registry, node: Pick<LocalNode, 'ownStatus'>): void {
-  const gauge = gaugesOf(registry, 'device', node)
-  // The threads of a node see the same disk, but each its own shards: hence how they add up.
-  gauge('free_bytes', 'Bytes an ordinary user may still write', 'min', (of) => of.bytesFree)
-  gauge('total_bytes', 'Size of the file system', 'min', (of) => of.bytesTotal)
-  gauge('segments', 'Segment files', 'sum', (of) => of.segments)
-  gauge('damage', 'Places where damage was found', 'sum', (of) => of.damage.length)
-  gauge('online', '1 if the device takes reads and writes', 'min', (of) =>
-    of.state === 'online' ? 1 : 0,
-  )
-}
-
-/** Makes gauges of a node's devices. All gauges of a page show one reading, and that of this page. */
-function gaugesOf(registry: Registry, area: string, node: Pick<LocalNode, 'ownStatus'>) {
-  let reading: ReturnType<LocalNode['ownStatus']> | null = null
-  const read = () => {
-    reading ??= node.ownStatus().finally(() => {
-      reading = null
-    })
-    return reading
-  }
-  return (
-    name: string,
-    help: string,
-    aggregator: 'sum' | 'min' | 'max',
-    /** Undefined: there is nothing to be shown. */
-    sampleOf: (status: DeviceStatus) => number | undefined,
-  ): Gauge =>
-    new Gauge({
-      name: `swiftlet_${area}_${name}`,
-      help,
-      labelNames: ['device'],
-      registers: [registry],
-      aggregator,
-      async collect() {
-        for (const status of await read()) {
-          const sample = sampleOf(status)
-          if (sample !== undefined) this.set({ device: status.device }, sample)
-        }
-      },
-    })
-}
-
-type ReplicationCount = Exclude<keyof ReplicationStatus, 'passedAtMs' | 'passMs' | 'inStepAtMs'>
-
-const REPLICATION_GAUGES: Readonly<Record<ReplicationCount, string>> = {
-  compared: 'Partitions compared in the last pass, once for each peer',
-  differing: 'Of these, partitions in which the peer lacked something',
-  unreachable: 'Of these, partitions whose peer could not be asked',
-  handoffs: 'Partitions that the device holds for others',
-  damaged: 'Damaged records that wait for their repair',
+  expose(registry, DEVICE, 'device', () => partsOfDevices(node, (status) => status))
 }
 
 /** Shows how far the devices of a node are in step with their replicas. */
@@ -122,24 +133,7 @@ export function exposeReplication(
   counters: SyncCounters,
 ): void {
   exposeCounters(registry, 'replication', counters, REPLICATION_COUNTER_HELP)
-  const gauge = gaugesOf(registry, 'replication', node)
-  for (const [field, help] of Object.entries(REPLICATION_GAUGES)) {
-    gauge(field, help, 'sum', (of) => of.replication?.[field as ReplicationCount])
-  }
-  gauge('pass_seconds', 'How long the last pass took', 'max', (of) =>
-    seconds(of.replication?.passMs),
+  expose(registry, REPLICATION, 'device', () =>
+    partsOfDevices(node, ({ replication }) => replication),
   )
-  gauge(
-    'in_step_at_seconds',
-    'When a pass last found nothing to do and everybody there, in seconds since 1970; 0: none has since the start',
-    'min',
-    (of) => seconds(of.replication?.inStepAtMs),
-  )
-  gauge('passed_at_seconds', 'When the last pass ended, in seconds since 1970', 'min', (of) =>
-    seconds(of.replication?.passedAtMs),
-  )
-}
-
-function seconds(ms: number | undefined): number | undefined {
-  return ms === undefined ? undefined : ms / 1000
 }

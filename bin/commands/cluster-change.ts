@@ -11,6 +11,7 @@ import { dataPaths } from '../data-folder.ts'
 import { wholeNumber } from '../option-values.ts'
 import { readMovement } from '../ring-keeper.ts'
 import { changeTargets, type DeviceChange, type DevicePlace } from '../ring-targets.ts'
+import { newDevice } from '../rings.ts'
 
 interface DataFlags {
   readonly data: string
@@ -65,17 +66,7 @@ async function add(texts: readonly string[], flags: AddFlags): Promise<void> {
   const { region, zone, weight } = flags
   const devices = texts.map((text) => {
     const { ip, port, device } = parseDevice(text)
-    return {
-      region,
-      zone,
-      ip,
-      port,
-      replicationIp: ip,
-      replicationPort: port,
-      device,
-      weight,
-      meta: '',
-    }
+    return newDevice(device, { region, zone, ip, port, weight })
   })
   await change(flags, { kind: 'add', devices }, 'will be filled')
 }

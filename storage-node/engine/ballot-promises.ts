@@ -2,31 +2,15 @@
 import type { ItemKey } from '../../common/item.ts'
 import { compareStamps, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import type { PrepareOutcome } from '../../common/storage-node.ts'
-import type { Admission } from './admission.ts'
-import type { BallotClock } from './ballot-clock.ts'
 import { type RegisterId, registerKey } from './memtable.ts'
-import type { NewestState } from './newest-state.ts'
-import type { Pending } from './pending.ts'
 import { encodeRecord, RECORD_TYPES, type RecordDraft } from './record.ts'
 import { registerIdOf } from './register.ts'
-import type { RegisterReads } from './register-reads.ts'
-import type { ShardIndex } from './shard-index.ts'
-import type { ShardJournal } from './shard-journal.ts'
-
-export interface BallotPromisesOptions {
-  readonly index: ShardIndex
-  readonly pending: Pending
-  readonly newest: NewestState
-  readonly ballots: BallotClock
-  readonly admission: Admission
-  readonly journal: ShardJournal
-  readonly reads: RegisterReads
-}
+import type { ShardParts } from './shard-parts.ts'
 
 export class BallotPromises {
-  readonly #options: BallotPromisesOptions
+  readonly #options: ShardParts
 
-  constructor(options: BallotPromisesOptions) {
+  constructor(options: ShardParts) {
     this.#options = options
   }
 

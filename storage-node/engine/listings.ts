@@ -5,7 +5,6 @@ import type { KeyValue } from '../../common/key-value.ts'
 import { compareStamps, type Stamp } from '../../common/stamp.ts'
 import type { ListPage, ListQuery, ListRow, RowOutcome } from '../../common/storage-node.ts'
 import type { Admission } from './admission.ts'
-import type { BallotClock } from './ballot-clock.ts'
 import { byteText } from './keys.ts'
 import { listPage } from './listing.ts'
 import { type ListId, registerKey } from './memtable.ts'
@@ -13,20 +12,12 @@ import type { NewestState } from './newest-state.ts'
 import type { Pending } from './pending.ts'
 import { encodeRecord, RECORD_FLAGS, RECORD_TYPES, type RecordHead } from './record.ts'
 import { registerIdOf } from './register.ts'
-import type { RegisterReads } from './register-reads.ts'
 import { isStorable, rowMeta, storedRow } from './row.ts'
 import type { ShardIndex } from './shard-index.ts'
-import type { ShardJournal } from './shard-journal.ts'
+import type { ShardParts } from './shard-parts.ts'
 
-export interface ListingsOptions {
+export interface ListingsOptions extends ShardParts {
   readonly kv: KeyValue
-  readonly index: ShardIndex
-  readonly pending: Pending
-  readonly newest: NewestState
-  readonly ballots: BallotClock
-  readonly admission: Admission
-  readonly journal: ShardJournal
-  readonly reads: RegisterReads
 }
 
 /** Containers whose settings' epoch is kept; beyond it the oldest is read again. */

@@ -11,7 +11,6 @@ import { mergeMeta, subjectOf } from '../../common/item-meta.ts'
 import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import type { AcceptedRecord, ItemWrite, WriteOutcome } from '../../common/storage-node.ts'
 import type { Admission } from './admission.ts'
-import type { BallotClock } from './ballot-clock.ts'
 import type { BlobStore } from './blob-store.ts'
 import { type Entry, NO_BLOB } from './entry.ts'
 import { type RegisterId, registerKey } from './memtable.ts'
@@ -35,19 +34,12 @@ import {
 } from './register.ts'
 import type { RegisterReads } from './register-reads.ts'
 import type { ShardIndex } from './shard-index.ts'
-import type { ShardJournal } from './shard-journal.ts'
+import type { ShardParts } from './shard-parts.ts'
 import type { ReportProblem } from './shard-problem.ts'
 
-export interface RegistersOptions {
+export interface RegistersOptions extends ShardParts {
   readonly clock: Clock
   readonly blobs: BlobStore
-  readonly index: ShardIndex
-  readonly pending: Pending
-  readonly newest: NewestState
-  readonly ballots: BallotClock
-  readonly admission: Admission
-  readonly journal: ShardJournal
-  readonly reads: RegisterReads
   readonly report: ReportProblem
 }
 

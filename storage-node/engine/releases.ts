@@ -4,22 +4,14 @@ import { compareStamps, type Stamp } from '../../common/stamp.ts'
 import { byteText } from './keys.ts'
 import type { Listings } from './listings.ts'
 import { type RegisterId, registerKey } from './memtable.ts'
-import type { NewestState } from './newest-state.ts'
 import { isHeld, isList } from './partition-digests.ts'
-import type { Pending } from './pending.ts'
 import { encodeRecord, RECORD_FLAGS } from './record.ts'
 import { goneDraft, goneEntry, NO_BODY } from './register.ts'
-import type { RegisterReads } from './register-reads.ts'
 import type { Registers } from './registers.ts'
-import type { ShardIndex } from './shard-index.ts'
-import type { ShardJournal } from './shard-journal.ts'
+import type { ShardParts } from './shard-parts.ts'
 
-export interface ReleasesOptions {
-  readonly index: ShardIndex
-  readonly pending: Pending
-  readonly newest: NewestState
-  readonly journal: ShardJournal
-  readonly reads: RegisterReads
+export interface ReleasesOptions
+  extends Pick<ShardParts, 'index' | 'pending' | 'newest' | 'journal' | 'reads'> {
   readonly registers: Registers
   readonly listings: Listings
 }

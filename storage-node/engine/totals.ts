@@ -28,15 +28,6 @@ export function emptyTotals(): Totals {
   }
 }
 
-export function copyTotals(totals: Totals): Totals {
-  return {
-    byPolicy: new Map(copies(totals)),
-    deletedRows: totals.deletedRows,
-    liveDigest: totals.liveDigest.copy(),
-    deletedDigest: totals.deletedDigest.copy(),
-  }
-}
-
 /** Replaces what `before` contributes by what `after` does. */
 export function shiftTotals(
   totals: Totals,

@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { storeCredentials } from '../../../bench/store-process.ts'
 import { openDataFolder } from '../../../bin/data-folder.ts'
-import { localDevice, writeRings } from '../../../bin/rings.ts'
+import { newDevice, writeRings } from '../../../bin/rings.ts'
 import type { StoreShape } from '../../../bin/settings.ts'
 import { systemClock } from '../../../common/clock.ts'
 import { systemRandom } from '../../../common/random.ts'
@@ -130,7 +130,7 @@ export class ZonedCluster {
           replicaCount: made.replicaCount,
           policies: made.policies,
           devices: this.nodes.map(({ zone }, index) =>
-            localDevice('disk1', { zone, ip: network.addressOf(zone), port: ports[index]! }),
+            newDevice('disk1', { zone, ip: network.addressOf(zone), port: ports[index]! }),
           ),
           nowS: Math.floor(systemClock.nowMs() / 1000),
         }),
