@@ -32,6 +32,12 @@ export interface IdentitySettings {
   readonly listLimit: number | null
   /** Instead of it, for the lists of one section of Keystone's configuration. */
   readonly listLimits: Readonly<Partial<Record<ListSection, number | null>>>
+  /** A project's account in the object store is its id behind this; AWS's IAM calls accounts so. */
+  readonly storageAccountPrefix: string
+  /** The project whose policies of AWS's IAM are about the whole cloud; none if null. */
+  readonly cloudProjectId: string | null
+  /** `host:port` of OpenID Connect providers that may be asked although they are not on the internet, or not by HTTPS. */
+  readonly webIdentityHosts: readonly string[]
   readonly security: SecurityCompliance
 }
 
@@ -75,6 +81,9 @@ export const DEFAULT_SETTINGS: IdentitySettings = {
   trustRedelegationsMax: 3,
   listLimit: 10_000,
   listLimits: {},
+  storageAccountPrefix: 'AUTH_',
+  cloudProjectId: null,
+  webIdentityHosts: [],
   security: {
     lockoutFailureAttempts: 10,
     lockoutSeconds: 300,

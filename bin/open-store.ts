@@ -1,4 +1,5 @@
 import type { Registry } from 'prom-client'
+import { ChangeMarks } from '../common/change-marks.ts'
 import type { ClusterMember } from '../common/cluster-member.ts'
 import { type Door, openObjectStore, type StoreContext } from './assemble.ts'
 import { movementView } from './cluster-status.ts'
@@ -49,7 +50,7 @@ export async function openStore(
   const rings = new RingFolder(paths.rings, context, { isReader: thread !== undefined })
   requireRings(rings.current(), paths.rings, settings.policies)
   const encryption = await readRootSecrets(settings, paths)
-  const users = await openIdentity(options.identity, paths, context)
+  const users = await openIdentity(options.identity, paths, context, new ChangeMarks(thread?.marks))
   try {
     const store = await openObjectStore(
       {

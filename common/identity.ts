@@ -1,3 +1,5 @@
+import type { IamPrincipal, IamService } from './iam.ts'
+
 /** Who makes a request, as far as the object store needs to know. */
 export interface Caller {
   /** For logs: `account:user`. */
@@ -17,6 +19,8 @@ export interface Caller {
   readonly project?: ProjectRights
   /** The only calls that the token is good for; all if absent. */
   readonly calls?: readonly AllowedCall[]
+  /** Whom policies of AWS's IAM make of them; of callers of the S3 API. */
+  readonly iam?: IamPrincipal
 }
 
 /** What a project's role gives in the accounts of the project, and names in those where they are unique. */
@@ -54,8 +58,11 @@ export interface S3Credential {
 
 /** Who holds which access key. */
 export interface S3Credentials {
-  /** Null if there is no such key. At once where it is remembered. Throws 503 if that cannot be told. */
-  find(accessKey: string): S3Credential | null | Promise<S3Credential | null>
+  /**
+   * Null if there is no such key. At once where it is remembered. Throws 400 `InvalidToken` or `ExpiredToken` for what
+   * is wrong with the token of a session, 503 if nobody can tell.
+   */
+  find(accessKey: string, sessionToken?: string): S3Credential | null | Promise<S3Credential | null>
 }
 
 /** The door's view of identity: a users file (auth/user-identity.ts) or Keystone (proxy/keystone/). */
@@ -64,6 +71,8 @@ export interface Identity {
   readonly keystoneUri?: string
   /** Of clients of S3; absent where nobody has any. */
   readonly accessKeys?: S3Credentials
+  /** AWS's IAM and STS, for clients of S3; absent where there is none. */
+  readonly iam?: IamService
   /** Who holds the token; null if it is unknown or has expired. Answers at once when it can: this is the hot path. */
   validate(token: string): Caller | null | Promise<Caller | null>
   /** Swift's v1 sign-in: user `account:name` and key; null if they do not match. Throws 503 if it cannot tell. */

@@ -50,7 +50,8 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const syncer = sync ? new ContainerSyncer(sync, proxy) : null
   const { s3: s3Options = {} } = options
   const accessKeys = s3Options.credentials ?? options.identity.accessKeys
-  const s3 = accessKeys === undefined ? null : new S3Api(accessKeys, s3Options, proxy)
+  const { iam } = options.identity
+  const s3 = accessKeys === undefined ? null : new S3Api({ accessKeys, iam }, s3Options, proxy)
   const door = new Door(proxy, pipeline, s3)
   const server = createServer(options, door)
   const answerPlain = (message: Message) => door.answerPlain(message)

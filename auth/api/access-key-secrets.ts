@@ -1,12 +1,9 @@
 import { ServiceError } from '../../common/errors.ts'
-import type { Answer } from '../../common/http/route.ts'
+import { type Answer, ok } from '../../common/http/route.ts'
 import { checkSchema } from '../../common/http/schema.ts'
 import { notFound } from '../errors.ts'
-import { openBlob } from '../secrets/credential-blobs.ts'
-import { parseAccessKey } from './credentials.ts'
-import { findAccessKey } from './ec2-credentials.ts'
+import { callerOfKey } from '../iam/iam-caller.ts'
 import { enforce, type IdentityCall, type IdentityRoute } from './identity-call.ts'
-import { tokenOfAccessKey } from './signed-requests.ts'
 
 /**
  * What a service needs to judge signatures by itself, chunks of a body included: an access key's secret, and a token of
@@ -18,25 +15,33 @@ export const accessKeySecretRoutes: readonly IdentityRoute[] = [
 
 const REVEAL = {
   type: 'object',
-  properties: { access: { type: 'string', minLength: 1, maxLength: 255 } },
+  properties: {
+    access: { type: 'string', minLength: 1, maxLength: 255 },
+    session_token: { type: 'string', maxLength: 65_536 },
+  },
   required: ['access'],
 }
+
+/** What is wrong with a session's token; the client is told. */
+const TOKEN_REFUSALS = ['InvalidToken', 'ExpiredToken']
 
 async function revealKey(call: IdentityCall): Promise<Answer> {
   enforce(call, 'reveal_access_key')
   checkSchema(REVEAL, call.body)
-  const { parts } = call.context
-  const { access } = call.body as { readonly access: string }
-  const row = await findAccessKey(parts, access)
-  if (row === undefined) throw notFound('credential', access)
-  const blob = parseAccessKey(openBlob(parts, row))
-  if (typeof blob.secret !== 'string') throw notFound('credential', access)
+  const { access: accessKey, session_token: sessionToken } = call.body as {
+    readonly access: string
+    readonly session_token?: string
+  }
+  const key = { accessKey, ...(sessionToken !== undefined && { sessionToken }) }
   try {
-    const { token } = await tokenOfAccessKey(parts, row, blob)
-    return { status: 200, body: { access_key: { secret: blob.secret, token } } }
+    const { secret, token, principal } = await callerOfKey(call.context.parts, key)
+    // Operators are who their token says; IAM has something to say of them only where a policy does.
+    const hasIam = principal.kind !== 'account' || principal.policies.length > 0
+    return ok({ access_key: { secret, token, ...(hasIam && { principal }) } })
   } catch (error) {
-    // A 401 would say that the service itself may not ask.
-    if (error instanceof ServiceError && error.status === 401) throw notFound('credential', access)
+    if (!(error instanceof ServiceError)) throw error
+    if (TOKEN_REFUSALS.includes(error.code)) return ok({ refused: error.code })
+    if (error.code === 'InvalidClientTokenId') throw notFound('credential', accessKey)
     throw error
   }
 }

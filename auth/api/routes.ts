@@ -13,6 +13,7 @@ import { endpointGroupRoutes } from './endpoint-groups.ts'
 import { endpointPolicyRoutes } from './endpoint-policies.ts'
 import { grantRoutes } from './grants.ts'
 import { groupRoutes } from './groups.ts'
+import { iamCallRoutes } from './iam-calls.ts'
 import type { IdentityRoute } from './identity-call.ts'
 import { limitRoutes } from './limits.ts'
 import { accessTokenRoutes } from './oauth1-access-tokens.ts'
@@ -50,6 +51,7 @@ const API_ROUTES: readonly IdentityRoute[] = [
   ...ec2CredentialRoutes,
   ...signedRequestRoutes,
   ...accessKeySecretRoutes,
+  ...iamCallRoutes,
   ...storeUserRoutes,
   ...registeredLimitRoutes,
   ...limitRoutes,

@@ -11,7 +11,7 @@ import { invalid, unauthorized } from '../errors.ts'
 import type { IdentityParts } from '../identity-parts.ts'
 import { openBlob } from '../secrets/credential-blobs.ts'
 import { applicationCredentials } from '../tables/application-credentials.ts'
-import type { CredentialRow } from '../tables/credentials.ts'
+import { type CredentialRow, INACTIVE } from '../tables/credentials.ts'
 import { accessTokens } from '../tables/oauth1.ts'
 import { projects } from '../tables/tables.ts'
 import { trusts } from '../tables/trusts.ts'
@@ -162,6 +162,7 @@ export async function tokenOfAccessKey(
   blob: AccessKeyBlob,
 ): Promise<IssuedToken> {
   const { state } = parts
+  if (row.extra[INACTIVE] === true) throw unauthorized('the key is switched off')
   await parts.directories.keepFresh(row.userId)
   await enabledUser(state, row.userId)
   const scope = await projectScope(state, await projects.get(state, row.projectId ?? ''))

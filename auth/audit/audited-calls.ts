@@ -132,6 +132,7 @@ const CALLS: Readonly<Record<string, AuditedCall>> = {
     resource: 'credential',
     idField: 'access',
   },
+  'POST /v3/OS-SWIFTLET/iam': { operation: 'updated', resource: 'iam', idField: 'action' },
   [`POST ${STORE_USERS}`]: created('user'),
   [`DELETE ${STORE_USERS}/:name`]: deleted('user', 'name'),
   [`PUT ${STORE_USERS}/:name/key`]: updated('user', 'name'),

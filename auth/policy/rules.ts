@@ -245,6 +245,8 @@ export const POLICY_RULES = {
   ec2tokens_validate: rule('rule:service_or_admin', ALL),
   s3tokens_validate: rule('rule:service_or_admin', ALL),
   reveal_access_key: rule('rule:service_or_admin', ALL),
+  call_iam: rule('rule:service_or_admin', ALL),
+  manage_iam_account: rule('role:admin or role:manager', PROJECT),
 
   get_application_credential: rule(anyOf(ADMIN, SYSTEM_READER, OWNER), NO_DOMAIN),
   list_application_credentials: rule(anyOf(ADMIN, SYSTEM_READER, OWNER), NO_DOMAIN),

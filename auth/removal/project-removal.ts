@@ -5,6 +5,7 @@ import { assignments, projects, users } from '../tables/tables.ts'
 import { deletePlaceOfProject } from './catalog-removal.ts'
 import { deleteCredentialsOfProject } from './credential-removal.ts'
 import { deleteDelegationsFor } from './delegation-removal.ts'
+import { deleteIamAccount } from './iam-removal.ts'
 import { deleteOAuthTokens } from './oauth1-removal.ts'
 
 /** Something that belongs to a project and goes with it. */
@@ -18,6 +19,7 @@ const CLEANERS: readonly ProjectCleaner[] = [
   (changing, projectId) => deleteOAuthTokens(changing, 'project', projectId),
   ({ tx }, projectId) => removeAssignments(tx, projectId),
   ({ tx }, projectId) => forgetDefault(tx, projectId),
+  ({ tx }, projectId) => deleteIamAccount(tx, projectId),
 ]
 
 /** Deletes a project with all that belongs to it and voids the tokens for it. */

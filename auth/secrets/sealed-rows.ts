@@ -3,6 +3,7 @@ import type { Table } from '../../common/state/table.ts'
 import { domainSecrets } from '../directories/directory-tables.ts'
 import type { IdentityParts } from '../identity-parts.ts'
 import { credentials } from '../tables/credentials.ts'
+import { iamKeys } from '../tables/iam.ts'
 import { accessTokens, consumers, requestTokens } from '../tables/oauth1.ts'
 import { seal, unseal } from './secret-keys.ts'
 
@@ -27,6 +28,7 @@ const SEALED_TABLES = [
   requestTokens,
   accessTokens,
   domainSecrets,
+  iamKeys,
 ] as unknown as readonly SealedTable[]
 
 /** The secret as a row of the table keeps it. */

@@ -17,6 +17,8 @@ export interface CredentialRow {
 
 export const EC2_TYPE = 'ec2'
 export const TOTP_TYPE = 'totp'
+/** In `extra` of an access key that was switched off: it signs nothing. */
+export const INACTIVE = 'inactive'
 
 export const credentials = new Table<CredentialRow, 'user' | 'project' | 'access' | 'key'>({
   name: 'credentials',

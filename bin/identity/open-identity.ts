@@ -1,5 +1,6 @@
 import { UserIdentity } from '../../auth/user-identity.ts'
 import { UsersFile } from '../../auth/users-file.ts'
+import { ChangeMarks } from '../../common/change-marks.ts'
 import type { Identity } from '../../common/identity.ts'
 import { IdentityClient } from '../../common/identity-client/identity-client.ts'
 import { KeystoneIdentity } from '../../proxy/keystone/keystone-identity.ts'
@@ -37,8 +38,9 @@ export async function openIdentity(
   access: IdentityAccess | null,
   paths: DataPaths,
   context: UpContext,
+  marks: ChangeMarks = new ChangeMarks(),
 ): Promise<OpenIdentity> {
-  return access === null ? openUsersFile(paths, context) : openKeystone(access, context)
+  return access === null ? openUsersFile(paths, context) : openKeystone(access, context, marks)
 }
 
 async function openUsersFile(paths: DataPaths, context: UpContext): Promise<OpenIdentity> {
@@ -51,7 +53,11 @@ async function openUsersFile(paths: DataPaths, context: UpContext): Promise<Open
   }
 }
 
-async function openKeystone(access: IdentityAccess, context: UpContext): Promise<OpenIdentity> {
+async function openKeystone(
+  access: IdentityAccess,
+  context: UpContext,
+  marks: ChangeMarks,
+): Promise<OpenIdentity> {
   const { url, publicUrl, serviceUsersFile, roles, certificate } = access
   const { clock, log } = context
   const client = await IdentityClient.open({
@@ -70,7 +76,7 @@ async function openKeystone(access: IdentityAccess, context: UpContext): Promise
     settings: { ...KEYSTONE_DEFAULTS, ...roles },
     prefixes: PROXY_DEFAULTS.resellerPrefixes,
     publicUri: publicUrl,
-    keys: { session: client.session, clock },
+    keys: { session: client.session, clock, marks },
   })
   return { identity, ready: () => untilReady(client, context), close: () => client.close() }
 }

@@ -28,6 +28,9 @@ const ALL = {
   trustRedelegationsMax: 0,
   listLimit: 500,
   listLimits: { catalog: 1, identity: null, policy: 2, resource: 3, role: 4 },
+  storageAccountPrefix: 'KEY_',
+  cloudProjectId: '0123456789abcdef0123456789abcdef',
+  webIdentityHosts: ['localhost:8081'],
   security: {
     lockoutFailureAttempts: null,
     lockoutSeconds: 0,

@@ -59,6 +59,9 @@ const SETTINGS: Readers<Omit<IdentitySettings, 'security'>> = {
     if (limits === false || limits === undefined) throw config.wrong(name, 'must be an object')
     return limits
   },
+  storageAccountPrefix: text,
+  cloudProjectId: orNull(text),
+  webIdentityHosts: (config, name) => config.texts(name),
 }
 
 /** The settings of an identity service that a configuration names. Throws a 400 `BadConfig` that names what is not right. */

@@ -16,6 +16,8 @@ type Quantifier = 'any' | 'ForAllValues' | 'ForAnyValue'
 
 /** One operator with its prefix and suffix: `ForAllValues:StringLikeIfExists`. */
 export interface ConditionTest {
+  /** Whether it may hold for other values than those, or for none. */
+  readonly isNegated: boolean
   /** Whether the value can stand in a policy. */
   takes(value: string): boolean
   /** `actual` are the request's values of the key; undefined if it has none. */
@@ -68,6 +70,7 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
 }
 
 const NULL: ConditionTest = {
+  isNegated: true,
   takes: (value) => /^(?:true|false)$/i.test(value),
   holds: (actual, wanted) =>
     wanted.some(({ text }) => (text.toLowerCase() === 'true') === (actual === undefined)),
@@ -92,6 +95,7 @@ function testOf(
   const one = (actual: string, wanted: readonly PolicyValue[]) =>
     wanted.some((value) => fits(actual, value)) !== negated
   return {
+    isNegated: negated || ifExists || quantifier === 'ForAllValues',
     takes: operator.takes ?? (() => true),
     holds(actual, wanted) {
       if (actual === undefined)

@@ -84,7 +84,9 @@ export function parsePolicy(text: string, form: PolicyForm): PolicyDocument {
   if (parts.length === 0) throw malformed('Statement is empty.')
   const statements = parts.map((part) => statementOf(part, form))
   const sids = statements.flatMap(({ sid }) => sid ?? [])
-  if (new Set(sids).size < sids.length) throw malformed('Statement IDs (SID) must be unique.')
+  // Policies of buckets may repeat one.
+  if (form.principal !== 'required' && new Set(sids).size < sids.length)
+    throw malformed('Statement IDs (SID) must be unique.')
   return { hasVariables: version === '2012-10-17', statements }
 }
 
@@ -154,6 +156,8 @@ function principalFor(json: Json, form: PolicyForm): PrincipalMatcher | undefine
   if (form.principal === 'forbidden') throw malformed('Has prohibited field Principal.')
   if (not !== undefined && json.Principal !== undefined)
     throw malformed('Principal and NotPrincipal exclude each other.')
+  if (not !== undefined && json.Effect === 'Allow')
+    throw malformed('Allow with NotPrincipal is not allowed.')
   const principal = principalOf(given, not !== undefined)
   return form.principal === 'ignored' ? undefined : principal
 }

@@ -4,8 +4,11 @@
  * voids tokens (a user disabled, a role taken away) voids the key as fast, and its own deletion is seen within seconds,
  * for it is asked about again that often.
  */
+import { createHash } from 'node:crypto'
+import { type ChangeMark, ChangeMarks } from '../../common/change-marks.ts'
 import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
+import type { IamPrincipal } from '../../common/iam.ts'
 import type { Caller, S3Credential, S3Credentials } from '../../common/identity.ts'
 import type { IdentityClient } from '../../common/identity-client/identity-client.ts'
 
@@ -13,7 +16,9 @@ export interface KeystoneAccessKeysOptions {
   readonly session: Pick<IdentityClient['session'], 'send'>
   /** Who a token makes in the object store. */
   readonly validate: (token: string) => Caller | null | Promise<Caller | null>
-  readonly clock: Pick<Clock, 'monotonicMs'>
+  /** Tells when IAM was changed by a thread of this process: what was answered before is asked for again. */
+  readonly marks?: ChangeMarks
+  readonly clock: Pick<Clock, 'monotonicMs' | 'nowMs'>
   /** After this an answer is asked for again. */
   readonly freshMs?: number
   /** As long as this it is used when the identity service does not answer. */
@@ -28,90 +33,166 @@ const DEFAULTS = {
   keysMax: 10_000,
 } satisfies Partial<KeystoneAccessKeysOptions>
 
+/** The name that changes of IAM are noted by. */
+export const IAM_MARK = 'iam'
+
 const PATH = '/v3/OS-SWIFTLET/access_key'
 /** Longer ones are nobody's. */
 const KEY_CHARS_MAX = 255
+const TOKEN_CHARS_MAX = 65_536
 
-/** What the identity service has said of a key; no secret: there is no such key. */
+/** What the identity service has said of a key. */
+type Known =
+  /** There is no such key, or its session's token is not good. */
+  | { readonly refused: 'unknown' | 'InvalidToken' | 'ExpiredToken' }
+  /** Of somebody of Keystone's: what he may, the token says. */
+  | { readonly secret: string; readonly token: string; readonly principal?: IamPrincipal }
+  /** Of IAM's users and sessions. */
+  | { readonly secret: string; readonly token?: undefined; readonly principal: IamPrincipal }
+
 interface Answer {
-  readonly known: { readonly secret: string; readonly token: string } | null
+  readonly known: Known
   readonly askedMs: number
+  readonly mark: ChangeMark
+}
+
+interface AskedKey {
+  readonly accessKey: string
+  readonly sessionToken: string | undefined
+  /** Of both, as it is remembered. */
+  readonly name: string
 }
 
 export class KeystoneAccessKeys implements S3Credentials {
-  readonly #options: Required<KeystoneAccessKeysOptions>
+  readonly #options: Required<Omit<KeystoneAccessKeysOptions, 'marks'>>
+  readonly #marks: ChangeMarks
   readonly #answers = new Map<string, Answer>()
   readonly #asking = new Map<string, Promise<Answer>>()
 
   constructor(options: KeystoneAccessKeysOptions) {
     this.#options = { ...DEFAULTS, ...options }
+    this.#marks = options.marks ?? new ChangeMarks()
   }
 
-  find(accessKey: string): S3Credential | null | Promise<S3Credential | null> {
+  find(
+    accessKey: string,
+    sessionToken?: string,
+  ): S3Credential | null | Promise<S3Credential | null> {
     if (accessKey.length > KEY_CHARS_MAX) return null
-    const answer = this.#answers.get(accessKey)
+    if (sessionToken !== undefined && sessionToken.length > TOKEN_CHARS_MAX)
+      throw refusal('InvalidToken')
+    const name = sessionToken === undefined ? accessKey : `${accessKey} ${digest(sessionToken)}`
+    const asked = { accessKey, sessionToken, name }
+    const answer = this.#answers.get(name)
     const ageMs = answer === undefined ? 0 : this.#options.clock.monotonicMs() - answer.askedMs
-    if (answer === undefined || ageMs > this.#options.freshMs) return this.#findAnew(accessKey)
-    if (answer.known === null) return null
-    const { secret, token } = answer.known
-    const caller = this.#options.validate(token)
-    if (caller instanceof Promise) return caller.then((found) => found && { secret, caller: found })
-    return caller === null ? this.#findAnew(accessKey) : { secret, caller }
+    const isFresh = ageMs <= this.#options.freshMs
+    if (answer === undefined || !isFresh || !this.#marks.isCurrent(answer.mark))
+      return this.#findAnew(asked)
+    const found = this.#credentialOf(answer.known)
+    if (found instanceof Promise) return found
+    // A token that is over: another one is asked for.
+    return found === null && !('refused' in answer.known) ? this.#findAnew(asked) : found
   }
 
-  async #findAnew(accessKey: string): Promise<S3Credential | null> {
-    const { known } = await this.#ask(accessKey)
-    if (known === null) return null
-    const { secret, token } = known
-    const caller = await this.#options.validate(token)
-    return caller === null ? null : { secret, caller }
+  async #findAnew(asked: AskedKey): Promise<S3Credential | null> {
+    const { known } = await this.#ask(asked)
+    return this.#credentialOf(known)
+  }
+
+  #credentialOf(known: Known): S3Credential | null | Promise<S3Credential | null> {
+    if ('refused' in known) {
+      if (known.refused === 'unknown') return null
+      throw refusal(known.refused)
+    }
+    const { secret, token, principal } = known
+    if (token === undefined) return { secret, caller: this.#iamCaller(known.principal) }
+    const withIam = (caller: Caller | null) =>
+      caller && { secret, caller: principal === undefined ? caller : { ...caller, iam: principal } }
+    const caller = this.#options.validate(token)
+    return caller instanceof Promise ? caller.then(withIam) : withIam(caller)
+  }
+
+  /** Has nothing of its own in the store but what policies give. */
+  #iamCaller(principal: IamPrincipal): Caller {
+    const { account, userId, userName = userId, expiresAtMs } = principal
+    const endMs = expiresAtMs ?? Number.POSITIVE_INFINITY
+    if (endMs <= this.#options.clock.nowMs()) throw refusal('ExpiredToken')
+    return {
+      user: `${account}:${userName}`,
+      account,
+      groups: [`${account}:${userId}`],
+      expiresAtMs: endMs,
+      iam: principal,
+    }
   }
 
   /** All who want to know of a key meanwhile wait for the same answer. */
-  #ask(accessKey: string): Promise<Answer> {
-    const asking = this.#asking.get(accessKey)
+  #ask(asked: AskedKey): Promise<Answer> {
+    const asking = this.#asking.get(asked.name)
     if (asking !== undefined) return asking
-    const answer = this.#askOnce(accessKey).finally(() => this.#asking.delete(accessKey))
-    this.#asking.set(accessKey, answer)
+    const answer = this.#askOnce(asked).finally(() => this.#asking.delete(asked.name))
+    this.#asking.set(asked.name, answer)
     return answer
   }
 
-  async #askOnce(accessKey: string): Promise<Answer> {
+  async #askOnce({ accessKey, sessionToken, name }: AskedKey): Promise<Answer> {
     const { session, clock, keptMs } = this.#options
     const askedMs = clock.monotonicMs()
+    const mark = this.#marks.mark(IAM_MARK)
     try {
       const { status, body } = await session.send({
         method: 'POST',
         path: PATH,
-        body: { access: accessKey },
+        body: {
+          access: accessKey,
+          ...(sessionToken !== undefined && { session_token: sessionToken }),
+        },
       })
-      const answer = { known: status === 404 ? null : readKey(status, body), askedMs }
-      this.#remember(accessKey, answer)
+      const answer = { known: readKey(status, body), askedMs, mark }
+      this.#remember(name, answer)
       return answer
     } catch (error) {
-      const last = this.#answers.get(accessKey)
+      const last = this.#answers.get(name)
       if (last !== undefined && askedMs - last.askedMs <= keptMs) return last
       throw error
     }
   }
 
-  #remember(accessKey: string, answer: Answer): void {
-    this.#answers.delete(accessKey)
+  #remember(name: string, answer: Answer): void {
+    this.#answers.delete(name)
     if (this.#answers.size >= this.#options.keysMax) {
       const [oldest] = this.#answers.keys()
       this.#answers.delete(oldest!)
     }
-    this.#answers.set(accessKey, answer)
+    this.#answers.set(name, answer)
   }
 }
 
-function readKey(
-  status: number,
-  body: unknown,
-): { readonly secret: string; readonly token: string } {
-  const key = (body as { readonly access_key?: Record<string, unknown> } | null)?.access_key
-  if (status === 200 && typeof key?.secret === 'string' && typeof key.token === 'string') {
-    return { secret: key.secret, token: key.token }
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64')
+}
+
+function refusal(code: 'InvalidToken' | 'ExpiredToken'): ServiceError {
+  return new ServiceError(code, 'the session token is not good', { status: 400 })
+}
+
+interface KeyBody {
+  readonly access_key?: {
+    readonly secret?: unknown
+    readonly token?: unknown
+    readonly principal?: IamPrincipal
+  }
+  readonly refused?: unknown
+}
+
+function readKey(status: number, body: unknown): Known {
+  if (status === 404) return { refused: 'unknown' }
+  const { access_key: key, refused } = (body ?? {}) as KeyBody
+  if (refused === 'InvalidToken' || refused === 'ExpiredToken') return { refused }
+  if (status === 200 && typeof key?.secret === 'string') {
+    const { secret, token, principal } = key
+    if (typeof token === 'string') return { secret, token, ...(principal && { principal }) }
+    if (principal !== undefined) return { secret, principal }
   }
   throw new ServiceError('IdentityUnavailable', `an access key is answered ${status}`, {
     status: 503,

@@ -1,15 +1,18 @@
+import { ChangeMarks } from '../../common/change-marks.ts'
+import type { IamService } from '../../common/iam.ts'
 import type { Caller, Identity, S3Credentials, SignIn } from '../../common/identity.ts'
 import type { IdentityClient } from '../../common/identity-client/identity-client.ts'
 import type { TokenClaims } from '../../common/token/claims.ts'
 import type { ResellerPrefix } from '../proxy-options.ts'
 import { KeystoneAccessKeys, type KeystoneAccessKeysOptions } from './keystone-access-keys.ts'
 import { keystoneCaller } from './keystone-caller.ts'
+import { KeystoneIam } from './keystone-iam.ts'
 import type { KeystoneSettings } from './keystone-settings.ts'
 
 export interface KeystoneIdentityOptions {
   readonly client: Pick<IdentityClient, 'validate' | 'signIn'>
   /** The service's own session and clock, to ask for access keys by; absent: there are none. */
-  readonly keys?: Pick<KeystoneAccessKeysOptions, 'session' | 'clock'>
+  readonly keys?: Pick<KeystoneAccessKeysOptions, 'session' | 'clock' | 'marks'>
   readonly settings: KeystoneSettings
   /** The first one is that of the accounts that users are signed in to. */
   readonly prefixes: readonly ResellerPrefix[]
@@ -24,6 +27,7 @@ const SIGN_IN_CHARS_MAX = 1024
 export class KeystoneIdentity implements Identity {
   readonly keystoneUri: string
   readonly accessKeys?: S3Credentials
+  readonly iam?: IamService
   readonly #options: KeystoneIdentityOptions
   /** The client gives the same claims for a token as long as it remembers it. */
   readonly #callers = new WeakMap<TokenClaims, Caller>()
@@ -33,7 +37,9 @@ export class KeystoneIdentity implements Identity {
     this.keystoneUri = options.publicUri
     if (options.keys === undefined) return
     const validate = (token: string) => this.validate(token)
-    this.accessKeys = new KeystoneAccessKeys({ ...options.keys, validate })
+    const { marks = new ChangeMarks() } = options.keys
+    this.accessKeys = new KeystoneAccessKeys({ ...options.keys, marks, validate })
+    this.iam = new KeystoneIam(options.keys.session, marks)
   }
 
   validate(token: string): Caller | null | Promise<Caller | null> {

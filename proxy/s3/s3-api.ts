@@ -3,6 +3,7 @@
  * are the Swift API's (docs/s3-api.md).
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import type { IamService } from '../../common/iam.ts'
 import type { S3Credentials } from '../../common/identity.ts'
 import type { Exchange } from '../exchange.ts'
 import type { ProxyContext } from '../proxy-context.ts'
@@ -10,6 +11,7 @@ import type { Reply } from '../reply.ts'
 import { pathOfUrl, queryOfUrl } from '../swift/path.ts'
 import { BucketDirectory } from './bucket/bucket-directory.ts'
 import { addCrossOrigin } from './cors/cross-origin.ts'
+import { isQueryCall, QueryApi } from './query-api/query-api.ts'
 import { isAnonymousPath } from './routing/anonymous-path.ts'
 import { actionOf, subjectOf } from './routing/route-call.ts'
 import { S3Query } from './routing/s3-query.ts'
@@ -19,6 +21,7 @@ import { S3Error } from './s3-error.ts'
 import { s3ErrorReply, s3Headers } from './s3-error-reply.ts'
 import { S3_DEFAULTS, type S3Options, type S3Settings } from './s3-options.ts'
 import { type QueryPairs, queryPairs } from './signature/canonical.ts'
+import { sessionTokenOf } from './signature/session-token.ts'
 import { readClaim } from './signature/signature-claim.ts'
 import { SigningKeys } from './signature/signing-keys.ts'
 import { verifyV2, verifyV4 } from './signature/verify.ts'
@@ -38,13 +41,18 @@ export class S3Api {
   readonly #settings: S3Settings
   readonly #directory: BucketDirectory
   readonly #keys = new SigningKeys()
+  readonly #queryApi: QueryApi
 
   constructor(
-    credentials: S3Credentials,
+    {
+      accessKeys,
+      iam,
+    }: { readonly accessKeys: S3Credentials; readonly iam: IamService | undefined },
     options: S3Options,
     proxy: Pick<ProxyContext, 'backend' | 'clock' | 'policies'>,
   ) {
-    this.#credentials = credentials
+    this.#credentials = accessKeys
+    this.#queryApi = new QueryApi({ credentials: accessKeys, keys: this.#keys, iam })
     this.#settings = { ...S3_DEFAULTS, ...options }
     const { backend, clock, policies } = proxy
     this.#directory = new BucketDirectory({ backend, clock, policy: policies.default.index })
@@ -54,12 +62,13 @@ export class S3Api {
    * Whether the request is one of S3's: it is signed as S3 has it, its host is S3's, or nobody has signed it and its path
    * begins with what can only be a bucket (docs/decisions/s3-door.md). Asked for each request.
    */
-  takes({ url, headers }: RequestLine): boolean {
+  takes({ method, url, headers }: RequestLine): boolean {
     const { authorization } = headers
     if (authorization?.startsWith('AWS') === true && /^AWS(4-\S+)? /.test(authorization))
       return true
     const { domains } = this.#settings
     if (domains.length > 0 && isS3Host(headers.host, domains)) return true
+    if (isQueryCall({ method, url, headers })) return true
     if (url.startsWith('/v1/') && !url.includes('?')) return false
     return SIGNED_QUERY.test(url) || isAnonymousPath({ url, headers })
   }
@@ -69,6 +78,7 @@ export class S3Api {
     try {
       const { settings, requestMetrics } = exchange.proxy
       if (requestMetrics.inFlight > settings.requestsMax) throw new S3Error('SlowDown')
+      if (isQueryCall(exchange)) return await this.#queryApi.answer(exchange)
       const call = await this.#callOf(exchange)
       exchange.kind = KINDS[subjectOf(call)]
       const reply = await this.#answer(call)
@@ -116,11 +126,7 @@ export class S3Api {
   ): Promise<CallSignature | null> {
     const claim = readClaim(exchange, query)
     if (claim === null) return null
-    const hasToken =
-      exchange.headers['x-amz-security-token'] !== undefined ||
-      query.some(([name]) => name.toLowerCase() === 'x-amz-security-token')
-    if (hasToken) throw new S3Error('InvalidToken')
-    const finding = this.#credentials.find(claim.accessKey)
+    const finding = this.#credentials.find(claim.accessKey, sessionTokenOf(exchange, query))
     const credential = finding instanceof Promise ? await finding : finding
     if (credential === null) {
       throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: claim.accessKey })

@@ -8,6 +8,7 @@ import { S3Error } from './s3-error.ts'
 import type { S3Settings } from './s3-options.ts'
 import type { SigningKeys } from './signature/signing-keys.ts'
 import type { GoodSignature } from './signature/verify.ts'
+import type { TagSet } from './tagging/tag-set.ts'
 
 /** How a request was signed. */
 export interface CallSignature {
@@ -45,6 +46,8 @@ export class S3Call {
   /** The fields of a form, by names in lower case: they stand for the request's headers. */
   readonly form: ReadonlyMap<string, string> | null
   readonly parts: S3CallParts
+  /** Tags that the request's document gives, for policies that ask about them; null: it has none, or was not read yet. */
+  givenTags: TagSet | null = null
 
   constructor(parts: S3CallParts) {
     this.parts = parts

@@ -59,6 +59,7 @@ export function asS3Error(exchange: Exchange, error: unknown): S3Error {
   if (error.code === 'WriteConflict' && isConditional(exchange)) {
     return new S3Error('ConditionalRequestConflict')
   }
+  if (error.code === 'InvalidToken' || error.code === 'ExpiredToken') return new S3Error(error.code)
   if (status === 404) return notFound(exchange, error)
   if (status === 400) return new S3Error('InvalidRequest', message || undefined)
   if (status === 409) return new S3Error('OperationAborted')

@@ -5,6 +5,7 @@ import { ServiceError } from '../../common/errors.ts'
  * https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
  */
 export const S3_ERRORS = {
+  AccessControlListNotSupported: [400, 'The bucket does not allow ACLs'],
   AccessDenied: [403, 'Access Denied'],
   AccessForbidden: [403, 'Access Forbidden'],
   AuthorizationHeaderMalformed: [400, 'The authorization header that you provided is not valid.'],
@@ -29,6 +30,7 @@ export const S3_ERRORS = {
   ],
   EntityTooLarge: [400, 'Your proposed upload exceeds the maximum allowed object size.'],
   EntityTooSmall: [400, 'Your proposed upload is smaller than the minimum allowed object size.'],
+  ExpiredToken: [400, 'The provided token has expired.'],
   IllegalVersioningConfigurationException: [
     400,
     'The versioning configuration specified in the request is not valid.',
@@ -64,6 +66,10 @@ export const S3_ERRORS = {
     400,
     'The content of the form does not meet the conditions specified in the policy document.',
   ],
+  InvalidBucketAclWithObjectOwnership: [
+    400,
+    'Bucket cannot have ACLs set with ObjectOwnership’s BucketOwnerEnforced setting',
+  ],
   InvalidRange: [416, 'The requested range is not satisfiable.'],
   InvalidRequest: [400, 'Invalid request.'],
   InvalidStorageClass: [400, 'The storage class that you specified is not valid.'],
@@ -88,11 +94,18 @@ export const S3_ERRORS = {
     'Your POST request fields preceding the upload file were too large.',
   ],
   MaxMessageLengthExceeded: [400, 'Your request was too large.'],
+  MalformedACLError: [
+    400,
+    'The ACL that you provided was not well formed or did not validate against our published schema.',
+  ],
+  MalformedPolicy: [400, 'Policies must be valid JSON and the first byte must be ‘{’'],
   MetadataTooLarge: [400, 'Your metadata headers exceed the maximum allowed metadata size.'],
   MethodNotAllowed: [405, 'The specified method is not allowed against this resource.'],
   MissingContentLength: [411, 'You must provide the Content-Length HTTP header.'],
+  MissingSecurityHeader: [400, 'Your request was missing a required header'],
   MissingRequestBodyError: [400, 'The request body is empty.'],
   NoSuchBucket: [404, 'The specified bucket does not exist.'],
+  NoSuchBucketPolicy: [404, 'The bucket policy does not exist'],
   NoSuchCORSConfiguration: [404, 'The CORS configuration does not exist'],
   NoSuchKey: [404, 'The specified key does not exist.'],
   NoSuchTagSet: [404, 'The TagSet does not exist.'],
@@ -112,6 +125,15 @@ export const S3_ERRORS = {
   ObjectLockConfigurationNotFoundError: [
     404,
     'Object Lock configuration does not exist for this bucket.',
+  ],
+  NoSuchPublicAccessBlockConfiguration: [
+    404,
+    'The public access block configuration was not found',
+  ],
+  OwnershipControlsNotFoundError: [404, 'The bucket ownership controls were not found'],
+  UnresolvableGrantByEmailAddress: [
+    400,
+    'The e-mail address you provided does not match any account on record.',
   ],
   NotImplemented: [
     501,
@@ -172,4 +194,8 @@ export class S3Error extends ServiceError {
 /** A 501 that names what is not built. */
 export function notImplemented(what: string): S3Error {
   return new S3Error('NotImplemented', `${what} is not implemented by this server.`)
+}
+
+export function noSuchBucket(bucket: string): S3Error {
+  return new S3Error('NoSuchBucket', undefined, { BucketName: bucket })
 }

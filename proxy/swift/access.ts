@@ -1,6 +1,6 @@
 import type { ItemInfo } from '../../common/storage-node.ts'
 import { type Authority, type Exchange, refusal } from '../exchange.ts'
-import { parseAcl } from './acl.ts'
+import { type ContainerAcl, parseAcl, withoutPublic } from './acl.ts'
 import {
   type AccessRequest,
   type Grant,
@@ -11,6 +11,7 @@ import {
   isOwnAccount,
   prefixOf,
 } from './authorise.ts'
+import { ignoresPublic } from './foreign-meta.ts'
 import type { SwiftPath } from './path.ts'
 import { hasUniqueNames } from './project-domain.ts'
 
@@ -31,6 +32,11 @@ export function groupGrant(exchange: Exchange, question: AccessQuestion): Grant 
   if (exchange.authority !== null) {
     return grantByAuthority(exchange.authority, question.path ?? exchange.path!)
   }
+  return callerGrant(exchange, question)
+}
+
+/** The same by the caller's own groups, whatever was granted in their place. */
+export function callerGrant(exchange: Exchange, question: AccessQuestion): Grant | null {
   return grantByGroups(accessRequest(exchange, question), exchange.proxy.settings.resellerPrefixes)
 }
 
@@ -40,15 +46,26 @@ export async function authorise(
   question: AccessQuestion,
   container: ItemInfo | null,
 ): Promise<Grant> {
-  const { proxy } = exchange
   const known = groupGrant(exchange, question)
   if (known !== null) return known
   if (exchange.authority !== null) throw refusal(401)
+  return authoriseCaller(exchange, question, container)
+}
+
+/** The same for the caller himself, whatever was granted in his place. */
+export async function authoriseCaller(
+  exchange: Exchange,
+  question: AccessQuestion,
+  container: ItemInfo | null,
+): Promise<Grant> {
+  const { proxy } = exchange
+  const known = callerGrant(exchange, question)
+  if (known !== null) return known
   const request = accessRequest(exchange, question)
   if (prefixOf(request.path.account, proxy.settings.resellerPrefixes) === undefined) {
     throw denied(exchange)
   }
-  const acl = parseAcl(aclText(question.acl, container))
+  const acl = aclOf(question.acl, container)
   const byNames = grantByNames(request, acl)
   const grant =
     grantByContainerAcl(request, acl) ??
@@ -105,7 +122,10 @@ async function namesCount(exchange: Exchange, request: AccessRequest): Promise<b
   return account !== null && hasUniqueNames(account.meta.headers)
 }
 
-function aclText(choice: AclChoice, container: ItemInfo | null): string | undefined {
-  if (choice === 'none' || container === null) return undefined
-  return container.meta.headers[choice === 'read' ? 'x-container-read' : 'x-container-write']
+/** What S3 says of public grants counts for those of Swift's, too. */
+function aclOf(choice: AclChoice, container: ItemInfo | null): ContainerAcl {
+  if (choice === 'none' || container === null) return parseAcl(undefined)
+  const { headers } = container.meta
+  const acl = parseAcl(headers[choice === 'read' ? 'x-container-read' : 'x-container-write'])
+  return ignoresPublic(headers) ? withoutPublic(acl) : acl
 }

@@ -35,6 +35,11 @@ export function parseAcl(text: string | undefined): ContainerAcl {
   return { referrers, groups }
 }
 
+/** Without what lets in everybody, or everybody who has signed in: referrers, which anybody can name, and `*:*`. */
+export function withoutPublic({ groups }: ContainerAcl): ContainerAcl {
+  return { referrers: [], groups: groups.filter((group) => group !== '*:*') }
+}
+
 /** Whether the Referer header's host is let in; the last rule that fits decides. */
 export function referrerAllowed(referer: string | undefined, rules: readonly string[]): boolean {
   if (rules.length === 0) return false

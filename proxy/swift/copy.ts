@@ -9,6 +9,7 @@ import { isStream, type Reply, type ReplyStream, statusReply } from '../reply.ts
 import { escapePath } from '../wire-text.ts'
 import { type BatchReport, renderReport, reportType, statusLine } from './batch-report.ts'
 import { conditionOf, conditionSubject, judgeForRead } from './condition-headers.ts'
+import { S3_ACL } from './foreign-meta.ts'
 import { findObject, findVersion, type ObjectView, versionAcl, versionOf } from './found-object.ts'
 import { heartbeatReply, wantsHeartbeat } from './heartbeat.ts'
 import { lastModified } from './http-date.ts'
@@ -179,6 +180,7 @@ const NOT_COPIED = new Set([
   NULL_MARK,
   RETENTION,
   LEGAL_HOLD,
+  S3_ACL,
 ])
 
 /** The source's metadata under the request's own; only the latter with X-Fresh-Metadata. */

@@ -110,7 +110,8 @@ export function isContainerRemade(error: unknown): boolean {
   return error instanceof ServiceError && error.code === 'ContainerRemade'
 }
 
-function objectPath(path: SwiftPath, container: ItemInfo | null): ObjectPlace {
+/** The place in a container that was found; 404 where there is none. Nobody's rights are asked for. */
+export function objectPath(path: SwiftPath, container: ItemInfo | null): ObjectPlace {
   if (container === null) throw refusal(404)
   return {
     account: path.account,

@@ -6,6 +6,7 @@ import { policyPage } from '../../auth/policy/policy-page.ts'
 import * as applicationTables from '../../auth/tables/application-credentials.ts'
 import * as credentialTables from '../../auth/tables/credentials.ts'
 import * as filterTables from '../../auth/tables/endpoint-filters.ts'
+import * as iamTables from '../../auth/tables/iam.ts'
 import * as limitTables from '../../auth/tables/limits.ts'
 import * as oauthTables from '../../auth/tables/oauth1.ts'
 import * as policyTables from '../../auth/tables/policies.ts'
@@ -125,6 +126,7 @@ async function everything(): Promise<string> {
     applicationTables,
     credentialTables,
     filterTables,
+    iamTables,
     limitTables,
     oauthTables,
     policyTables,

@@ -26,7 +26,10 @@ const identity = new KeystoneIdentity({
   prefixes: PROXY_DEFAULTS.resellerPrefixes,
   publicUri: rig.url,
   // What time it is for the memory of keys: each look is another hour.
-  keys: { session: client.session, clock: { monotonicMs: () => hours++ * 3_600_000 } },
+  keys: {
+    session: client.session,
+    clock: { monotonicMs: () => hours++ * 3_600_000, nowMs: () => Date.now() },
+  },
 })
 let hours = 1
 const store = await openTestStore(t.testdir(), { identity })
@@ -131,7 +134,7 @@ t.test(
         },
       },
       validate: () => caller,
-      clock: { monotonicMs: () => nowMs },
+      clock: { monotonicMs: () => nowMs, nowMs: () => nowMs },
       keysMax: 2,
     })
     const both = await Promise.all([keys.find('k'), keys.find('k')])

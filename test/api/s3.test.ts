@@ -861,15 +861,13 @@ t.test(
       path: string,
       headers?: Record<string, string>,
     ])[] = [
-      ['GET', `/${Bucket}?acl`],
-      ['PUT', `/${Bucket}?policy`],
+      ['GET', `/${Bucket}?replication`],
       ['GET', `/${Bucket}?lifecycle`],
       ['PUT', `/${Bucket}?encryption`],
       ['DELETE', `/${Bucket}?website`],
       ['POST', `/${Bucket}/k?restore`],
       ['POST', `/${Bucket}/k?select&select-type=2`],
       ['GET', `/${Bucket}/k?torrent`],
-      ['PUT', `/${Bucket}/k`, { 'x-amz-acl': 'public-read' }],
       ['PUT', `/${Bucket}/k`, { 'x-amz-server-side-encryption': 'AES256' }],
     ]
     for (const [method, path, more] of cases) {

@@ -3,6 +3,11 @@ import { join } from 'node:path'
 import { freePort, type StoreProcess, startStore } from '../../bench/store-process.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { makeS3User, openKeystoneAdmin, type S3User } from '../support/keystone-admin.ts'
+import { startWebIdentityProvider, type WebIdentityProvider } from './web-identity-provider.ts'
+
+/** The tests have it in their text. */
+const PROVIDER_PORT = 8080
+const PROVIDER_HOST = `localhost:${PROVIDER_PORT}`
 
 export interface S3StoreOptions {
   /** Everything is kept below it. */
@@ -14,6 +19,7 @@ export interface S3StoreOptions {
 /** A Swiftlet with the users that ceph/s3-tests wants. */
 export interface S3Store {
   readonly store: StoreProcess
+  readonly provider: WebIdentityProvider
   /** The configuration file of the tests. */
   readonly config: string
 }
@@ -23,9 +29,14 @@ const USERS = {
   's3 main': { name: 'main', project: 'main', email: 'main@example.com' },
   's3 alt': { name: 'alt', project: 'alt', email: 'alt@example.com' },
   's3 tenant': { name: 'tenant', project: 'tenant', email: 'tenant@example.com' },
-  iam: { name: 'iam', project: 'iam', email: 'iam@example.com' },
-  'iam root': { name: 'root', project: 'root', email: 'root@example.com' },
-  'iam alt root': { name: 'alt-root', project: 'alt-root', email: 'alt-root@example.com' },
+  iam: { name: 'iam', project: 'iam', email: 'iam@example.com', role: 'manager' },
+  'iam root': { name: 'root', project: 'root', email: 'root@example.com', role: 'manager' },
+  'iam alt root': {
+    name: 'alt-root',
+    project: 'alt-root',
+    email: 'alt-root@example.com',
+    role: 'manager',
+  },
 } as const
 
 type Section = keyof typeof USERS
@@ -37,15 +48,33 @@ export async function startS3Store(options: S3StoreOptions): Promise<S3Store> {
   await mkdir(folder, { recursive: true })
   const port = await freePort()
   const tls = https ? tlsArguments(folder) : []
-  const store = await startStore({
-    dataFolder: data,
-    port,
-    extraArguments: ['--threads', String(threads), ...tls],
-  })
+  const start = () =>
+    startStore({
+      dataFolder: data,
+      port,
+      extraArguments: ['--threads', String(threads), ...tls],
+    })
+  const first = await start()
   const users = await makeUsers(data, https)
+  await first.stop()
+  // Policies of the user `iam` are about all accounts: the tests want it so.
+  await changeIdentitySettings(data, {
+    cloudProjectId: users.iam.projectId,
+    webIdentityHosts: [PROVIDER_HOST],
+  })
+  const provider = await startWebIdentityProvider(PROVIDER_PORT)
+  const store = await start()
   const config = join(folder, 's3tests.conf')
-  await writeFile(config, configText(users, { port, https }), { mode: 0o600 })
-  return { store, config }
+  const text = `${configText(users, { port, https })}${provider.section}`
+  await writeFile(config, text, { mode: 0o600 })
+  return { store, provider, config }
+}
+
+async function changeIdentitySettings(data: string, change: object): Promise<void> {
+  const path = join(data, 'swiftlet.json')
+  const settings = JSON.parse(await readFile(path, 'utf8'))
+  const identity = { ...settings.identity, ...change }
+  await writeFile(path, `${JSON.stringify({ ...settings, identity }, null, 2)}\n`)
 }
 
 /** Arguments for a certificate; the tests do not look at who signed it. */

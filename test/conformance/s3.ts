@@ -79,7 +79,7 @@ async function main(checkout: string, flags: Flags): Promise<void> {
   if (profile === undefined) throw new Error(`profiles are ${Object.keys(PROFILES).join(', ')}`)
   const folder =
     flags.out === undefined ? await mkdtemp(join(tmpdir(), 's3-conformance-')) : resolve(flags.out)
-  const { store, config } = await startS3Store({
+  const { store, provider, config } = await startS3Store({
     folder,
     threads: Number(flags.threads),
     https: flags.https,
@@ -116,6 +116,7 @@ async function main(checkout: string, flags: Flags): Promise<void> {
     process.exitCode = regressions.length === 0 ? 0 : 1
   } finally {
     await store.stop()
+    await provider.close()
     if (flags.out === undefined) await rm(folder, { recursive: true, force: true })
   }
 }

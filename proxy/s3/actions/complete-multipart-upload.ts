@@ -49,7 +49,7 @@ const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
 const OBJECT_BYTES_MAX = 5 * 1024 ** 4
 
 export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
-  const place = await enterObject(call, { acl: 'write', method: 'POST' })
+  const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'POST' })
   const uploadId = call.query.get('uploadId')!
   const document = await receiveDocument(call, DOCUMENT_BYTES_MAX, { ofObject: true })
   const named = readPartList(parseXml(document, 'CompleteMultipartUpload'))

@@ -9,6 +9,7 @@ import {
 import { openHasher } from '../checksum/hasher.ts'
 import { withLock } from '../lock/lock-headers.ts'
 import { bytesOfSource, openSource } from '../object/copy-source.ts'
+import { aclOfRequest } from '../object/object-acl.ts'
 import {
   headOfObject,
   headOfRequest,
@@ -35,8 +36,9 @@ export async function copyObject(call: S3Call): Promise<Reply> {
   const replacesTags = directive(call, 'x-amz-tagging-directive') === 'REPLACE'
   const requested = headOfRequest(call)
   const requestedTags = taggingOfRequest(call)
-  const place = await enterObject(call, { acl: 'write', method: 'PUT' })
+  const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const condition = await writeCondition(call, place)
+  const acl = await aclOfRequest(call)
   const { name, view, headers } = await openSource(call)
   const { info } = view.read
   try {
@@ -65,6 +67,7 @@ export async function copyObject(call: S3Call): Promise<Reply> {
       value = hasher.digest().toString('base64')
       return {
         ...tagging,
+        ...acl,
         [S3_CHECKSUM]: encodeChecksum({ algorithm, value, type: 'FULL_OBJECT' }),
       }
     }

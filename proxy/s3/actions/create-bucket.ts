@@ -1,7 +1,13 @@
 import type { Reply } from '../../reply.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
+import { aclOfHeaders } from '../access/acl-document.ts'
+import { aclOfBucket } from '../access/bucket-rules.ts'
+import { isOwnersOnly, readOwnership } from '../access/ownership.ts'
+import { actForAccount, mayInAccount } from '../access/s3-access.ts'
+import { encodeAcl, privateAcl } from '../access/s3-acl.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { checkNewBucketName } from '../bucket/bucket-name.ts'
+import { type BucketSetting, setBucketSetting } from '../bucket/bucket-settings.ts'
 import { setObjectLock } from '../lock/lock-configuration.ts'
 import { purgeUploads } from '../multipart/uploads.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
@@ -16,17 +22,26 @@ const DOCUMENT_BYTES_MAX = 64 * 1024
 /** Makes a container in the caller's account, once its name is the account's. */
 export async function createBucket(call: S3Call): Promise<Reply> {
   const account = call.ownAccount
+  if (!mayInAccount(call, 's3:CreateBucket', account)) throw new S3Error('AccessDenied')
   const { bucket } = call
   const { backend } = call.exchange.proxy
   checkNewBucketName(bucket)
   refuseNotBuilt(call)
   const wantsLock = call.header('x-amz-bucket-object-lock-enabled')?.toLowerCase() === 'true'
+  const settings = settingsOfRequest(call, account)
   await checkLocation(call)
+  actForAccount(call, account)
   call.exchange.path = { account, container: bucket, object: undefined }
   const claim = await call.directory.claim(bucket, account)
   if (claim === 'taken') throw new S3Error('BucketAlreadyExists', undefined, { BucketName: bucket })
   if (claim === 'in-progress') throw new S3Error('OperationAborted')
-  if ((await backend.readContainer(account, bucket)) !== null) {
+  const there = await backend.readContainer(account, bucket)
+  if (there !== null) {
+    // What would change its list is another bucket than the one that is there.
+    const asked =
+      aclOfHeaders(call, { owner: account, bucketOwner: account }) ?? privateAcl(account)
+    if (encodeAcl(asked) !== encodeAcl(aclOfBucket(account, there)))
+      throw new S3Error('BucketAlreadyExists', undefined, { BucketName: bucket })
     // The default region alone lets its owner make a bucket again; nothing happens to it.
     if (call.settings.region === 'us-east-1') return emptyReply(200, ['Location', `/${bucket}`])
     throw new S3Error('BucketAlreadyOwnedByYou', undefined, { BucketName: bucket })
@@ -42,8 +57,25 @@ export async function createBucket(call: S3Call): Promise<Reply> {
     await call.directory.release(bucket, account)
     throw failureOf(reply)
   }
+  for (const [name, value] of settings) await setBucketSetting(call, name, value)
   if (wantsLock) await setObjectLock(call, {})
   return emptyReply(200, ['Location', `/${bucket}`])
+}
+
+/** What the request's headers say of the new bucket: who owns what is put there, and its list. */
+function settingsOfRequest(
+  call: S3Call,
+  account: string,
+): readonly (readonly [BucketSetting, string])[] {
+  const asked = call.header('x-amz-object-ownership')
+  const ownership = asked === undefined ? undefined : readOwnership(asked)
+  const acl = aclOfHeaders(call, { owner: account, bucketOwner: account })
+  if (acl !== undefined && ownership === 'BucketOwnerEnforced' && !isOwnersOnly(acl, account))
+    throw new S3Error('InvalidBucketAclWithObjectOwnership')
+  return [
+    ...(ownership === undefined ? [] : ([['ownership', ownership]] as const)),
+    ...(acl === undefined ? [] : ([['acl', encodeAcl(acl)]] as const)),
+  ]
 }
 
 async function checkLocation(call: S3Call): Promise<void> {

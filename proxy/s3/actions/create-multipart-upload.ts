@@ -9,6 +9,7 @@ import {
 import { withLock } from '../lock/lock-headers.ts'
 import type { UploadChecksum } from '../multipart/upload-record.ts'
 import { Uploads } from '../multipart/uploads.ts'
+import { aclOfRequest } from '../object/object-acl.ts'
 import { headOfRequest, refuseNotBuilt, taggingOfRequest } from '../object/object-headers.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
@@ -19,8 +20,9 @@ export async function createMultipartUpload(call: S3Call): Promise<Reply> {
   const plain = headOfRequest(call)
   const tagged = { ...plain, headers: { ...plain.headers, ...taggingOfRequest(call) } }
   const checksum = uploadChecksum(call)
-  const place = await enterObject(call, { acl: 'write', method: 'PUT' })
-  const head = withLock(call, place, tagged)
+  const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
+  const locked = withLock(call, place, tagged)
+  const head = { ...locked, headers: { ...locked.headers, ...(await aclOfRequest(call)) } }
   const uploads = await Uploads.of(call)
   const uploadId = await uploads.begin(call.key, {
     head,

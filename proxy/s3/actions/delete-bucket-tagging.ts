@@ -5,7 +5,7 @@ import type { S3Call } from '../s3-call.ts'
 import { emptyReply } from '../s3-reply.ts'
 
 export async function deleteBucketTagging(call: S3Call): Promise<Reply> {
-  await enterBucket(call, { acl: 'none', method: 'DELETE' })
+  await enterBucket(call, { action: 's3:PutBucketTagging', acl: 'none', method: 'DELETE' })
   await setBucketSetting(call, 'tagging', '')
   return emptyReply(204)
 }

@@ -2,16 +2,20 @@ import { ServiceError } from '../../../common/errors.ts'
 import type { Reply } from '../../reply.ts'
 import { checkNoVersions, removeVersionsContainer } from '../../swift/versions/version-container.ts'
 import { versionsOf } from '../../swift/versions/version-settings.ts'
-import { enterBucket, noSuchBucket } from '../bucket/find-bucket.ts'
+import { enterBucket } from '../bucket/find-bucket.ts'
 import { purgeUploads } from '../multipart/uploads.ts'
 import type { S3Call } from '../s3-call.ts'
-import { S3Error } from '../s3-error.ts'
+import { noSuchBucket, S3Error } from '../s3-error.ts'
 import { emptyReply } from '../s3-reply.ts'
 
 /** Deletes an empty bucket; uploads under way do not keep it. */
 export async function deleteBucket(call: S3Call): Promise<Reply> {
   const { bucket } = call
-  const { account, info } = await enterBucket(call, { acl: 'none', method: 'DELETE' })
+  const { account, info } = await enterBucket(call, {
+    action: 's3:DeleteBucket',
+    acl: 'none',
+    method: 'DELETE',
+  })
   const container = { account, container: bucket }
   const keepsVersions = versionsOf(info.meta.headers)?.kind === 'objects'
   if (keepsVersions) await refuseVersions(call, container)

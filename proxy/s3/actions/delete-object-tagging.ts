@@ -7,7 +7,11 @@ import { emptyReply } from '../s3-reply.ts'
 import { S3_TAGGING } from '../tagging/tag-set.ts'
 
 export async function deleteObjectTagging(call: S3Call): Promise<Reply> {
-  const place = await enterObject(call, { acl: 'write', method: 'POST' })
+  const place = await enterObject(call, {
+    action: 's3:DeleteObjectTagging',
+    acl: 'write',
+    method: 'POST',
+  })
   const version = versionIdOf(call, place)
   const found = await changeObject(call, place, version, () => ({ [S3_TAGGING]: '' }))
   return emptyReply(204, versionHeaders(place, found))

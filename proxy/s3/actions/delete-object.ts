@@ -9,7 +9,11 @@ import { emptyReply } from '../s3-reply.ts'
 
 export async function deleteObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const place = await enterObject(call, { acl: 'write', method: 'DELETE' })
+  const place = await enterObject(call, {
+    action: 's3:DeleteObject',
+    acl: 'write',
+    method: 'DELETE',
+  })
   const version = versionIdOf(call, place)
   const condition = await writeCondition(call, place, { version })
   const deleted = await deleteKey(call, place, { version, condition })

@@ -2,9 +2,8 @@
 import { forEachParallel } from '../../../common/bounded-parallel.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Reply } from '../../reply.ts'
-import { accessObject } from '../../swift/object-access.ts'
 import { receiveDocument } from '../body/s3-body.ts'
-import { aclFor, checkKey, enterBucket } from '../bucket/find-bucket.ts'
+import { checkExpectedOwner, checkKey, enterPlace, findBucket } from '../bucket/find-bucket.ts'
 import { type DeletedKey, deleteKey } from '../object/delete-key.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
 import { checkVersion } from '../object/version-id.ts'
@@ -20,6 +19,7 @@ const KEYS_MAX = 1000
 /** A thousand of the longest keys, each character escaped. */
 const DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
 const PARALLEL_MAX = 8
+const DELETE_USE = { action: 's3:DeleteObject', acl: 'write', method: 'DELETE' } as const
 
 interface Wanted {
   readonly key: string
@@ -29,7 +29,9 @@ interface Wanted {
 
 export async function deleteObjects(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const { account } = await enterBucket(call, { acl: 'write', method: 'POST' })
+  const { account, info } = await findBucket(call, call.bucket)
+  call.exchange.path = { account, container: call.bucket, object: undefined }
+  checkExpectedOwner(call, 'x-amz-expected-bucket-owner', account)
   const root = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Delete')
   const wanted = root.children('Object').map(readWanted)
   if (wanted.length === 0 || wanted.length > KEYS_MAX) throw malformedXml()
@@ -41,8 +43,7 @@ export async function deleteObjects(call: S3Call): Promise<Reply> {
     try {
       checkKey(one.key)
       const { versionId: version, etag } = one
-      const acl = aclFor('write', version)
-      const place = await accessObject(call.exchange, { acl, method: 'DELETE', path })
+      const place = await enterPlace(call, { use: DELETE_USE, path, bucket: info }, version)
       if (version !== undefined) checkVersion(version, place)
       const match = etag === undefined ? undefined : [etag]
       const condition = await matchCondition(call, place, { match, version })

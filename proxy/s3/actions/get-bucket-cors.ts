@@ -7,7 +7,11 @@ import { S3Error } from '../s3-error.ts'
 import { xmlReply } from '../s3-reply.ts'
 
 export async function getBucketCors(call: S3Call): Promise<Reply> {
-  const { info } = await enterBucket(call, { acl: 'none', method: 'GET' })
+  const { info } = await enterBucket(call, {
+    action: 's3:GetBucketCORS',
+    acl: 'none',
+    method: 'GET',
+  })
   const rules = bucketSetting(info, 'cors')
   if (rules === undefined) {
     throw new S3Error('NoSuchCORSConfiguration', undefined, { BucketName: call.bucket })

@@ -5,7 +5,7 @@ import { xmlReply } from '../s3-reply.ts'
 
 /** The default region's name is the empty one. */
 export async function getBucketLocation(call: S3Call): Promise<Reply> {
-  await enterBucket(call, { acl: 'read', method: 'GET' })
+  await enterBucket(call, { action: 's3:GetBucketLocation', acl: 'read', method: 'GET' })
   const { region } = call.settings
   return xmlReply('LocationConstraint', { '#text': region === 'us-east-1' ? '' : region })
 }

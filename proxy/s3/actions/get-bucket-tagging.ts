@@ -7,7 +7,11 @@ import { xmlReply } from '../s3-reply.ts'
 import { decodeTags, taggingElement } from '../tagging/tag-set.ts'
 
 export async function getBucketTagging(call: S3Call): Promise<Reply> {
-  const { info } = await enterBucket(call, { acl: 'none', method: 'GET' })
+  const { info } = await enterBucket(call, {
+    action: 's3:GetBucketTagging',
+    acl: 'none',
+    method: 'GET',
+  })
   const tags = bucketSetting(info, 'tagging')
   if (tags === undefined) {
     throw new S3Error('NoSuchTagSet', undefined, { BucketName: call.bucket })

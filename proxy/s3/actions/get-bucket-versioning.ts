@@ -6,7 +6,11 @@ import { xmlReply } from '../s3-reply.ts'
 
 /** Of a bucket that never kept versions the document is empty. */
 export async function getBucketVersioning(call: S3Call): Promise<Reply> {
-  const { info } = await enterBucket(call, { acl: 'none', method: 'GET' })
+  const { info } = await enterBucket(call, {
+    action: 's3:GetBucketVersioning',
+    acl: 'none',
+    method: 'GET',
+  })
   const enabled = info.meta.headers[VERSIONS_ENABLED]
   return xmlReply('VersioningConfiguration', {
     ...(enabled !== undefined && { Status: enabled === 'True' ? 'Enabled' : 'Suspended' }),

@@ -19,7 +19,11 @@ type Attribute = (typeof ATTRIBUTES)[number]
 
 /** GET ?attributes: what x-amz-object-attributes asks for. */
 export async function getObjectAttributes(call: S3Call): Promise<Reply> {
-  const place = await enterObject(call, { acl: 'read', method: 'GET' })
+  const place = await enterObject(call, {
+    action: 's3:GetObjectAttributes',
+    acl: 'read',
+    method: 'GET',
+  })
   const version = versionIdOf(call, place)
   const asked = attributesOf(call)
   const view = await openObject(call, place, { version, head: true })

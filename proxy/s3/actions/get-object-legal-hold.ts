@@ -10,7 +10,11 @@ import { xmlReply } from '../s3-reply.ts'
 
 /** GET ?legal-hold */
 export async function getObjectLegalHold(call: S3Call): Promise<Reply> {
-  const place = await enterObject(call, { acl: 'none', method: 'GET' })
+  const place = await enterObject(call, {
+    action: 's3:GetObjectLegalHold',
+    acl: 'none',
+    method: 'GET',
+  })
   checkLockable(place)
   const version = versionIdOf(call, place)
   const found = await findForS3(call, place, { version, head: true })

@@ -8,7 +8,11 @@ import { xmlReply } from '../s3-reply.ts'
 
 /** GET ?object-lock */
 export async function getObjectLock(call: S3Call): Promise<Reply> {
-  const { info } = await enterBucket(call, { acl: 'none', method: 'GET' })
+  const { info } = await enterBucket(call, {
+    action: 's3:GetBucketObjectLockConfiguration',
+    acl: 'none',
+    method: 'GET',
+  })
   const lock = objectLockOf(info.meta.headers)
   if (lock === undefined) throw new S3Error('ObjectLockConfigurationNotFoundError')
   return xmlReply('ObjectLockConfiguration', objectLockElement(lock))

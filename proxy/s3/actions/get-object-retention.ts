@@ -11,7 +11,11 @@ import { s3TimeOfMs } from '../s3-time.ts'
 
 /** GET ?retention */
 export async function getObjectRetention(call: S3Call): Promise<Reply> {
-  const place = await enterObject(call, { acl: 'none', method: 'GET' })
+  const place = await enterObject(call, {
+    action: 's3:GetObjectRetention',
+    acl: 'none',
+    method: 'GET',
+  })
   checkLockable(place)
   const version = versionIdOf(call, place)
   const found = await findForS3(call, place, { version, head: true })

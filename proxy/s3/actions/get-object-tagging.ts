@@ -7,7 +7,11 @@ import { xmlReply } from '../s3-reply.ts'
 import { taggingElement, tagsOfObject } from '../tagging/tag-set.ts'
 
 export async function getObjectTagging(call: S3Call): Promise<Reply> {
-  const place = await enterObject(call, { acl: 'read', method: 'GET' })
+  const place = await enterObject(call, {
+    action: 's3:GetObjectTagging',
+    acl: 'read',
+    method: 'GET',
+  })
   const version = versionIdOf(call, place)
   const found = await findForS3(call, place, { version, head: true })
   const element = taggingElement(tagsOfObject(found.read.info))

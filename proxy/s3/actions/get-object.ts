@@ -35,7 +35,7 @@ const OVERRIDES: Readonly<Record<string, string>> = {
 
 export async function getObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const place = await enterObject(call, { acl: 'read', method: 'GET' })
+  const place = await enterObject(call, { action: 's3:GetObject', acl: 'read', method: 'GET' })
   const version = versionIdOf(call, place)
   const isHead = call.exchange.method === 'HEAD'
   const overrides = overridesOf(call)

@@ -4,7 +4,7 @@ import type { S3Call } from '../s3-call.ts'
 import { emptyReply } from '../s3-reply.ts'
 
 export async function headBucket(call: S3Call): Promise<Reply> {
-  await enterBucket(call, { acl: 'read', method: 'GET' })
+  await enterBucket(call, { action: 's3:ListBucket', acl: 'read', method: 'GET' })
   return emptyReply(200, [
     'Content-Type',
     'application/xml',

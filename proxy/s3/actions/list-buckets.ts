@@ -1,6 +1,8 @@
 import type { Reply } from '../../reply.ts'
+import { mayInAccount } from '../access/s3-access.ts'
 import { isReachable } from '../bucket/bucket-name.ts'
 import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
 import { ownerElement, xmlReply } from '../s3-reply.ts'
 import { s3Time } from '../s3-time.ts'
 
@@ -9,6 +11,7 @@ const BUCKETS_MAX = 10_000
 /** The containers of the caller's account that S3 can name. */
 export async function listBuckets(call: S3Call): Promise<Reply> {
   const account = call.ownAccount
+  if (!mayInAccount(call, 's3:ListAllMyBuckets', account)) throw new S3Error('AccessDenied')
   const { backend } = call.exchange.proxy
   const limit = call.query.count('max-buckets', { max: BUCKETS_MAX, otherwise: BUCKETS_MAX })
   const prefix = call.query.get('prefix')

@@ -17,7 +17,11 @@ const NOTHING: NamePage = { rows: [], prefixes: [], isTruncated: false, last: un
 
 /** The uploads of a bucket that are under way, in the order of their keys. */
 export async function listMultipartUploads(call: S3Call): Promise<Reply> {
-  const { account } = await enterBucket(call, { acl: 'write', method: 'GET' })
+  const { account } = await enterBucket(call, {
+    action: 's3:ListBucketMultipartUploads',
+    acl: 'write',
+    method: 'GET',
+  })
   const { prefix, delimiter, encode, encodingType } = listOptions(call)
   const limit = call.query.count('max-uploads', { max: KEYS_MAX, otherwise: KEYS_MAX })
   const keyMarker = call.query.get('key-marker') ?? ''

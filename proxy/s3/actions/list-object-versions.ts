@@ -13,7 +13,11 @@ import type { XmlElement } from '../xml/xml-out.ts'
 
 /** GET ?versions: of each key its versions and delete markers, the newest first. */
 export async function listObjectVersions(call: S3Call): Promise<Reply> {
-  const { account } = await enterBucket(call, { acl: 'read', method: 'GET' })
+  const { account } = await enterBucket(call, {
+    action: 's3:ListBucketVersions',
+    acl: 'read',
+    method: 'GET',
+  })
   const options = listOptions(call)
   const { encode, prefix, delimiter, maxKeys, encodingType } = options
   const keyMarker = call.query.get('key-marker') ?? ''

@@ -13,7 +13,11 @@ import type { XmlElement } from '../xml/xml-out.ts'
 
 /** ListObjects: the page behind a marker. */
 export async function listObjects(call: S3Call): Promise<Reply> {
-  const { account } = await enterBucket(call, { acl: 'read', method: 'GET' })
+  const { account } = await enterBucket(call, {
+    action: 's3:ListBucket',
+    acl: 'read',
+    method: 'GET',
+  })
   const options = listOptions(call)
   const marker = call.query.get('marker') ?? ''
   const page = await listNames(
@@ -41,7 +45,11 @@ export async function listObjects(call: S3Call): Promise<Reply> {
 
 /** ListObjectsV2: the page behind a token. */
 export async function listObjectsV2(call: S3Call): Promise<Reply> {
-  const { account } = await enterBucket(call, { acl: 'read', method: 'GET' })
+  const { account } = await enterBucket(call, {
+    action: 's3:ListBucket',
+    acl: 'read',
+    method: 'GET',
+  })
   const options = listOptions(call)
   const token = call.query.get('continuation-token')
   const startAfter = call.query.get('start-after') ?? ''

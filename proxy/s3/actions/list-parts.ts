@@ -4,6 +4,7 @@ import { enterObject } from '../bucket/find-bucket.ts'
 import { checksumTag } from '../checksum/checksum-algorithm.ts'
 import { storedPart } from '../multipart/completion.ts'
 import { Uploads } from '../multipart/uploads.ts'
+import { aclOwner } from '../object/object-acl.ts'
 import type { S3Call } from '../s3-call.ts'
 import { ownerElement, xmlReply } from '../s3-reply.ts'
 import { s3Time } from '../s3-time.ts'
@@ -11,7 +12,11 @@ import { s3Time } from '../s3-time.ts'
 const PARTS_SHOWN_MAX = 1000
 
 export async function listParts(call: S3Call): Promise<Reply> {
-  await enterObject(call, { acl: 'write', method: 'GET' })
+  const { account } = await enterObject(call, {
+    action: 's3:ListMultipartUploadParts',
+    acl: 'write',
+    method: 'GET',
+  })
   const maxParts = call.query.count('max-parts', {
     max: PARTS_SHOWN_MAX,
     otherwise: PARTS_SHOWN_MAX,
@@ -28,7 +33,7 @@ export async function listParts(call: S3Call): Promise<Reply> {
     Key: encoding === 'url' ? escapePath(call.key) : call.key,
     UploadId: uploadId,
     Initiator: ownerElement(record.initiator),
-    Owner: ownerElement(record.initiator),
+    Owner: ownerElement(aclOwner(record.head.headers) ?? account),
     StorageClass: 'STANDARD',
     PartNumberMarker: marker,
     NextPartNumberMarker: shown.at(-1)?.partNumber ?? 0,

@@ -17,6 +17,7 @@ import { type Hasher, openHasher } from '../checksum/hasher.ts'
 import { formSigner } from '../form/form-signature.ts'
 import { checkPostPolicy, type PostPolicy, readPostPolicy } from '../form/post-policy.ts'
 import { malformed, type PostForm, takeForm } from '../form/read-form.ts'
+import { aclOfRequest } from '../object/object-acl.ts'
 import { headOfRequest, refuseNotBuilt } from '../object/object-headers.ts'
 import { S3_CHECKSUM } from '../object/object-traits.ts'
 import { OBJECT_BYTES_MAX, type PutOutcome, putPieces } from '../object/put-through-swift.ts'
@@ -57,12 +58,13 @@ async function storeForm(call: S3Call, { fields, file, filename }: PostForm): Pr
   const asked = new S3Call({ ...call.parts, target, form: headersOf(fields) })
   refuseNotBuilt(asked)
   const head = headOfRequest(asked)
-  const place = await enterObject(asked, { acl: 'write', method: 'PUT' })
+  const place = await enterObject(asked, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
+  const acl = await aclOfRequest(asked)
   const { algorithm, value } = checksumOf(asked)
   const hasher = await openHasher(algorithm)
   const pieces = new CheckedFile(file, { policy, hasher, algorithm, value })
   const tagging = taggingOf(fields)
-  const added = () => ({ ...tagging, [S3_CHECKSUM]: pieces.checksum })
+  const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: pieces.checksum })
   const source = { bytes: null, pieces: () => pieces.read() }
   try {
     const stored = await replacing(asked, place, () =>

@@ -10,7 +10,7 @@ import { parseXml } from '../xml/xml-in.ts'
 const DOCUMENT_BYTES_MAX = 64 * 1024
 
 export async function putBucketCors(call: S3Call): Promise<Reply> {
-  await enterBucket(call, { acl: 'none', method: 'PUT' })
+  await enterBucket(call, { action: 's3:PutBucketCORS', acl: 'none', method: 'PUT' })
   const body = await receiveDocument(call, DOCUMENT_BYTES_MAX)
   await setBucketSetting(call, 'cors', encodeCors(readCors(parseXml(body, 'CORSConfiguration'))))
   return emptyReply(200)

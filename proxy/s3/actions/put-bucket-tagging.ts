@@ -12,7 +12,7 @@ const DOCUMENT_BYTES_MAX = 512 * 1024
 
 /** Replaces all tags of the bucket. */
 export async function putBucketTagging(call: S3Call): Promise<Reply> {
-  await enterBucket(call, { acl: 'none', method: 'PUT' })
+  await enterBucket(call, { action: 's3:PutBucketTagging', acl: 'none', method: 'PUT' })
   const document = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Tagging')
   await setBucketSetting(call, 'tagging', encodeTags(readTagSet(document, BUCKET_TAGS_MAX)))
   return emptyReply(204)

@@ -17,7 +17,11 @@ const DOCUMENT_BYTES_MAX = 64 * 1024
 /** PUT ?versioning: the same setting that Swift's clients have as X-Versions-Enabled. */
 export async function putBucketVersioning(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const { account, info } = await enterBucket(call, { acl: 'none', method: 'PUT' })
+  const { account, info } = await enterBucket(call, {
+    action: 's3:PutBucketVersioning',
+    acl: 'none',
+    method: 'PUT',
+  })
   const document = await receiveDocument(call, DOCUMENT_BYTES_MAX)
   const status = readStatus(parseXml(document, 'VersioningConfiguration'))
   if (versionsOf(info.meta.headers)?.kind === 'legacy') {

@@ -14,7 +14,11 @@ const DOCUMENT_BYTES_MAX = 64 * 1024
 
 /** PUT ?legal-hold */
 export async function putObjectLegalHold(call: S3Call): Promise<Reply> {
-  const place = await enterObject(call, { acl: 'none', method: 'PUT' })
+  const place = await enterObject(call, {
+    action: 's3:PutObjectLegalHold',
+    acl: 'none',
+    method: 'PUT',
+  })
   checkLockable(place)
   const version = versionIdOf(call, place)
   const document = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'LegalHold')

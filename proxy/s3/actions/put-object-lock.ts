@@ -12,7 +12,11 @@ const DOCUMENT_BYTES_MAX = 64 * 1024
 
 /** PUT ?object-lock: of a bucket that keeps versions, which from then on it does for good. */
 export async function putObjectLock(call: S3Call): Promise<Reply> {
-  const { account } = await enterBucket(call, { acl: 'none', method: 'PUT' })
+  const { account } = await enterBucket(call, {
+    action: 's3:PutBucketObjectLockConfiguration',
+    acl: 'none',
+    method: 'PUT',
+  })
   const document = await receiveDocument(call, DOCUMENT_BYTES_MAX)
   const lock = readObjectLock(parseXml(document, 'ObjectLockConfiguration'))
   const now = await call.exchange.proxy.backend.readContainer(account, call.bucket)

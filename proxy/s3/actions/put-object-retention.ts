@@ -22,7 +22,11 @@ const DOCUMENT_BYTES_MAX = 64 * 1024
 
 /** PUT ?retention: longer at any time; shorter, or in another mode, where that may be bypassed. */
 export async function putObjectRetention(call: S3Call): Promise<Reply> {
-  const place = await enterObject(call, { acl: 'none', method: 'PUT' })
+  const place = await enterObject(call, {
+    action: 's3:PutObjectRetention',
+    acl: 'none',
+    method: 'PUT',
+  })
   checkLockable(place)
   const version = versionIdOf(call, place)
   const document = await receiveDocument(call, DOCUMENT_BYTES_MAX)

@@ -13,10 +13,15 @@ const DOCUMENT_BYTES_MAX = 256 * 1024
 
 /** Replaces all tags of the object. */
 export async function putObjectTagging(call: S3Call): Promise<Reply> {
-  const place = await enterObject(call, { acl: 'write', method: 'POST' })
+  const place = await enterObject(call, {
+    action: 's3:PutObjectTagging',
+    acl: 'write',
+    method: 'POST',
+  })
   const version = versionIdOf(call, place)
   const document = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Tagging')
   const tags = readTagSet(document, OBJECT_TAGS_MAX)
+  call.givenTags = tags
   const found = await changeObject(call, place, version, () => ({ [S3_TAGGING]: encodeTags(tags) }))
   return emptyReply(200, versionHeaders(place, found))
 }

@@ -3,6 +3,7 @@ import { S3Body } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { encodeChecksum } from '../checksum/checksum-algorithm.ts'
 import { withLock } from '../lock/lock-headers.ts'
+import { aclOfRequest } from '../object/object-acl.ts'
 import { headOfRequest, refuseNotBuilt, taggingOfRequest } from '../object/object-headers.ts'
 import { S3_CHECKSUM } from '../object/object-traits.ts'
 import { putBody } from '../object/put-through-swift.ts'
@@ -18,11 +19,12 @@ export async function putObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
   const requested = headOfRequest(call)
   const tagging = taggingOfRequest(call)
-  const place = await enterObject(call, { acl: 'write', method: 'PUT' })
+  const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const head = withLock(call, place, requested)
+  const acl = await aclOfRequest(call)
   const condition = await writeCondition(call, place)
   const body = await S3Body.open(call, { algorithm: DEFAULT_CHECKSUM, md5: false })
-  const added = () => ({ ...tagging, [S3_CHECKSUM]: encodeChecksum(body.checksum!) })
+  const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: encodeChecksum(body.checksum!) })
   const stored = await replacing(call, place, () =>
     putBody(call, { path: call.path, head, added, condition }, body),
   )

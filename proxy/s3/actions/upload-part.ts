@@ -13,7 +13,7 @@ import { DEFAULT_CHECKSUM } from './put-object.ts'
 
 export async function uploadPart(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  await enterObject(call, { acl: 'write', method: 'PUT' })
+  await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const partNumber = parsePartNumber(call.query.get('partNumber') ?? '')
   const uploads = await Uploads.of(call)
   const found = await uploads.find(call.key, call.query.get('uploadId')!)

@@ -1,10 +1,15 @@
 /** What S3 keeps of a bucket, in its container's metadata: where nobody but the store itself writes. */
 import type { ItemInfo } from '../../../common/storage-node.ts'
+import { S3_PUBLIC_ACCESS_BLOCK } from '../../swift/foreign-meta.ts'
 import type { S3Call } from '../s3-call.ts'
-import { noSuchBucket } from './find-bucket.ts'
+import { noSuchBucket } from '../s3-error.ts'
 
 export const BUCKET_SETTINGS = {
+  acl: 'x-container-sysmeta-s3-acl',
   cors: 'x-container-sysmeta-s3-cors',
+  ownership: 'x-container-sysmeta-s3-ownership',
+  policy: 'x-container-sysmeta-s3-policy',
+  publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,
   tagging: 'x-container-sysmeta-s3-tagging',
 } as const
 export type BucketSetting = keyof typeof BUCKET_SETTINGS

@@ -1,12 +1,19 @@
 import type { ItemInfo } from '../../../common/storage-node.ts'
-import { authorise } from '../../swift/access.ts'
-import type { ObjectPlace } from '../../swift/object-access.ts'
-import { accessObject } from '../../swift/object-access.ts'
+import { type ObjectPlace, objectPath } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
 import { utf8Bytes } from '../../wire-text.ts'
+import {
+  type AccessUse,
+  type Entrance,
+  letIn,
+  type ObjectJudge,
+  refuseDenied,
+} from '../access/s3-access.ts'
+import { versionAction } from '../access/s3-actions.ts'
+import { wantsBypass } from '../lock/lock-headers.ts'
 import { KEY_BYTES_MAX } from '../routing/s3-target.ts'
 import type { S3Call } from '../s3-call.ts'
-import { S3Error } from '../s3-error.ts'
+import { noSuchBucket, S3Error } from '../s3-error.ts'
 import { isReachable } from './bucket-name.ts'
 
 /** A bucket and the account that it is in. */
@@ -15,11 +22,9 @@ export interface FoundBucket {
   readonly info: ItemInfo
 }
 
-/** What is to be done there. `read` and `write` are those of a container's ACLs. */
-export interface BucketUse {
-  readonly acl: 'read' | 'write' | 'none'
-  /** As in Swift: it decides what groups grant. */
-  readonly method: 'GET' | 'PUT' | 'DELETE' | 'POST'
+/** An object's place, and what has to be said of the object before anybody sees it; null: the call was let in already. */
+export interface S3Place extends ObjectPlace {
+  readonly judge: ObjectJudge | null
 }
 
 /**
@@ -42,38 +47,71 @@ export async function findBucket(call: S3Call, bucket: string): Promise<FoundBuc
 }
 
 /** Finds the request's own bucket, and lets the caller in or throws AccessDenied. The request's path is known from here on. */
-export async function enterBucket(call: S3Call, use: BucketUse): Promise<FoundBucket> {
+export async function enterBucket(call: S3Call, use: AccessUse): Promise<FoundBucket> {
   const found = await findBucket(call, call.bucket)
-  call.exchange.path = { account: found.account, container: call.bucket, object: undefined }
+  const path = { account: found.account, container: call.bucket, object: undefined }
+  call.exchange.path = path
   checkExpectedOwner(call, 'x-amz-expected-bucket-owner', found.account)
-  await authorise(call.exchange, use, found.info)
+  await letIn(call, { use, path, bucket: found.info })
   return found
 }
 
 /** The same for the request's object: where it is, or would be. */
-export async function enterObject(call: S3Call, use: BucketUse): Promise<ObjectPlace> {
+export async function enterObject(call: S3Call, use: AccessUse): Promise<S3Place> {
   checkKey(call.key)
-  const { account } = await findBucket(call, call.bucket)
-  call.exchange.path = { account, container: call.bucket, object: call.key }
-  checkExpectedOwner(call, 'x-amz-expected-bucket-owner', account)
-  const acl = aclFor(use.acl, call.query.get('versionId'))
-  return accessObject(call.exchange, { ...use, acl })
+  const found = await findBucket(call, call.bucket)
+  const path = { account: found.account, container: call.bucket, object: call.key }
+  call.exchange.path = path
+  checkExpectedOwner(call, 'x-amz-expected-bucket-owner', found.account)
+  return enterPlace(call, { use, path, bucket: found.info }, call.query.get('versionId'))
 }
 
-/** Versions by their ids are for the account's owner, as in Swift: a container's ACL is about what is current. */
-export function aclFor(acl: BucketUse['acl'], version: string | undefined): BucketUse['acl'] {
-  return version === undefined ? acl : 'none'
+/** The same for an object of a bucket that was found. */
+export async function enterPlace(
+  call: S3Call,
+  entrance: Entrance,
+  version: string | undefined,
+): Promise<S3Place> {
+  const { use, path, bucket } = entrance
+  const action = versionAction(use.action, version)
+  // Versions by their ids are for the account's owner, as in Swift: a container's ACL is about what is current.
+  const acl = version === undefined ? use.acl : 'none'
+  const judge = await letIn(call, { path, bucket, use: { ...use, acl, action } })
+  if (PASSES_GOVERNANCE.includes(action) && wantsBypass(call))
+    await letIn(call, entranceFor(entrance, 's3:BypassGovernanceRetention'))
+  if (action === 's3:PutObject') await mayAlso(call, entrance)
+  return { ...objectPath(path, bucket), judge }
 }
+
+/** What the headers of a write do beside it: locks take a right of their own, as at AWS; for the others no Deny is enough. */
+async function mayAlso(call: S3Call, entrance: Entrance): Promise<void> {
+  const names = call.headerNames
+  const has = (...beginnings: readonly string[]) =>
+    names.some((name) => beginnings.some((beginning) => name.startsWith(beginning)))
+  const asks = (action: string) => entranceFor(entrance, action)
+  if (has('x-amz-object-lock-mode', 'x-amz-object-lock-retain'))
+    await letIn(call, asks('s3:PutObjectRetention'))
+  if (has('x-amz-object-lock-legal')) await letIn(call, asks('s3:PutObjectLegalHold'))
+  if (has('x-amz-acl', 'x-amz-grant-')) await refuseDenied(call, asks('s3:PutObjectAcl'))
+  if (has('x-amz-tagging')) await refuseDenied(call, asks('s3:PutObjectTagging'))
+}
+
+function entranceFor({ path, bucket, use }: Entrance, action: string): Entrance {
+  return { path, bucket, use: { ...use, acl: 'none', action } }
+}
+
+const PASSES_GOVERNANCE = ['s3:DeleteObjectVersion', 's3:PutObjectRetention']
 
 /** The same for another object: the source of a copy. */
 export async function enterOther(
   call: S3Call,
   other: { readonly bucket: string; readonly key: string; readonly version: string | undefined },
-): Promise<ObjectPlace> {
-  const { account } = await findBucket(call, other.bucket)
-  checkExpectedOwner(call, 'x-amz-source-expected-bucket-owner', account)
-  const path: SwiftPath = { account, container: other.bucket, object: other.key }
-  return accessObject(call.exchange, { acl: aclFor('read', other.version), method: 'GET', path })
+): Promise<S3Place> {
+  const found = await findBucket(call, other.bucket)
+  checkExpectedOwner(call, 'x-amz-source-expected-bucket-owner', found.account)
+  const path: SwiftPath = { account: found.account, container: other.bucket, object: other.key }
+  const use = { action: 's3:GetObject', acl: 'read', method: 'GET' } as const
+  return enterPlace(call, { use, path, bucket: found.info }, other.version)
 }
 
 export function checkKey(key: string): void {
@@ -85,11 +123,7 @@ export function checkKey(key: string): void {
   })
 }
 
-export function noSuchBucket(bucket: string): S3Error {
-  return new S3Error('NoSuchBucket', undefined, { BucketName: bucket })
-}
-
-function checkExpectedOwner(call: S3Call, name: string, account: string): void {
+export function checkExpectedOwner(call: S3Call, name: string, account: string): void {
   const expected = call.header(name)
   if (expected !== undefined && expected !== account) throw new S3Error('AccessDenied')
 }

@@ -2,8 +2,7 @@
 import type { ListEntry, ListRow } from '../../../common/storage-node.ts'
 import { escapePath } from '../../wire-text.ts'
 import type { S3Call } from '../s3-call.ts'
-import { S3Error } from '../s3-error.ts'
-import { noSuchBucket } from './find-bucket.ts'
+import { noSuchBucket, S3Error } from '../s3-error.ts'
 
 export const KEYS_MAX = 1000
 

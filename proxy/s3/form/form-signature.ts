@@ -24,7 +24,6 @@ type SignatureField = (typeof SIGNATURE_FIELDS)[number]
 /** The signer; null if nobody has signed. Throws S3's errors for what is signed by half or wrongly. */
 export async function formSigner(call: S3Call, fields: Fields): Promise<Caller | null> {
   if (!SIGNATURE_FIELDS.some((name) => fields.has(name))) return null
-  if (fields.has('x-amz-security-token')) throw new S3Error('InvalidToken')
   const isVersion4 = fields.has('x-amz-algorithm') || fields.has('x-amz-signature')
   return isVersion4 ? signerV4(call, fields) : signerV2(call, fields)
 }
@@ -33,7 +32,7 @@ async function signerV2(call: S3Call, fields: Fields): Promise<Caller> {
   const policy = needed(fields, 'policy')
   const accessKey = needed(fields, 'awsaccesskeyid')
   const signature = needed(fields, 'signature')
-  const { secret, caller } = await credential(call, accessKey)
+  const { secret, caller } = await credential(call, fields, accessKey)
   const wanted = createHmac('sha1', secret).update(policy, 'latin1').digest('base64')
   if (!isEqualText(wanted, signature)) throw wrongSignature(accessKey, policy, signature)
   return caller
@@ -50,7 +49,7 @@ async function signerV4(call: S3Call, fields: Fields): Promise<Caller> {
   const { accessKey, scope } = credentialOf(needed(fields, 'x-amz-credential'), date, (message) =>
     invalid('x-amz-credential', message),
   )
-  const { secret, caller } = await credential(call, accessKey)
+  const { secret, caller } = await credential(call, fields, accessKey)
   const key = call.keyring.keys.get(secret, scope)
   if (!isEqualText(hmacSha256(key, policy).toString('hex'), signature)) {
     throw wrongSignature(accessKey, policy, signature)
@@ -58,8 +57,9 @@ async function signerV4(call: S3Call, fields: Fields): Promise<Caller> {
   return caller
 }
 
-async function credential(call: S3Call, accessKey: string) {
-  const found = await call.keyring.credentials.find(accessKey)
+async function credential(call: S3Call, fields: Fields, accessKey: string) {
+  const token = fields.get('x-amz-security-token')
+  const found = await call.keyring.credentials.find(accessKey, token)
   if (found !== null) return found
   throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: accessKey })
 }

@@ -7,9 +7,8 @@ import {
   SEALED,
 } from '../../swift/versions/object-lock.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
-import { noSuchBucket } from '../bucket/find-bucket.ts'
 import type { S3Call } from '../s3-call.ts'
-import { S3Error } from '../s3-error.ts'
+import { noSuchBucket, S3Error } from '../s3-error.ts'
 import { malformedXml, type XmlNode } from '../xml/xml-in.ts'
 import type { XmlElement } from '../xml/xml-out.ts'
 

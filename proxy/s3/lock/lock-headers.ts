@@ -65,10 +65,14 @@ export function checkLockable({ versions }: ObjectPlace): void {
   throw new S3Error('InvalidRequest', 'Bucket is missing Object Lock Configuration')
 }
 
-/** Only the bucket's owner removes versions, and so may pass over governance mode. */
+/** Whether the request asks to pass over governance mode, which takes a right of its own. */
+export function wantsBypass(call: S3Call): boolean {
+  return call.header('x-amz-bypass-governance-retention')?.toLowerCase() === 'true'
+}
+
+/** Who was let in with the wish to pass over governance mode may. */
 export function versionRulesOf(call: S3Call): VersionRules {
-  const bypass = call.header('x-amz-bypass-governance-retention')?.toLowerCase() === 'true'
-  return bypass ? { ...S3_VERSION_RULES, bypassesGovernance: true } : S3_VERSION_RULES
+  return wantsBypass(call) ? { ...S3_VERSION_RULES, bypassesGovernance: true } : S3_VERSION_RULES
 }
 
 /** A time to come, in milliseconds; InvalidArgument for anything else. */

@@ -1,5 +1,5 @@
 import type { FoundObject } from '../../swift/found-object.ts'
-import type { ObjectPlace } from '../../swift/object-access.ts'
+import type { S3Place } from '../bucket/find-bucket.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { findForS3 } from './find-for-s3.ts'
@@ -14,7 +14,7 @@ const ROUNDS_MAX = 8
  */
 export async function changeObject(
   call: S3Call,
-  place: ObjectPlace,
+  place: S3Place,
   version: string | undefined,
   change: (found: FoundObject) => Readonly<Record<string, string>>,
 ): Promise<FoundObject> {

@@ -6,6 +6,7 @@ import { closeBody } from '../../swift/object-body.ts'
 import { isDeleteMarker, readVersion } from '../../swift/versions/find-version.ts'
 import { newestVersion, nullVersions } from '../../swift/versions/name-versions.ts'
 import { formatVersionId, parseVersionId } from '../../swift/versions/version-names.ts'
+import type { S3Place } from '../bucket/find-bucket.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { keepsVersions, noSuchVersion, versionOfFound } from './version-id.ts'
@@ -19,7 +20,7 @@ export interface Wanted {
 /** NoSuchKey, NoSuchVersion, or MethodNotAllowed for a delete marker that is named by its id. */
 export async function findForS3(
   call: S3Call,
-  place: ObjectPlace,
+  place: S3Place,
   wanted: Wanted,
 ): Promise<FoundObject> {
   const { version } = wanted
@@ -27,6 +28,7 @@ export async function findForS3(
     version === undefined
       ? await findObject(call.exchange, place, { head: wanted.head })
       : await lookForVersion(call, place, { version, head: wanted.head })
+  await judged(place, found)
   if (found === null) {
     throw version === undefined
       ? await noSuchKey(call, place)
@@ -35,6 +37,17 @@ export async function findForS3(
   if (!isDeleteMarker(found.read.info)) return found
   await closeBody(found.read)
   throw markerIsNoObject(found)
+}
+
+/** AccessDenied if the object is not the caller's to see. */
+async function judged({ judge }: S3Place, found: FoundObject | null): Promise<void> {
+  if (judge === null) return
+  try {
+    judge(found?.read.info ?? null)
+  } catch (error) {
+    if (found !== null) await closeBody(found.read)
+    throw error
+  }
 }
 
 /** The version of that id, delete markers included; null if there is none. */

@@ -36,13 +36,6 @@ export interface ObjectHead {
 
 /** Headers that ask for what is not built: a 501, never overlooked. */
 const NOT_BUILT: readonly { readonly name: string; readonly unless?: string }[] = [
-  { name: 'x-amz-acl', unless: 'private' },
-  { name: 'x-amz-grant-full-control' },
-  { name: 'x-amz-grant-read' },
-  { name: 'x-amz-grant-read-acp' },
-  { name: 'x-amz-grant-write' },
-  { name: 'x-amz-grant-write-acp' },
-  { name: 'x-amz-object-ownership', unless: 'BucketOwnerEnforced' },
   { name: 'x-amz-server-side-encryption' },
   { name: 'x-amz-server-side-encryption-aws-kms-key-id' },
   { name: 'x-amz-server-side-encryption-bucket-key-enabled', unless: 'false' },

@@ -10,6 +10,7 @@ import type { ObjectPlace } from '../../swift/object-access.ts'
 import { isPlain, viewObject } from '../../swift/object-view.ts'
 import { containerOfVersions } from '../../swift/versions/version-names.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
+import type { S3Place } from '../bucket/find-bucket.ts'
 import { partsPrefix } from '../multipart/upload-names.ts'
 import type { S3Call } from '../s3-call.ts'
 import { findForS3, type Wanted } from './find-for-s3.ts'
@@ -18,7 +19,7 @@ import { uploadOf } from './object-traits.ts'
 /** The object or version as its reader sees it, whatever it is put together from; NoSuchKey if there is none. */
 export async function openObject(
   call: S3Call,
-  place: ObjectPlace,
+  place: S3Place,
   options: Wanted,
 ): Promise<ObjectView> {
   const { exchange } = call

@@ -5,6 +5,12 @@
  */
 import type { Reply } from '../../reply.ts'
 import { abortMultipartUpload } from '../actions/abort-multipart-upload.ts'
+import {
+  deleteBucketPolicy,
+  getBucketPolicy,
+  getBucketPolicyStatus,
+  putBucketPolicy,
+} from '../actions/bucket-policy.ts'
 import { completeMultipartUpload } from '../actions/complete-multipart-upload.ts'
 import { copyObject } from '../actions/copy-object.ts'
 import { createBucket } from '../actions/create-bucket.ts'
@@ -15,11 +21,13 @@ import { deleteBucketTagging } from '../actions/delete-bucket-tagging.ts'
 import { deleteObject } from '../actions/delete-object.ts'
 import { deleteObjectTagging } from '../actions/delete-object-tagging.ts'
 import { deleteObjects } from '../actions/delete-objects.ts'
+import { getBucketAcl } from '../actions/get-bucket-acl.ts'
 import { getBucketCors } from '../actions/get-bucket-cors.ts'
 import { getBucketLocation } from '../actions/get-bucket-location.ts'
 import { getBucketTagging } from '../actions/get-bucket-tagging.ts'
 import { getBucketVersioning } from '../actions/get-bucket-versioning.ts'
 import { getObject } from '../actions/get-object.ts'
+import { getObjectAcl } from '../actions/get-object-acl.ts'
 import { getObjectAttributes } from '../actions/get-object-attributes.ts'
 import { getObjectLegalHold } from '../actions/get-object-legal-hold.ts'
 import { getObjectLock } from '../actions/get-object-lock.ts'
@@ -31,11 +39,23 @@ import { listMultipartUploads } from '../actions/list-multipart-uploads.ts'
 import { listObjectVersions } from '../actions/list-object-versions.ts'
 import { listObjects, listObjectsV2 } from '../actions/list-objects.ts'
 import { listParts } from '../actions/list-parts.ts'
+import {
+  deleteOwnershipControls,
+  getOwnershipControls,
+  putOwnershipControls,
+} from '../actions/ownership-controls.ts'
 import { postObject } from '../actions/post-object.ts'
+import {
+  deletePublicAccessBlock,
+  getPublicAccessBlock,
+  putPublicAccessBlock,
+} from '../actions/public-access-block.ts'
+import { putBucketAcl } from '../actions/put-bucket-acl.ts'
 import { putBucketCors } from '../actions/put-bucket-cors.ts'
 import { putBucketTagging } from '../actions/put-bucket-tagging.ts'
 import { putBucketVersioning } from '../actions/put-bucket-versioning.ts'
 import { putObject } from '../actions/put-object.ts'
+import { putObjectAcl } from '../actions/put-object-acl.ts'
 import { putObjectLegalHold } from '../actions/put-object-legal-hold.ts'
 import { putObjectLock } from '../actions/put-object-lock.ts'
 import { putObjectRetention } from '../actions/put-object-retention.ts'
@@ -69,6 +89,30 @@ type Row = readonly [
 const ROWS: readonly Row[] = [
   ['ListBuckets', 'service', 'GET', {}, listBuckets],
 
+  ['GetBucketAcl', 'bucket', 'GET', { query: 'acl' }, getBucketAcl],
+  ['PutBucketAcl', 'bucket', 'PUT', { query: 'acl' }, putBucketAcl],
+  ['GetBucketPolicy', 'bucket', 'GET', { query: 'policy' }, getBucketPolicy],
+  ['PutBucketPolicy', 'bucket', 'PUT', { query: 'policy' }, putBucketPolicy],
+  ['DeleteBucketPolicy', 'bucket', 'DELETE', { query: 'policy' }, deleteBucketPolicy],
+  ['GetBucketPolicyStatus', 'bucket', 'GET', { query: 'policyStatus' }, getBucketPolicyStatus],
+  ['GetPublicAccessBlock', 'bucket', 'GET', { query: 'publicAccessBlock' }, getPublicAccessBlock],
+  ['PutPublicAccessBlock', 'bucket', 'PUT', { query: 'publicAccessBlock' }, putPublicAccessBlock],
+  [
+    'DeletePublicAccessBlock',
+    'bucket',
+    'DELETE',
+    { query: 'publicAccessBlock' },
+    deletePublicAccessBlock,
+  ],
+  ['GetOwnershipControls', 'bucket', 'GET', { query: 'ownershipControls' }, getOwnershipControls],
+  ['PutOwnershipControls', 'bucket', 'PUT', { query: 'ownershipControls' }, putOwnershipControls],
+  [
+    'DeleteOwnershipControls',
+    'bucket',
+    'DELETE',
+    { query: 'ownershipControls' },
+    deleteOwnershipControls,
+  ],
   ['GetBucketCors', 'bucket', 'GET', { query: 'cors' }, getBucketCors],
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
@@ -92,6 +136,8 @@ const ROWS: readonly Row[] = [
 
   ['ListParts', 'object', 'GET', { query: 'uploadId' }, listParts],
   ['GetObjectAttributes', 'object', 'GET', { query: 'attributes' }, getObjectAttributes],
+  ['GetObjectAcl', 'object', 'GET', { query: 'acl' }, getObjectAcl],
+  ['PutObjectAcl', 'object', 'PUT', { query: 'acl' }, putObjectAcl],
   ['GetObjectTagging', 'object', 'GET', { query: 'tagging' }, getObjectTagging],
   ['GetObjectRetention', 'object', 'GET', { query: 'retention' }, getObjectRetention],
   ['PutObjectRetention', 'object', 'PUT', { query: 'retention' }, putObjectRetention],

@@ -32,6 +32,15 @@ export interface ClaimV2 {
 
 export type SignatureClaim = ClaimV4 | ClaimV2
 
+/** What the signature may be for. */
+export interface ClaimScope {
+  readonly services: readonly string[]
+  /** The SHA-256 of the body, where no header has to say it. */
+  readonly payloadHash?: string
+}
+
+const OF_OBJECTS: ClaimScope = { services: ['s3'] }
+
 /** Of a presigned URL: a week. */
 const EXPIRES_SECONDS_MAX = 604_800
 /** The one of Version 4. */
@@ -39,7 +48,11 @@ export const ALGORITHM = 'AWS4-HMAC-SHA256'
 const TIMESTAMP = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/
 
 /** The claim; null if the request is not signed at all. Throws S3's errors for what is not well-formed. */
-export function readClaim(request: SignableRequest, query: QueryPairs): SignatureClaim | null {
+export function readClaim(
+  request: SignableRequest,
+  query: QueryPairs,
+  scope: ClaimScope = OF_OBJECTS,
+): SignatureClaim | null {
   const authorization = request.headers.authorization
   const inQuery = (name: string) => query.some(([known]) => known === name)
   const isPresigned4 = inQuery('X-Amz-Algorithm') || inQuery('X-Amz-Signature')
@@ -53,14 +66,18 @@ export function readClaim(request: SignableRequest, query: QueryPairs): Signatur
   }
   if (authorization !== undefined) {
     if (authorization.startsWith('AWS ')) return headerClaimV2(request, authorization)
-    if (authorization.startsWith('AWS4-')) return headerClaimV4(request, authorization)
+    if (authorization.startsWith('AWS4-')) return headerClaimV4(request, authorization, scope)
     throw new S3Error('InvalidArgument', 'Unsupported Authorization Type')
   }
   if (isPresigned4) return queryClaimV4(request, query)
   return isPresigned2 ? queryClaimV2(query) : null
 }
 
-function headerClaimV4(request: SignableRequest, authorization: string): ClaimV4 {
+function headerClaimV4(
+  request: SignableRequest,
+  authorization: string,
+  { services, payloadHash: known }: ClaimScope,
+): ClaimV4 {
   const space = authorization.indexOf(' ')
   if (authorization.slice(0, space) !== ALGORITHM) throw otherAlgorithm()
   const fields = new Map<string, string>()
@@ -79,7 +96,7 @@ function headerClaimV4(request: SignableRequest, authorization: string): ClaimV4
   }
   const malformed = (message: string) => new S3Error('AuthorizationHeaderMalformed', message)
   const timestamp = headerTimestamp(request)
-  const payloadHash = header(request, 'x-amz-content-sha256')
+  const payloadHash = header(request, 'x-amz-content-sha256') ?? known
   if (payloadHash === undefined) {
     throw new S3Error(
       'InvalidRequest',
@@ -89,7 +106,7 @@ function headerClaimV4(request: SignableRequest, authorization: string): ClaimV4
   return {
     version: 4,
     isPresigned: false,
-    ...credentialOf(credential, timestamp, malformed),
+    ...credentialOf(credential, timestamp, malformed, services),
     signedHeaders: headerNames(signedHeaders, malformed),
     timestamp,
     signedAtMs: timeOf(timestamp)!,
@@ -167,6 +184,7 @@ export function credentialOf(
   credential: string,
   timestamp: string,
   malformed: (message: string) => S3Error,
+  services: readonly string[] = OF_OBJECTS.services,
 ): { readonly accessKey: string; readonly scope: SigningScope } {
   const parts = credential.split('/')
   const [day, region, service, end] = parts.slice(-4)
@@ -176,8 +194,8 @@ export function credentialOf(
       'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".',
     )
   }
-  if (service !== 's3')
-    throw malformed(`incorrect service "${service}". This endpoint belongs to "s3".`)
+  if (service === undefined || !services.includes(service))
+    throw malformed(`incorrect service "${service}". This endpoint belongs to "${services[0]}".`)
   if (day !== timestamp.slice(0, 8)) {
     throw malformed(`Invalid credential date "${day}". This date is not the same as X-Amz-Date.`)
   }

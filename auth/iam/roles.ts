@@ -1,0 +1,112 @@
+import { type PolicyForm, parsePolicy } from '../../common/access-policy/policy-document.ts'
+import { ServiceError } from '../../common/errors.ts'
+import type { IamResult } from '../../common/iam.ts'
+import type { IamEntityRow, IamRolePart } from '../tables/iam.ts'
+import {
+  changeEntity,
+  createEntity,
+  deleteEntity,
+  listEntities,
+  namedEntity,
+  showEntity,
+  showTags,
+} from './entities.ts'
+import type { IamCall, IamHandler } from './iam-call.ts'
+import { malformedDocument } from './iam-error.ts'
+import { ANY_TEXT, DOCUMENT, optional, optionalNumber, required } from './iam-params.ts'
+import { addTags, removeTags } from './users.ts'
+
+/** Whom a role trusts. */
+export const TRUST_POLICY: PolicyForm = {
+  principal: 'required',
+  resource: 'forbidden',
+  bytesMax: 2048,
+}
+
+const SESSION_SECONDS = { min: 3600, max: 43_200 }
+
+export const ROLE_ACTIONS: Readonly<Record<string, IamHandler>> = {
+  async CreateRole(call) {
+    const { params } = call
+    const role: IamRolePart = {
+      trust: trustOf(required(params, 'AssumeRolePolicyDocument', DOCUMENT)),
+      description: descriptionOf(call) ?? '',
+      maxSessionSeconds:
+        optionalNumber(params, 'MaxSessionDuration', SESSION_SECONDS) ?? SESSION_SECONDS.min,
+    }
+    const row = await createEntity(call, 'role', role)
+    return { Role: { ...briefly(call, row), ...showTags(row) } }
+  },
+  async GetRole(call) {
+    const row = await namedEntity(call, 'role')
+    return { Role: { ...showRole(call, row), ...showTags(row) } }
+  },
+  ListRoles: (call) => listEntities(call, 'role', (row) => showRole(call, row), 'Roles'),
+  async UpdateRole(call) {
+    const seconds = optionalNumber(call.params, 'MaxSessionDuration', SESSION_SECONDS)
+    const description = descriptionOf(call)
+    await changeRole(call, (role) => ({
+      ...role,
+      ...(description !== undefined && { description }),
+      ...(seconds !== undefined && { maxSessionSeconds: seconds }),
+    }))
+    return {}
+  },
+  async UpdateRoleDescription(call) {
+    const description = descriptionOf(call) ?? ''
+    const row = await changeRole(call, (role) => ({ ...role, description }))
+    return { Role: showRole(call, row) }
+  },
+  async UpdateAssumeRolePolicy(call) {
+    const trust = trustOf(required(call.params, 'PolicyDocument', DOCUMENT))
+    await changeRole(call, (role) => ({ ...role, trust }))
+    return {}
+  },
+  async DeleteRole(call) {
+    await deleteEntity(call, 'role', async () => null)
+    return {}
+  },
+  async ListRoleTags(call) {
+    const { tags } = await namedEntity(call, 'role')
+    return { Tags: tags.map(({ key, value }) => ({ Key: key, Value: value })), IsTruncated: false }
+  },
+  TagRole: (call) => addTags(call, 'role'),
+  UntagRole: (call) => removeTags(call, 'role'),
+}
+
+function changeRole(
+  call: IamCall,
+  changed: (role: IamRolePart) => IamRolePart,
+): Promise<IamEntityRow> {
+  return changeEntity(call, 'role', (row) => ({ ...row, role: changed(row.role!) }))
+}
+
+function descriptionOf({ params }: IamCall): string | undefined {
+  return params.Description === '' ? '' : optional(params, 'Description', ANY_TEXT)
+}
+
+function trustOf(document: string): string {
+  try {
+    parsePolicy(document, TRUST_POLICY)
+  } catch (error) {
+    if (error instanceof ServiceError && error.status === 400)
+      throw malformedDocument(error.message)
+    throw error
+  }
+  return document
+}
+
+/** As CreateRole shows it. */
+function briefly(call: IamCall, row: IamEntityRow): IamResult {
+  const trust = encodeURIComponent(row.role!.trust)
+  return { ...showEntity(call, row), AssumeRolePolicyDocument: trust }
+}
+
+function showRole(call: IamCall, row: IamEntityRow): IamResult {
+  const { description, maxSessionSeconds } = row.role!
+  return {
+    ...briefly(call, row),
+    ...(description !== '' && { Description: description }),
+    MaxSessionDuration: maxSessionSeconds,
+  }
+}

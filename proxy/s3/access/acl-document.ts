@@ -1,0 +1,142 @@
+/** ACLs in headers and documents of the S3 API. */
+import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
+import { malformedXml, type XmlNode } from '../xml/xml-in.ts'
+import type { XmlElement } from '../xml/xml-out.ts'
+import {
+  type Acl,
+  type AclGrant,
+  cannedAcl,
+  checkGrantCount,
+  GROUPS,
+  type Grantee,
+  PERMISSIONS,
+  type Permission,
+} from './s3-acl.ts'
+
+const HEADERS: Readonly<Record<string, Permission>> = {
+  'x-amz-grant-full-control': 'FULL_CONTROL',
+  'x-amz-grant-read': 'READ',
+  'x-amz-grant-read-acp': 'READ_ACP',
+  'x-amz-grant-write': 'WRITE',
+  'x-amz-grant-write-acp': 'WRITE_ACP',
+}
+
+export interface AclOwners {
+  /** Whose it will be. */
+  readonly owner: string
+  readonly bucketOwner: string
+}
+
+/** What the request's headers say; undefined if they say nothing. */
+export function aclOfHeaders(call: S3Call, owners: AclOwners): Acl | undefined {
+  const canned = call.header('x-amz-acl')
+  const granted = Object.entries(HEADERS).flatMap(([name, permission]) => {
+    const value = call.header(name)
+    return value === undefined ? [] : grantsOf(call, value, permission)
+  })
+  if (granted.length === 0) {
+    return canned === undefined || canned === ''
+      ? undefined
+      : cannedAcl(canned, owners.owner, owners.bucketOwner)
+  }
+  if (canned !== undefined) {
+    throw new S3Error(
+      'InvalidRequest',
+      'Specifying both Canned ACLs and Header Grants is not allowed',
+    )
+  }
+  const acl = { owner: owners.owner, grants: granted }
+  checkGrantCount(acl)
+  return acl
+}
+
+/** `id="…", uri="…"` */
+function grantsOf(call: S3Call, text: string, permission: Permission): readonly AclGrant[] {
+  return text.split(',').map((part) => {
+    const [, kind, value = ''] = /^\s*(\w+)\s*=\s*"?([^"]*)"?\s*$/.exec(part) ?? []
+    switch (kind?.toLowerCase()) {
+      case 'id':
+        return { grantee: { account: knownAccount(call, value) }, permission }
+      case 'uri':
+        return { grantee: groupOf(value), permission }
+      case 'emailaddress':
+        throw unknownEmail(value)
+      default:
+        throw new S3Error('InvalidArgument', 'Argument format not recognized')
+    }
+  })
+}
+
+/** The list that a document says. The owner stays who it is. */
+export function aclOfDocument(call: S3Call, root: XmlNode, owner: string): Acl {
+  const named = root.child('Owner')?.textOf('ID')?.trim()
+  if (named !== undefined && named !== owner) throw new S3Error('AccessDenied')
+  const list = root.child('AccessControlList')
+  if (list === undefined) throw malformedXml()
+  const acl = { owner, grants: list.children('Grant').map((node) => grantOf(call, node)) }
+  checkGrantCount(acl)
+  return acl
+}
+
+function grantOf(call: S3Call, node: XmlNode): AclGrant {
+  const text = node.textOf('Permission')?.trim()
+  const permission = PERMISSIONS.find((known) => known === text)
+  const grantee = node.child('Grantee')
+  if (permission === undefined || grantee === undefined) throw malformedXml()
+  const [id, uri, email] = ['ID', 'URI', 'EmailAddress'].map((name) => grantee.textOf(name)?.trim())
+  if (uri !== undefined) return { grantee: groupOf(uri), permission }
+  if (email !== undefined) throw unknownEmail(email)
+  if (id === undefined) throw malformedXml()
+  return { grantee: { account: knownAccount(call, id) }, permission }
+}
+
+/** An account that there can be: with one of the cluster's prefixes. */
+function knownAccount(call: S3Call, id: string): string {
+  const { resellerPrefixes } = call.exchange.proxy.settings
+  if (resellerPrefixes.some(({ prefix }) => id.startsWith(prefix) && id.length > prefix.length))
+    return id
+  throw new S3Error('InvalidArgument', 'Invalid id', {
+    ArgumentName: 'CanonicalUser/ID',
+    ArgumentValue: id,
+  })
+}
+
+function groupOf(uri: string): Grantee {
+  const group = Object.hasOwn(GROUPS, uri) ? GROUPS[uri as keyof typeof GROUPS] : undefined
+  if (group !== undefined) return { group }
+  throw new S3Error('InvalidArgument', 'Invalid group uri', {
+    ArgumentName: 'uri',
+    ArgumentValue: uri,
+  })
+}
+
+function unknownEmail(email: string): S3Error {
+  return new S3Error('UnresolvableGrantByEmailAddress', undefined, { emailAddress: email })
+}
+
+const XSI = 'http://www.w3.org/2001/XMLSchema-instance'
+
+export function aclElement({ owner, grants }: Acl): XmlElement {
+  // Groups come first, as S3 has it.
+  const isGroup = ({ grantee }: AclGrant) => 'group' in grantee
+  const ordered = [...grants.filter(isGroup), ...grants.filter((grant) => !isGroup(grant))]
+  const list = ordered.map(({ grantee, permission }) => ({
+    Grantee: granteeElement(grantee),
+    Permission: permission,
+  }))
+  return {
+    Owner: { ID: owner, DisplayName: owner },
+    AccessControlList: list.length === 0 ? '' : { Grant: list },
+  }
+}
+
+export function granteeElement(grantee: Grantee): XmlElement {
+  if ('account' in grantee) {
+    const { account } = grantee
+    const type = { '@_xmlns:xsi': XSI, '@_xsi:type': 'CanonicalUser' }
+    return { ...type, ID: account, DisplayName: account }
+  }
+  const uri = Object.entries(GROUPS).find(([, group]) => group === grantee.group)![0]
+  return { '@_xmlns:xsi': XSI, '@_xsi:type': 'Group', URI: uri }
+}

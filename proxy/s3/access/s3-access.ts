@@ -1,0 +1,354 @@
+/** Lets callers of the S3 API in, or keeps them out: fetches what `decide.ts` needs, and asks Swift's ACLs, too. */
+
+import type { PolicyPrincipal } from '../../../common/access-policy/judge-policy.ts'
+import { mentionsKey } from '../../../common/access-policy/policy-document.ts'
+import { ServiceError } from '../../../common/errors.ts'
+import type { Caller } from '../../../common/identity.ts'
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import { authoriseCaller, callerGrant } from '../../swift/access.ts'
+import { S3_ACL } from '../../swift/foreign-meta.ts'
+import type { SwiftPath } from '../../swift/path.ts'
+import { bucketSetting } from '../bucket/bucket-settings.ts'
+import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
+import { BUCKET_POLICY, type BucketRules, bucketRules, parsedPolicy } from './bucket-rules.ts'
+import { type AccessFacts, type Decision, decide, type IdentityPolicies } from './decide.ts'
+import { isPublicPolicy } from './public-access.ts'
+import { requestKeys } from './request-keys.ts'
+import { type Acl, type AclReader, aclGrants, decodeAcl } from './s3-acl.ts'
+import { isOnObject, listedRight } from './s3-actions.ts'
+
+/** What is to be done, in S3's words and in Swift's. */
+export interface AccessUse {
+  /** `s3:GetObject` */
+  readonly action: string
+  /** Which of the container's ACLs of Swift's speaks for it, too. */
+  readonly acl: 'read' | 'write' | 'none'
+  /** As in Swift: it decides what groups grant. */
+  readonly method: 'GET' | 'PUT' | 'DELETE' | 'POST'
+}
+
+/** Says whether the object that was found (null: there is none) is the caller's to see; throws AccessDenied if not. */
+export type ObjectJudge = (object: ItemInfo | null) => void
+
+export interface Entrance {
+  readonly use: AccessUse
+  readonly path: SwiftPath
+  /** As it is known. */
+  readonly bucket: ItemInfo
+}
+
+/** Lets the call in, or throws AccessDenied. What is on an object is judged when that was found: null, it is judged now. */
+export async function letIn(call: S3Call, entrance: Entrance): Promise<ObjectJudge | null> {
+  const { use, path } = entrance
+  const isOwner = ownsBucket(call, entrance)
+  const plain = isOwner && isPlain(call, entrance.bucket)
+  if (plain) return isOnObject(use.action) ? (object) => judgeOwned(call, entrance, object) : null
+  const known = await decision(call, entrance, entrance.bucket)
+  if (known === 'owner') return judgeOf(call, entrance)
+  if (isOwner && known === 'denied' && waitsForTags(use.action, entrance.bucket))
+    return judgeOf(call, entrance)
+  // What was taken away must not let another write in, and what was given just now may let a reader in.
+  const { account, container } = path
+  const isEnough = use.acl === 'read' && known === 'allowed'
+  const fresh = isEnough
+    ? entrance.bucket
+    : ((await call.exchange.proxy.backend.readContainer(account, container!)) ?? entrance.bucket)
+  const now = isEnough ? known : await decision(call, entrance, fresh)
+  const next = { ...entrance, bucket: fresh }
+  if (now === 'owner') return judgeOf(call, next)
+  if (now === 'denied' && !waitsForTags(use.action, fresh)) throw new S3Error('AccessDenied')
+  if (now === 'nothing' && !mayBeListed(use.action, bucketRules(account, fresh)))
+    throw new S3Error('AccessDenied')
+  const judge = judgeOf(call, next)
+  if (judge === null) {
+    takeAuthority(call, next)
+    return null
+  }
+  return (object) => {
+    judge(object)
+    takeAuthority(call, next)
+  }
+}
+
+/** AccessDenied if something denies what a request does beside its action: who may do the one may do the other, unless it is denied. */
+export async function refuseDenied(call: S3Call, entrance: Entrance): Promise<void> {
+  if (ownsBucket(call, entrance) && isPlain(call, entrance.bucket)) return
+  if ((await decision(call, entrance, entrance.bucket)) === 'denied')
+    throw new S3Error('AccessDenied')
+}
+
+/** Whether an action that is about no bucket yet, or about all of an account, is the caller's. */
+export function mayInAccount(call: S3Call, action: string, account: string): boolean {
+  const { exchange } = call
+  const path = { account, container: undefined, object: undefined }
+  const question = { acl: 'none', method: 'GET', path } as const
+  const isOwner = isAccountKind(exchange.caller) && callerGrant(exchange, question) !== null
+  const facts = factsOf(call, { action, resource: 'arn:aws:s3:::*', bucket: null, object: null })
+  const decided = decide({
+    ...facts,
+    isOwner,
+    isGranted: false,
+    bucket: noBucket(exchange.caller, account),
+  })
+  return decided === 'owner' || decided === 'allowed'
+}
+
+/** The powers that the account's own people have, for whom a policy has let in. */
+export function actForAccount(call: S3Call, account: string): void {
+  const { exchange } = call
+  if (isAccountKind(exchange.caller)) return
+  exchange.authority = { by: exchange.caller?.user ?? 'anonymous', account, owner: true }
+}
+
+/** How policies name the caller; null where nobody has signed. Powers of an account are those of its operators only. */
+export function principalOf(caller: Caller | null): PolicyPrincipal | null {
+  if (caller === null) return null
+  const { account, iam, groups } = caller
+  if (iam !== undefined && iam.kind !== 'account') {
+    const federated = iam.federated === undefined ? [] : [iam.federated]
+    return { arns: iam.arns, accounts: [account], canonicalIds: [account], federated }
+  }
+  const isOperator = groups.includes(account)
+  const user = `arn:aws:iam::${account}:user/${groups[0] ?? ''}`
+  return {
+    arns: isOperator ? [user, `arn:aws:iam:::user/${account}`] : [user],
+    accounts: isOperator ? [account] : [],
+    canonicalIds: isOperator ? [account] : [],
+    federated: [],
+  }
+}
+
+/** Neither policies nor lists say anything that the owner would not be let do anyway. */
+function isPlain(call: S3Call, bucket: ItemInfo): boolean {
+  const { headers } = bucket.meta
+  return (
+    call.exchange.caller?.iam === undefined &&
+    headers['x-container-sysmeta-s3-policy'] === undefined
+  )
+}
+
+function ownsBucket(call: S3Call, { use, path }: Entrance): boolean {
+  const { exchange } = call
+  if (!isAccountKind(exchange.caller)) return false
+  return callerGrant(exchange, { acl: use.acl, method: use.method, path })?.owner === true
+}
+
+function isAccountKind(caller: Caller | null): boolean {
+  return caller !== null && (caller.iam === undefined || caller.iam.kind === 'account')
+}
+
+/** Of a bucket whose owner asks, without a policy: only who else owns the object has something to say. */
+function judgeOwned(call: S3Call, entrance: Entrance, object: ItemInfo | null): void {
+  if (!object?.meta.headers[S3_ACL]) return
+  judgeObject(call, entrance, object)
+}
+
+function judgeOf(call: S3Call, entrance: Entrance): ObjectJudge | null {
+  if (!isOnObject(entrance.use.action)) return null
+  return (object) => judgeObject(call, entrance, object)
+}
+
+function judgeObject(call: S3Call, entrance: Entrance, object: ItemInfo | null): void {
+  const { use, path, bucket } = entrance
+  if (object === null) {
+    if (!mayKnow(call, entrance)) throw new S3Error('AccessDenied')
+    return
+  }
+  const rules = bucketRules(path.account, bucket)
+  const acl = objectAcl(rules, object)
+  const isBucketOwner = ownsBucket(call, entrance)
+  const right = listedRight(use.action)
+  const isOwner =
+    isBucketOwner && (acl === null || right?.of !== 'object' || acl.owner === path.account)
+  const isWriter =
+    acl !== null && isAccountKind(call.exchange.caller) && reader(call).account === acl.owner
+  const isGranted =
+    entranceGrants.get(call)?.has(keyOf(entrance)) === true ||
+    (acl !== null && right !== undefined && grants(call, { rules, acl }, right.permission))
+  const facts = factsOf(call, { action: use.action, resource: arnOf(path), bucket, object })
+  const decided = decide({
+    ...facts,
+    isOwner: isOwner || isWriter,
+    isGranted,
+    bucket: bucketFacts(call, rules),
+    identity: identityAt(call, path.account),
+  })
+  if (decided === 'denied' || decided === 'nothing') throw new S3Error('AccessDenied')
+}
+
+/** That there is no such object may know who may list the bucket. */
+function mayKnow(call: S3Call, entrance: Entrance): boolean {
+  const { path, bucket } = entrance
+  if (ownsBucket(call, entrance)) return true
+  const rules = bucketRules(path.account, bucket)
+  const facts = factsOf(call, {
+    action: 's3:ListBucket',
+    resource: `arn:aws:s3:::${path.container}`,
+    bucket,
+    object: null,
+  })
+  // What may be listed is known, as far as the listing may go: by its beginning.
+  const keys = (name: string) => (name === 's3:prefix' ? [path.object!] : facts.keys(name))
+  const decided = decide({
+    ...facts,
+    keys,
+    isOwner: false,
+    isGranted:
+      grants(call, { rules, acl: rules.acl }, 'READ') ||
+      entranceGrants.get(call)?.has(keyOf(entrance)) === true,
+    bucket: bucketFacts(call, rules),
+    identity: identityAt(call, path.account),
+  })
+  return decided === 'allowed'
+}
+
+/** Places that Swift's ACLs have let the call in to. */
+const entranceGrants = new WeakMap<S3Call, Set<string>>()
+
+function keyOf({ path, use }: Entrance): string {
+  return `${use.acl} ${path.account}/${path.container}`
+}
+
+async function decision(call: S3Call, entrance: Entrance, bucket: ItemInfo): Promise<Decision> {
+  const { use, path } = entrance
+  const rules = bucketRules(path.account, bucket)
+  const right = listedRight(use.action)
+  const isOwner = ownsBucket(call, entrance)
+  const facts = factsOf(call, { action: use.action, resource: arnOf(path), bucket, object: null })
+  const asked = {
+    ...facts,
+    isOwner,
+    bucket: bucketFacts(call, rules),
+    identity: identityAt(call, path.account),
+  }
+  const listed = right?.of === 'bucket' && grants(call, { rules, acl: rules.acl }, right.permission)
+  const first = decide({ ...asked, isGranted: listed })
+  if (first !== 'nothing') return first
+  if (!(await swiftLetsIn(call, entrance, bucket, rules))) return 'nothing'
+  const places = entranceGrants.get(call) ?? new Set()
+  entranceGrants.set(call, places.add(keyOf(entrance)))
+  return decide({ ...asked, isGranted: true })
+}
+
+/** Whether the container's ACL of Swift's, or the account's, lets the caller do it. Public ones count as public lists do. */
+async function swiftLetsIn(
+  call: S3Call,
+  { use, path }: Entrance,
+  bucket: ItemInfo,
+  rules: BucketRules,
+): Promise<boolean> {
+  const { exchange } = call
+  const { caller } = exchange
+  if (caller !== null && !isAccountKind(caller)) return false
+  if (caller === null && rules.blocks.IgnorePublicAcls) return false
+  const question = { acl: use.acl, method: use.method, path }
+  const granted = authoriseCaller(exchange, question, bucket)
+  return granted.then(() => true, isRefused)
+}
+
+function isRefused(error: unknown): false {
+  if (error instanceof ServiceError && (error.status === 401 || error.status === 403)) return false
+  throw error
+}
+
+/** The object's own list may still let the caller in, or what a policy says of its tags. */
+function mayBeListed(action: string, { policy }: BucketRules): boolean {
+  if (listedRight(action)?.of === 'object') return true
+  return isOnObject(action) && policy !== null && mentionsKey(policy, 's3:existingobjecttag/')
+}
+
+/** A Deny for what lacks a tag holds for an object that nobody has looked at yet: the judge of the object has the word. */
+function waitsForTags(action: string, { meta }: ItemInfo): boolean {
+  if (!isOnObject(action)) return false
+  const policy = bucketSetting({ meta }, 'policy')
+  return (
+    policy !== undefined &&
+    mentionsKey(parsedPolicy(policy, BUCKET_POLICY), 's3:existingobjecttag/')
+  )
+}
+
+function grants(
+  call: S3Call,
+  { rules, acl }: { readonly rules: BucketRules; readonly acl: Acl },
+  permission: Parameters<typeof aclGrants>[1],
+): boolean {
+  if (rules.ownership === 'BucketOwnerEnforced') return false
+  return aclGrants(acl, permission, {
+    reader: reader(call),
+    ignorePublic: rules.blocks.IgnorePublicAcls,
+  })
+}
+
+function reader({ exchange: { caller } }: S3Call): AclReader {
+  if (caller === null) return { account: null, isSignedIn: false }
+  const [account = null] = principalOf(caller)?.accounts ?? []
+  return { account, isSignedIn: true }
+}
+
+/** Null: the object is the bucket owner's, as everything is where lists do not count. */
+function objectAcl({ ownership }: BucketRules, { meta }: ItemInfo): Acl | null {
+  const text = meta.headers[S3_ACL]
+  return !text || ownership === 'BucketOwnerEnforced' ? null : decodeAcl(text)
+}
+
+function bucketFacts(call: S3Call, rules: BucketRules): AccessFacts['bucket'] {
+  const { policy, blocks, account } = rules
+  return {
+    policy,
+    isRestricted: blocks.RestrictPublicBuckets && policy !== null && isPublicPolicy(policy),
+    isOwnAccount: call.exchange.caller?.account === account,
+  }
+}
+
+function noBucket(caller: Caller | null, account: string): AccessFacts['bucket'] {
+  return { policy: null, isRestricted: false, isOwnAccount: caller?.account === account }
+}
+
+function factsOf(
+  call: S3Call,
+  asked: {
+    readonly action: string
+    readonly resource: string
+    readonly bucket: ItemInfo | null
+    readonly object: ItemInfo | null
+  },
+) {
+  const { caller } = call.exchange
+  return {
+    action: asked.action,
+    resource: asked.resource,
+    principal: principalOf(caller),
+    keys: requestKeys(call, asked),
+    identity: identityAt(call, caller?.account ?? ''),
+  }
+}
+
+/** What policies of the caller's own say in the account. */
+function identityAt({ exchange: { caller } }: S3Call, account: string): IdentityPolicies | null {
+  const iam = caller?.iam
+  if (iam === undefined) return null
+  const form = { principal: 'ignored', resource: 'required', bytesMax: 0 } as const
+  const parse = (texts: readonly string[]) => texts.map((text) => parsedPolicy(text, form))
+  return {
+    kind: iam.kind,
+    policies: parse(iam.policies),
+    session: iam.sessionPolicies === undefined ? null : parse(iam.sessionPolicies),
+    isHere: iam.kind !== 'account' && iam.account === account,
+    isCloud: iam.isCloud,
+    sessionArns: iam.arns.filter((arn) => arn.includes(':assumed-role/')),
+  }
+}
+
+function arnOf({ container, object }: SwiftPath): string {
+  return object === undefined ? `arn:aws:s3:::${container}` : `arn:aws:s3:::${container}/${object}`
+}
+
+/** What Swift's handlers ask about again is granted already. */
+function takeAuthority(call: S3Call, { use, path }: Entrance): void {
+  const { exchange } = call
+  const { account, container } = path
+  if (account !== exchange.path?.account || container !== exchange.path.container) return
+  const by = exchange.caller?.user ?? 'anonymous'
+  exchange.authority = { by, account, container: container!, owner: use.acl === 'none' }
+}

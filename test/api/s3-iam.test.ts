@@ -1,0 +1,342 @@
+/** IAM and STS over a real socket, signed by hand: who may manage an account, and what keys, sessions and policies open. */
+import assert from 'node:assert/strict'
+import { createHash, createHmac } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import t from 'tap'
+import { systemClock } from '../../common/clock.ts'
+import { IdentityClient } from '../../common/identity-client/identity-client.ts'
+import { silentLog } from '../../common/log.ts'
+import { KeystoneIdentity } from '../../proxy/keystone/keystone-identity.ts'
+import { KEYSTONE_DEFAULTS } from '../../proxy/keystone/keystone-settings.ts'
+import { PROXY_DEFAULTS } from '../../proxy/proxy-options.ts'
+import { ADMIN_PASSWORD, IdentityRig, SERVICE_PASSWORD } from '../support/identity-rig.ts'
+import { makeS3User, openKeystoneAdmin } from '../support/keystone-admin.ts'
+import { sendSigned, type TestKey } from './s3-store.ts'
+import { openTestStore } from './swift-store.ts'
+
+const provider = createServer()
+provider.listen(0, '127.0.0.1')
+await once(provider, 'listening')
+const host = `127.0.0.1:${(provider.address() as AddressInfo).port}`
+const rig = await IdentityRig.start({ settings: { webIdentityHosts: [host] } })
+const client = await IdentityClient.open({
+  url: rig.url,
+  credentials: async () => ({ user: 'swift', password: SERVICE_PASSWORD, project: 'service' }),
+  clock: systemClock,
+  log: silentLog,
+  pollMs: 50,
+})
+let hours = 1
+const identity = new KeystoneIdentity({
+  client,
+  settings: KEYSTONE_DEFAULTS,
+  prefixes: PROXY_DEFAULTS.resellerPrefixes,
+  publicUri: rig.url,
+  // Each look at the memory of keys is another hour: everything is asked anew.
+  keys: {
+    session: client.session,
+    clock: { monotonicMs: () => hours++ * 3_600_000, nowMs: () => Date.now() },
+  },
+})
+const store = await openTestStore(t.testdir(), { identity })
+t.teardown(async () => {
+  await store.close()
+  await client.close()
+  await rig.close()
+  provider.close()
+})
+
+const admin = await openKeystoneAdmin({
+  url: `${rig.url}/v3`,
+  user: 'admin',
+  password: ADMIN_PASSWORD,
+  project: 'admin',
+})
+const keyOf = (user: { readonly accessKey: string; readonly secretKey: string }): TestKey => ({
+  accessKeyId: user.accessKey,
+  secretAccessKey: user.secretKey,
+})
+const owner = await makeS3User(admin, { name: 'owner', project: 'one', role: 'manager' })
+const member = await makeS3User(admin, { name: 'member', project: 'one' })
+const stranger = await makeS3User(admin, { name: 'stranger', project: 'two', role: 'manager' })
+const ROOT = keyOf(owner)
+
+interface Session extends TestKey {
+  readonly token?: string
+}
+
+/** A call of IAM or STS: its status, its error's code, and its XML. */
+async function call(
+  action: string,
+  params: Readonly<Record<string, string>> = {},
+  options: {
+    readonly key?: Session | null
+    readonly body?: string
+    readonly service?: string
+  } = {},
+) {
+  const { key = ROOT, service = 'iam' } = options
+  const version = service === 'iam' ? '2010-05-08' : '2011-06-15'
+  const body = new URLSearchParams({ Action: action, Version: version, ...params }).toString()
+  const headers: Record<string, string> = { 'content-type': 'application/x-www-form-urlencoded' }
+  if (key !== null) Object.assign(headers, signed(key, { body, service }))
+  const response = await fetch(`${store.url}/`, {
+    method: 'POST',
+    headers,
+    body: options.body ?? body,
+  })
+  const text = await response.text()
+  const code = /<Code>(.*?)<\/Code>/.exec(text)?.[1] ?? ''
+  return { status: response.status, code, text, outcome: code === '' ? 'done' : code }
+}
+
+/** As AWS signs services other than S3: the body's hash stands in no header. */
+function signed(
+  key: Session,
+  { body, service }: { readonly body: string; readonly service: string },
+) {
+  const timestamp = new Date().toISOString().replace(/[-:]|\.\d{3}/g, '')
+  const scope = `${timestamp.slice(0, 8)}/us-east-1/${service}/aws4_request`
+  const sha = (text: string) => createHash('sha256').update(text).digest('hex')
+  const lines: Record<string, string> = { host: new URL(store.url).host, 'x-amz-date': timestamp }
+  if (key.token !== undefined) lines['x-amz-security-token'] = key.token
+  const names = Object.keys(lines).sort()
+  const canonical = [
+    'POST',
+    '/',
+    '',
+    ...names.map((name) => `${name}:${lines[name]}`),
+    '',
+    names.join(';'),
+    sha(body),
+  ].join('\n')
+  const text = ['AWS4-HMAC-SHA256', timestamp, scope, sha(canonical)].join('\n')
+  const secret = scope
+    .split('/')
+    .reduce<Buffer>(
+      (last, part) => createHmac('sha256', last).update(part).digest(),
+      Buffer.from(`AWS4${key.secretAccessKey}`),
+    )
+  const signature = createHmac('sha256', secret).update(text).digest('hex')
+  const { host: _host, ...sent } = lines
+  return {
+    ...sent,
+    authorization: `AWS4-HMAC-SHA256 Credential=${key.accessKeyId}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`,
+  }
+}
+
+const element = (text: string, name: string): string => {
+  const value = new RegExp(`<${name}>(.*?)</${name}>`, 's').exec(text)?.[1]
+  assert.ok(value !== undefined, `${name} in ${text}`)
+  return value.replaceAll('&quot;', '"')
+}
+
+const keyIn = (text: string): Session => ({
+  accessKeyId: element(text, 'AccessKeyId'),
+  secretAccessKey: element(text, 'SecretAccessKey'),
+  ...(text.includes('<SessionToken>') && { token: element(text, 'SessionToken') }),
+})
+
+/** A request of S3's: its status and the code of its error. */
+async function s3(method: string, path: string, key: Session, body = ''): Promise<string> {
+  const headers: Record<string, string> =
+    key.token === undefined ? {} : { 'x-amz-security-token': key.token }
+  const { status, code } = await sendSigned(store.port, { method, path, key, body, headers })
+  return `${status} ${code}`.trim()
+}
+
+const policy = (Action: string | string[], Resource = '*', Effect = 'Allow') =>
+  JSON.stringify({ Version: '2012-10-17', Statement: { Effect, Action, Resource } })
+
+const userKey = async (name: string): Promise<Session> => {
+  assert.equal((await call('CreateUser', { UserName: name })).outcome, 'done')
+  return keyIn((await call('CreateAccessKey', { UserName: name })).text)
+}
+
+assert.equal(await s3('PUT', '/iam-bucket', ROOT), '200')
+assert.equal(await s3('PUT', '/iam-bucket/o', ROOT, 'secret'), '200')
+assert.equal(await s3('PUT', '/theirs', keyOf(stranger)), '200')
+
+t.test('only managers of the project are the account’s root', async (t) => {
+  const params = { UserName: 'intruder' }
+  t.equal((await call('CreateUser', params, { key: keyOf(member) })).outcome, 'AccessDenied')
+  t.equal((await call('CreateUser', params, { key: null })).outcome, 'MissingAuthenticationToken')
+  const wrong = { accessKeyId: ROOT.accessKeyId, secretAccessKey: 'wrong' }
+  t.equal((await call('CreateUser', params, { key: wrong })).outcome, 'SignatureDoesNotMatch')
+  const unknown = { accessKeyId: 'AKIAUNKNOWN', secretAccessKey: 'x' }
+  t.equal((await call('CreateUser', params, { key: unknown })).outcome, 'InvalidClientTokenId')
+  const changed = await call('GetUser', {}, { body: 'Action=CreateUser&UserName=intruder' })
+  t.equal(changed.outcome, 'SignatureDoesNotMatch', 'the body is signed')
+  t.equal((await call('CreateUser', params)).outcome, 'done')
+  t.equal((await call('GetUser', params, { key: keyOf(stranger) })).outcome, 'NoSuchEntity')
+  t.equal((await call('DeleteUser', params)).outcome, 'done')
+  t.equal((await call('CreateInstanceProfile')).status, 501)
+})
+
+t.test('a user has what policies give, and nothing of Swift’s or Keystone’s', async (t) => {
+  const key = await userKey('ann')
+  t.equal(await s3('GET', '/', key), '403 AccessDenied')
+  t.equal(await s3('GET', '/iam-bucket/o', key), '403 AccessDenied')
+  t.equal(await s3('PUT', '/anns-bucket', key), '403 AccessDenied')
+  const give = (document: string) =>
+    call('PutUserPolicy', { UserName: 'ann', PolicyName: 'p', PolicyDocument: document })
+  t.equal((await give('{')).outcome, 'MalformedPolicyDocument')
+  t.equal((await give(policy('s3:GetObject', 'arn:aws:s3:::iam-bucket/*'))).outcome, 'done')
+  t.equal(await s3('GET', '/iam-bucket/o', key), '200')
+  t.equal(await s3('GET', '/iam-bucket/none', key), '403 AccessDenied', 'who may not list')
+  t.equal(await s3('PUT', '/iam-bucket/o', key, 'x'), '403 AccessDenied')
+  t.equal((await give(policy('s3:*'))).outcome, 'done')
+  t.equal(await s3('PUT', '/iam-bucket/p', key, 'x'), '200')
+  t.equal(await s3('DELETE', '/iam-bucket/p', key), '204')
+  t.equal(await s3('PUT', '/anns-bucket', key), '200')
+  t.equal(await s3('DELETE', '/anns-bucket', key), '204')
+  t.equal(await s3('GET', '/theirs', key), '403 AccessDenied', 'another account')
+  t.equal((await call('CreateUser', { UserName: 'x' }, { key })).outcome, 'AccessDenied')
+  const tokens = await fetch(`${rig.url}/v3/ec2tokens`, { method: 'POST', body: '{}' })
+  t.not(tokens.status, 200)
+  const status = (Status: string) =>
+    call('UpdateAccessKey', { UserName: 'ann', AccessKeyId: key.accessKeyId, Status })
+  t.equal((await status('Inactive')).outcome, 'done')
+  t.equal(await s3('GET', '/iam-bucket/o', key), '403 InvalidAccessKeyId')
+  t.equal((await status('Active')).outcome, 'done')
+  t.equal((await call('DeleteUser', { UserName: 'ann' })).outcome, 'DeleteConflict')
+})
+
+t.test('a Deny wins over all that groups and policies allow', async (t) => {
+  const key = await userKey('bob')
+  const named = { UserName: 'bob' }
+  t.equal((await call('CreateGroup', { GroupName: 'all' })).outcome, 'done')
+  t.equal((await call('AddUserToGroup', { GroupName: 'ALL', ...named })).outcome, 'done')
+  const PolicyArn = 'arn:aws:iam::aws:policy/AmazonS3FullAccess'
+  t.equal((await call('AttachGroupPolicy', { GroupName: 'all', PolicyArn })).outcome, 'done')
+  t.equal(await s3('GET', '/iam-bucket/o', key), '200')
+  const deny = { ...named, PolicyName: 'd', PolicyDocument: policy('s3:GetObject', '*', 'Deny') }
+  t.equal((await call('PutUserPolicy', deny)).outcome, 'done')
+  t.equal(await s3('GET', '/iam-bucket/o', key), '403 AccessDenied')
+  t.equal(await s3('GET', '/iam-bucket', key), '200')
+})
+
+t.test(
+  'a role is taken on by those whom it trusts, for a time, and no wider than the session',
+  async (t) => {
+    const key = await userKey('eve')
+    const arn = `arn:aws:iam::${owner.account}:user/eve`
+    const trust = (AWS: string) =>
+      JSON.stringify({
+        Version: '2012-10-17',
+        Statement: { Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { AWS } },
+      })
+    const role = { RoleName: 'reader', AssumeRolePolicyDocument: trust(arn) }
+    const made = await call('CreateRole', role)
+    const RoleArn = element(made.text, 'Arn')
+    const grant = { RoleName: 'reader', PolicyName: 'p', PolicyDocument: policy('s3:*') }
+    t.equal((await call('PutRolePolicy', grant)).outcome, 'done')
+    const assume = (who: Session, more: Readonly<Record<string, string>> = {}) =>
+      call('AssumeRole', { RoleArn, RoleSessionName: 'me', ...more }, { key: who, service: 'sts' })
+    t.equal((await assume(keyOf(stranger))).outcome, 'AccessDenied')
+    const whole = keyIn((await assume(key)).text)
+    t.equal(await s3('GET', '/iam-bucket/o', whole), '200')
+    t.equal(await s3('GET', '/theirs', whole), '403 AccessDenied')
+    const narrow = keyIn((await assume(key, { Policy: policy('s3:ListBucket') })).text)
+    t.equal(await s3('GET', '/iam-bucket', narrow), '200')
+    t.equal(await s3('GET', '/iam-bucket/o', narrow), '403 AccessDenied')
+    const { token: _token, ...bare } = whole
+    t.equal(await s3('GET', '/iam-bucket/o', bare), '403 InvalidAccessKeyId')
+    t.equal(
+      await s3('GET', '/iam-bucket/o', { ...whole, token: narrow.token! }),
+      '400 InvalidToken',
+    )
+    t.equal(await s3('GET', '/iam-bucket/o', { ...whole, token: 'forged' }), '400 InvalidToken')
+    const who = await call('GetCallerIdentity', {}, { key: whole, service: 'sts' })
+    t.match(element(who.text, 'Arn'), /^arn:aws:sts::AUTH_\w+:assumed-role\/reader\/me$/)
+    t.equal((await assume(key, { DurationSeconds: '43200' })).outcome, 'ValidationError')
+    t.equal(
+      (await call('DeleteRolePolicy', { RoleName: 'reader', PolicyName: 'p' })).outcome,
+      'done',
+    )
+    t.equal(
+      await s3('GET', '/iam-bucket/o', whole),
+      '403 AccessDenied',
+      'its policies are those of now',
+    )
+    t.equal((await call('DeleteRole', { RoleName: 'reader' })).outcome, 'done')
+    t.equal(await s3('GET', '/iam-bucket/o', whole), '403 InvalidAccessKeyId')
+  },
+)
+
+t.test('a web identity is whom its provider says, and nobody else', async (t) => {
+  const { publicKey, privateKey } = await generateKeyPair('RS256')
+  const stolen = await generateKeyPair('RS256')
+  const issuer = `http://${host}`
+  const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: 'k', alg: 'RS256' }] }
+  provider.on('request', (req, res) => {
+    const known = req.url === '/keys' ? keys : { issuer, jwks_uri: `${issuer}/keys` }
+    res.setHeader('content-type', 'application/json').end(JSON.stringify(known))
+  })
+  const jwt = (key: typeof privateKey, claims: object = {}, expires = '1h') =>
+    new SignJWT({ team: 'a', ...claims })
+      .setProtectedHeader({ alg: 'RS256', kid: 'k' })
+      .setIssuer(issuer)
+      .setAudience('app')
+      .setSubject('somebody')
+      .setIssuedAt()
+      .setExpirationTime(expires)
+      .sign(key)
+  const made = await call('CreateOpenIDConnectProvider', {
+    Url: issuer,
+    'ClientIDList.member.1': 'app',
+  })
+  const Federated = element(made.text, 'OpenIDConnectProviderArn')
+  const statement = {
+    Effect: 'Allow',
+    Action: 'sts:AssumeRoleWithWebIdentity',
+    Principal: { Federated },
+    Condition: { StringEquals: { [`${host}:team`]: 'a' } },
+  }
+  const trust = JSON.stringify({ Version: '2012-10-17', Statement: statement })
+  const role = await call('CreateRole', { RoleName: 'web', AssumeRolePolicyDocument: trust })
+  const RoleArn = element(role.text, 'Arn')
+  const grant = { RoleName: 'web', PolicyName: 'p', PolicyDocument: policy('s3:GetObject') }
+  t.equal((await call('PutRolePolicy', grant)).outcome, 'done')
+  const assume = (WebIdentityToken: string) =>
+    call(
+      'AssumeRoleWithWebIdentity',
+      { RoleArn, RoleSessionName: 'me', WebIdentityToken },
+      { key: null, service: 'sts' },
+    )
+  const session = keyIn((await assume(await jwt(privateKey))).text)
+  t.equal(await s3('GET', '/iam-bucket/o', session), '200')
+  t.equal(await s3('PUT', '/iam-bucket/o', session, 'x'), '403 AccessDenied')
+  t.equal((await assume(await jwt(privateKey, { team: 'b' }))).outcome, 'AccessDenied')
+  t.equal((await assume(await jwt(stolen.privateKey))).outcome, 'InvalidIdentityToken')
+  t.equal((await assume(await jwt(privateKey, {}, '-2m'))).outcome, 'ExpiredToken')
+  t.equal((await assume('a.b.c')).outcome, 'InvalidIdentityToken')
+  t.equal(
+    (await assume((await jwt(privateKey)).replace(/\.[^.]*$/, '.'))).outcome,
+    'InvalidIdentityToken',
+  )
+  await call('CreateOpenIDConnectProvider', { Url: 'http://127.0.0.1:1' })
+  const inner = new SignJWT({})
+    .setProtectedHeader({ alg: 'RS256', kid: 'k' })
+    .setIssuer('http://127.0.0.1:1')
+  const asked = await assume(await inner.setExpirationTime('1h').sign(privateKey))
+  t.match(asked.text, /not on the internet/, 'nobody is asked who is not on the internet')
+})
+
+t.test('all goes with the project', async (t) => {
+  const key = await userKey('kim')
+  const give = { UserName: 'kim', PolicyName: 'p', PolicyDocument: policy('s3:*') }
+  t.equal((await call('PutUserPolicy', give)).outcome, 'done')
+  t.equal(await s3('GET', '/iam-bucket/o', key), '200')
+  const set = (enabled: boolean) =>
+    admin.call('PATCH', `/projects/${owner.projectId}`, { project: { enabled } })
+  await set(false)
+  t.equal(await s3('GET', '/iam-bucket/o', key), '403 InvalidAccessKeyId')
+  await set(true)
+  t.equal(await s3('GET', '/iam-bucket/o', key), '200')
+  await admin.call('DELETE', `/projects/${owner.projectId}`)
+  t.equal(await s3('GET', '/iam-bucket/o', key), '403 InvalidAccessKeyId')
+})
