@@ -5,10 +5,12 @@ import { runEngineBench } from './engine/engine-bench.ts'
 import { type BenchRow, runHttpBench } from './http-bench.ts'
 import { runIdentityBench } from './identity/identity-bench.ts'
 import { describeMachine } from './machine.ts'
+import { type Measurement, rateText } from './measurement.ts'
 import { missingDebianKeystone } from './peers/debian-keystone.ts'
 import { missingDebianSwift } from './peers/debian-swift.ts'
 import { runRepairBench } from './repair-bench.ts'
 import { rowText, stepText, writeJson, writeReport } from './report.ts'
+import { runS3Bench } from './s3/s3-bench.ts'
 import { allScenarios } from './scenario.ts'
 
 interface HttpFlags {
@@ -33,6 +35,7 @@ export function benchCommand(): Command {
     .addCommand(engineCommand())
     .addCommand(clusterCommand())
     .addCommand(identityCommand())
+    .addCommand(s3Command())
 }
 
 /** The store beside the limit program. */
@@ -99,6 +102,41 @@ function identityCommand(): Command {
     .option('--seconds <n>', 'length of a run', '3')
     .option('--no-peer', 'without Debian’s Keystone')
     .action((flags: IdentityFlags) => benchIdentity(flags))
+}
+
+/** Small objects by both APIs. */
+function s3Command(): Command {
+  return new Command('s3')
+    .description('measure small objects by S3 beside the same by the Swift API')
+    .option('--folder <dir>', 'where data goes: a folder on a real disk', tmpdir())
+    .option('--out <dir>', 'where s3.json goes', 'bench/results')
+    .option('--rounds <n>', 'measured runs of each request', '9')
+    .option('--seconds <n>', 'length of a run', '2')
+    .option('--warm <n>', 'seconds of work before a request is measured', '8')
+    .option('--threads <n>', 'threads of the store', '1')
+    .action((flags: S3Flags) => benchS3(flags))
+}
+
+type S3Flags = Pick<HttpFlags, 'folder' | 'out' | 'rounds' | 'seconds' | 'warm' | 'threads'>
+
+async function benchS3(flags: S3Flags): Promise<void> {
+  const machine = describeMachine(flags.folder)
+  const startedAt = new Date().toISOString()
+  const figures = {
+    threads: Number(flags.threads),
+    rounds: Number(flags.rounds),
+    secondsPerRun: Number(flags.seconds),
+    warmSeconds: Number(flags.warm),
+  }
+  const rows = await runS3Bench({ folder: flags.folder, ...figures })
+  for (const { method, swift, s3, cpuRatio } of rows) {
+    const cpu = ({ serverCpuUs }: Measurement) => `${Math.round(serverCpuUs)} us`
+    console.log(
+      `${method}: Swift ${rateText(swift)} at ${cpu(swift)}, S3 ${rateText(s3)} at ${cpu(s3)}; ratio of CPU ${cpuRatio.toFixed(2)}`,
+    )
+  }
+  await writeJson(flags.out, 's3.json', { startedAt, machine, ...figures, rows })
+  console.log(`written to ${flags.out}`)
 }
 
 interface IdentityFlags {

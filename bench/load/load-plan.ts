@@ -1,3 +1,5 @@
+import type { S3Signing } from './s3-signer.ts'
+
 /** What a load generator is told to do. Plain data: it crosses a process border. */
 export interface LoadPlan {
   readonly port: number
@@ -10,6 +12,8 @@ export interface LoadPlan {
   /** Connections, each with one request in flight. */
   readonly concurrency: number
   readonly headers: Readonly<Record<string, string>>
+  /** Each request is signed as S3 has it. */
+  readonly signing?: S3Signing
   /** Requests are started for this long; or, if given, exactly `requestCount` of them. */
   readonly durationMs: number
   readonly requestCount?: number

@@ -1,16 +1,18 @@
 import { KeepAliveConnection, type WireRequest } from './keep-alive-connection.ts'
 import { type LoadPlan, type LoadResult, percentile } from './load-plan.ts'
+import { s3Signer, sha256 } from './s3-signer.ts'
 
 const PIECE_BYTES = 1024 * 1024
 const SAMPLES_MAX = 4_000_000
+const SIGNED_AHEAD_MAX = 25_000
 
 /** Runs a plan over raw connections in this process. */
 export async function runPlan(plan: LoadPlan): Promise<LoadResult> {
   const connections = await Promise.all(
     Array.from({ length: plan.concurrency }, () => KeepAliveConnection.open(plan.port)),
   )
-  const cpuBefore = process.cpuUsage()
   const requestAt = requestMaker(plan)
+  const cpuBefore = process.cpuUsage()
   const latenciesMs = new Float64Array(SAMPLES_MAX)
   const startMs = performance.now()
   const endMs =
@@ -50,15 +52,29 @@ export async function runPlan(plan: LoadPlan): Promise<LoadResult> {
 }
 
 function requestMaker(plan: LoadPlan): (index: number) => WireRequest {
-  const headers = Object.entries({ host: 'localhost', ...plan.headers })
-  if (plan.method === 'PUT') headers.push(['content-length', String(plan.bytes)])
-  const before = `${plan.method} ${plan.pathPrefix}`
-  const after = ` HTTP/1.1\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
+  const { method, signing, pathPrefix } = plan
+  const host = 'localhost'
+  const headers = Object.entries({ ...(signing === undefined && { host }), ...plan.headers })
+  if (method === 'PUT') headers.push(['content-length', String(plan.bytes)])
+  const after = `${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
   const pieces = Math.max(1, Math.ceil(plan.bytes / PIECE_BYTES))
   if (plan.bytes > PIECE_BYTES && plan.bytes % PIECE_BYTES !== 0)
     throw new Error('bytes are in whole MiB')
   const body = plan.method === 'PUT' ? pseudoRandomBytes(Math.min(plan.bytes, PIECE_BYTES)) : null
-  return (index) => ({ head: before + (index % plan.nameCount) + after, body, bodyRepeat: pieces })
+  if (signing !== undefined && pieces > 1) throw new Error('signed bodies have one piece')
+  const bodyHash = sha256(body ?? '')
+  const sign = signing === undefined ? () => '' : s3Signer(signing)
+  const headOf = (number: number): string => {
+    const path = pathPrefix + number
+    return `${method} ${path} HTTP/1.1\r\n${sign({ method, path, host, bodyHash })}${after}`
+  }
+  // Signed before the clock runs: else the generator would be what is measured.
+  const count = signing === undefined ? 0 : Math.min(plan.nameCount, SIGNED_AHEAD_MAX)
+  const signed = Array.from({ length: count }, (_, number) => headOf(number))
+  return (index) => {
+    const number = index % plan.nameCount
+    return { head: signed[number] ?? headOf(number), body, bodyRepeat: pieces }
+  }
 }
 
 /** Bytes that do not compress. */
