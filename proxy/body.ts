@@ -88,7 +88,7 @@ export class BodySource {
   readonly #startedMs: number
   readonly #onData = (chunk: Buffer) => this.#take(chunk)
   readonly #onEnd = () => this.#end()
-  readonly #onGone = () => this.#fail(refusal(499))
+  readonly #onGone = () => this.#gone()
 
   constructor(exchange: Exchange) {
     const { source } = exchange
@@ -152,6 +152,11 @@ export class BodySource {
   #end(): void {
     this.#ended = true
     this.#settle((fill) => fill.resolve(fill.at - fill.start))
+  }
+
+  /** Comes behind the end as well. */
+  #gone(): void {
+    if (!this.#ended) this.#fail(refusal(499))
   }
 
   #fail(failure: Error): void {

@@ -10,7 +10,7 @@ import type { Duplex } from 'node:stream'
 import { answer } from './answer.ts'
 import { Exchange, type Message, refusal } from './exchange.ts'
 import { PlainFront } from './front/plain-front.ts'
-import { hotPath } from './hot-path.ts'
+import { hotPath, isObjectUrl } from './hot-path.ts'
 import { requestLayers } from './layers/request-layers.ts'
 import { ContainerSyncer } from './layers/sync/container-syncer.ts'
 import { parserRefusal } from './parser-refusal.ts'
@@ -18,7 +18,7 @@ import { createPipeline, type Pipeline } from './pipeline.ts'
 import { createProxyContext, type ProxyContext } from './proxy-context.ts'
 import type { ProxyOptions } from './proxy-options.ts'
 import { reasonOf } from './reply.ts'
-import { S3Api } from './s3/s3-api.ts'
+import { type RequestLine, S3Api } from './s3/s3-api.ts'
 import { answerInner, handleSwift } from './swift/dispatch.ts'
 
 export type { ProxyOptions, StoragePolicy } from './proxy-options.ts'
@@ -54,9 +54,8 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const s3 = accessKeys === undefined ? null : new S3Api({ accessKeys, iam }, s3Options, proxy)
   const door = new Door(proxy, pipeline, s3)
   const server = createServer(options, door)
-  const answerPlain = (message: Message) => door.answerPlain(message)
   // Beside TLS it would hardly be noticed.
-  const front = options.tls === undefined ? new PlainFront(server, proxy, answerPlain) : null
+  const front = options.tls === undefined ? new PlainFront(server, proxy, door) : null
   let closed: Promise<void> | undefined
   return {
     async listen(address) {
@@ -163,7 +162,11 @@ class Door {
     done.then(undefined, (error: unknown) => this.#proxy.log.error('answer failed', { error }))
   }
 
-  /** Answers a plain request of an object's. */
+  /** What can be answered without node:http: objects of the Swift API, and all of S3's. */
+  readonly takesPlain = (line: RequestLine): boolean =>
+    isObjectUrl(line.url) || this.#s3?.takes(line) === true
+
+  /** Answers such a request. */
   answerPlain(message: Message): Exchange {
     const exchange = new Exchange(this.#proxy, message)
     const isS3 = this.#s3?.takes(message) === true

@@ -11,11 +11,16 @@ import type { Socket } from 'node:net'
 import { isTooSlow } from '../body.ts'
 import { type Exchange, type Message, type PlainBody, refusal } from '../exchange.ts'
 import { PlainReply } from './plain-reply.ts'
-import { PLAIN_HEAD_BYTES_MAX, type PlainHead, readPlainHead } from './request-head.ts'
+import {
+  PLAIN_HEAD_BYTES_MAX,
+  type PlainHead,
+  type PlainRules,
+  readPlainHead,
+} from './request-head.ts'
 
 export interface PlainConnectionOptions {
   readonly socket: Socket
-  readonly bodyBytesMax: number
+  readonly rules: PlainRules
   readonly clientTimeoutMs: number
   readonly keepAliveTimeoutMs: number
   readonly nowMs: () => number
@@ -96,7 +101,7 @@ export class PlainConnection {
     if (this.#isParsing) return
     this.#isParsing = true
     while (this.#isFree() && this.#unread !== null) {
-      const head = readPlainHead(this.#unread, this.#options.bodyBytesMax)
+      const head = readPlainHead(this.#unread, this.#options.rules)
       if (head === null) {
         this.#giveAway()
         return

@@ -4,6 +4,13 @@ import { INLINE_BYTES_MAX } from '../../common/storage-node.ts'
 import type { Exchange, Message } from '../exchange.ts'
 import type { ProxyContext } from '../proxy-context.ts'
 import { PlainConnection } from './plain-connection.ts'
+import type { PlainRules } from './request-head.ts'
+
+/** Who answers plain requests. */
+export interface PlainDoor {
+  readonly takesPlain: PlainRules['takes']
+  answerPlain(message: Message): Exchange
+}
 
 /**
  * Stands before node:http on connections without TLS: as long as their requests are plain they are answered without it,
@@ -13,18 +20,20 @@ import { PlainConnection } from './plain-connection.ts'
 export class PlainFront {
   readonly #connections = new Set<PlainConnection>()
 
-  constructor(server: Server, proxy: ProxyContext, answer: (message: Message) => Exchange) {
+  constructor(server: Server, proxy: ProxyContext, door: PlainDoor) {
     const [full] = server.listeners('connection')
     const giveAway = (socket: Socket, unread: Buffer | null) => {
       if (unread !== null) socket.unshift(unread)
       full!.call(server, socket)
     }
+    const rules = { bodyBytesMax: INLINE_BYTES_MAX, takes: door.takesPlain }
+    const answer = (message: Message) => door.answerPlain(message)
     const { clientTimeoutMs, keepAliveTimeoutMs } = proxy.settings
     server.removeAllListeners('connection')
     server.on('connection', (socket: Socket) => {
       const connection = new PlainConnection({
         socket,
-        bodyBytesMax: INLINE_BYTES_MAX,
+        rules,
         clientTimeoutMs,
         keepAliveTimeoutMs,
         nowMs: () => proxy.clock.nowMs(),

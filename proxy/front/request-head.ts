@@ -1,12 +1,11 @@
 /**
  * The head of a plain request, read without node:http: strictly, and only where nothing can be meant in two ways. A
- * head is plain if it is one of an object's GET, HEAD, PUT or DELETE in HTTP/1.1, has one Host, no header twice, no
- * coding, no expectation, no upgrade, and at most a short body of stated length. Whatever else comes is `other`, and
- * node:http's parser, which knows all of HTTP, has the word (RFC 9112; both agree on every plain head:
- * front.test.ts).
+ * head is plain if it is a GET, HEAD, PUT or DELETE of what is taken here (objects, and requests of S3's) in HTTP/1.1, has
+ * one Host, no header twice, no coding, no expectation, no upgrade, and at most a short body of stated length. Whatever
+ * else comes is `other`, and node:http's parser, which knows all of HTTP, has the word (RFC 9112; both agree on every
+ * plain head: front.test.ts).
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import { isObjectUrl } from '../hot-path.ts'
 
 /** A longer head is not plain. */
 export const PLAIN_HEAD_BYTES_MAX = 16 * 1024
@@ -25,7 +24,7 @@ export interface PlainHead {
 
 /** Field lines of RFC 9112 without folding: a token, a colon, text without control characters, CR LF. */
 const FIELD_LINES = /^(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+$/
-const TARGET = /^\/v1\/[!"$-~]*$/
+const TARGET = /^\/[!"$-~]*$/
 /** node:http's parser takes no blank behind the digits. */
 const LENGTH = /^ ?(?:0|[1-9][0-9]{0,8})$/
 const HEAD_END = Buffer.from('\r\n\r\n')
@@ -39,11 +38,18 @@ const NOT_PLAIN = [
   'x-copy-from',
 ] as const
 
-/**
- * The plain head at the start of the bytes, or null. A body of more than `bodyBytesMax` is not plain; only a PUT has
- * one.
- */
-export function readPlainHead(bytes: Buffer, bodyBytesMax: number): PlainHead | null {
+export interface PlainRules {
+  /** A longer body is not plain. */
+  readonly bodyBytesMax: number
+  /** Whether such requests are answered without node:http. */
+  readonly takes: (head: Pick<PlainHead, 'method' | 'url' | 'headers'>) => boolean
+}
+
+/** The plain head at the start of the bytes, or null. Only a PUT has a body. */
+export function readPlainHead(
+  bytes: Buffer,
+  { bodyBytesMax, takes }: PlainRules,
+): PlainHead | null {
   const end = bytes.indexOf(HEAD_END)
   if (end < 0 || end > PLAIN_HEAD_BYTES_MAX) return null
   const text = bytes.toString('latin1', 0, end + 2)
@@ -53,9 +59,9 @@ export function readPlainHead(bytes: Buffer, bodyBytesMax: number): PlainHead | 
   const targetEnd = lineEnd - ' HTTP/1.1'.length
   if (!text.startsWith(' HTTP/1.1\r\n', targetEnd)) return null
   const url = text.slice(method.length + 1, targetEnd)
-  if (!TARGET.test(url) || !isObjectUrl(url)) return null
+  if (!TARGET.test(url)) return null
   const headers = readFields(text.slice(lineEnd + 2))
-  if (headers === null || !isPlain(headers)) return null
+  if (headers === null || !isPlain(headers) || !takes({ method, url, headers })) return null
   const bodyBytes = plainBody(method, headers['content-length'])
   if (bodyBytes === null || bodyBytes > bodyBytesMax) return null
   const keepAlive = plainConnection(headers.connection)

@@ -6,10 +6,17 @@ import { createHash, randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { httpClient, rawExchange, statusesIn } from './http-client.ts'
-import { openTestStore } from './swift-store.ts'
+import {
+  openS3Store,
+  presign,
+  type RawAnswer,
+  type SignedRequest,
+  send,
+  sendSigned,
+} from './s3-store.ts'
 
 const CLIENT_TIMEOUT_MS = 1000
-const store = await openTestStore(t.testdir(), {
+const store = await openS3Store(t.testdir(), {
   clientTimeoutMs: CLIENT_TIMEOUT_MS,
   keepAliveTimeoutMs: 1500,
 })
@@ -102,6 +109,70 @@ t.test('the same answers with node:http and without', async (t) => {
     t.strictSame(comparable(plain), comparable(full), name)
   }
 })
+
+const S3_CASES: readonly (SignedRequest & { readonly name: string })[] = [
+  { name: 'list of buckets', path: '/' },
+  { name: 'PUT of a bucket that is there', method: 'PUT', path: '/c' },
+  { name: 'list', path: '/c?list-type=2&max-keys=1' },
+  { name: 'PUT', method: 'PUT', path: '/c/s3', body: 'abc' },
+  {
+    name: 'PUT with metadata',
+    method: 'PUT',
+    path: '/c/s3',
+    body: 'abc',
+    headers: { 'x-amz-meta-a': 'b' },
+  },
+  {
+    name: 'PUT of another body',
+    method: 'PUT',
+    path: '/c/s3',
+    body: 'abc',
+    payloadHash: '0'.repeat(64),
+  },
+  {
+    name: 'PUT of tags',
+    method: 'PUT',
+    path: '/c/s3?tagging',
+    body: '<Tagging><TagSet/></Tagging>',
+  },
+  { name: 'copy', method: 'PUT', path: '/c/copy', headers: { 'x-amz-copy-source': '/c/s3' } },
+  { name: 'GET', path: '/c/s3' },
+  { name: 'GET of a range', path: '/c/s3', headers: { range: 'bytes=1-' } },
+  { name: 'GET of a large object', path: '/c/large' },
+  { name: 'HEAD', method: 'HEAD', path: '/c/s3' },
+  { name: 'GET of nothing', path: '/c/none' },
+  { name: 'HEAD of nothing', method: 'HEAD', path: '/c/none' },
+  { name: 'GET of no bucket', path: '/none/none' },
+  { name: 'GET long ago', path: '/c/s3', at: new Date(0) },
+  { name: 'anonymous GET', path: '/c/s3', key: null },
+  { name: 'an action that is not built', method: 'PUT', path: '/c?website', body: '' },
+  { name: 'DELETE of nothing', method: 'DELETE', path: '/c/none' },
+]
+
+t.test('the same answers of S3', async (t) => {
+  const presigned = presign('GET', '/c/small', 'x')
+  const sendPresigned = (more: Readonly<Record<string, string>>) =>
+    send(port, { method: 'GET', path: presigned, headers: { host: 'x', ...more } })
+  const cases = [
+    ...S3_CASES.map(({ name, ...asked }) => ({
+      name,
+      ask: (unsigned: Readonly<Record<string, string>>) => sendSigned(port, { ...asked, unsigned }),
+    })),
+    { name: 'a presigned URL', ask: sendPresigned },
+  ]
+  for (const { name, ask } of cases) {
+    const [plain, full] = [await ask({}), await ask({ te: 'trailers' })]
+    t.strictSame(comparableS3(plain), comparableS3(full), name)
+  }
+})
+
+function comparableS3({ status, headers, body }: RawAnswer) {
+  const kept = Object.entries(headers).filter(
+    ([name]) => !/^(date|last-modified|keep-alive|x-.*id|x-amz-id-2)$/.test(name),
+  )
+  const text = body.replace(/<(\w*(?:Id|Time|LastModified|Date))>[^<]*/g, '<$1>…')
+  return { status, headers: Object.fromEntries(kept), body: text }
+}
 
 /** The answer without what is another each time; header fields in alphabetical order. */
 function comparable(text: string): { readonly head: readonly string[]; readonly body: string } {
@@ -234,7 +305,7 @@ t.test('a slow reader gets a large object whole, many times on one connection', 
 })
 
 t.test('closing ends idle connections at once and lets the others finish', async (t) => {
-  const own = await openTestStore(t.testdir())
+  const own = await openS3Store(t.testdir())
   const signIn = `GET /auth/v1.0 HTTP/1.1\r\nHost: x\r\nX-Auth-User: test:tester\r\nX-Auth-Key: testing\r\n${LAST}\r\n`
   const tokenLine = /X-Auth-Token: \S+\r\n/.exec(await rawExchange(own.port, signIn))![0]
   const lines = `Host: x\r\n${tokenLine}`

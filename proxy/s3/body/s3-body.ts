@@ -1,5 +1,5 @@
-import { createHash, type Hash } from 'node:crypto'
-import { bodyPieces } from '../../body.ts'
+import { createHash, type Hash, hash } from 'node:crypto'
+import { bodyPieces, receiveWhole } from '../../body.ts'
 import type { Exchange } from '../../exchange.ts'
 import {
   algorithmOfHeader,
@@ -20,8 +20,8 @@ export class S3Body {
   readonly plan: BodyPlan
   readonly #exchange: Exchange
   readonly #decoder: ChunkedDecoder | null
-  readonly #sha256: Hash | null
-  readonly #md5: Hash | null
+  /** The MD5 is compared here. */
+  readonly #checksMd5: boolean
   readonly #hasher: Hasher | null
   readonly #algorithm: ChecksumAlgorithm | null
   #checksum: Checksum | null = null
@@ -40,8 +40,7 @@ export class S3Body {
     this.plan = plan
     this.#exchange = call.exchange
     this.#decoder = decoderOf(call, plan)
-    this.#sha256 = plan.sha256 === undefined ? null : createHash('sha256')
-    this.#md5 = checks.md5 && plan.md5 !== undefined ? createHash('md5') : null
+    this.#checksMd5 = checks.md5 && plan.md5 !== undefined
     this.#hasher = checks.hasher
     this.#algorithm = checks.algorithm
   }
@@ -87,14 +86,18 @@ export class S3Body {
 
   /** The decoded body; ends with an error if anything about it was not as it was said to be. */
   async *pieces(): AsyncGenerator<Buffer> {
+    const sha256 = this.plan.sha256 === undefined ? null : createHash('sha256')
+    const md5 = this.#checksMd5 ? createHash('md5') : null
     try {
       for await (const piece of bodyPieces(this.#exchange)) {
         for (const part of this.#decoder?.decode(piece) ?? [piece]) {
           this.#take(part)
+          sha256?.update(part)
+          md5?.update(part)
           yield part
         }
       }
-      this.#end()
+      this.#end({ sha256: hexOf(sha256), md5: hexOf(md5) })
     } catch (error) {
       this.#failure = error
       throw error
@@ -109,6 +112,7 @@ export class S3Body {
       this.#hasher?.close()
       return null
     }
+    if (this.#decoder === null && this.plan.bytes !== null) return this.#atOnce(this.plan.bytes)
     const pieces: Buffer[] = []
     for await (const piece of this.pieces()) {
       if (this.#bytes > bytesMax) return null
@@ -117,29 +121,41 @@ export class S3Body {
     return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
   }
 
+  /** A body that is not coded and whose length is known. */
+  async #atOnce(bytes: number): Promise<Buffer> {
+    try {
+      const receiving = receiveWhole(this.#exchange, bytes)
+      const body = receiving instanceof Promise ? await receiving : receiving
+      this.#take(body)
+      this.#end({
+        sha256: this.plan.sha256 === undefined ? null : hash('sha256', body, 'hex'),
+        md5: this.#checksMd5 ? hash('md5', body, 'hex') : null,
+      })
+      return body
+    } finally {
+      this.#hasher?.close()
+    }
+  }
+
   #take(part: Buffer): void {
     this.#bytes += part.length
     const { bytes } = this.plan
     if (bytes !== null && this.#bytes > bytes) throw incomplete()
-    this.#sha256?.update(part)
-    this.#md5?.update(part)
     this.#hasher?.update(part)
   }
 
-  #end(): void {
+  /** The digests that were made of it, in hex; null: nobody has asked. */
+  #end(made: { readonly sha256: string | null; readonly md5: string | null }): void {
     this.#decoder?.end()
     const { bytes, sha256, md5 } = this.plan
     if (bytes !== null && this.#bytes !== bytes) throw incomplete()
-    if (this.#sha256 !== null) {
-      const computed = this.#sha256.digest('hex')
-      if (computed !== sha256) {
-        throw new S3Error('XAmzContentSHA256Mismatch', undefined, {
-          ClientComputedContentSHA256: sha256!,
-          S3ComputedContentSHA256: computed,
-        })
-      }
+    if (made.sha256 !== null && made.sha256 !== sha256) {
+      throw new S3Error('XAmzContentSHA256Mismatch', undefined, {
+        ClientComputedContentSHA256: sha256!,
+        S3ComputedContentSHA256: made.sha256,
+      })
     }
-    if (this.#md5 !== null && this.#md5.digest('hex') !== md5) throw new S3Error('BadDigest')
+    if (made.md5 !== null && made.md5 !== md5) throw new S3Error('BadDigest')
     this.#endChecksum()
   }
 
@@ -205,6 +221,10 @@ function decoderOf(call: S3Call, { coding }: BodyPlan): ChunkedDecoder | null {
     )
   }
   return new ChunkedDecoder({ verifier: new ChunkSignatures(seed), hasTrailer })
+}
+
+function hexOf(made: Hash | null): string | null {
+  return made === null ? null : made.digest('hex')
 }
 
 function incomplete(): S3Error {

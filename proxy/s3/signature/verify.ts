@@ -1,10 +1,10 @@
 /** Whether a request's signature is that of the secret: pure, and in constant time. */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { S3Error } from '../s3-error.ts'
 import { canonicalRequest, type QueryPairs, type SignableRequest } from './canonical.ts'
 import type { ClaimV2, ClaimV4 } from './signature-claim.ts'
-import { hmacSha256, type SigningKeys } from './signing-keys.ts'
+import type { SigningKeys } from './signing-keys.ts'
 import { stringToSignV2 } from './string-to-sign-v2.ts'
 
 /** How far a client's clock may be from ours. */
@@ -42,7 +42,8 @@ export function verifyV4(
   const scope = `${day}/${region}/${service}/aws4_request`
   const text = ['AWS4-HMAC-SHA256', claim.timestamp, scope, sha256Hex(canonical)].join('\n')
   const key = by.keys.get(by.secret, claim.scope)
-  if (!isEqualText(hmacSha256(key, text).toString('hex'), claim.signature)) {
+  const signature = createHmac('sha256', key).update(text, 'latin1').digest('hex')
+  if (!isEqualText(signature, claim.signature)) {
     throw wrongSignature(claim, text)
   }
   return { key, scope, timestamp: claim.timestamp, signature: claim.signature }
@@ -91,10 +92,7 @@ export function isEqualText(a: string, b: string): boolean {
 }
 
 export function sha256Hex(bytes: string | Uint8Array): string {
-  const hash = createHash('sha256')
-  return (typeof bytes === 'string' ? hash.update(bytes, 'latin1') : hash.update(bytes)).digest(
-    'hex',
-  )
+  return hash('sha256', typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes, 'hex')
 }
 
 function checkTimeV4(claim: ClaimV4, nowMs: number): void {
