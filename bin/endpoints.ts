@@ -1,4 +1,5 @@
 import { parseConfig } from '../common/config.ts'
+import { REQUEST_HOST } from '../common/http/request-host.ts'
 import { readTextFile, replaceFile } from '../common/whole-file.ts'
 import { DEFAULT_HOST } from './defaults.ts'
 import { DEFAULT_PORTS } from './ports.ts'
@@ -30,6 +31,13 @@ export function urlOf({ host, port, tls }: ListenAddress): string {
   const wildcard = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host
   const name = wildcard.includes(':') ? `[${wildcard}]` : wildcard
   return `${tls ? 'https' : 'http'}://${name}:${port}`
+}
+
+/** The URL by which clients reach it: on a wildcard address by the host that they have named themselves. */
+export function clientUrlOf(address: ListenAddress): string {
+  const { host, port, tls } = address
+  if (host !== '0.0.0.0' && host !== '::') return urlOf(address)
+  return `${tls ? 'https' : 'http'}://${REQUEST_HOST}:${port}`
 }
 
 /** Notes where it listens, for `swiftlet env`. */

@@ -18,7 +18,7 @@ import { RemoteNodes } from './remote-nodes.ts'
 import { RingFolder } from './ring-folder.ts'
 import { startKeeper } from './ring-keeper.ts'
 import { requireRings } from './rings.ts'
-import { decodeSettings } from './settings.ts'
+import { decodeSettings, type Settings } from './settings.ts'
 import { readTls } from './tls.ts'
 import type { UpContext } from './up.ts'
 
@@ -27,6 +27,13 @@ export interface RunningProxy {
   /** How far the movement of partitions is; null unless this proxy keeps the rings. */
   movement(): MovementStatus | null
   close(): Promise<void>
+}
+
+/** Settings of an identity service that nobody starts here would mean nothing, and its users would not be let in. */
+function requireUrl({ identity }: Settings, path: string): void {
+  if (identity === undefined || identity.url !== undefined) return
+  const message = `${path}: identity needs a url: only \`swiftlet up\` and \`swiftlet identity serve\` start an identity service`
+  throw new ServiceError('BadConfig', message, { status: 400 })
 }
 
 /** A proxy whose storage nodes are all in other processes, at the addresses that the rings name. */
@@ -38,6 +45,7 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
     throw new ServiceError('NoConfig', `${paths.settings}: there is no such file`, { status: 404 })
   }
   const settings = decodeSettings(text, paths.settings)
+  requireUrl(settings, paths.settings)
   const encryption = await readRootSecrets(settings, paths)
   const tls = readTls(config)
   const nodes = new RemoteNodes(await readClusterKey(paths.clusterKey))

@@ -16,7 +16,7 @@ import {
   realFolders,
 } from './disks.ts'
 import { areAllEmpty, placedNames } from './empty-disks.ts'
-import { type Endpoints, endpointsOf, writeEndpoints } from './endpoints.ts'
+import { clientUrlOf, type Endpoints, endpointsOf, writeEndpoints } from './endpoints.ts'
 import {
   checkIdentityPort,
   noteCloud,
@@ -95,7 +95,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<R
       },
     )
     const { settings, paths } = folder
-    const { objectStore } = endpointsOf({ ...address, tls: tls !== undefined })
+    const objectStore = clientUrlOf({ ...address, tls: tls !== undefined })
     const { tlsCert, tlsKey, adminPassword, logs, auditLog } = options
     const identity = startUpIdentity(
       {

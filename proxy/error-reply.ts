@@ -1,4 +1,5 @@
 import { ServiceError } from '../common/errors.ts'
+import { REQUEST_HOST, requestHost } from '../common/http/request-host.ts'
 import type { Exchange } from './exchange.ts'
 import { Refusal } from './refusal.ts'
 import { type Reply, statusReply, textReply } from './reply.ts'
@@ -33,7 +34,11 @@ function errorHeaders(exchange: Exchange, error: ServiceError): string[] {
   if (error.status === 401) {
     headers.push('WWW-Authenticate', `Swift realm="${escapePath(realmOf(exchange))}"`)
     const { keystoneUri } = exchange.proxy.identity
-    if (keystoneUri !== undefined) headers.push('WWW-Authenticate', `Keystone uri="${keystoneUri}"`)
+    if (keystoneUri !== undefined) {
+      const host = requestHost(exchange.header('host') ?? '') ?? 'localhost'
+      const uri = keystoneUri.replace(REQUEST_HOST, () => host)
+      headers.push('WWW-Authenticate', `Keystone uri="${uri}"`)
+    }
   }
   const retryAfterSeconds =
     error.retryAfterSeconds ?? (error.status === 503 ? RETRY_AFTER_SECONDS : undefined)

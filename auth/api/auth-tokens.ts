@@ -4,7 +4,6 @@ import { REVOCATIONS_PATH } from '../../common/token/revocation.ts'
 import { TOKEN_KEYS_PATH } from '../../common/token/token-keys.ts'
 import { effectiveRoles, groupIdsOf } from '../assignments/effective-roles.ts'
 import { domainsOfUser, projectsOfUser } from '../assignments/reachable.ts'
-import { catalogOf } from '../catalog/catalog.ts'
 import { forbidden, invalid, notFound } from '../errors.ts'
 import { change } from '../identity-parts.ts'
 import { parseAuthRequest } from '../tokens/auth-request.ts'
@@ -17,7 +16,7 @@ import { callerOrRefuse, enforce, type IdentityCall, type IdentityRoute } from '
 import { oauthRequestOf } from './oauth-request.ts'
 import { showProjectRow } from './project-view.ts'
 import { formatTime } from './times.ts'
-import { showToken } from './token-view.ts'
+import { catalogFor, showToken } from './token-view.ts'
 import { apiUrl, listAnswer } from './views.ts'
 
 export const authRoutes: readonly IdentityRoute[] = [
@@ -57,7 +56,7 @@ async function signIn(call: IdentityCall): Promise<Answer> {
   return {
     status: 201,
     headers: { 'X-Subject-Token': token },
-    body: { token: await showToken(parts.state, subject, { catalog: wantsCatalog(call) }) },
+    body: { token: await showToken(call, subject, { catalog: wantsCatalog(call) }) },
   }
 }
 
@@ -102,7 +101,7 @@ async function showSubject(call: IdentityCall): Promise<Answer> {
   return {
     status: 200,
     headers: { 'X-Subject-Token': call.header('x-subject-token') },
-    body: { token: await showToken(parts.state, subject, { catalog: wantsCatalog(call) }) },
+    body: { token: await showToken(call, subject, { catalog: wantsCatalog(call) }) },
   }
 }
 
@@ -140,13 +139,12 @@ function noSuchToken(): ServiceError {
 
 async function showCatalog(call: IdentityCall): Promise<Answer> {
   enforce(call, 'get_auth_catalog')
-  const { parts } = call.context
   const { subject } = callerOrRefuse(call)
   if (subject.scope.kind !== 'project') {
     throw forbidden('A project-scoped token is required to produce a service catalog.')
   }
   const owner = { userId: subject.user.id, projectId: subject.scope.project.id }
-  const catalog = await catalogOf(parts.state, owner)
+  const catalog = await catalogFor(call, owner)
   return ok({ catalog, links: { self: `${apiUrl(call)}/auth/catalog` } })
 }
 

@@ -331,7 +331,7 @@ async function makeMissingRegion(tx: StateTransaction, id: string): Promise<void
 
 /** Throws 400 unless it is a URL once its places are filled in. */
 function checkUrl(url: string): string {
-  const sample = url.replace(/[$%]\((?:project_id|tenant_id|user_id)\)s/g, 'x')
+  const sample = url.replace(/[$%]\((?:project_id|tenant_id|user_id|request_host)\)s/g, 'x')
   if (!/[$%]\(/.test(sample) && URL.canParse(sample)) return url
   throw invalid(`Cannot create an endpoint with an invalid URL: ${url}.`)
 }

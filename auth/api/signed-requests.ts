@@ -74,7 +74,7 @@ async function signInByRequest(call: IdentityCall): Promise<Answer> {
   return {
     status: 200,
     headers: { 'X-Subject-Token': token },
-    body: { token: await showToken(call.context.parts.state, subject, { catalog: true }) },
+    body: { token: await showToken(call, subject, { catalog: true }) },
   }
 }
 
@@ -84,7 +84,7 @@ async function signInByText(call: IdentityCall): Promise<Answer> {
   const { subject } = await signIn(call, checkText)
   return {
     status: 200,
-    body: { token: await showToken(call.context.parts.state, subject, { catalog: true }) },
+    body: { token: await showToken(call, subject, { catalog: true }) },
   }
 }
 

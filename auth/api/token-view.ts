@@ -1,12 +1,13 @@
-import type { StateReader } from '../../common/state/state-store.ts'
-import { catalogOf } from '../catalog/catalog.ts'
+import { requestHost } from '../../common/http/request-host.ts'
+import { type CatalogEntry, type CatalogOwner, catalogOf } from '../catalog/catalog.ts'
 import type { ProjectRow } from '../tables/rows.ts'
 import type { SubjectScope, TokenSubject } from '../tokens/token-subject.ts'
+import type { IdentityCall } from './identity-call.ts'
 import { formatTime } from './times.ts'
 
 /** A token as `POST` and `GET /v3/auth/tokens` show it. */
 export async function showToken(
-  reader: StateReader,
+  call: IdentityCall,
   subject: TokenSubject,
   { catalog }: { readonly catalog: boolean },
 ): Promise<Readonly<Record<string, unknown>>> {
@@ -27,8 +28,20 @@ export async function showToken(
     ...showScope(scope),
     ...showDelegation(subject),
     ...(scoped && { roles: roles.map(({ id, name }) => ({ id, name })) }),
-    ...(scoped && catalog && { catalog: await catalogOf(reader, ownerOf(subject)) }),
+    ...(scoped && catalog && { catalog: await catalogFor(call, ownerOf(subject)) }),
   }
+}
+
+/** The catalog, its URLs with the host that the client has reached. */
+export function catalogFor(
+  call: IdentityCall,
+  owner: CatalogOwner,
+): Promise<readonly CatalogEntry[]> {
+  const host = requestHost(call.baseUrl.replace(/^https?:\/\//, ''))
+  return catalogOf(call.context.parts.state, {
+    ...owner,
+    ...(host !== null && { requestHost: host }),
+  })
 }
 
 function showScope(scope: SubjectScope): Readonly<Record<string, unknown>> {

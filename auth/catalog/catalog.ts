@@ -23,6 +23,8 @@ export interface CatalogEndpoint {
 export interface CatalogOwner {
   readonly userId: string
   readonly projectId?: string
+  /** How the client has reached the service: `cloud.example.org`. */
+  readonly requestHost?: string
 }
 
 /**
@@ -64,12 +66,16 @@ function entryOf(
   }
 }
 
-/** As Keystone's format_url: `$(project_id)s` and `%(project_id)s`; null if the owner has no such value. */
-export function fillUrl(url: string, { userId, projectId }: CatalogOwner): string | null {
+/** As Keystone's format_url: `$(project_id)s` and `%(project_id)s`, and beyond it `$(request_host)s`; null if the owner has no such value. */
+export function fillUrl(
+  url: string,
+  { userId, projectId, requestHost }: CatalogOwner,
+): string | null {
   const values: Readonly<Record<string, string | undefined>> = {
     project_id: projectId,
     tenant_id: projectId,
     user_id: userId,
+    request_host: requestHost,
   }
   let complete = true
   const filled = url.replace(/[$%]\(([a-z_]+)\)s/g, (_whole, name: string) => {

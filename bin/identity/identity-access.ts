@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { DataPaths } from '../data-folder.ts'
-import { urlOf } from '../endpoints.ts'
+import { clientUrlOf, urlOf } from '../endpoints.ts'
 import type { Settings } from '../settings.ts'
 import type { Tls } from '../tls.ts'
 import { type IdentityConfig, identityPaths } from './identity-config.ts'
@@ -34,7 +34,7 @@ export interface OwnIdentity {
   readonly tls: Tls | undefined
   readonly tlsCert?: string
   readonly tlsKey?: string
-  /** `http://127.0.0.1:8080`. */
+  /** Where clients reach it: `http://127.0.0.1:8080`. */
   readonly objectStore: string
   readonly setAdminPassword: boolean
 }
@@ -53,7 +53,7 @@ export function ownConfig(own: OwnIdentity, settings: Settings, paths: DataPaths
     setAdminPassword,
     region,
     catalog: [
-      { type: 'identity', name: 'keystone', url: `${publicUrl ?? ownUrl(own)}/v3` },
+      { type: 'identity', name: 'keystone', url: `${publicUrl ?? clientUrl(own)}/v3` },
       { type: 'object-store', name: 'swift', url: `${objectStore}/v1/AUTH_$(project_id)s` },
     ],
     usersFile: paths.users,
@@ -69,11 +69,16 @@ export function ownAccess(own: OwnIdentity, settings: Settings, paths: DataPaths
   const url = ownUrl(own)
   return {
     url,
-    publicUrl: publicUrl ?? url,
+    publicUrl: publicUrl ?? clientUrl(own),
     roles,
     serviceUsersFile: serviceUsersFile ?? identityPaths(paths.identity).serviceUsers,
     ...(own.tls !== undefined && { certificate: own.tls.cert.toString() }),
   }
+}
+
+/** Where clients reach it. */
+function clientUrl({ host, port, tls }: OwnIdentity): string {
+  return clientUrlOf({ host, port, tls: tls !== undefined })
 }
 
 /** Where this machine reaches it. */

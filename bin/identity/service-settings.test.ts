@@ -3,8 +3,9 @@ import t from 'tap'
 import { completeSettings, DEFAULT_SETTINGS } from '../../auth/settings.ts'
 import { parseConfig, readWhole } from '../../common/config.ts'
 import { dataPaths } from '../data-folder.ts'
+import { clientUrlOf } from '../endpoints.ts'
 import { decodeSettings } from '../settings.ts'
-import { ownConfig } from './identity-access.ts'
+import { ownAccess, ownConfig } from './identity-access.ts'
 import { decodeIdentityConfig, encodeIdentityConfig } from './identity-config.ts'
 import { decodeServiceSettings } from './service-settings.ts'
 
@@ -53,6 +54,7 @@ const CLUSTER = {
   replicaCount: 1,
 }
 
+const STORE = { host: '0.0.0.0', port: 8080 }
 const OWN = {
   host: '127.0.0.1',
   port: 5000,
@@ -98,6 +100,16 @@ t.test('the catalog names what clients reach, where that is said', async (t) => 
     'http://127.0.0.1:5000/v3',
     'http://127.0.0.1:8080/v1/AUTH_$(project_id)s',
   ])
+  const everywhere = { ...OWN, host: '0.0.0.0', objectStore: clientUrlOf({ ...STORE, tls: true }) }
+  t.strictSame(
+    ownConfig(everywhere, read({}), dataPaths('/data')).catalog.map(({ url }) => url),
+    ['http://$(request_host)s:5000/v3', 'https://$(request_host)s:8080/v1/AUTH_$(project_id)s'],
+    'on all addresses, the one that the client has reached',
+  )
+  const { url, publicUrl } = ownAccess(everywhere, read({}), dataPaths('/data'))
+  t.strictSame([url, publicUrl], ['http://127.0.0.1:5000', 'http://$(request_host)s:5000'])
+  t.equal(clientUrlOf({ host: '::', port: 80, tls: false }), 'http://$(request_host)s:80')
+  t.equal(clientUrlOf({ host: '::1', port: 80, tls: false }), 'http://[::1]:80')
   t.throws(() => read({ identity: { objectStoreUrl: 'https://store.example.org/v1' } }), {
     message: /objectStoreUrl must be a URL/,
   })

@@ -6,6 +6,7 @@ import { ServiceError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { type Random, randomUuid } from '../random.ts'
 import { readJsonBody } from './json-body.ts'
+import { requestHost } from './request-host.ts'
 import type { Answer, Call, Route } from './route.ts'
 
 /** A request before the service has looked at who asks. */
@@ -120,7 +121,7 @@ function rawCall(ctx: Koa.ParameterizedContext<State>, requestId: string): RawCa
 
 /** A name or an address, with or without a port: links and headers of answers are made of it. */
 function isHost(host: string): boolean {
-  return host === '' || /^(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/.test(host)
+  return host === '' || requestHost(host) !== null
 }
 
 /** Where the client reached the service, if it does not say so itself, as HTTP/1.0 allows. */

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
+import { text as readText } from 'node:stream/consumers'
 import t from 'tap'
 import { ADMIN_PASSWORD, IdentityRig } from '../support/identity-rig.ts'
 
@@ -27,6 +30,33 @@ t.test('signing in gives a token with scope, roles and catalog', async (t) => {
   const plain = await rig.signIn('unscoped')
   t.notOk('roles' in plain.body.token || 'catalog' in plain.body.token)
   t.strictSame((await rig.signIn({ system: { all: true } })).body.token.system, { all: true })
+})
+
+t.test('a catalog may name the host that the client has reached', async (t) => {
+  const { body } = await rig.call('GET', '/v3/services?type=object-store')
+  const service = body.services[0].id
+  const url = 'http://$(request_host)s:8080/v1/AUTH_$(project_id)s'
+  const made = await rig.call('POST', '/v3/endpoints', {
+    body: { endpoint: { service_id: service, interface: 'public', region_id: 'RegionOne', url } },
+  })
+  t.match(made, { status: 201, body: { endpoint: { url } } })
+  t.teardown(() => rig.call('DELETE', `/v3/endpoints/${made.body.endpoint.id}`))
+  const token = await rig.token(ADMIN_PROJECT)
+  const urlFor = async (host: string) => {
+    const headers = { Host: host, 'X-Auth-Token': token }
+    const [answer] = await once(get(`${rig.url}/v3/auth/catalog`, { headers }), 'response')
+    const { catalog } = JSON.parse(await readText(answer as IncomingMessage))
+    const store = catalog.find(({ type }: { type: string }) => type === 'object-store')
+    return store.endpoints.find(({ id }: { id: string }) => id === made.body.endpoint.id).url
+  }
+  for (const [host, name] of [
+    ['cloud.example.org', 'cloud.example.org'],
+    ['192.0.2.7:5000', '192.0.2.7'],
+    ['[2001:db8::7]:5000', '[2001:db8::7]'],
+  ] as const) {
+    const shown = (await urlFor(host)).replace(/[0-9a-f]{32}$/, 'ID')
+    t.equal(shown, `http://${name}:8080/v1/AUTH_ID`)
+  }
 })
 
 t.test('who cannot prove it is refused alike', async (t) => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert'
 import t from 'tap'
 import { systemClock } from '../../common/clock.ts'
+import { REQUEST_HOST } from '../../common/http/request-host.ts'
 import { IdentityClient } from '../../common/identity-client/identity-client.ts'
 import { silentLog } from '../../common/log.ts'
 import type { TokenScope } from '../../common/token/claims.ts'
@@ -56,7 +57,7 @@ const store = await openTestStore(t.testdir(), {
     client,
     settings: { ...KEYSTONE_DEFAULTS, systemReaderRoles: ['auditor'] },
     prefixes: PROXY_DEFAULTS.resellerPrefixes,
-    publicUri: fake.url,
+    publicUri: fake.url.replace('127.0.0.1', REQUEST_HOST),
   }),
 })
 const http = httpClient(store.port)

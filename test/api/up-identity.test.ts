@@ -275,6 +275,44 @@ t.test('a proxy on another machine asks the identity service that its settings n
   })
 })
 
+t.test('a cluster lets in the users of the identity service that its settings name', async (t) => {
+  const data = dataFolderOf(t)
+  await start(t, data, await freePortOffset())
+  const env = await swiftletEnv(data)
+  const cluster = join(data, '..', 'cluster')
+  const shape = ['--nodes', '2', '--disks', '1', '--replicas', '2', '--part-power', '4']
+  const command = ['cluster', '--data', cluster, ...(await freePortOffset()), ...shape]
+  const alone = await startSwiftlet(t, command)
+  t.equal(await alone.end('SIGTERM'), 0)
+  const settings = JSON.parse(readFileSync(join(cluster, 'swiftlet.json'), 'utf8'))
+  const settle = (identity: object) =>
+    writeFileSync(join(cluster, 'swiftlet.json'), JSON.stringify({ ...settings, identity }))
+  settle({ region: 'here' })
+  t.match(await runSwiftlet(command), { code: 1, stderr: /identity needs a url/ })
+  const serviceUsersFile = join(data, 'identity', 'service-users.json')
+  settle({ url: env.OS_AUTH_URL, serviceUsersFile })
+  const { origin } = await startSwiftlet(t, command)
+  const keystone = new Keystone(env.OS_AUTH_URL!)
+  const token = await keystone.signIn(env.OS_USERNAME!, env.OS_PASSWORD!, env.OS_PROJECT_NAME!)
+  const account = `${origin}/v1/AUTH_${await keystone.idOf('projects', env.OS_PROJECT_NAME!)}`
+  const send = async (method: string, path: string, withToken = token) => {
+    const headers = { 'x-auth-token': withToken }
+    const body = method === 'PUT' ? { body: 'data' } : {}
+    return (await fetch(account + path, { method, headers, ...body })).status
+  }
+  t.equal(await send('PUT', '/c'), 201)
+  t.equal(await send('PUT', '/c/o'), 201)
+  t.equal(await send('GET', '/c/o'), 200)
+  t.equal(await send('GET', '/c/o', 'forged'), 401)
+  const { headers } = await fetch(account)
+  t.match(headers.get('www-authenticate'), `Keystone uri="${env.OS_AUTH_URL}"`)
+  const revoked = await keystone.call('DELETE', '/auth/tokens', undefined, {
+    'x-subject-token': token,
+  })
+  t.equal(revoked.status, 204)
+  t.ok((await msUntil(401, () => send('GET', '/c/o'))) < 60_000)
+})
+
 t.test('an identity service that cannot start is said, and nothing is left running', async (t) => {
   const data = dataFolderOf(t)
   mkdirSync(data)
