@@ -47,6 +47,8 @@ export interface DoorOptions {
   readonly nodeOf: (device: RingDevice) => StorageNode
   /** Set: objects are enciphered with them. */
   readonly encryption?: RootSecrets | undefined
+  /** Set: clients of S3 may ask for encryption with them. */
+  readonly s3Keys?: RootSecrets | undefined
   /** What the keeper of the rings says, for the status page. */
   readonly movement: () => Promise<MovementView | null>
   /** Other threads' proxies note there, too, what they change. */
@@ -106,7 +108,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     policies: settings.policies,
     allowAccountManagement: true,
     ...(settings.layers !== undefined && { layers: settings.layers }),
-    ...(settings.s3 !== undefined && { s3: settings.s3 }),
+    s3: { ...settings.s3, ...(options.s3Keys !== undefined && { keys: options.s3Keys }) },
     readStatus: () => status.read(),
     recon: {
       rings: () => rings.current(),

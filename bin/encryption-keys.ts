@@ -14,8 +14,19 @@ export async function readRootSecrets(
   { encryptionKeyFile }: Pick<Settings, 'encryptionKeyFile'>,
   paths: Pick<DataPaths, 'settings'>,
 ): Promise<RootSecrets | undefined> {
-  if (encryptionKeyFile === undefined) return undefined
-  const file = resolve(dirname(paths.settings), encryptionKeyFile)
+  return encryptionKeyFile === undefined ? undefined : readKeyFile(encryptionKeyFile, paths)
+}
+
+/** Those for objects whose clients ask for encryption by S3; undefined: they are told that there are none. */
+export async function readS3Keys(
+  { s3 }: Pick<Settings, 's3'>,
+  paths: Pick<DataPaths, 'settings'>,
+): Promise<RootSecrets | undefined> {
+  return s3?.keyFile === undefined ? undefined : readKeyFile(s3.keyFile, paths)
+}
+
+async function readKeyFile(name: string, paths: Pick<DataPaths, 'settings'>): Promise<RootSecrets> {
+  const file = resolve(dirname(paths.settings), name)
   const mode = await modeOf(file)
   if (mode === null) throw bad(`${file}: there is no such file`)
   if ((mode & OTHERS) !== 0) throw bad(`${file}: only its owner may be able to read it (chmod 600)`)

@@ -5,7 +5,7 @@ import { type Door, openObjectStore, type StoreContext } from './assemble.ts'
 import { movementView } from './cluster-status.ts'
 import type { DataPaths } from './data-folder.ts'
 import { diskPath } from './disks.ts'
-import { readRootSecrets } from './encryption-keys.ts'
+import { readRootSecrets, readS3Keys } from './encryption-keys.ts'
 import { type IdentityAccess, openIdentity } from './identity/open-identity.ts'
 import { projectVersion } from './project.ts'
 import { RingFolder } from './ring-folder.ts'
@@ -50,12 +50,14 @@ export async function openStore(
   const rings = new RingFolder(paths.rings, context, { isReader: thread !== undefined })
   requireRings(rings.current(), paths.rings, settings.policies)
   const encryption = await readRootSecrets(settings, paths)
+  const s3Keys = await readS3Keys(settings, paths)
   const users = await openIdentity(options.identity, paths, context, new ChangeMarks(thread?.marks))
   try {
     const store = await openObjectStore(
       {
         settings,
         encryption,
+        s3Keys,
         rings,
         identity: users.identity,
         shards,

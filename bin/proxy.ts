@@ -6,7 +6,7 @@ import type { MovementStatus } from '../ring-builder/movement/keeper.ts'
 import { openDoor } from './assemble.ts'
 import { movementView } from './cluster-status.ts'
 import { dataPaths, readClusterKey } from './data-folder.ts'
-import { readRootSecrets } from './encryption-keys.ts'
+import { readRootSecrets, readS3Keys } from './encryption-keys.ts'
 import { type Endpoints, endpointsOf } from './endpoints.ts'
 import { accessElsewhere } from './identity/identity-access.ts'
 import { openIdentity } from './identity/open-identity.ts'
@@ -47,6 +47,7 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
   const settings = decodeSettings(text, paths.settings)
   requireUrl(settings, paths.settings)
   const encryption = await readRootSecrets(settings, paths)
+  const s3Keys = await readS3Keys(settings, paths)
   const tls = readTls(config)
   const nodes = new RemoteNodes(await readClusterKey(paths.clusterKey))
   const rings = new RingFolder(paths.rings, context)
@@ -63,6 +64,7 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
     {
       settings,
       encryption,
+      s3Keys,
       rings,
       identity,
       nodeOf,

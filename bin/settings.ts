@@ -27,9 +27,14 @@ export interface Settings {
   /** What stands around the handlers of the Swift API; as in a usual Swift if absent. */
   readonly layers?: LayerOptions
   /** How S3 is spoken. */
-  readonly s3?: Pick<S3Options, 'domains' | 'region'>
+  readonly s3?: S3Setting
   /** Who knows the users; one of its own for `swiftlet up` if absent. */
   readonly identity?: IdentitySettings
+}
+
+/** How S3 is spoken; `keyFile` has the keys that objects are enciphered with where clients ask for it. */
+export type S3Setting = Pick<S3Options, 'domains' | 'region' | 'customerKeysNeedTls'> & {
+  readonly keyFile?: string
 }
 
 /** A storage policy, each with an object ring of its own. */
@@ -115,10 +120,12 @@ function decodeHashing(config: Config): ItemHashing {
   return hashing
 }
 
-function decodeS3(config: Config): Pick<S3Options, 'domains' | 'region'> {
+function decodeS3(config: Config): S3Setting {
   const s3 = {
     domains: config.texts('domains').map((domain) => domain.toLowerCase()),
     ...(config.has('region') && { region: config.text('region') }),
+    ...(config.has('keyFile') && { keyFile: config.text('keyFile') }),
+    customerKeysNeedTls: config.boolean('customerKeysNeedTls', false),
   }
   config.end()
   return s3

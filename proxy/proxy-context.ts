@@ -5,6 +5,7 @@ import type { Random } from '../common/random.ts'
 import type { Backend } from './backend/backend.ts'
 import { NameTurns } from './backend/name-turns.ts'
 import { BufferPool } from './buffer-pool.ts'
+import { openingBackend } from './encryption/sse-backend.ts'
 import type { Exchange } from './exchange.ts'
 import type { Layers } from './layers/layer.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
@@ -52,7 +53,8 @@ export type ProxyParts = Pick<ProxyContext, 'layers' | 'answerInner'>
 
 export function createProxyContext(options: ProxyOptions, parts: ProxyParts): ProxyContext {
   const settings = { ...PROXY_DEFAULTS, ...options, ...(options.layers?.api || {}) }
-  const { backend, identity, clock, random, log } = options
+  const { identity, clock, random, log } = options
+  const backend = openingBackend(options.backend, options.s3?.keys)
   return {
     settings,
     backend,

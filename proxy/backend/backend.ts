@@ -32,6 +32,10 @@ export interface ReadOptions {
   readonly head?: boolean
   /** Ask every primary and take the newest (X-Newest). */
   readonly newest?: boolean
+  /** The client's own key, for an object that was enciphered with one. */
+  readonly customerKey?: Uint8Array
+  /** As it lies, even if a client had it enciphered: to be stored elsewhere with all of its metadata. */
+  readonly sealed?: boolean
 }
 
 /** How a write ended; `superseded` has been dealt with (a fresh stamp, a recovery) or became a 503. */
@@ -58,6 +62,8 @@ export interface AccountPage {
 export interface Backend {
   /** Where changes of accounts (`account`) and containers (`account/container`) are noted. */
   readonly marks: ChangeMarks
+  /** Where what is written is sealed: the one that takes bodies as they are. */
+  readonly unsealed?: Backend
   /** Null if it does not exist or is deleted; with stats. */
   readAccount(account: string): Promise<ItemInfo | null>
   putAccount(account: string, meta: ItemMeta): Promise<BackendOutcome>

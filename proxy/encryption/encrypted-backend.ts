@@ -13,13 +13,7 @@
 import type { Condition } from '../../common/condition.ts'
 import { containerName, objectName } from '../../common/item.ts'
 import type { Random } from '../../common/random.ts'
-import type {
-  BodyReader,
-  ItemInfo,
-  ItemMeta,
-  ItemRead,
-  ListEntry,
-} from '../../common/storage-node.ts'
+import type { ItemInfo, ItemMeta, ItemRead, ListEntry } from '../../common/storage-node.ts'
 import type { Backend, BackendOutcome, ObjectPath, ObjectWriter } from '../backend/backend.ts'
 import { LISTED, LISTED_ETAG, LISTED_MARK } from '../backend/rows.ts'
 import {
@@ -34,6 +28,7 @@ import {
   wrapBodyKey,
 } from './cipher.ts'
 import type { RootSecrets } from './root-secrets.ts'
+import { openReader } from './sse-record.ts'
 
 const CRYPTO_BODY = 'x-object-sysmeta-crypto-body'
 const CRYPTO_ETAG = 'x-object-sysmeta-crypto-etag'
@@ -214,21 +209,5 @@ class ObjectSealer {
 
   #listKeys({ account, container }: ObjectPath): PathKeys {
     return new PathKeys(this.#roots, containerName(account, container))
-  }
-}
-
-/** The body deciphered as it is read; what the store gave is given back to it at once. */
-function openReader(body: BodyReader, key: BodyKey): BodyReader {
-  return {
-    bytes: body.bytes,
-    async *stream(start, end) {
-      const cipher = bodyCipher(key, start)
-      for await (const piece of body.stream(start, end)) {
-        const plain = cipher.update(piece)
-        body.recycle?.(piece)
-        yield plain
-      }
-    },
-    close: () => body.close(),
   }
 }

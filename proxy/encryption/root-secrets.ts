@@ -3,7 +3,7 @@ import { ServiceError } from '../../common/errors.ts'
 
 /** Below this a secret could be guessed. */
 const SECRET_BYTES_MIN = 32
-const ID = /^[A-Za-z0-9_-]{1,32}$/
+const ID = /^[A-Za-z0-9_-]{1,64}$/
 
 export interface RootSecrets {
   /** What is written now is written under this one. */
@@ -29,7 +29,7 @@ export function parseRootSecrets(text: string): RootSecrets {
   if (typeof secrets !== 'object' || secrets === null) throw bad('has no secrets')
   const parsed = new Map<string, Uint8Array>()
   for (const [id, value] of Object.entries(secrets)) {
-    if (!ID.test(id)) throw bad('has an id of other than 1 to 32 letters, digits, _ and -')
+    if (!ID.test(id)) throw bad('has an id of other than 1 to 64 letters, digits, _ and -')
     const bytes = Buffer.from(typeof value === 'string' ? value : '', 'base64')
     if (bytes.length < SECRET_BYTES_MIN)
       throw bad(`has less than ${SECRET_BYTES_MIN} bytes as ${id}`)

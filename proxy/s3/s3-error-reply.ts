@@ -1,7 +1,9 @@
 import { ServiceError } from '../../common/errors.ts'
+import { CUSTOMER_KEY_NEEDED } from '../encryption/sse-record.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Reply } from '../reply.ts'
 import { pathOfUrl } from '../swift/path.ts'
+import { keyNeeded } from './encryption/customer-key.ts'
 import { S3_ERRORS, type S3Code, S3Error } from './s3-error.ts'
 import { renderXml } from './xml/xml-out.ts'
 
@@ -60,6 +62,7 @@ export function asS3Error(exchange: Exchange, error: unknown): S3Error {
     return new S3Error('ConditionalRequestConflict')
   }
   if (error.code === 'InvalidToken' || error.code === 'ExpiredToken') return new S3Error(error.code)
+  if (error.code === CUSTOMER_KEY_NEEDED) return keyNeeded()
   if (status === 404) return notFound(exchange, error)
   if (status === 400) return new S3Error('InvalidRequest', message || undefined)
   if (status === 409) return new S3Error('OperationAborted')

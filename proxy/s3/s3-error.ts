@@ -53,6 +53,10 @@ export const S3_ERRORS = {
     'Only the last chunk is allowed to have a size less than 8192 bytes.',
   ],
   InvalidDigest: [400, 'The Content-MD5 or checksum value that you specified is not valid.'],
+  InvalidEncryptionAlgorithmError: [
+    400,
+    'The encryption request that you specified is not valid. The valid value is AES256.',
+  ],
   InvalidPart: [
     400,
     'One or more of the specified parts could not be found. The part might not have been uploaded, or the specified entity tag might not match the part’s entity tag.',
@@ -76,6 +80,7 @@ export const S3_ERRORS = {
   InvalidTag: [400, 'The tag provided was not a valid tag.'],
   InvalidToken: [400, 'The provided token is malformed or otherwise not valid.'],
   InvalidURI: [400, 'The specified URI could not be parsed.'],
+  'KMS.NotFoundException': [400, 'The store has no key of that id.'],
   KeyTooLongError: [400, 'Your key is too long.'],
   MalformedPOSTRequest: [
     400,
@@ -152,6 +157,10 @@ export const S3_ERRORS = {
   RequestTimeout: [
     400,
     'Your socket connection to the server was not read from or written to within the timeout period.',
+  ],
+  ServerSideEncryptionConfigurationNotFoundError: [
+    404,
+    'The server side encryption configuration was not found',
   ],
   ServiceUnavailable: [503, 'Service is unable to handle request.'],
   SignatureDoesNotMatch: [

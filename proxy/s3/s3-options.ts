@@ -1,4 +1,5 @@
 import type { S3Credentials } from '../../common/identity.ts'
+import type { RootSecrets } from '../encryption/root-secrets.ts'
 
 /** The S3 API beside the Swift API, on the same objects. */
 export interface S3Options {
@@ -10,12 +11,17 @@ export interface S3Options {
   readonly region?: string
   /** Of the parts of a multipart upload but the last. */
   readonly partBytesMin?: number
+  /** What objects are enciphered with where clients ask for it; the active one for AES256, each by its id for aws:kms. */
+  readonly keys?: RootSecrets
+  /** Clients' own keys are refused where they would come without TLS. */
+  readonly customerKeysNeedTls?: boolean
 }
 
 export const S3_DEFAULTS = {
   domains: [],
   region: 'us-east-1',
   partBytesMin: 5 * 1024 * 1024,
+  customerKeysNeedTls: false,
 } satisfies Partial<S3Options>
 
-export type S3Settings = Required<Omit<S3Options, 'credentials'>>
+export type S3Settings = Required<Omit<S3Options, 'credentials' | 'keys'>> & Pick<S3Options, 'keys'>

@@ -3,6 +3,7 @@ import type { Condition } from '../../common/condition.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectWriter } from '../backend/backend.ts'
 import { LISTED } from '../backend/rows.ts'
+import { S3_SSE } from '../encryption/sse-record.ts'
 import { errorReply } from '../error-reply.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { isStream, type Reply, type ReplyStream, statusReply } from '../reply.ts'
@@ -181,6 +182,7 @@ const NOT_COPIED = new Set([
   RETENTION,
   LEGAL_HOLD,
   S3_ACL,
+  S3_SSE,
 ])
 
 /** The source's metadata under the request's own; only the latter with X-Fresh-Metadata. */

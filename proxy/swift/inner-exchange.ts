@@ -7,6 +7,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import { type Authority, Exchange } from '../exchange.ts'
+import type { ProxyContext } from '../proxy-context.ts'
 import type { Reply } from '../reply.ts'
 import { isStream } from '../reply.ts'
 import type { ReplySink } from '../reply-sink.ts'
@@ -24,12 +25,14 @@ export interface InnerRequest {
   readonly body?: Uint8Array | Readable
   /** In place of the rights of the outer request. */
   readonly authority?: Authority
+  /** In place of the outer request's. */
+  readonly proxy?: ProxyContext
 }
 
 /** The exchange of a request for another path or method, by the same caller with the same rights unless others are given. */
 export function innerExchange(outer: Exchange, request: InnerRequest): Exchange {
   const { method, path, query, headers = {}, body = NO_BODY, authority } = request
-  const inner = new Exchange(outer.proxy, {
+  const inner = new Exchange(request.proxy ?? outer.proxy, {
     method,
     url: urlOf(path, query),
     headers: { ...(body instanceof Uint8Array && lengthOf(body)), ...headers },

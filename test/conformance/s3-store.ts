@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { freePort, type StoreProcess, startStore } from '../../bench/store-process.ts'
@@ -42,8 +43,8 @@ const USERS = {
 type Section = keyof typeof USERS
 
 /** Starts it, makes the users, and writes the tests' configuration. */
-export async function startS3Store(options: S3StoreOptions): Promise<S3Store> {
-  const { folder, threads, https } = options
+export async function startS3Store(asked: S3StoreOptions): Promise<S3Store> {
+  const { folder, threads, https } = asked
   const data = join(folder, 'data')
   await mkdir(folder, { recursive: true })
   const port = await freePort()
@@ -58,7 +59,8 @@ export async function startS3Store(options: S3StoreOptions): Promise<S3Store> {
   const users = await makeUsers(data, https)
   await first.stop()
   // Policies of the user `iam` are about all accounts: the tests want it so.
-  await changeIdentitySettings(data, {
+  await setKeys(data)
+  await changeSettings(data, 'identity', {
     cloudProjectId: users.iam.projectId,
     webIdentityHosts: [PROVIDER_HOST],
   })
@@ -70,11 +72,24 @@ export async function startS3Store(options: S3StoreOptions): Promise<S3Store> {
   return { store, provider, config }
 }
 
-async function changeIdentitySettings(data: string, change: object): Promise<void> {
+async function changeSettings(
+  data: string,
+  part: 'identity' | 's3',
+  change: object,
+): Promise<void> {
   const path = join(data, 'swiftlet.json')
   const settings = JSON.parse(await readFile(path, 'utf8'))
-  const identity = { ...settings.identity, ...change }
-  await writeFile(path, `${JSON.stringify({ ...settings, identity }, null, 2)}\n`)
+  const changed = { ...settings[part], ...change }
+  await writeFile(path, `${JSON.stringify({ ...settings, [part]: changed }, null, 2)}\n`)
+}
+
+/** The tests name these keys. */
+async function setKeys(data: string): Promise<void> {
+  const secret = () => randomBytes(32).toString('base64')
+  const secrets = { store: secret(), 'testkey-1': secret(), 'testkey-2': secret() }
+  const keys = { active: 'store', secrets }
+  await writeFile(join(data, 's3-keys.json'), JSON.stringify(keys), { mode: 0o600 })
+  await changeSettings(data, 's3', { domains: [], keyFile: 's3-keys.json' })
 }
 
 /** Arguments for a certificate; the tests do not look at who signed it. */

@@ -3,12 +3,14 @@ import { Readable } from 'node:stream'
 import { request } from 'undici'
 import { forEachParallel } from '../../../common/bounded-parallel.ts'
 import type { Clock } from '../../../common/clock.ts'
+import { ServiceError } from '../../../common/errors.ts'
 import type { Log } from '../../../common/log.ts'
 import type { Random } from '../../../common/random.ts'
 import { formatTimestamp } from '../../../common/stamp.ts'
 import type { ItemRead } from '../../../common/storage-node.ts'
 import type { Backend } from '../../backend/backend.ts'
 import { PeriodicPass } from '../../backend/periodic-pass.ts'
+import { CUSTOMER_KEY_NEEDED } from '../../encryption/sse-record.ts'
 import { isStream } from '../../reply.ts'
 import { shownLink, targetOf } from '../../swift/links/symlink.ts'
 import { closeBody, pieceOf } from '../../swift/object-body.ts'
@@ -150,7 +152,8 @@ export class ContainerSyncer {
       }
     } catch (error) {
       log.warn('container sync failed', { account, container, object, error })
-      return false
+      // What only its owner can read is not for another cluster, today or later.
+      return error instanceof ServiceError && error.code === CUSTOMER_KEY_NEEDED
     }
   }
 

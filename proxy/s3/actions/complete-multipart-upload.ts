@@ -15,6 +15,7 @@ import {
   checksumHeader,
   encodeChecksum,
 } from '../checksum/checksum-algorithm.ts'
+import { encryptionHeaders, sealOfPart } from '../encryption/encryption-choice.ts'
 import {
   chooseParts,
   manifestOfParts,
@@ -56,6 +57,7 @@ export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
   const uploads = await Uploads.of(call)
   const found = await uploads.look(call.key, uploadId)
   if (found === null) return completedBefore(call, place, uploadId)
+  const seal = sealOfPart(call, found.record.head)
   const stored = (await uploads.parts(uploadId)).map(storedPart)
   const parts = chooseParts(named, stored, { bytesMin: call.settings.partBytesMin, uploadId })
   const checksum = await multipartChecksum(parts, found.record.checksum)
@@ -72,7 +74,11 @@ export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
   await uploads.end(call.key, taken, { taken: true })
   const used = new Set(parts.map(({ name }) => name))
   await uploads.dropParts(stored.map(({ name }) => name).filter((name) => !used.has(name)))
-  return resultReply(call, { etag: multipartEtag(parts), checksum, headers: made.versionHeaders })
+  return resultReply(call, {
+    etag: multipartEtag(parts),
+    checksum,
+    headers: [...encryptionHeaders(call, seal?.record), ...made.versionHeaders],
+  })
 }
 
 /** A client that has lost the answer asks again: the upload is what the object is made of. */

@@ -7,6 +7,7 @@ import {
   encodeChecksum,
 } from '../checksum/checksum-algorithm.ts'
 import { openHasher } from '../checksum/hasher.ts'
+import { encryptionHeaders, sealOfRequest } from '../encryption/encryption-choice.ts'
 import { withLock } from '../lock/lock-headers.ts'
 import { bytesOfSource, openSource } from '../object/copy-source.ts'
 import { aclOfRequest } from '../object/object-acl.ts'
@@ -39,13 +40,14 @@ export async function copyObject(call: S3Call): Promise<Reply> {
   const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const condition = await writeCondition(call, place)
   const acl = await aclOfRequest(call)
+  const seal = await sealOfRequest(call)
   const { name, view, headers } = await openSource(call)
   const { info } = view.read
   try {
     // An older version is brought back that way.
     const isItself =
       name.bucket === call.bucket && name.key === call.key && name.version === undefined
-    if (isItself && !replaces) {
+    if (isItself && !replaces && seal === null) {
       throw new S3Error(
         'InvalidRequest',
         'This copy request is illegal because it is trying to copy an object to itself without changing the object’s metadata, storage class, website redirect location or encryption attributes.',
@@ -72,7 +74,7 @@ export async function copyObject(call: S3Call): Promise<Reply> {
       }
     }
     const head: ObjectHead = withLock(call, place, replaces ? requested : headOfObject(info))
-    const put = { path: call.path, head, added, condition }
+    const put = { path: call.path, head, added, condition, seal }
     const stored = await replacing(call, place, () =>
       putPieces(call, put, bytesOfSource(view, range, hasher)),
     ).finally(() => hasher.close())
@@ -83,7 +85,7 @@ export async function copyObject(call: S3Call): Promise<Reply> {
         ETag: `"${stored.etag}"`,
         ...checksumElement({ algorithm, value, type: 'FULL_OBJECT' }),
       },
-      [...headers, ...stored.versionHeaders],
+      [...headers, ...encryptionHeaders(call, seal?.record), ...stored.versionHeaders],
     )
   } finally {
     await closeBody(view.read)

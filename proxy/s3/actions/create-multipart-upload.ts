@@ -1,3 +1,4 @@
+import { encodeSse, S3_SSE } from '../../encryption/sse-record.ts'
 import type { Reply } from '../../reply.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import {
@@ -6,6 +7,7 @@ import {
   checksumAlgorithm,
   defaultChecksumType,
 } from '../checksum/checksum-algorithm.ts'
+import { encryptionHeaders, sealOfRequest } from '../encryption/encryption-choice.ts'
 import { withLock } from '../lock/lock-headers.ts'
 import type { UploadChecksum } from '../multipart/upload-record.ts'
 import { Uploads } from '../multipart/uploads.ts'
@@ -21,8 +23,10 @@ export async function createMultipartUpload(call: S3Call): Promise<Reply> {
   const tagged = { ...plain, headers: { ...plain.headers, ...taggingOfRequest(call) } }
   const checksum = uploadChecksum(call)
   const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
+  const seal = await sealOfRequest(call)
+  const sse = seal === null ? {} : { [S3_SSE]: encodeSse(seal.record) }
   const locked = withLock(call, place, tagged)
-  const head = { ...locked, headers: { ...locked.headers, ...(await aclOfRequest(call)) } }
+  const head = { ...locked, headers: { ...locked.headers, ...(await aclOfRequest(call)), ...sse } }
   const uploads = await Uploads.of(call)
   const uploadId = await uploads.begin(call.key, {
     head,
@@ -35,8 +39,9 @@ export async function createMultipartUpload(call: S3Call): Promise<Reply> {
     checksum === null
       ? []
       : ['x-amz-checksum-algorithm', checksum.algorithm, 'x-amz-checksum-type', checksum.type]
+  const told = [...headers, ...encryptionHeaders(call, seal?.record)]
   const { bucket: Bucket, key: Key } = call
-  return xmlReply('InitiateMultipartUploadResult', { Bucket, Key, UploadId: uploadId }, headers)
+  return xmlReply('InitiateMultipartUploadResult', { Bucket, Key, UploadId: uploadId }, told)
 }
 
 /** The checksum that the whole is to have; null if the client leaves it to the store. */

@@ -3,6 +3,7 @@ import type { Reply } from '../../reply.ts'
 import { lastModified } from '../../swift/http-date.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { checksumTag } from '../checksum/checksum-algorithm.ts'
+import { customerKeyOf } from '../encryption/customer-key.ts'
 import { storedPart } from '../multipart/completion.ts'
 import { PARTS_MAX } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
@@ -26,7 +27,7 @@ export async function getObjectAttributes(call: S3Call): Promise<Reply> {
   })
   const version = versionIdOf(call, place)
   const asked = attributesOf(call)
-  const view = await openObject(call, place, { version, head: true })
+  const view = await openObject(call, place, { version, head: true, customer: customerKeyOf(call) })
   const { info } = view.read
   const checksum = checksumOfObject(info)
   return xmlReply(

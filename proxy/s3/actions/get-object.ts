@@ -7,6 +7,8 @@ import type { ObjectView } from '../../swift/found-object.ts'
 import { closeBody, pieceOf } from '../../swift/object-body.ts'
 import { type ByteRange, contentRange, rangesOf } from '../../swift/range.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
+import { customerKeyOf } from '../encryption/customer-key.ts'
+import { encryptionOfObject, refuseWriteHeaders } from '../encryption/encryption-choice.ts'
 import { lockHeaders } from '../lock/lock-headers.ts'
 import {
   objectReplyHeaders,
@@ -39,7 +41,9 @@ export async function getObject(call: S3Call): Promise<Reply> {
   const version = versionIdOf(call, place)
   const isHead = call.exchange.method === 'HEAD'
   const overrides = overridesOf(call)
-  const view = await openObject(call, place, { version, head: isHead })
+  refuseWriteHeaders(call)
+  const customer = customerKeyOf(call)
+  const view = await openObject(call, place, { version, head: isHead, customer })
   try {
     return await replyOf(call, view, { overrides, versioned: versionHeaders(place, view) })
   } catch (error) {
@@ -58,6 +62,7 @@ async function replyOf(
     ...objectReplyHeaders(info),
     ...tagCountHeader(info),
     ...lockHeaders(info),
+    ...encryptionOfObject(call, info),
     ...told.versioned,
   ]
   override(headers, told.overrides)

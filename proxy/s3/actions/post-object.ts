@@ -14,6 +14,7 @@ import {
   isChecksumValue,
 } from '../checksum/checksum-algorithm.ts'
 import { type Hasher, openHasher } from '../checksum/hasher.ts'
+import { encryptionHeaders, sealOfRequest } from '../encryption/encryption-choice.ts'
 import { formSigner } from '../form/form-signature.ts'
 import { checkPostPolicy, type PostPolicy, readPostPolicy } from '../form/post-policy.ts'
 import { malformed, type PostForm, takeForm } from '../form/read-form.ts'
@@ -60,6 +61,7 @@ async function storeForm(call: S3Call, { fields, file, filename }: PostForm): Pr
   const head = headOfRequest(asked)
   const place = await enterObject(asked, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const acl = await aclOfRequest(asked)
+  const seal = await sealOfRequest(asked)
   const { algorithm, value } = checksumOf(asked)
   const hasher = await openHasher(algorithm)
   const pieces = new CheckedFile(file, { policy, hasher, algorithm, value })
@@ -68,9 +70,13 @@ async function storeForm(call: S3Call, { fields, file, filename }: PostForm): Pr
   const source = { bytes: null, pieces: () => pieces.read() }
   try {
     const stored = await replacing(asked, place, () =>
-      putPieces(asked, { path: asked.path, head, added }, source),
+      putPieces(asked, { path: asked.path, head, added, seal }, source),
     )
-    return replyOf(asked, fields, stored)
+    const told = encryptionHeaders(asked, seal?.record)
+    return replyOf(asked, fields, {
+      ...stored,
+      versionHeaders: [...stored.versionHeaders, ...told],
+    })
   } catch (error) {
     return malformed(pieces.failure ?? error)
   } finally {

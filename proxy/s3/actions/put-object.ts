@@ -2,6 +2,7 @@ import type { Reply } from '../../reply.ts'
 import { S3Body } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { encodeChecksum } from '../checksum/checksum-algorithm.ts'
+import { encryptionHeaders, sealOfRequest } from '../encryption/encryption-choice.ts'
 import { withLock } from '../lock/lock-headers.ts'
 import { aclOfRequest } from '../object/object-acl.ts'
 import { headOfRequest, refuseNotBuilt, taggingOfRequest } from '../object/object-headers.ts'
@@ -23,15 +24,17 @@ export async function putObject(call: S3Call): Promise<Reply> {
   const head = withLock(call, place, requested)
   const acl = await aclOfRequest(call)
   const condition = await writeCondition(call, place)
+  const seal = await sealOfRequest(call)
   const body = await S3Body.open(call, { algorithm: DEFAULT_CHECKSUM, md5: false })
   const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: encodeChecksum(body.checksum!) })
   const stored = await replacing(call, place, () =>
-    putBody(call, { path: call.path, head, added, condition }, body),
+    putBody(call, { path: call.path, head, added, condition, seal }, body),
   )
   return emptyReply(200, [
     'ETag',
     `"${stored.etag}"`,
     ...checksumHeaders(body.checksum),
+    ...encryptionHeaders(call, seal?.record),
     ...stored.versionHeaders,
   ])
 }

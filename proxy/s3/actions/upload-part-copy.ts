@@ -3,6 +3,7 @@ import { closeBody } from '../../swift/object-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { type Checksum, checksumTag } from '../checksum/checksum-algorithm.ts'
 import { openHasher } from '../checksum/hasher.ts'
+import { encryptionHeaders, sealOfPart } from '../encryption/encryption-choice.ts'
 import { storePart } from '../multipart/store-part.ts'
 import { parsePartNumber } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
@@ -20,6 +21,7 @@ export async function uploadPartCopy(call: S3Call): Promise<Reply> {
   const partNumber = parsePartNumber(call.query.get('partNumber') ?? '')
   const uploads = await Uploads.of(call)
   const found = await uploads.find(call.key, call.query.get('uploadId')!)
+  const seal = sealOfPart(call, found.record.head)
   const { view, headers } = await openSource(call)
   try {
     const range = sourceRange(call, view.read.info.bytes)
@@ -35,7 +37,7 @@ export async function uploadPartCopy(call: S3Call): Promise<Reply> {
         checksum = { algorithm, value: hasher.digest().toString('base64'), type: 'FULL_OBJECT' }
         return checksum
       },
-      put: (put) => putPieces(call, put, bytesOfSource(view, range, hasher)),
+      put: (put) => putPieces(call, { ...put, seal }, bytesOfSource(view, range, hasher)),
     }).finally(() => hasher.close())
     const made = checksum as Checksum | null
     return xmlReply(
@@ -45,7 +47,7 @@ export async function uploadPartCopy(call: S3Call): Promise<Reply> {
         ETag: `"${stored.etag}"`,
         ...(expected !== undefined && made !== null && { [checksumTag(expected)]: made.value }),
       },
-      headers,
+      [...headers, ...encryptionHeaders(call, seal?.record)],
     )
   } finally {
     await closeBody(view.read)

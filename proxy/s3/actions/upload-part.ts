@@ -1,6 +1,7 @@
 import type { Reply } from '../../reply.ts'
 import { S3Body } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
+import { encryptionHeaders, sealOfPart } from '../encryption/encryption-choice.ts'
 import { storePart } from '../multipart/store-part.ts'
 import { parsePartNumber } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
@@ -17,6 +18,7 @@ export async function uploadPart(call: S3Call): Promise<Reply> {
   const partNumber = parsePartNumber(call.query.get('partNumber') ?? '')
   const uploads = await Uploads.of(call)
   const found = await uploads.find(call.key, call.query.get('uploadId')!)
+  const seal = sealOfPart(call, found.record.head)
   const expected = found.record.checksum?.algorithm
   const body = await S3Body.open(call, { algorithm: expected ?? DEFAULT_CHECKSUM, md5: false })
   const sent = body.plan.checksum?.algorithm
@@ -30,9 +32,9 @@ export async function uploadPart(call: S3Call): Promise<Reply> {
     found,
     partNumber,
     checksum: () => body.checksum,
-    put: (put) => putBody(call, put, body),
+    put: (put) => putBody(call, { ...put, seal }, body),
   })
-  const headers = ['ETag', `"${stored.etag}"`]
+  const headers = ['ETag', `"${stored.etag}"`, ...encryptionHeaders(call, seal?.record)]
   // What nobody has asked for is the store's own affair, until the whole is there.
   if (expected !== undefined || sent !== undefined) {
     headers.push(...checksumHeaders(body.checksum).slice(0, 2))

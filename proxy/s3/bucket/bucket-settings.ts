@@ -7,6 +7,7 @@ import { noSuchBucket } from '../s3-error.ts'
 export const BUCKET_SETTINGS = {
   acl: 'x-container-sysmeta-s3-acl',
   cors: 'x-container-sysmeta-s3-cors',
+  encryption: 'x-container-sysmeta-s3-encryption',
   ownership: 'x-container-sysmeta-s3-ownership',
   policy: 'x-container-sysmeta-s3-policy',
   publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,

@@ -9,6 +9,7 @@ import type { ByteRange } from '../../swift/range.ts'
 import { fromWire } from '../../wire-text.ts'
 import { checkKey, enterOther } from '../bucket/find-bucket.ts'
 import type { Hasher } from '../checksum/hasher.ts'
+import { customerKeyOf } from '../encryption/customer-key.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { unescapeBytes } from '../signature/canonical.ts'
@@ -36,7 +37,9 @@ export async function openSource(call: S3Call): Promise<{
   const place = await enterOther(call, name)
   const { version } = name
   if (version !== undefined) checkVersion(version, place)
-  const view = await openObject(call, place, { version, head: false }).catch(asSourceError)
+  const customer = customerKeyOf(call, 'source')
+  const wanted = { version, head: false, customer }
+  const view = await openObject(call, place, wanted).catch(asSourceError)
   try {
     checkSource(call, view.read.info)
   } catch (error) {

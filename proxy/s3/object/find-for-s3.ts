@@ -68,10 +68,12 @@ async function findNull(
   place: ObjectPlace,
   head: boolean,
 ): Promise<FoundObject | null> {
-  const current = await findObject(call.exchange, place, { head })
-  if (current !== null) {
-    if (versionOfFound(current) === NULL_VERSION) return current
-    await closeBody(current.read)
+  // The current one may be another, which its reader has brought no key for: it is looked at first.
+  const shown = await findObject(call.exchange, place, { head: true })
+  if (shown !== null && versionOfFound(shown) === NULL_VERSION) {
+    const current = head ? shown : await findObject(call.exchange, place, { head })
+    if (current !== null && versionOfFound(current) === NULL_VERSION) return current
+    if (current !== null) await closeBody(current.read)
   }
   if (!keepsVersions(place)) return null
   for await (const { id } of nullVersions(call.exchange, place)) {

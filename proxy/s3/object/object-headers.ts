@@ -36,14 +36,6 @@ export interface ObjectHead {
 
 /** Headers that ask for what is not built: a 501, never overlooked. */
 const NOT_BUILT: readonly { readonly name: string; readonly unless?: string }[] = [
-  { name: 'x-amz-server-side-encryption' },
-  { name: 'x-amz-server-side-encryption-aws-kms-key-id' },
-  { name: 'x-amz-server-side-encryption-bucket-key-enabled', unless: 'false' },
-  { name: 'x-amz-server-side-encryption-context' },
-  { name: 'x-amz-server-side-encryption-customer-algorithm' },
-  { name: 'x-amz-server-side-encryption-customer-key' },
-  { name: 'x-amz-server-side-encryption-customer-key-md5' },
-  { name: 'x-amz-copy-source-server-side-encryption-customer-algorithm' },
   { name: 'x-amz-website-redirect-location' },
   { name: 'x-amz-write-offset-bytes' },
   { name: 'x-amz-mfa' },

@@ -7,7 +7,10 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import type { ServiceError } from '../../../common/errors.ts'
 import { INLINE_BYTES_MAX } from '../../../common/storage-node.ts'
+import { type SseSeal, sealingBackend } from '../../encryption/sse-backend.ts'
+import { encodeSse, S3_SSE } from '../../encryption/sse-record.ts'
 import { type Authority, refusal } from '../../exchange.ts'
+import type { ProxyContext } from '../../proxy-context.ts'
 import { type Reply, replyHeader } from '../../reply.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import type { SwiftPath } from '../../swift/path.ts'
@@ -37,6 +40,8 @@ export interface SwiftPut {
   readonly condition?: IncomingHttpHeaders
   /** In place of the caller's rights. */
   readonly authority?: Authority
+  /** How the body is to be enciphered. */
+  readonly seal?: SseSeal | null
 }
 
 export interface PutOutcome {
@@ -113,9 +118,11 @@ async function putBytes(
     headers: { ...innerHeaders(put.head), ...sent.headers, ...put.condition },
     body: sent.body,
     ...(put.authority !== undefined && { authority: put.authority }),
+    ...(put.seal && { proxy: sealingProxy(exchange.proxy, put.seal) }),
   })
   inner.versionRules = S3_VERSION_RULES
-  inner.addedMeta = () => ({ ...put.head.headers, ...put.added() })
+  const sse = put.seal ? { [S3_SSE]: encodeSse(put.seal.record) } : {}
+  inner.addedMeta = () => ({ ...put.head.headers, ...put.added(), ...sse })
   const reply = await exchange.proxy.answerInner(inner)
   await dropReply(reply)
   if (reply.status !== 201) throw failureOf(reply)
@@ -125,6 +132,12 @@ async function putBytes(
     lastModified: replyHeader(reply, 'Last-Modified') ?? '',
     versionHeaders: versionId === undefined ? [] : ['x-amz-version-id', versionId],
   }
+}
+
+/** The proxy as a request sees it whose body is sealed on its way. */
+function sealingProxy(proxy: ProxyContext, seal: SseSeal): ProxyContext {
+  const backend = sealingBackend(proxy.backend, seal, proxy.random)
+  return Object.assign(Object.create(proxy) as ProxyContext, { backend })
 }
 
 /** What went wrong within. */

@@ -1,3 +1,5 @@
+import { ServiceError } from '../../../common/errors.ts'
+import { CUSTOMER_KEY_NEEDED } from '../../encryption/sse-record.ts'
 import { type Exchange, refusal } from '../../exchange.ts'
 import {
   type FoundObject,
@@ -7,32 +9,84 @@ import {
 } from '../../swift/found-object.ts'
 import { staticView } from '../../swift/large/static-object.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
+import { closeBody } from '../../swift/object-body.ts'
 import { isPlain, viewObject } from '../../swift/object-view.ts'
 import { containerOfVersions } from '../../swift/versions/version-names.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
 import type { S3Place } from '../bucket/find-bucket.ts'
+import { type CustomerKey, checkReader } from '../encryption/customer-key.ts'
 import { partsPrefix } from '../multipart/upload-names.ts'
 import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
 import { findForS3, type Wanted } from './find-for-s3.ts'
 import { uploadOf } from './object-traits.ts'
+
+export interface WantedView extends Wanted {
+  /** The key that the reader has brought. */
+  readonly customer: CustomerKey | undefined
+}
+
+/** Writes that may come between the look at an object and its read. */
+const ROUNDS_MAX = 4
 
 /** The object or version as its reader sees it, whatever it is put together from; NoSuchKey if there is none. */
 export async function openObject(
   call: S3Call,
   place: S3Place,
-  options: Wanted,
+  options: WantedView,
 ): Promise<ObjectView> {
   const { exchange } = call
-  const found = await findForS3(call, place, options)
+  const { customer } = options
+  const found =
+    customer === undefined
+      ? await findWithoutKey(call, place, options)
+      : await findWithKey(call, place, { ...options, customer })
   const { read } = found
+  try {
+    checkReader(read.info, customer)
+  } catch (error) {
+    await closeBody(read)
+    throw error
+  }
   if (isPlain(found)) return { ...found, headers: [] }
   const view = { head: options.head, depth: 0, isAsked: false }
   if (uploadOf(read.info) === undefined) return viewObject(exchange, found, view)
-  return staticView(exchange, found, { ...view, openSegment: ownParts(found) })
+  return staticView(exchange, found, { ...view, openSegment: ownParts(found, customer) })
+}
+
+/** An object that needs a key says so to those alone who may know of it. */
+async function findWithoutKey(call: S3Call, place: S3Place, wanted: Wanted): Promise<FoundObject> {
+  try {
+    return await findForS3(call, place, wanted)
+  } catch (error) {
+    const isSealed = error instanceof ServiceError && error.code === CUSTOMER_KEY_NEEDED
+    if (isSealed) await findForS3(call, place, { ...wanted, head: true })
+    throw error
+  }
+}
+
+/** Looks at the object first: its key must be the one, before a byte of it is read. */
+async function findWithKey(
+  call: S3Call,
+  place: S3Place,
+  options: Wanted & { readonly customer: CustomerKey },
+): Promise<FoundObject> {
+  const { customer, head } = options
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const found = await findForS3(call, place, { version: options.version, head: true })
+    checkReader(found.read.info, customer)
+    if (head) return found
+    const customerKey = customer.key
+    const read = await call.exchange.proxy.backend.readObject(found.place, { customerKey })
+    if (read === null) continue
+    if (read.info.writeId === found.read.info.writeId) return { ...found, read }
+    await closeBody(read)
+  }
+  throw new S3Error('OperationAborted')
 }
 
 /** Who may read an object may read its parts, which are nobody else's. */
-function ownParts({ place, read }: FoundObject): OpenSegment {
+function ownParts({ place, read }: FoundObject, customer: CustomerKey | undefined): OpenSegment {
   const container = segmentsContainer(containerOfVersions(place.container) ?? place.container)
   const prefix = partsPrefix(uploadOf(read.info)!)
   return async (exchange: Exchange, path, { head }) => {
@@ -45,8 +99,20 @@ function ownParts({ place, read }: FoundObject): OpenSegment {
       policy: place.policy,
       versions: undefined,
     }
-    const found = await findObject(exchange, part, { head })
+    const found = await openPart(exchange, part, { head, customer })
     if (found === null) throw refusal(409, `the part ${path.object} is not there`)
     return { ...found, headers: [] }
   }
+}
+
+async function openPart(
+  exchange: Exchange,
+  part: ObjectPlace,
+  options: { readonly head: boolean; readonly customer: CustomerKey | undefined },
+): Promise<FoundObject | null> {
+  const { head, customer } = options
+  if (customer === undefined) return findObject(exchange, part, { head })
+  const customerKey = customer.key
+  const read = await exchange.proxy.backend.readObject(part, { head, customerKey })
+  return read === null ? null : { place: part, read }
 }

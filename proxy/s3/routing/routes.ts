@@ -17,12 +17,14 @@ import { createBucket } from '../actions/create-bucket.ts'
 import { createMultipartUpload } from '../actions/create-multipart-upload.ts'
 import { deleteBucket } from '../actions/delete-bucket.ts'
 import { deleteBucketCors } from '../actions/delete-bucket-cors.ts'
+import { deleteBucketEncryption } from '../actions/delete-bucket-encryption.ts'
 import { deleteBucketTagging } from '../actions/delete-bucket-tagging.ts'
 import { deleteObject } from '../actions/delete-object.ts'
 import { deleteObjectTagging } from '../actions/delete-object-tagging.ts'
 import { deleteObjects } from '../actions/delete-objects.ts'
 import { getBucketAcl } from '../actions/get-bucket-acl.ts'
 import { getBucketCors } from '../actions/get-bucket-cors.ts'
+import { getBucketEncryption } from '../actions/get-bucket-encryption.ts'
 import { getBucketLocation } from '../actions/get-bucket-location.ts'
 import { getBucketTagging } from '../actions/get-bucket-tagging.ts'
 import { getBucketVersioning } from '../actions/get-bucket-versioning.ts'
@@ -52,6 +54,7 @@ import {
 } from '../actions/public-access-block.ts'
 import { putBucketAcl } from '../actions/put-bucket-acl.ts'
 import { putBucketCors } from '../actions/put-bucket-cors.ts'
+import { putBucketEncryption } from '../actions/put-bucket-encryption.ts'
 import { putBucketTagging } from '../actions/put-bucket-tagging.ts'
 import { putBucketVersioning } from '../actions/put-bucket-versioning.ts'
 import { putObject } from '../actions/put-object.ts'
@@ -114,6 +117,7 @@ const ROWS: readonly Row[] = [
     deleteOwnershipControls,
   ],
   ['GetBucketCors', 'bucket', 'GET', { query: 'cors' }, getBucketCors],
+  ['GetBucketEncryption', 'bucket', 'GET', { query: 'encryption' }, getBucketEncryption],
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
@@ -126,9 +130,11 @@ const ROWS: readonly Row[] = [
   ['ListObjects', 'bucket', 'GET', {}, listObjects],
   ['HeadBucket', 'bucket', 'HEAD', {}, headBucket],
   ['PutBucketCors', 'bucket', 'PUT', { query: 'cors' }, putBucketCors],
+  ['PutBucketEncryption', 'bucket', 'PUT', { query: 'encryption' }, putBucketEncryption],
   ['PutBucketTagging', 'bucket', 'PUT', { query: 'tagging' }, putBucketTagging],
   ['CreateBucket', 'bucket', 'PUT', {}, createBucket],
   ['DeleteBucketCors', 'bucket', 'DELETE', { query: 'cors' }, deleteBucketCors],
+  ['DeleteBucketEncryption', 'bucket', 'DELETE', { query: 'encryption' }, deleteBucketEncryption],
   ['DeleteBucketTagging', 'bucket', 'DELETE', { query: 'tagging' }, deleteBucketTagging],
   ['DeleteBucket', 'bucket', 'DELETE', {}, deleteBucket],
   ['DeleteObjects', 'bucket', 'POST', { query: 'delete' }, deleteObjects],

@@ -1,4 +1,5 @@
 import { ServiceError } from '../../../common/errors.ts'
+import { CUSTOMER_KEY_NEEDED } from '../../encryption/sse-record.ts'
 import type { ObjectView, OpenSegment, ViewOptions } from '../found-object.ts'
 import { isReader } from '../object-body.ts'
 import type { ByteRange } from '../range.ts'
@@ -34,5 +35,6 @@ export function segmentPart(range: ByteRange, find: () => Promise<ObjectView>): 
 
 function asConflict(error: unknown): never {
   if (!(error instanceof ServiceError) || error.status >= 500) throw error
+  if (error.code === CUSTOMER_KEY_NEEDED) throw error
   throw new ServiceError('BadSegment', '', { status: 409, cause: error })
 }

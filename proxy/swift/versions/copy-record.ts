@@ -4,15 +4,16 @@ import type { Backend, BackendOutcome, ObjectPath } from '../../backend/backend.
 import { isReader } from '../object-body.ts'
 
 /**
- * Stores what was read, byte for byte, as another object. The read is closed; its bytes were verified on their way, so
+ * Stores what was read (`sealed`), byte for byte, as another object. The read is closed; its bytes were verified on their way, so
  * the ETag holds.
  */
 export async function copyRecord(
-  backend: Backend,
+  through: Backend,
   read: ItemRead,
   to: { readonly place: ObjectPath; readonly meta: ItemMeta; readonly condition?: Condition },
 ): Promise<BackendOutcome> {
   const { body } = read
+  const backend = through.unsealed ?? through
   const { place, meta, condition } = to
   if (!isReader(body)) {
     const put = { meta, body: Buffer.from(body ?? '') }

@@ -36,7 +36,7 @@ export function unlessChanged(current: ItemInfo | null): Condition {
 }
 
 /**
- * The record that was looked at with its body. Null if it is not current any more: somebody was quicker, the compare-and-set
+ * The record that was looked at with its body, as it lies. Null if it is not current any more: somebody was quicker, the compare-and-set
  * that follows fails, and all is looked at again.
  */
 export async function readUnchanged(
@@ -44,7 +44,7 @@ export async function readUnchanged(
   place: ObjectPlace,
   current: ItemInfo,
 ): Promise<ItemRead | null> {
-  const read = await exchange.proxy.backend.readObject(place)
+  const read = await exchange.proxy.backend.readObject(place, { sealed: true })
   if (read === null || read.info.writeId === current.writeId) return read
   await closeBody(read)
   return null

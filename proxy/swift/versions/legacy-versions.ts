@@ -173,7 +173,7 @@ async function restore(
 ): Promise<'done' | 'missing' | 'conflict'> {
   const { backend } = exchange.proxy
   const where = await placeOf(exchange, { place, versions }, row.name)
-  const read = await backend.readObject(where)
+  const read = await backend.readObject(where, { sealed: true })
   if (read === null) return 'missing'
   const { [COPY_OF]: _, ...headers } = read.info.meta.headers
   const meta = { ...read.info.meta, headers }
