@@ -9,11 +9,11 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { answer } from './answer.ts'
 import { Exchange, type Message, refusal } from './exchange.ts'
-import { PlainFront } from './front/plain-front.ts'
+import { Front } from './front/front.ts'
 import { hotPath, isObjectUrl } from './hot-path.ts'
 import { requestLayers } from './layers/request-layers.ts'
 import { ContainerSyncer } from './layers/sync/container-syncer.ts'
-import { parserRefusal } from './parser-refusal.ts'
+import { type ParserError, parserRefusal } from './parser-refusal.ts'
 import { createPipeline, type Pipeline } from './pipeline.ts'
 import { createProxyContext, type ProxyContext } from './proxy-context.ts'
 import type { ProxyOptions } from './proxy-options.ts'
@@ -54,8 +54,15 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const s3 = accessKeys === undefined ? null : new S3Api({ accessKeys, iam }, s3Options, proxy)
   const door = new Door(proxy, pipeline, s3)
   const server = createServer(options, door)
-  // Beside TLS it would hardly be noticed.
-  const front = options.tls === undefined ? new PlainFront(server, proxy, door) : null
+  const front = new Front({
+    server,
+    isTls: options.tls !== undefined,
+    proxy,
+    takes: door.takesPlain,
+    answer: (message) => door.answerPlain(message),
+    isIdle: (socket) => door.isIdle(socket),
+    refuse: (error, socket) => door.refuse(error, socket),
+  })
   let closed: Promise<void> | undefined
   return {
     async listen(address) {
@@ -190,11 +197,18 @@ class Door {
     }
   }
 
+  /** Whether nothing that the connection has asked is unanswered. */
+  isIdle(socket: Socket): boolean {
+    const active = this.#active.get(socket)
+    const isDone = active === undefined || (active.req.complete && active.res.writableFinished)
+    return isDone && !this.#pipelined.has(socket)
+  }
+
   /**
    * What the HTTP parser refuses: 400, 431, a head that never came (408), a body that was cut off (499). A request that
    * is being answered gets its answer first: what is wrong may be only what came after it.
    */
-  refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+  refuse(error: ParserError, socket: Duplex): void {
     const active = this.#active.get(socket)
     const last = this.#pipelined.get(socket)?.at(-1)
     const { status, message } = parserRefusal(error, (last ?? active)?.req.complete === false)
@@ -241,7 +255,6 @@ function createServer(options: ProxyOptions, door: Door): Server {
   server.on('request', (req, res) => door.answer(req, res, false))
   server.on('checkContinue', (req, res) => door.answer(req, res, true))
   server.on('checkExpectation', (req, res) => door.answerOtherExpectation(req, res))
-  server.on('clientError', (error, socket) => door.refuse(error, socket))
   return server
 }
 
@@ -268,11 +281,11 @@ function listen(server: Server, address: ListenAddress): Promise<{ readonly port
   })
 }
 
-function closeServer(server: Server, front: PlainFront | null): Promise<void> {
+function closeServer(server: Server, front: Front): Promise<void> {
   if (!server.listening) return Promise.resolve()
   return new Promise((resolve, reject) => {
     server.close((error) => (error === undefined ? resolve() : reject(error)))
     server.closeIdleConnections()
-    front?.closeIdle()
+    front.closeIdle()
   })
 }

@@ -3,6 +3,7 @@
  * on one connection.
  */
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { httpClient, rawExchange, statusesIn } from './http-client.ts'
@@ -351,3 +352,51 @@ function reading(socket: Socket): { text(): string; until(pattern: RegExp): Prom
     },
   }
 }
+
+t.test('names may come as raw UTF-8, on a new connection and on a kept one', async (t) => {
+  const raw = '\xc3\xa9t\xc3\xa9'
+  const put = (path: string, fields = '') =>
+    `PUT /v1/AUTH_test/${path} HTTP/1.1\r\n${AUTH}${fields}Content-Length: 0\r\n\r\n`
+  const get = (path: string, fields = '') =>
+    `GET /v1/AUTH_test/${path} HTTP/1.1\r\n${AUTH}${fields}\r\n`
+  const cases: readonly [string, string, number][] = [
+    ['a container', put(raw, LAST), 201],
+    ['an object', put(`${raw}/${raw}`, LAST), 201],
+    ['an object, to be read', get(`${raw}/${raw}`, LAST), 200],
+    ['a query', get(`${raw}?prefix=${raw}`, LAST), 200],
+    ['no UTF-8', put('\xff', LAST), 412],
+    ['a blank', get('a b', LAST), 400],
+    ['raw bytes and a blank', get(`${raw} b`, LAST), 400],
+    ['an unknown method', get(raw, LAST).replace('GET', 'BREW'), 405],
+  ]
+  for (const [name, request, status] of cases) {
+    t.same(statusesIn(await rawExchange(port, request)), [status], name)
+  }
+  const listing = await client.call('GET', '/v1/AUTH_test/%C3%A9t%C3%A9', { headers })
+  t.equal(listing.body.toString(), '\u00e9t\u00e9\n')
+
+  const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+  let seen = ''
+  for (const [i, request] of [
+    get('?limit=1'),
+    get(raw),
+    get('c/small'),
+    put(`${raw}/kept`),
+    get(`${raw}/kept`, LAST),
+  ].entries()) {
+    socket.write(request, 'latin1')
+    while (statusesIn(seen).length <= i) {
+      const [piece] = (await once(socket, 'data')) as [string]
+      seen += piece
+    }
+  }
+  socket.destroy()
+  t.same(statusesIn(seen), [200, 200, 200, 201, 200])
+
+  // What a request hides in its body is no request, whatever comes with it in one packet.
+  const hidden = `PUT /v1/AUTH_test/${raw}/evil HTTP/1.1\r\n${AUTH}Content-Length: 0\r\n\r\n`
+  const carrier = `PUT /v1/AUTH_test/c/carrier HTTP/1.1\r\n${AUTH}Content-Length: ${hidden.length}\r\n\r\n`
+  await rawExchange(port, `${carrier}${hidden}${get(raw, LAST)}`)
+  const evil = await client.call('GET', '/v1/AUTH_test/%C3%A9t%C3%A9/evil', { headers })
+  t.equal(evil.status, 404)
+})

@@ -65,7 +65,7 @@ t.test('other refusals of the parser in the words of HTTP', async (t) => {
   const cases: [string, string, number][] = [
     ['a verb nobody knows', 'LICK /v1/AUTH_test HTTP/1.1\r\nHost: x\r\n\r\n', 405],
     ['headers without end', put('o', `X-Object-Meta-A: ${'a'.repeat(70_000)}\r\n\r\n`), 431],
-    ['unescaped UTF-8', `GET /v1/AUTH_test/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n${AUTH}\r\n`, 400],
+    ['unescaped UTF-8', `GET /v1/AUTH_test/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n${AUTH}\r\n`, 404],
     ['bytes that are no UTF-8', `GET /v1/AUTH_test/\xff HTTP/1.1\r\nHost: x\r\n${AUTH}\r\n`, 412],
     [
       'an encoding that is not chunked',
