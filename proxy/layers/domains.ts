@@ -62,9 +62,14 @@ export class Domains {
   }
 
   /** Whether every path of this host is one of the store's, whatever it looks like. */
-  takes(exchange: Exchange): boolean {
-    const host = hostOf(exchange)
+  takes(request: Pick<Exchange, 'headers'>): boolean {
+    const host = hostOf(request)
     return this.#remap !== null && domainOf(host, this.#remap.storageDomains) !== null
+  }
+
+  /** Whether the host may stand for an account or a container: it is one of these, or a CNAME of one that has to be looked up. */
+  mayMean(request: Pick<Exchange, 'headers'>): boolean {
+    return this.takes(request) || this.#cnames?.isForeign(hostOf(request)) === true
   }
 
   /** Gives the exchange the path that its host and URL mean together. */
@@ -108,8 +113,8 @@ export class Domains {
   }
 }
 
-function hostOf(exchange: Exchange): string {
-  const host = (exchange.headers.host ?? '').replace(/:\d+$/, '')
+function hostOf({ headers }: Pick<Exchange, 'headers'>): string {
+  const host = (headers.host ?? '').replace(/:\d+$/, '')
   // Names of containers may be any text, and some clients send it as it is.
   return fromWire(host) ?? host
 }
@@ -148,10 +153,12 @@ class Cnames {
 
   /** The host itself if it is one of the store's or an address, at once; else what it is a CNAME of, or a 400. */
   lookUp(host: string, exchange: Exchange): undefined | Promise<string> {
+    return this.isForeign(host) ? this.#follow(host, exchange) : undefined
+  }
+
+  isForeign(host: string): boolean {
     const isOwn = isIP(host.replace(/^\[|\]$/g, '')) !== 0 || host === 'localhost' || host === ''
-    return isOwn || domainOf(host, this.#domains) !== null
-      ? undefined
-      : this.#follow(host, exchange)
+    return !isOwn && domainOf(host, this.#domains) === null
   }
 
   async #follow(host: string, exchange: Exchange): Promise<string> {

@@ -40,6 +40,8 @@ export class S3Api {
   readonly #credentials: S3Credentials
   readonly #settings: S3Settings
   readonly #directory: BucketDirectory
+  /** Hosts that stand for accounts and containers. */
+  readonly #swiftDomains: ProxyContext['layers']['domains']
   readonly #keys = new SigningKeys()
   readonly #queryApi: QueryApi
 
@@ -49,12 +51,13 @@ export class S3Api {
       iam,
     }: { readonly accessKeys: S3Credentials; readonly iam: IamService | undefined },
     options: S3Options,
-    proxy: Pick<ProxyContext, 'backend' | 'clock' | 'policies'>,
+    proxy: Pick<ProxyContext, 'backend' | 'clock' | 'policies' | 'layers'>,
   ) {
     this.#credentials = accessKeys
     this.#queryApi = new QueryApi({ credentials: accessKeys, keys: this.#keys, iam })
     this.#settings = { ...S3_DEFAULTS, ...options }
-    const { backend, clock, policies } = proxy
+    const { backend, clock, policies, layers } = proxy
+    this.#swiftDomains = layers.domains
     this.#directory = new BucketDirectory({ backend, clock, policy: policies.default.index })
   }
 
@@ -70,7 +73,10 @@ export class S3Api {
     if (domains.length > 0 && isS3Host(headers.host, domains)) return true
     if (isQueryCall({ method, url, headers })) return true
     if (url.startsWith('/v1/') && !url.includes('?')) return false
-    return SIGNED_QUERY.test(url) || isAnonymousPath({ url, headers })
+    if (SIGNED_QUERY.test(url)) return true
+    return (
+      isAnonymousPath({ method, url, headers }) && this.#swiftDomains?.mayMean({ headers }) !== true
+    )
   }
 
   /** Answers a request of S3's; never throws. */

@@ -15,7 +15,8 @@ import { createdReply } from './object-write.ts'
 import { restoreVersion } from './versions/version-writes.ts'
 
 export function putVerb(exchange: Exchange): Promise<Reply> {
-  checkReserved(exchange)
+  // Of a manifest it says nothing that the query does not say.
+  if (manifestWord(exchange) !== 'put') checkReserved(exchange)
   checkIfNoneMatch(exchange)
   if (versionOf(exchange) !== undefined && !exchange.headers['x-copy-from']) {
     return putVersionAgain(exchange)

@@ -191,6 +191,11 @@ t.test('a manifest that is wrong is refused with everything that is wrong with i
     })
     t.equal(marked.status, 400, 'the mark is not for clients')
   }
+  const marked = await owner('PUT', `${ACCOUNT}/large/marked?multipart-manifest=put`, {
+    headers: { 'x-static-large-object': 'true' },
+    body: JSON.stringify([{ path: '/parts/seg-0' }]),
+  })
+  t.equal(marked.status, 201, 'beside a manifest it says nothing new')
   t.equal((await colleague('PUT', `${ACCOUNT}/large/x?multipart-manifest=put`)).status, 403)
 })
 
