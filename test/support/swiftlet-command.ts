@@ -49,7 +49,7 @@ export interface StartedSwiftlet {
  * with what it said if it ends before.
  */
 export async function startSwiftlet(
-  t: Test,
+  t: { teardown(end: () => unknown): unknown },
   args: readonly string[],
   options: CommandOptions & { readonly scheme?: 'http' | 'https' } = {},
 ): Promise<StartedSwiftlet> {
