@@ -27,7 +27,7 @@ export interface FrontOptions {
 /**
  * Stands before node:http. As long as the requests of a connection are plain they are answered without it, which saves a
  * fifth of a small PUT's CPU (docs/decisions/0011-plain-requests.md). Requests that llhttp refuses for raw bytes in
- * their target get a second reading (docs/decisions/0014-raw-targets.md). The server goes on listening, counting
+ * their target get a second reading (docs/decisions/0015-raw-targets.md). The server goes on listening, counting
  * connections and watching over those that are given to it.
  */
 export class Front {

@@ -74,9 +74,7 @@ export class S3Api {
     if (isQueryCall({ method, url, headers })) return true
     if (url.startsWith('/v1/') && !url.includes('?')) return false
     if (SIGNED_QUERY.test(url)) return true
-    return (
-      isAnonymousPath({ method, url, headers }) && this.#swiftDomains?.mayMean({ headers }) !== true
-    )
+    return isAnonymousPath({ url, headers }) && this.#swiftDomains?.mayMean({ headers }) !== true
   }
 
   /** Answers a request of S3's; never throws. */
