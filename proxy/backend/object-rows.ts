@@ -64,10 +64,13 @@ export class ObjectRows {
    * The same for a writer whom an object of a sloppy policy lets go without: the object stays unconfirmed, and the
    * settler puts its row.
    */
-  async putOrDefer(path: ObjectPath, list: ItemKey, row: ListRow): Promise<ObjectRowOutcome> {
-    const { isSloppy, clock, counters } = this.#options
+  putOrDefer(path: ObjectPath, list: ItemKey, row: ListRow): Promise<ObjectRowOutcome> {
     const putting = this.put(path, list, row)
-    if (!isSloppy(path.policy)) return putting
+    return this.#options.isSloppy(path.policy) ? this.#orDefer(putting) : putting
+  }
+
+  async #orDefer(putting: Promise<ObjectRowOutcome>): Promise<ObjectRowOutcome> {
+    const { clock, counters } = this.#options
     try {
       return await withDeadline(putting, clock, DEFER_MS)
     } catch (error) {

@@ -93,11 +93,16 @@ export function expiryKey(
   return key
 }
 
-/** UTF-8 bytes of a text as latin1 text: compares with < in byte order. */
+const BEYOND_ASCII = /[\u0080-\uffff]/
+
+/**
+ * UTF-8 bytes of a text as latin1 text: compares with < in byte order. ASCII stays the very string, whose hash V8 knows
+ * already: the maps of a write look for it again and again.
+ */
 export function byteText(text: string): string {
-  return Buffer.from(text, 'utf8').toString('latin1')
+  return BEYOND_ASCII.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text
 }
 
 export function fromByteText(text: string): string {
-  return Buffer.from(text, 'latin1').toString('utf8')
+  return BEYOND_ASCII.test(text) ? Buffer.from(text, 'latin1').toString('utf8') : text
 }

@@ -9,7 +9,7 @@ import type { KeyValue } from '../../common/key-value.ts'
 import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import type { DigestSum } from './digest.ts'
 import { decodeEntry, type Entry } from './entry.ts'
-import { byteText, entryKey, listKey, SPACES } from './keys.ts'
+import { byteText, entryKey, fromByteText, listKey, SPACES } from './keys.ts'
 import { type EntrySlot, type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
 import { NamesBelow, type OwnHashes } from './names-below.ts'
 import { isHeld, type PartitionDigests, registerIdOfList } from './partition-digests.ts'
@@ -146,7 +146,7 @@ export class ShardIndex {
     name: string,
     options: { readonly mayBeDeleted: boolean } = { mayBeDeleted: true },
   ): StoredRow | null {
-    const text = Buffer.from(name, 'latin1').toString('utf8')
+    const text = fromByteText(name)
     const live = this.#kv.getSync(listKey(SPACES.row, listHash, name))
     if (live !== undefined) return decodeRow(text, live) ?? this.damaged('a row')
     if (!options.mayBeDeleted) return null
