@@ -77,7 +77,7 @@ for (const kind of LOOP_KINDS) {
 
   t.test(
     `${kind}: without fdatasync a power cut loses acknowledged writes`,
-    { skip, timeout: 120_000 },
+    { skip, timeout: 900_000 },
     async (t) => {
       const shim = await buildFaultShim(await probeFolder(t, 'shim'))
       t.teardown(() => shim.close())
