@@ -161,18 +161,27 @@ async function open(
   return { store, pids, clients }
 }
 
-/** The first stretch of answers of which none is a refusal; fails if there is none in time. */
-async function untilAllTaken(clients: Clients): Promise<Tally> {
+/** Some are refused where there is more to do than can be done, whatever is up: recovered is who refuses few more. */
+const RECOVERED_SHARE = 0.9
+
+/** Of all answers, those that acknowledge. */
+function takenShare({ statuses }: Tally): number {
+  const answers = Object.values(statuses).reduce((sum, count) => sum + count, 0)
+  return (statuses[201] ?? 0) / answers
+}
+
+/** The first stretch of answers of which so many acknowledge, or the last one if there is none in time. */
+async function untilTaken(clients: Clients, share: number): Promise<Tally> {
   const endMs = performance.now() + PHASE_MS_MAX
   for (;;) {
     clients.take()
     await clients.answered(ANSWERS)
     const tally = clients.take()
-    if (tally.statuses[503] === undefined || performance.now() > endMs) return tally
+    if (takenShare(tally) >= share || performance.now() > endMs) return tally
   }
 }
 
-/** From the stop of two nodes to the first refusal, where there are deadlines. */
+/** From the stop of two nodes until as many are refused as there are clients, where there are deadlines. */
 let refusedAfterMs = 0
 
 t.test(
@@ -186,7 +195,8 @@ t.test(
       peak.bytes = Math.max(peak.bytes, processUsage(store.pid).rssBytes)
     }, 100)
     t.teardown(() => clearInterval(watch))
-    const report: Record<string, unknown> = { all: clients.take() }
+    const all = clients.take()
+    const report: Record<string, unknown> = { all }
 
     process.kill(pids[1]!, 'SIGSTOP')
     await clients.answered(ANSWERS, 201)
@@ -194,7 +204,7 @@ t.test(
 
     process.kill(pids[2]!, 'SIGSTOP')
     const stoppedMs = performance.now()
-    await clients.answered(1, 503)
+    await clients.answered(CLIENTS, 503)
     refusedAfterMs = performance.now() - stoppedMs
     await clients.answered(ANSWERS, 503)
     const twoAway = clients.take()
@@ -204,7 +214,8 @@ t.test(
     await clients.answered(CLIENTS, 201)
     const recoveryMs = Math.round(performance.now() - backMs)
     // What began while they were away ends first.
-    const after = await untilAllTaken(clients)
+    const wanted = RECOVERED_SHARE * takenShare(all)
+    const after = await untilTaken(clients, wanted)
     await clients.stop()
     Object.assign(report, { oneAway, twoAway, after, recoveryMs })
     report.memoryMiB = [idleBytes, peak.bytes].map((bytes) => Math.round(bytes / 2 ** 20))
@@ -216,7 +227,7 @@ t.test(
       t.notOk(tally.statuses[0], 'nobody is cut off')
       t.notOk(tally.statuses[500], 'nothing is taken by surprise')
     }
-    t.notOk(after.statuses[503], 'all is taken again')
+    t.ok(takenShare(after) >= wanted, 'as much is taken again as before')
     t.ok(peak.bytes - idleBytes < MEMORY_BYTES_MAX, 'memory is bounded')
   },
 )
@@ -225,7 +236,7 @@ t.test(
   'negative control: without deadlines they are left hanging',
   { timeout: shortOrLong(300_000, 1_200_000) },
   async (t) => {
-    t.ok(refusedAfterMs > 0, `with them somebody was refused after ${refusedAfterMs} ms`)
+    t.ok(refusedAfterMs > 0, `with them ${CLIENTS} were refused within ${refusedAfterMs} ms`)
     const preload = `data:text/javascript,${encodeURIComponent(WITHOUT_DEADLINES)}`
     const env = { NODE_OPTIONS: `--import=${preload}` }
     const { pids, clients } = await open(t, 'overload-control', (store) => store.kill(), env)
