@@ -7,7 +7,7 @@ import { change, type IdentityParts } from '../identity-parts.ts'
 import type { PolicyAction } from '../policy/rules.ts'
 import { deleteCredential } from '../removal/credential-removal.ts'
 import { openBlob, sealBlob } from '../secrets/credential-blobs.ts'
-import { type CredentialRow, credentials, EC2_TYPE } from '../tables/credentials.ts'
+import { type CredentialRow, credentials, EC2_TYPE, TOTP_TYPE } from '../tables/credentials.ts'
 import type { Delegation } from '../tokens/delegation.ts'
 import { bodyOf, changed, extraOf, ID, refuseOtherId, type Values } from './bodies.ts'
 import { refuseRestricted } from './delegated-callers.ts'
@@ -66,7 +66,9 @@ export function accessHashOf(access: string): string {
 }
 
 /** What the blob of an access key says of the delegation that it was made by. */
-export function delegationOfBlob(delegation: Delegation | undefined) {
+export function delegationOfBlob(
+  delegation: Delegation | undefined,
+): Partial<Record<(typeof MADE_BY)[number], string>> {
   switch (delegation?.kind) {
     case undefined:
       return {}
@@ -79,22 +81,52 @@ export function delegationOfBlob(delegation: Delegation | undefined) {
   }
 }
 
-/** What somebody got by a delegation sees and changes only what is of the same project. */
+/** What an access key may say that it was made by: it is the service that says so. */
+const MADE_BY = ['trust_id', 'app_cred_id', 'access_token_id'] as const
+
+/**
+ * Whether the caller may see and change the credential as far as a delegation goes: only what is of the same project, and
+ * of access keys only those that it has made, no seeds of one-time codes. The secret of another one would give all that
+ * its holder may do.
+ */
 export function isInDelegation(
-  { subject }: IdentityCaller,
-  projectId: string | null | undefined,
+  parts: Pick<IdentityParts, 'secrets'>,
+  caller: IdentityCaller,
+  row: CredentialRow,
 ): boolean {
+  const { delegation } = caller.subject
+  if (delegation === undefined) return true
+  if (!isOfProject(caller, row.projectId) || row.type.toLowerCase() === TOTP_TYPE) return false
+  if (row.accessHash === null) return true
+  const [blob, own] = [parseAccessKey(openBlob(parts, row)), delegationOfBlob(delegation)]
+  return MADE_BY.every((name) => (blob[name] ?? null) === (own[name] ?? null))
+}
+
+/** Throws 403 unless what the caller makes is of the project that its delegation is for, if it has one. */
+export function refuseOtherProject(
+  caller: IdentityCaller,
+  projectId: string | null | undefined,
+): void {
+  if (!isOfProject(caller, projectId)) throw outOfDelegation()
+}
+
+/** Throws 403 for a credential that is not in the caller's delegation. */
+export function refuseOutOfDelegation(
+  parts: Pick<IdentityParts, 'secrets'>,
+  caller: IdentityCaller,
+  row: CredentialRow,
+): void {
+  if (!isInDelegation(parts, caller, row)) throw outOfDelegation()
+}
+
+function isOfProject({ subject }: IdentityCaller, projectId: string | null | undefined): boolean {
   const { delegation, scope } = subject
   if (delegation === undefined) return true
   return scope.kind === 'project' && scope.project.id === projectId
 }
 
-export function refuseOutOfDelegation(
-  caller: IdentityCaller,
-  projectId: string | null | undefined,
-): void {
-  if (isInDelegation(caller, projectId)) return
-  throw forbiddenAction(
+function outOfDelegation() {
+  return forbiddenAction(
     'Credential project does not match the project scope of the delegated token',
   )
 }
@@ -107,7 +139,6 @@ async function createCredential(call: IdentityCall): Promise<Answer> {
   const type = values.type as string
   const isEc2 = type.toLowerCase() === EC2_TYPE
   if (isEc2) refuseRestricted(caller, 'credentials')
-  refuseOutOfDelegation(caller, values.project_id as string | null | undefined)
   const made = isEc2
     ? newAccessKey(values.blob as string, caller.subject.delegation)
     : { id: randomId(parts.random), blob: values.blob as string, accessHash: null }
@@ -120,6 +151,7 @@ async function createCredential(call: IdentityCall): Promise<Answer> {
     accessHash: made.accessHash,
     extra: extraOf(values, OWN),
   }
+  refuseOutOfDelegation(parts, caller, row)
   await keepNewCredential(parts, row)
   return created({ credential: linked(call, 'credentials', showRow(parts, row)) })
 }
@@ -137,6 +169,8 @@ export async function keepNewCredential(parts: IdentityParts, row: CredentialRow
 
 function newAccessKey(blob: string, delegation: Delegation | undefined) {
   const parsed = parseAccessKey(blob)
+  const foreign = MADE_BY.find((name) => parsed[name] != null)
+  if (foreign !== undefined) throw invalid(`${foreign} can not be set for credential`)
   const id = accessHashOf(parsed.access)
   const by = delegationOfBlob(delegation)
   const complete = delegation === undefined ? blob : JSON.stringify({ ...parsed, ...by })
@@ -195,7 +229,7 @@ async function listCredentials(call: IdentityCall): Promise<Answer> {
     get: (id) => credentials.get(state, id),
     isWanted: (row) =>
       mayDo(call, 'get_credential', { target: { credential: targetOf(row) } }) &&
-      isInDelegation(caller, row.projectId),
+      isInDelegation(parts, caller, row),
     show: (row) => showRow(parts, row),
   }
   return longListAnswer(call, list, { name: 'credentials', filters: ['user_id', 'type'] })
@@ -217,7 +251,7 @@ async function updateCredential(call: IdentityCall): Promise<Answer> {
     const after = updatedCredential(parts, before, values)
     // Whoever changes it must not give it to somebody else.
     enforce(call, 'update_credential', { target: { credential: targetOf(after) } })
-    refuseOutOfDelegation(caller, after.projectId)
+    refuseOutOfDelegation(parts, caller, after)
     if (after.projectId !== null && after.projectId !== before.projectId) {
       await requireProject(tx, after.projectId)
     }
@@ -258,7 +292,7 @@ function refuseOtherDelegation(
 ): void {
   const was: Partial<AccessKeyBlob> =
     before.accessHash === null ? {} : parseAccessKey(openBlob(parts, before))
-  for (const name of ['trust_id', 'app_cred_id', 'access_token_id'] as const) {
+  for (const name of MADE_BY) {
     if ((was[name] ?? null) === (blob[name] ?? null)) continue
     throw invalid(`${name} can not be updated for credential`)
   }
@@ -286,14 +320,14 @@ async function enforcedCredential(
   action: PolicyAction,
 ): Promise<CredentialRow> {
   const caller = callerOrRefuse(call)
-  const { state } = call.context.parts
+  const { parts } = call.context
   const { id = '' } = call.params
-  const row = await credentials.get(state, id)
+  const row = await credentials.get(parts.state, id)
   enforce(call, action, {
     target: row === undefined ? {} : { credential: targetOf(row) },
   })
   if (row === undefined) throw notFound('credential', id)
-  refuseOutOfDelegation(caller, row.projectId)
+  refuseOutOfDelegation(parts, caller, row)
   return row
 }
 

@@ -13,6 +13,7 @@ import {
   isInDelegation,
   keepNewCredential,
   parseAccessKey,
+  refuseOtherProject,
   refuseOutOfDelegation,
   targetOf,
 } from './credentials.ts'
@@ -41,7 +42,7 @@ async function createKey(call: IdentityCall): Promise<Answer> {
   checkSchema(CREATE, call.body)
   await requireUser(parts.state, userId)
   const { tenant_id: projectId = '' } = call.body as { readonly tenant_id?: string }
-  refuseOutOfDelegation(caller, projectId)
+  refuseOtherProject(caller, projectId)
   const access = randomId(parts.random)
   const id = accessHashOf(access)
   const blob = {
@@ -70,7 +71,7 @@ async function listKeys(call: IdentityCall): Promise<Answer> {
   const caller = callerOrRefuse(call)
   await requireUser(state, userId)
   const rows = await credentials.by(state, 'user', userId, EC2_TYPE)
-  const seen = rows.filter((row) => isInDelegation(caller, row.projectId))
+  const seen = rows.filter((row) => isInDelegation(call.context.parts, caller, row))
   return {
     status: 200,
     body: { credentials: seen.map((row) => showKeyRow(call, row)), links: listLinks(call) },
@@ -100,7 +101,7 @@ async function enforcedKey(call: IdentityCall, action: PolicyAction): Promise<Cr
     target: { credential: row === undefined ? { user_id: userId } : targetOf(row) },
   })
   if (row === undefined || !own) throw notFound('credential', access)
-  refuseOutOfDelegation(caller, row.projectId)
+  refuseOutOfDelegation(call.context.parts, caller, row)
   return row
 }
 

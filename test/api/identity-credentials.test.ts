@@ -302,6 +302,69 @@ t.test('an access key is good for no more than what it was made by', async (t) =
   t.match(await s3(s3Sign(byApp)), { body: { token: { application_credential: { id } } } })
 })
 
+t.test('by a delegation nobody gets at what gives all rights of its user', async (t) => {
+  const token = await people.token(ann, { project: { id: project } })
+  const trust = {
+    trustor_user_id: ann.id,
+    trustee_user_id: bob.id,
+    project_id: project,
+    impersonation: true,
+    roles: [{ name: 'reader' }],
+  }
+  const trusted = (await rig.call('POST', '/v3/OS-TRUST/trusts', { token, body: { trust } })).body
+    .trust
+  const byTrust = tokenOf(
+    await rig.signIn(
+      { 'OS-TRUST:trust': { id: trusted.id } },
+      { id: bob.id, password: bob.password },
+    ),
+  )
+  const secretOf = { name: 'reads', unrestricted: true, roles: [{ name: 'reader' }] }
+  const app = await rig.call('POST', `/v3/users/${ann.id}/application_credentials`, {
+    token,
+    body: { application_credential: secretOf },
+  })
+  const { id: appId, secret } = app.body.application_credential
+  const byApp = tokenOf(
+    await signInWith(['application_credential'], {
+      application_credential: { id: appId, secret },
+    }),
+  )
+  const whole = await accessKey(token)
+  const [{ id: wholeId }] = (
+    await rig.call('GET', `/v3/credentials?user_id=${ann.id}&type=ec2`, { token })
+  ).body.credentials.filter(({ blob }: { blob: string }) => blob.includes(whole.access))
+  const path = `/v3/credentials/${wholeId}`
+  for (const [name, by] of Object.entries({ byTrust, byApp })) {
+    const call = (method: string, at: string, body?: unknown) =>
+      rig.call(method, at, { token: by, ...(body !== undefined && { body }) })
+    const listed = await call('GET', '/v3/credentials')
+    const texts = JSON.stringify([listed.body, (await call('GET', EC2)).body])
+    t.notOk(texts.includes(whole.secret), `${name}: the key of the user stands in no list`)
+    t.equal((await call('GET', path)).status, 403, `${name}: nor is it shown`)
+    t.equal((await call('GET', `${EC2}/${whole.access}`)).status, 403)
+    t.equal((await call('DELETE', path)).status, 403)
+    const mine = JSON.stringify({ access: `mine-${name}`, secret: 'known' })
+    const patched = await call('PATCH', path, { credential: { blob: mine } })
+    t.equal(patched.status, 403, `${name}: no known secret is put into it`)
+    const own = { user_id: ann.id, project_id: project }
+    const cert = await add({ ...own, type: 'cert', blob: mine }, by)
+    t.equal(cert.status, 201)
+    const turned = await call('PATCH', `/v3/credentials/${cert.body.credential.id}`, {
+      credential: { type: 'ec2' },
+    })
+    t.equal(turned.status, 403, `${name}: what is none becomes no key`)
+    const seed = await add({ ...own, type: 'totp', blob: SEED }, by)
+    t.equal(seed.status, 403, `${name}: no seed of codes to sign in by`)
+    const named = JSON.stringify({ access: 'a', secret: 's', trust_id: trusted.id })
+    const said = await add({ ...own, type: 'ec2', blob: named }, by)
+    t.equal(said.status, 400, `${name}: what a key is made by is not said by its maker`)
+  }
+  const named = JSON.stringify({ access: 'b', secret: 's', app_cred_id: appId })
+  const said = await add({ user_id: ann.id, project_id: project, type: 'ec2', blob: named }, token)
+  t.equal(said.status, 400)
+})
+
 const SEED = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
 
 function codeAt(ms: number, seed = SEED): string {
