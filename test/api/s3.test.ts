@@ -863,7 +863,6 @@ t.test(
     ])[] = [
       ['GET', `/${Bucket}?replication`],
       ['GET', `/${Bucket}?lifecycle`],
-      ['PUT', `/${Bucket}?encryption`],
       ['DELETE', `/${Bucket}?website`],
       ['POST', `/${Bucket}/k?restore`],
       ['POST', `/${Bucket}/k?select&select-type=2`],
