@@ -34,6 +34,8 @@ class Gate {
   readonly #cut = new Set<number>()
   #held: readonly number[] = []
   #waiting: (() => void)[] = []
+  /** Writes of objects that were let through and are not answered yet. */
+  #passing = 0
 
   constructor(cluster: ClusterUnderTest) {
     this.#cluster = cluster
@@ -48,8 +50,12 @@ class Gate {
     this.#held = nodes
   }
 
+  /** As many are held, and what was let through is where it was to go. */
   arrived(count: number): Promise<void> {
-    return until(`${count} messages are held`, async () => this.#waiting.length >= count)
+    return until(
+      `${count} messages are held`,
+      async () => this.#waiting.length >= count && this.#passing === 0,
+    )
   }
 
   release(): void {
@@ -77,10 +83,13 @@ class Gate {
           if (this.#cut.has(index)) throw new ServiceError('Unreachable', 'cut', { status: 503 })
           const isHeld = method === 'write' && this.#held.includes(index)
           const write = parameters[1] as ItemWrite | undefined
-          if (isHeld && write?.item.kind === 'object') {
+          if (method !== 'write' || write?.item.kind !== 'object') return call(...parameters)
+          if (isHeld) {
             await new Promise<void>((resolve) => this.#waiting.push(resolve))
+            return call(...parameters)
           }
-          return call(...parameters)
+          this.#passing++
+          return call(...parameters).finally(() => this.#passing--)
         }
       },
     })
