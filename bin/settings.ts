@@ -33,7 +33,10 @@ export interface Settings {
 }
 
 /** How S3 is spoken; `keyFile` has the keys that objects are enciphered with where clients ask for it. */
-export type S3Setting = Pick<S3Options, 'domains' | 'region' | 'customerKeysNeedTls'> & {
+export type S3Setting = Pick<
+  S3Options,
+  'domains' | 'region' | 'customerKeysNeedTls' | 'lifecycleDayMs'
+> & {
   readonly keyFile?: string
 }
 
@@ -126,6 +129,9 @@ function decodeS3(config: Config): S3Setting {
     ...(config.has('region') && { region: config.text('region') }),
     ...(config.has('keyFile') && { keyFile: config.text('keyFile') }),
     customerKeysNeedTls: config.boolean('customerKeysNeedTls', false),
+    ...(config.has('lifecycleDaySeconds') && {
+      lifecycleDayMs: 1000 * config.integer('lifecycleDaySeconds', { min: 1, max: 86_400 }),
+    }),
   }
   config.end()
   return s3

@@ -52,6 +52,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const accessKeys = s3Options.credentials ?? options.identity.accessKeys
   const { iam } = options.identity
   const s3 = accessKeys === undefined ? null : new S3Api({ accessKeys, iam }, s3Options, proxy)
+  const lifecycle = s3?.lifecycleWorker(options.metrics)
   const door = new Door(proxy, pipeline, s3)
   const server = createServer(options, door)
   const front = new Front({
@@ -68,12 +69,13 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
     async listen(address) {
       const listening = await listen(server, address)
       syncer?.start()
+      lifecycle?.start()
       return listening
     },
     close() {
       proxy.closing = true
-      closed ??= Promise.all([closeServer(server, front), syncer?.stop()]).then(() =>
-        proxy.statsd?.close(),
+      closed ??= Promise.all([closeServer(server, front), syncer?.stop(), lifecycle?.stop()]).then(
+        () => proxy.statsd?.close(),
       )
       return closed
     },

@@ -3,6 +3,7 @@
  * are the Swift API's (docs/s3-api.md).
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Registry } from 'prom-client'
 import type { IamService } from '../../common/iam.ts'
 import type { S3Credentials } from '../../common/identity.ts'
 import type { Exchange } from '../exchange.ts'
@@ -11,6 +12,7 @@ import type { Reply } from '../reply.ts'
 import { pathOfUrl, queryOfUrl } from '../swift/path.ts'
 import { BucketDirectory } from './bucket/bucket-directory.ts'
 import { addCrossOrigin } from './cors/cross-origin.ts'
+import { LifecycleWorker } from './lifecycle/lifecycle-worker.ts'
 import { isQueryCall, QueryApi } from './query-api/query-api.ts'
 import { isAnonymousPath } from './routing/anonymous-path.ts'
 import { actionOf, subjectOf } from './routing/route-call.ts'
@@ -44,6 +46,7 @@ export class S3Api {
   readonly #swiftDomains: ProxyContext['layers']['domains']
   readonly #keys = new SigningKeys()
   readonly #queryApi: QueryApi
+  readonly #proxy: ProxyContext
 
   constructor(
     {
@@ -51,8 +54,9 @@ export class S3Api {
       iam,
     }: { readonly accessKeys: S3Credentials; readonly iam: IamService | undefined },
     options: S3Options,
-    proxy: Pick<ProxyContext, 'backend' | 'clock' | 'policies' | 'layers'>,
+    proxy: ProxyContext,
   ) {
+    this.#proxy = proxy
     this.#credentials = accessKeys
     this.#queryApi = new QueryApi({ credentials: accessKeys, keys: this.#keys, iam })
     this.#settings = { ...S3_DEFAULTS, ...options }
@@ -75,6 +79,13 @@ export class S3Api {
     if (url.startsWith('/v1/') && !url.includes('?')) return false
     if (SIGNED_QUERY.test(url)) return true
     return isAnonymousPath({ url, headers }) && this.#swiftDomains?.mayMean({ headers }) !== true
+  }
+
+  /** What looks after the buckets' lifecycle rules. */
+  lifecycleWorker(metrics: Registry): LifecycleWorker {
+    const keyring = { credentials: this.#credentials, keys: this.#keys }
+    const [proxy, settings, directory] = [this.#proxy, this.#settings, this.#directory]
+    return new LifecycleWorker({ proxy, settings, directory, keyring }, { metrics })
   }
 
   /** Answers a request of S3's; never throws. */

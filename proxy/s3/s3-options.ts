@@ -15,6 +15,8 @@ export interface S3Options {
   readonly keys?: RootSecrets
   /** Clients' own keys are refused where they would come without TLS. */
   readonly customerKeysNeedTls?: boolean
+  /** What lifecycle rules take for a day; shorter for tests. */
+  readonly lifecycleDayMs?: number
 }
 
 export const S3_DEFAULTS = {
@@ -22,6 +24,7 @@ export const S3_DEFAULTS = {
   region: 'us-east-1',
   partBytesMin: 5 * 1024 * 1024,
   customerKeysNeedTls: false,
+  lifecycleDayMs: 86_400_000,
 } satisfies Partial<S3Options>
 
 export type S3Settings = Required<Omit<S3Options, 'credentials' | 'keys'>> & Pick<S3Options, 'keys'>

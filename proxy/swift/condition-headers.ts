@@ -45,7 +45,8 @@ export function judgeForRead(condition: Condition, subject: ConditionSubject): C
 }
 
 export function conditionSubject(info: ItemInfo): ConditionSubject {
-  return { etag: info.meta.etag ?? '', ticks: info.metaStamp.ticks }
+  const { meta, metaStamp, writeId } = info
+  return { etag: meta.etag ?? '', ticks: metaStamp.ticks, writeId }
 }
 
 /** `"a", "b"` or `*` without the quotes; weak ones count as if they were strong. */

@@ -83,8 +83,11 @@ async function deleteAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> 
     return deleteVersion(exchange, place, version)
   }
   const ifDeleteAt = ifDeleteAtOf(exchange)
-  const headers = conditionOf(exchange)
-  const condition = ifDeleteAt === undefined ? headers : { ...headers, ifDeleteAt }
+  const condition = withoutNothing({
+    ...conditionOf(exchange),
+    ...(ifDeleteAt !== undefined && { ifDeleteAt }),
+    ...(exchange.onlyIfWriteId !== undefined && { ifWriteId: exchange.onlyIfWriteId }),
+  })
   if (version === undefined && versions?.kind === 'objects') {
     if (versions.enabled) return deleteCurrent(exchange, place, condition)
     if (exchange.versionRules !== null) return deleteSuspended(exchange, place, condition)
@@ -101,6 +104,11 @@ async function deleteAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> 
   if (outcome.status === 'not-found' || !isLive) throw refusal(404)
   if (outcome.status !== 'done') throw refusal(412)
   return statusReply(204)
+}
+
+/** Undefined for a condition that says nothing. */
+function withoutNothing(condition: Condition): Condition | undefined {
+  return Object.keys(condition).length === 0 ? undefined : condition
 }
 
 /** `DELETE ?version-id=null`: what the name is now, unless that is locked. */

@@ -862,7 +862,8 @@ t.test(
       headers?: Record<string, string>,
     ])[] = [
       ['GET', `/${Bucket}?replication`],
-      ['GET', `/${Bucket}?lifecycle`],
+      ['GET', `/${Bucket}?analytics`],
+      ['PUT', `/${Bucket}?inventory`],
       ['DELETE', `/${Bucket}?website`],
       ['POST', `/${Bucket}/k?restore`],
       ['POST', `/${Bucket}/k?select&select-type=2`],

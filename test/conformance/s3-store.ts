@@ -40,6 +40,8 @@ const USERS = {
   },
 } as const
 
+const DAY_SECONDS = 10
+
 type Section = keyof typeof USERS
 
 /** Starts it, makes the users, and writes the tests' configuration. */
@@ -64,6 +66,7 @@ export async function startS3Store(asked: S3StoreOptions): Promise<S3Store> {
     cloudProjectId: users.iam.projectId,
     webIdentityHosts: [PROVIDER_HOST],
   })
+  await shortenDays(data)
   const provider = await startWebIdentityProvider(PROVIDER_PORT)
   const store = await start()
   const config = join(folder, 's3tests.conf')
@@ -90,6 +93,14 @@ async function setKeys(data: string): Promise<void> {
   const keys = { active: 'store', secrets }
   await writeFile(join(data, 's3-keys.json'), JSON.stringify(keys), { mode: 0o600 })
   await changeSettings(data, 's3', { domains: [], keyFile: 's3-keys.json' })
+}
+
+/** Lifecycle rules are tested with days of seconds. */
+async function shortenDays(data: string): Promise<void> {
+  const path = join(data, 'swiftlet.json')
+  const settings = JSON.parse(await readFile(path, 'utf8'))
+  settings.s3 = { domains: [], lifecycleDaySeconds: DAY_SECONDS }
+  await writeFile(path, JSON.stringify(settings))
 }
 
 /** Arguments for a certificate; the tests do not look at who signed it. */
@@ -142,7 +153,7 @@ function configText(
     'iam name prefix = s3-tests-',
     'iam path prefix = /s3-tests/',
     '',
-    ...section('s3 main', ['lc_debug_interval = 10']),
+    ...section('s3 main', [`lc_debug_interval = ${DAY_SECONDS}`]),
     ...section('s3 alt'),
     // No tenants within names here: all buckets are in one namespace.
     ...section('s3 tenant', ['tenant =']),

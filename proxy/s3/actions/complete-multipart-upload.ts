@@ -16,6 +16,7 @@ import {
   encodeChecksum,
 } from '../checksum/checksum-algorithm.ts'
 import { encryptionHeaders, sealOfPart } from '../encryption/encryption-choice.ts'
+import { expirationHeader } from '../lifecycle/lifecycle-headers.ts'
 import {
   chooseParts,
   manifestOfParts,
@@ -42,6 +43,7 @@ import { writeCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checksumElement, xmlReply } from '../s3-reply.ts'
+import { decodeTags, S3_TAGGING } from '../tagging/tag-set.ts'
 import { parseXml } from '../xml/xml-in.ts'
 
 /** 10,000 parts with the longest checksums. */
@@ -74,11 +76,13 @@ export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
   await uploads.end(call.key, taken, { taken: true })
   const used = new Set(parts.map(({ name }) => name))
   await uploads.dropParts(stored.map(({ name }) => name).filter((name) => !used.has(name)))
-  return resultReply(call, {
-    etag: multipartEtag(parts),
-    checksum,
-    headers: [...encryptionHeaders(call, seal?.record), ...made.versionHeaders],
+  const expiration = await expirationHeader(call, {
+    bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+    tags: decodeTags(taken.record.head.headers[S3_TAGGING]),
+    writtenMs: call.exchange.proxy.clock.nowMs(),
   })
+  const headers = [...encryptionHeaders(call, seal?.record), ...made.versionHeaders, ...expiration]
+  return resultReply(call, { etag: multipartEtag(parts), checksum, headers })
 }
 
 /** A client that has lost the answer asks again: the upload is what the object is made of. */

@@ -8,6 +8,7 @@ import {
 } from '../checksum/checksum-algorithm.ts'
 import { openHasher } from '../checksum/hasher.ts'
 import { encryptionHeaders, sealOfRequest } from '../encryption/encryption-choice.ts'
+import { expirationHeader } from '../lifecycle/lifecycle-headers.ts'
 import { withLock } from '../lock/lock-headers.ts'
 import { bytesOfSource, openSource } from '../object/copy-source.ts'
 import { aclOfRequest } from '../object/object-acl.ts'
@@ -26,6 +27,7 @@ import { writeCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checksumElement, xmlReply } from '../s3-reply.ts'
+import { decodeTags, S3_TAGGING } from '../tagging/tag-set.ts'
 import { DEFAULT_CHECKSUM } from './put-object.ts'
 
 const SOURCE_BYTES_MAX = 5 * 1024 ** 3
@@ -78,6 +80,11 @@ export async function copyObject(call: S3Call): Promise<Reply> {
     const stored = await replacing(call, place, () =>
       putPieces(call, put, bytesOfSource(view, range, hasher)),
     ).finally(() => hasher.close())
+    const expiration = await expirationHeader(call, {
+      bytes: info.bytes,
+      tags: decodeTags(tagging[S3_TAGGING]),
+      writtenMs: call.exchange.proxy.clock.nowMs(),
+    })
     return xmlReply(
       'CopyObjectResult',
       {
@@ -85,7 +92,12 @@ export async function copyObject(call: S3Call): Promise<Reply> {
         ETag: `"${stored.etag}"`,
         ...checksumElement({ algorithm, value, type: 'FULL_OBJECT' }),
       },
-      [...headers, ...encryptionHeaders(call, seal?.record), ...stored.versionHeaders],
+      [
+        ...headers,
+        ...encryptionHeaders(call, seal?.record),
+        ...stored.versionHeaders,
+        ...expiration,
+      ],
     )
   } finally {
     await closeBody(view.read)

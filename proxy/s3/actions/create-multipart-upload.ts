@@ -8,6 +8,7 @@ import {
   defaultChecksumType,
 } from '../checksum/checksum-algorithm.ts'
 import { encryptionHeaders, sealOfRequest } from '../encryption/encryption-choice.ts'
+import { abortionHeaders } from '../lifecycle/lifecycle-headers.ts'
 import { withLock } from '../lock/lock-headers.ts'
 import type { UploadChecksum } from '../multipart/upload-record.ts'
 import { Uploads } from '../multipart/uploads.ts'
@@ -28,10 +29,11 @@ export async function createMultipartUpload(call: S3Call): Promise<Reply> {
   const locked = withLock(call, place, tagged)
   const head = { ...locked, headers: { ...locked.headers, ...(await aclOfRequest(call)), ...sse } }
   const uploads = await Uploads.of(call)
+  const initiatedMs = Math.floor(call.exchange.proxy.clock.nowMs())
   const uploadId = await uploads.begin(call.key, {
     head,
     checksum,
-    initiatedMs: Math.floor(call.exchange.proxy.clock.nowMs()),
+    initiatedMs,
     initiator: call.exchange.caller?.account ?? 'anonymous',
     completingSinceMs: 0,
   })
@@ -41,7 +43,10 @@ export async function createMultipartUpload(call: S3Call): Promise<Reply> {
       : ['x-amz-checksum-algorithm', checksum.algorithm, 'x-amz-checksum-type', checksum.type]
   const told = [...headers, ...encryptionHeaders(call, seal?.record)]
   const { bucket: Bucket, key: Key } = call
-  return xmlReply('InitiateMultipartUploadResult', { Bucket, Key, UploadId: uploadId }, told)
+  return xmlReply('InitiateMultipartUploadResult', { Bucket, Key, UploadId: uploadId }, [
+    ...told,
+    ...(await abortionHeaders(call, initiatedMs)),
+  ])
 }
 
 /** The checksum that the whole is to have; null if the client leaves it to the store. */

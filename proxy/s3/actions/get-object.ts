@@ -9,6 +9,7 @@ import { type ByteRange, contentRange, rangesOf } from '../../swift/range.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { customerKeyOf } from '../encryption/customer-key.ts'
 import { encryptionOfObject, refuseWriteHeaders } from '../encryption/encryption-choice.ts'
+import { expirationHeader, expiringFacts } from '../lifecycle/lifecycle-headers.ts'
 import { lockHeaders } from '../lock/lock-headers.ts'
 import {
   objectReplyHeaders,
@@ -45,7 +46,11 @@ export async function getObject(call: S3Call): Promise<Reply> {
   const customer = customerKeyOf(call)
   const view = await openObject(call, place, { version, head: isHead, customer })
   try {
-    return await replyOf(call, view, { overrides, versioned: versionHeaders(place, view) })
+    return await replyOf(call, view, {
+      overrides,
+      versioned: versionHeaders(place, view),
+      isCurrent: version === undefined,
+    })
   } catch (error) {
     await closeBody(view.read)
     throw error
@@ -55,7 +60,11 @@ export async function getObject(call: S3Call): Promise<Reply> {
 async function replyOf(
   call: S3Call,
   view: ObjectView,
-  told: { readonly overrides: ReadonlyMap<string, string>; readonly versioned: readonly string[] },
+  told: {
+    readonly overrides: ReadonlyMap<string, string>
+    readonly versioned: readonly string[]
+    readonly isCurrent: boolean
+  },
 ): Promise<Reply> {
   const { info } = view.read
   const headers = [
@@ -64,6 +73,7 @@ async function replyOf(
     ...lockHeaders(info),
     ...encryptionOfObject(call, info),
     ...told.versioned,
+    ...(told.isCurrent ? await expirationHeader(call, expiringFacts(info)) : []),
   ]
   override(headers, told.overrides)
   const condition = conditionOf(call.exchange)

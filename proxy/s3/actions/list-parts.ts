@@ -2,6 +2,7 @@ import type { Reply } from '../../reply.ts'
 import { escapePath } from '../../wire-text.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { checksumTag } from '../checksum/checksum-algorithm.ts'
+import { abortionHeaders } from '../lifecycle/lifecycle-headers.ts'
 import { storedPart } from '../multipart/completion.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import { aclOwner } from '../object/object-acl.ts'
@@ -28,7 +29,7 @@ export async function listParts(call: S3Call): Promise<Reply> {
   const all = (await uploads.parts(uploadId)).map(storedPart)
   const behind = all.filter(({ partNumber }) => partNumber > marker)
   const shown = behind.slice(0, maxParts)
-  return xmlReply('ListPartsResult', {
+  const result = {
     Bucket: call.bucket,
     Key: encoding === 'url' ? escapePath(call.key) : call.key,
     UploadId: uploadId,
@@ -54,5 +55,7 @@ export async function listParts(call: S3Call): Promise<Reply> {
           [checksumTag(part.checksum.algorithm)]: part.checksum.value,
         }),
     })),
-  })
+  }
+  const abortion = await abortionHeaders(call, record.initiatedMs)
+  return xmlReply('ListPartsResult', result, abortion)
 }

@@ -3,6 +3,7 @@ import { S3Body } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { encodeChecksum } from '../checksum/checksum-algorithm.ts'
 import { encryptionHeaders, sealOfRequest } from '../encryption/encryption-choice.ts'
+import { expirationHeader } from '../lifecycle/lifecycle-headers.ts'
 import { withLock } from '../lock/lock-headers.ts'
 import { aclOfRequest } from '../object/object-acl.ts'
 import { headOfRequest, refuseNotBuilt, taggingOfRequest } from '../object/object-headers.ts'
@@ -12,6 +13,7 @@ import { replacing } from '../object/replaced-parts.ts'
 import { writeCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
 import { checksumHeaders, emptyReply } from '../s3-reply.ts'
+import { decodeTags, S3_TAGGING } from '../tagging/tag-set.ts'
 
 /** What the store makes of bytes whose client has made no checksum. */
 export const DEFAULT_CHECKSUM = 'CRC64NVME'
@@ -35,6 +37,11 @@ export async function putObject(call: S3Call): Promise<Reply> {
     `"${stored.etag}"`,
     ...checksumHeaders(body.checksum),
     ...encryptionHeaders(call, seal?.record),
+    ...(await expirationHeader(call, {
+      bytes: body.plan.bytes ?? call.exchange.bytesIn,
+      tags: decodeTags(tagging[S3_TAGGING]),
+      writtenMs: call.exchange.proxy.clock.nowMs(),
+    })),
     ...stored.versionHeaders,
   ])
 }

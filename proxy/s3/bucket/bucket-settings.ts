@@ -8,6 +8,7 @@ export const BUCKET_SETTINGS = {
   acl: 'x-container-sysmeta-s3-acl',
   cors: 'x-container-sysmeta-s3-cors',
   encryption: 'x-container-sysmeta-s3-encryption',
+  lifecycle: 'x-container-sysmeta-s3-lifecycle',
   ownership: 'x-container-sysmeta-s3-ownership',
   policy: 'x-container-sysmeta-s3-policy',
   publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,

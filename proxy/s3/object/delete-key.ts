@@ -18,6 +18,10 @@ export interface DeleteWanted {
   /** Set: this very version, for good. */
   readonly version: string | undefined
   readonly condition: IncomingHttpHeaders
+  /** Only what the name was then: a record of this write id. */
+  readonly ifWriteId?: string
+  /** A version that is current (again) stays. */
+  readonly keepsCurrent?: boolean
 }
 
 export interface DeletedKey {
@@ -43,7 +47,9 @@ export async function deleteKey(
     headers: condition,
     ...(version !== undefined && { query: `version-id=${version}` }),
   })
-  inner.versionRules = versionRulesOf(call)
+  const rules = versionRulesOf(call)
+  inner.versionRules = wanted.keepsCurrent === true ? { ...rules, keepsCurrent: true } : rules
+  inner.onlyIfWriteId = wanted.ifWriteId
   const reply = await call.exchange.proxy.answerInner(inner)
   await dropReply(reply)
   const versionId = keepsVersions(place) ? replyHeader(reply, 'X-Object-Version-Id') : undefined

@@ -18,6 +18,7 @@ import { createMultipartUpload } from '../actions/create-multipart-upload.ts'
 import { deleteBucket } from '../actions/delete-bucket.ts'
 import { deleteBucketCors } from '../actions/delete-bucket-cors.ts'
 import { deleteBucketEncryption } from '../actions/delete-bucket-encryption.ts'
+import { deleteBucketLifecycle } from '../actions/delete-bucket-lifecycle.ts'
 import { deleteBucketTagging } from '../actions/delete-bucket-tagging.ts'
 import { deleteObject } from '../actions/delete-object.ts'
 import { deleteObjectTagging } from '../actions/delete-object-tagging.ts'
@@ -25,6 +26,7 @@ import { deleteObjects } from '../actions/delete-objects.ts'
 import { getBucketAcl } from '../actions/get-bucket-acl.ts'
 import { getBucketCors } from '../actions/get-bucket-cors.ts'
 import { getBucketEncryption } from '../actions/get-bucket-encryption.ts'
+import { getBucketLifecycle } from '../actions/get-bucket-lifecycle.ts'
 import { getBucketLocation } from '../actions/get-bucket-location.ts'
 import { getBucketTagging } from '../actions/get-bucket-tagging.ts'
 import { getBucketVersioning } from '../actions/get-bucket-versioning.ts'
@@ -55,6 +57,7 @@ import {
 import { putBucketAcl } from '../actions/put-bucket-acl.ts'
 import { putBucketCors } from '../actions/put-bucket-cors.ts'
 import { putBucketEncryption } from '../actions/put-bucket-encryption.ts'
+import { putBucketLifecycle } from '../actions/put-bucket-lifecycle.ts'
 import { putBucketTagging } from '../actions/put-bucket-tagging.ts'
 import { putBucketVersioning } from '../actions/put-bucket-versioning.ts'
 import { putObject } from '../actions/put-object.ts'
@@ -118,6 +121,7 @@ const ROWS: readonly Row[] = [
   ],
   ['GetBucketCors', 'bucket', 'GET', { query: 'cors' }, getBucketCors],
   ['GetBucketEncryption', 'bucket', 'GET', { query: 'encryption' }, getBucketEncryption],
+  ['GetBucketLifecycleConfiguration', 'bucket', 'GET', { query: 'lifecycle' }, getBucketLifecycle],
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
@@ -131,10 +135,12 @@ const ROWS: readonly Row[] = [
   ['HeadBucket', 'bucket', 'HEAD', {}, headBucket],
   ['PutBucketCors', 'bucket', 'PUT', { query: 'cors' }, putBucketCors],
   ['PutBucketEncryption', 'bucket', 'PUT', { query: 'encryption' }, putBucketEncryption],
+  ['PutBucketLifecycleConfiguration', 'bucket', 'PUT', { query: 'lifecycle' }, putBucketLifecycle],
   ['PutBucketTagging', 'bucket', 'PUT', { query: 'tagging' }, putBucketTagging],
   ['CreateBucket', 'bucket', 'PUT', {}, createBucket],
   ['DeleteBucketCors', 'bucket', 'DELETE', { query: 'cors' }, deleteBucketCors],
   ['DeleteBucketEncryption', 'bucket', 'DELETE', { query: 'encryption' }, deleteBucketEncryption],
+  ['DeleteBucketLifecycle', 'bucket', 'DELETE', { query: 'lifecycle' }, deleteBucketLifecycle],
   ['DeleteBucketTagging', 'bucket', 'DELETE', { query: 'tagging' }, deleteBucketTagging],
   ['DeleteBucket', 'bucket', 'DELETE', {}, deleteBucket],
   ['DeleteObjects', 'bucket', 'POST', { query: 'delete' }, deleteObjects],

@@ -33,7 +33,7 @@ export function readTagSet(root: XmlNode, tagsMax: number): TagSet {
     if (key === undefined || value === undefined) throw malformedXml()
     return { key, value }
   })
-  return checked(tags, tagsMax)
+  return checkedTags(tags, tagsMax)
 }
 
 /** Reads the x-amz-tagging header, `a=b&c=d` escaped as in a query. */
@@ -43,7 +43,7 @@ export function readTagHeader(header: string): TagSet {
     if (keyText === null || valueText === null) throw badHeader(header)
     return { key: keyText, value: valueText }
   })
-  return checked(tags, OBJECT_TAGS_MAX)
+  return checkedTags(tags, OBJECT_TAGS_MAX)
 }
 
 /** As it is kept with its object or bucket; empty for no tags. */
@@ -74,7 +74,8 @@ export function taggingElement(tags: TagSet): XmlElement {
   return { TagSet: list.length === 0 ? '' : { Tag: list } }
 }
 
-function checked(tags: TagSet, tagsMax: number): TagSet {
+/** The tags in order; InvalidTag for what cannot be one, or too many. */
+export function checkedTags(tags: TagSet, tagsMax: number): TagSet {
   if (tags.length > tagsMax) {
     const what = tagsMax === OBJECT_TAGS_MAX ? 'Object' : 'Bucket'
     throw invalidTag(`${what} tags cannot be greater than ${tagsMax}`)

@@ -5,7 +5,7 @@
  * the name again.
  */
 import type { ItemInfo } from '../../../common/storage-node.ts'
-import type { Exchange } from '../../exchange.ts'
+import { type Exchange, refusal } from '../../exchange.ts'
 import type { ObjectPlace } from '../object-access.ts'
 import { storedInfo } from '../object-write.ts'
 import { checkUnlocked } from './check-lock.ts'
@@ -112,6 +112,8 @@ async function moveAway(
 ): Promise<boolean> {
   const { id, info } = version
   const current = await readCurrent(exchange, place)
+  const keepsCurrent = exchange.versionRules?.keepsCurrent === true
+  if (keepsCurrent && pointsTo(current, id)) throw refusal(412, 'the version is current')
   if (current === null) {
     if (!isDeleteMarker(info)) return true
     // Only the newest marker hides what is below.

@@ -6,6 +6,8 @@
 export interface VersionRules {
   /** Retention in governance mode does not keep the version from being removed. */
   readonly bypassesGovernance: boolean
+  /** A version that is current (again) is not removed: a 412. */
+  readonly keepsCurrent?: boolean
 }
 
 /** Of requests that ask for nothing beyond. */

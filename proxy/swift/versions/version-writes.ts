@@ -216,6 +216,8 @@ function hide(exchange: Exchange, place: ObjectPlace, by: Hiding): Promise<void>
 async function takeNameAway(exchange: Exchange, place: ObjectPlace, by: Hiding): Promise<void> {
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const current = await readCurrent(exchange, place)
+    // What came in between is not what the condition was about.
+    if (current !== null) checkCurrent(by.condition, current)
     if (isBehind(current, by.id)) return
     if (by.keepsNull) await keepNull(exchange, place, current)
     const condition = unlessChanged(current)

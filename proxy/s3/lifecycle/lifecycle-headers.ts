@@ -1,0 +1,64 @@
+/** What answers say of a bucket's rules: when an object goes, or an upload that is not completed. */
+import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import { bucketSetting } from '../bucket/bucket-settings.ts'
+import type { S3Call } from '../s3-call.ts'
+import { tagsOfObject } from '../tagging/tag-set.ts'
+import { decodeLifecycle, type Lifecycle } from './lifecycle-rule.ts'
+import { abortionOf, expirationOf, type VersionFacts } from './lifecycle-steps.ts'
+
+/** Of containers as they lie in the cache: each is read once. */
+const decoded = new WeakMap<ItemInfo, Lifecycle>()
+
+/** Null for a bucket without rules. */
+export function lifecycleOf(info: ItemInfo): Lifecycle | null {
+  const text = bucketSetting(info, 'lifecycle')
+  if (text === undefined) return null
+  const known = decoded.get(info)
+  if (known !== undefined) return known
+  const lifecycle = decodeLifecycle(text)
+  decoded.set(info, lifecycle)
+  return lifecycle
+}
+
+/** x-amz-expiration of a current version; its days are those of the calendar. */
+export async function expirationHeader(
+  call: S3Call,
+  version: Pick<VersionFacts, 'bytes' | 'tags' | 'writtenMs'>,
+): Promise<readonly string[]> {
+  const lifecycle = await lifecycleOfCall(call)
+  if (lifecycle === null) return []
+  const expiration = expirationOf(lifecycle.rules, { ...version, key: call.key })
+  if (expiration === null) return []
+  const { atMs, ruleId } = expiration
+  const date = new Date(atMs).toUTCString()
+  const value = `expiry-date="${date}", rule-id="${encodeURIComponent(ruleId)}"`
+  return ['x-amz-expiration', value]
+}
+
+/** What expirationHeader is to know of an object as it is shown. */
+export function expiringFacts(info: ItemInfo): Pick<VersionFacts, 'bytes' | 'tags' | 'writtenMs'> {
+  const writtenMs = (info.stamp.ticks / TICKS_PER_SECOND) * 1000
+  return { bytes: info.bytes, tags: tagsOfObject(info), writtenMs }
+}
+
+/** x-amz-abort-date and -rule-id of an upload. */
+export async function abortionHeaders(
+  call: S3Call,
+  initiatedMs: number,
+): Promise<readonly string[]> {
+  const lifecycle = await lifecycleOfCall(call)
+  if (lifecycle === null) return []
+  const { lifecycleDayMs } = call.settings
+  const abortion = abortionOf(lifecycle.rules, { key: call.key, initiatedMs }, lifecycleDayMs)
+  if (abortion === null) return []
+  const { atMs, ruleId } = abortion
+  const date = new Date(atMs).toUTCString()
+  return ['x-amz-abort-date', date, 'x-amz-abort-rule-id', encodeURIComponent(ruleId)]
+}
+
+async function lifecycleOfCall(call: S3Call): Promise<Lifecycle | null> {
+  const { account } = call.path
+  const info = await call.exchange.proxy.backend.cachedContainer(account, call.bucket)
+  return info === null ? null : lifecycleOf(info)
+}
