@@ -16,9 +16,10 @@ export function send(exchange: Exchange, reply: Reply): void | Promise<void> {
   const isStreamed = isStream(body)
   if (!isStreamed || body.readsBody !== true) discardBody(exchange)
   const bytes = bodyBytes(reply)
-  // HTTP/1.1 connections persist without saying so; clients that say so are answered in kind, as Swift does.
-  if (res.shouldKeepAlive && exchange.headers.connection === undefined)
-    res.removeHeader('connection')
+  // HTTP/1.1 connections persist without saying so; clients that say so are answered in kind, as Swift does. One whose
+  // client still waits to be told to go on is closed behind a refusal (node:http), and has to say so.
+  const persists = res.shouldKeepAlive && !exchange.continueExpected
+  if (persists && exchange.headers.connection === undefined) res.removeHeader('connection')
   res.writeHead(reply.status, reasonOf(reply.status), head(exchange, reply, bytes))
   if (exchange.method === 'HEAD' || body === null) {
     res.end()

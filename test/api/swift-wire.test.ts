@@ -37,6 +37,22 @@ async function until(holds: () => boolean | Promise<boolean>, what: string): Pro
 
 const logged = (path: string) => store.lines.filter((line) => line.path === path)
 
+t.test('a connection that is closed behind a refusal says so', async (t) => {
+  const wait = 'Expect: 100-continue\r\nContent-Length: 5\r\n\r\n'
+  for (const [name, line] of [
+    ['Swift', `PUT /v1/AUTH_test/none/o HTTP/1.1\r\nHost: x\r\n${AUTH}`],
+    [
+      'S3',
+      'PUT /none/o HTTP/1.1\r\nHost: x\r\nAuthorization: AWS nobody:x\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n',
+    ],
+  ] as const) {
+    // The client neither sends the body nor closes: the store does.
+    const text = await rawExchange(port, line + wait)
+    t.match(text, /^HTTP\/1.1 4/, name)
+    t.match(text, /\r\nConnection: close\r\n/, name)
+  }
+})
+
 t.test('requests that two readers could read differently are refused', async (t) => {
   const cases: [string, string][] = [
     [
