@@ -130,7 +130,7 @@ export const S3_ERRORS = {
   ],
   ObjectLockConfigurationNotFoundError: [
     404,
-    'Object Lock configuration does not exist for this bucket.',
+    'Object Lock configuration does not exist for this bucket',
   ],
   NoSuchPublicAccessBlockConfiguration: [
     404,
@@ -170,6 +170,10 @@ export const S3_ERRORS = {
   ],
   SlowDown: [503, 'Please reduce your request rate.'],
   StorageFull: [507, 'There is not enough space to save the object.'],
+  UserKeyMustBeSpecified: [
+    400,
+    'The bucket POST must contain the specified field name. If it is specified, please check the order of the fields.',
+  ],
   XAmzContentSHA256Mismatch: [
     400,
     'The provided x-amz-content-sha256 header does not match what was computed.',

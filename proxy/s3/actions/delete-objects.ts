@@ -69,7 +69,8 @@ function deletedElement({ key, versionId }: Wanted, deleted: DeletedKey): XmlEle
 
 function readWanted(node: XmlNode): Wanted {
   const key = node.textOf('Key')
-  if (key === undefined || key === '') throw malformedXml()
+  if (key === undefined) throw malformedXml()
+  if (key === '') throw new S3Error('UserKeyMustBeSpecified')
   if (key.includes('\0')) throw new S3Error('InvalidArgument')
   if (node.child('LastModifiedTime') !== undefined || node.child('Size') !== undefined) {
     throw notImplemented('A condition on time or size')

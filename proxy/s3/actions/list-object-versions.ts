@@ -36,7 +36,7 @@ export async function listObjectVersions(call: S3Call): Promise<Reply> {
       ...(next.version !== undefined && { NextVersionIdMarker: next.version }),
     }),
     MaxKeys: maxKeys,
-    ...(delimiter !== '' && { Delimiter: encode(delimiter) }),
+    ...(call.query.has('delimiter') && { Delimiter: encode(delimiter) }),
     IsTruncated: next !== undefined,
     ...(encodingType !== undefined && { EncodingType: encodingType }),
     Version: lines.filter((line) => !line.isMarker).map(element),

@@ -52,13 +52,13 @@ export async function listObjectsV2(call: S3Call): Promise<Reply> {
   })
   const options = listOptions(call)
   const token = call.query.get('continuation-token')
-  const startAfter = call.query.get('start-after') ?? ''
+  const startAfter = call.query.get('start-after')
   const page = await listNames(
     call,
     { account, container: call.bucket },
     {
       ...options,
-      after: token === undefined || token === '' ? startAfter : readToken(token),
+      after: token === undefined || token === '' ? (startAfter ?? '') : readToken(token),
       limit: options.maxKeys,
     },
   )
@@ -69,7 +69,7 @@ export async function listObjectsV2(call: S3Call): Promise<Reply> {
     Name: call.bucket,
     Prefix: encode(options.prefix),
     KeyCount: page.rows.length + page.prefixes.length,
-    ...(startAfter !== '' && { StartAfter: encode(startAfter) }),
+    ...(startAfter !== undefined && { StartAfter: encode(startAfter) }),
     ...(token !== undefined && { ContinuationToken: token }),
     ...(next !== undefined && { NextContinuationToken: makeToken(next) }),
     ...commonElements(options, page),

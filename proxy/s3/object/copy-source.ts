@@ -113,7 +113,9 @@ function sourceName(call: S3Call): SourceName {
   const bare = text.startsWith('/') ? text.slice(1) : text
   const slash = bare.indexOf('/')
   if (slash < 1 || slash === bare.length - 1) throw badSource(header)
-  const version = query === undefined ? null : new URLSearchParams(query).get('versionId')
+  const parameters = new URLSearchParams(query)
+  if ([...parameters.keys()].some((parameter) => parameter !== 'versionId')) throw badSource(header)
+  const version = parameters.get('versionId')
   const name = {
     bucket: bare.slice(0, slash),
     key: bare.slice(slash + 1),

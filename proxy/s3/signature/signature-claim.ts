@@ -175,6 +175,9 @@ function queryClaimV2(query: QueryPairs): ClaimV2 {
       'Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters',
     )
   }
+  if (Number(expires) >= 2 ** 31) {
+    throw new S3Error('AccessDenied', `Invalid date (should be seconds since epoch): ${expires}`)
+  }
   const [accessKey, signature] = [get('AWSAccessKeyId')!, get('Signature')!]
   return { version: 2, isPresigned: true, accessKey, signedAtMs: undefined, expires, signature }
 }
