@@ -1,4 +1,5 @@
 /** A whole Swiftlet in the test's own folder and process: real engine, real sign-in, real sockets. */
+
 import { Registry } from 'prom-client'
 import type { Users } from '../../auth/user.ts'
 import { addUser } from '../../auth/user-edit.ts'
@@ -7,6 +8,7 @@ import { systemClock } from '../../common/clock.ts'
 import { createLog, type Log } from '../../common/log.ts'
 import { systemRandom } from '../../common/random.ts'
 import { steadyRings } from '../../common/ring/ring-set.ts'
+import type { Backend } from '../../proxy/backend/backend.ts'
 import { createClusterBackend } from '../../proxy/backend/cluster-backend.ts'
 import { encryptedBackend } from '../../proxy/encryption/encrypted-backend.ts'
 import type { RootSecrets } from '../../proxy/encryption/root-secrets.ts'
@@ -65,10 +67,11 @@ export async function openTestStore(
       policies: [0, 1],
     })
     const { encryption: roots } = options
+    const inside =
+      roots === undefined ? backend : encryptedBackend({ backend, roots, random: systemRandom })
     const server = createProxyServer({
       ...context,
-      backend:
-        roots === undefined ? backend : encryptedBackend({ backend, roots, random: systemRandom }),
+      backend: interruptible(inside),
       identity,
       metrics: new Registry(),
       policies: [
@@ -131,4 +134,15 @@ function recordingLog(lines: Record<string, unknown>[]): Log {
       for (const line of text.trimEnd().split('\n')) lines.push(JSON.parse(line))
     },
   })
+}
+
+/** Its calls are looked up anew each time: a test that replaces one stands in the proxy's way. */
+function interruptible(backend: Backend): Backend {
+  const methods = Object.entries(backend).map(([name, value]) => {
+    if (typeof value !== 'function') return [name, value]
+    const call = (...parameters: unknown[]) =>
+      (backend[name as keyof Backend] as (...given: unknown[]) => unknown)(...parameters)
+    return [name, call]
+  })
+  return Object.fromEntries(methods) as Backend
 }
