@@ -66,7 +66,6 @@ export async function startS3Store(asked: S3StoreOptions): Promise<S3Store> {
     cloudProjectId: users.iam.projectId,
     webIdentityHosts: [PROVIDER_HOST],
   })
-  await shortenDays(data)
   const provider = await startWebIdentityProvider(PROVIDER_PORT)
   const store = await start()
   const config = join(folder, 's3tests.conf')
@@ -92,15 +91,12 @@ async function setKeys(data: string): Promise<void> {
   const secrets = { store: secret(), 'testkey-1': secret(), 'testkey-2': secret() }
   const keys = { active: 'store', secrets }
   await writeFile(join(data, 's3-keys.json'), JSON.stringify(keys), { mode: 0o600 })
-  await changeSettings(data, 's3', { domains: [], keyFile: 's3-keys.json' })
-}
-
-/** Lifecycle rules are tested with days of seconds. */
-async function shortenDays(data: string): Promise<void> {
-  const path = join(data, 'swiftlet.json')
-  const settings = JSON.parse(await readFile(path, 'utf8'))
-  settings.s3 = { domains: [], lifecycleDaySeconds: DAY_SECONDS }
-  await writeFile(path, JSON.stringify(settings))
+  await changeSettings(data, 's3', {
+    domains: [],
+    keyFile: 's3-keys.json',
+    // Lifecycle rules are tested with days of seconds.
+    lifecycleDaySeconds: DAY_SECONDS,
+  })
 }
 
 /** Arguments for a certificate; the tests do not look at who signed it. */
