@@ -43,14 +43,25 @@ async function createKey(call: IdentityCall): Promise<Answer> {
   await requireUser(parts.state, userId)
   const { tenant_id: projectId = '' } = call.body as { readonly tenant_id?: string }
   refuseOtherProject(caller, projectId)
+  const more = delegationOfBlob(caller.subject.delegation)
+  const { row } = await keepNewAccessKey(parts, { userId, projectId, more })
+  return created({ credential: showKeyRow(call, row) })
+}
+
+/** Makes an access key; `more` is kept with its secret. Throws as `keepNewCredential` does. */
+export async function keepNewAccessKey(
+  parts: IdentityParts,
+  of: {
+    readonly userId: string
+    readonly projectId: string
+    readonly more: Readonly<Record<string, unknown>>
+  },
+): Promise<{ readonly row: CredentialRow; readonly secret: string }> {
+  const { userId, projectId, more } = of
   const access = randomId(parts.random)
   const id = accessHashOf(access)
-  const blob = {
-    access,
-    secret: randomId(parts.random),
-    trust_id: null,
-    ...delegationOfBlob(caller.subject.delegation),
-  }
+  const secret = randomId(parts.random)
+  const blob = { access, secret, trust_id: null, ...more }
   const row: CredentialRow = {
     id,
     type: EC2_TYPE,
@@ -61,7 +72,7 @@ async function createKey(call: IdentityCall): Promise<Answer> {
     extra: {},
   }
   await keepNewCredential(parts, row)
-  return created({ credential: showKeyRow(call, row) })
+  return { row, secret }
 }
 
 async function listKeys(call: IdentityCall): Promise<Answer> {

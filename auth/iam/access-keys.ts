@@ -1,9 +1,8 @@
 import type { IamResult } from '../../common/iam.ts'
-import { randomId } from '../../common/random.ts'
-import { accessHashOf, keepNewCredential, parseAccessKey } from '../api/credentials.ts'
-import { findAccessKey } from '../api/ec2-credentials.ts'
+import { parseAccessKey } from '../api/credentials.ts'
+import { findAccessKey, keepNewAccessKey } from '../api/ec2-credentials.ts'
 import { deleteCredential } from '../removal/credential-removal.ts'
-import { openBlob, sealBlob } from '../secrets/credential-blobs.ts'
+import { openBlob } from '../secrets/credential-blobs.ts'
 import { sealSecret } from '../secrets/sealed-rows.ts'
 import { type CredentialRow, credentials, EC2_TYPE, INACTIVE } from '../tables/credentials.ts'
 import { type IamEntityRow, type IamKeyRow, iamKeys } from '../tables/iam.ts'
@@ -102,24 +101,9 @@ async function changeKeyOf(call: IamCall, user: IamEntityRow, active: boolean): 
 async function createOwn(call: IamCall): Promise<IamResult> {
   const { parts, caller } = call
   const { userId } = signedWith(call)
-  const access = randomId(parts.random)
-  const secret = randomId(parts.random)
-  const id = accessHashOf(access)
-  const createdMs = parts.clock.nowMs()
-  const row: CredentialRow = {
-    id,
-    type: EC2_TYPE,
-    userId,
-    projectId: caller.projectId,
-    sealedSecret: sealBlob(
-      parts,
-      id,
-      JSON.stringify({ access, secret, trust_id: null, createdMs }),
-    ),
-    accessHash: id,
-    extra: {},
-  }
-  await keepNewCredential(parts, row)
+  const more = { createdMs: parts.clock.nowMs() }
+  const { projectId } = caller
+  const { row, secret } = await keepNewAccessKey(parts, { userId, projectId, more })
   return { ...showOwn(call, row), SecretAccessKey: secret }
 }
 

@@ -83,6 +83,25 @@ export function authoriseEntity(
   })
 }
 
+/** One that has nothing yet but what is given. */
+export function newEntity(
+  { parts }: Pick<IamCall, 'parts'>,
+  given: Pick<IamEntityRow, 'projectId' | 'kind' | 'name'> & Partial<IamEntityRow>,
+): IamEntityRow {
+  return {
+    nameKey: given.name.toLowerCase(),
+    path: '/',
+    id: entityId(parts.random, given.kind),
+    createdMs: parts.clock.nowMs(),
+    tags: [],
+    inline: {},
+    attached: [],
+    groups: [],
+    role: null,
+    ...given,
+  }
+}
+
 export async function createEntity(
   call: IamCall,
   kind: NamedKind,
@@ -91,20 +110,14 @@ export async function createEntity(
   const { parts, params, caller } = call
   const { param, form, countMax } = KINDS[kind]
   const name = required(params, param, form)
-  const row: IamEntityRow = {
+  const row = newEntity(call, {
     projectId: caller.projectId,
     kind,
-    nameKey: name.toLowerCase(),
     name,
     path: optional(params, 'Path', PATH) ?? '/',
-    id: entityId(parts.random, kind),
-    createdMs: parts.clock.nowMs(),
     tags: tagsOf(params),
-    inline: {},
-    attached: [],
-    groups: [],
     role,
-  }
+  })
   authoriseEntity(call, row)
   await parts.state.transaction(async (tx) => {
     const there = await iamEntities.get(tx, row.projectId, kind, row.nameKey)
@@ -251,10 +264,13 @@ export function showEntity(call: IamCall, row: IamEntityRow): IamResult {
   }
 }
 
-export function showTags({ tags }: IamEntityRow): IamResult {
-  return tags.length === 0
-    ? {}
-    : { Tags: tags.map(({ key, value }) => ({ Key: key, Value: value })) }
+/** Nothing where there are none. */
+export function showTags(row: IamEntityRow): IamResult {
+  return row.tags.length === 0 ? {} : { Tags: tagList(row) }
+}
+
+export function tagList({ tags }: IamEntityRow): readonly IamResult[] {
+  return tags.map(({ key, value }) => ({ Key: key, Value: value }))
 }
 
 function titleOf(kind: IamKind): string {

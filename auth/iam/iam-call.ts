@@ -2,8 +2,9 @@ import { judgePolicy } from '../../common/access-policy/judge-policy.ts'
 import type { ConditionKeys } from '../../common/access-policy/policy-variables.ts'
 import { type IamRequest, type IamResult, principalKeys } from '../../common/iam.ts'
 import type { IdentityParts } from '../identity-parts.ts'
-import { type IamCaller, namesOf, parseOwn } from './iam-caller.ts'
+import { type IamCaller, namesOf } from './iam-caller.ts'
 import { accessDenied } from './iam-error.ts'
+import { parseOwn } from './policy-forms.ts'
 
 /** A call of IAM's API, with who makes it. */
 export interface IamCall {

@@ -1,9 +1,4 @@
 /** Who signs with an access key: an operator of a project, a user of IAM's, or a session of STS's. */
-import {
-  type PolicyDocument,
-  type PolicyForm,
-  parsePolicy,
-} from '../../common/access-policy/policy-document.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { IamPrincipal } from '../../common/iam.ts'
 import { parseAccessKey } from '../api/credentials.ts'
@@ -29,13 +24,6 @@ import {
 import { unknownKey } from './iam-error.ts'
 import { MANAGED_POLICIES } from './managed-policies.ts'
 import { openSession, type RoleSession } from './session-token.ts'
-
-/** The forms of policies that are somebody's own; AWS's bounds are of all of a kind together. */
-export const OWN_POLICY: PolicyForm = {
-  principal: 'forbidden',
-  resource: 'required',
-  bytesMax: 10_240,
-}
 
 export interface SigningKey {
   readonly accessKey: string
@@ -184,11 +172,6 @@ export function policiesOf({ inline, attached }: IamEntityRow): readonly string[
     .map((arn) => MANAGED_POLICIES.get(arn))
     .filter((text) => text !== undefined)
   return [...Object.values(inline), ...shared]
-}
-
-/** As they were checked when they were written; a role's may name principals, which say nothing there. */
-export function parseOwn(text: string): PolicyDocument {
-  return parsePolicy(text, { ...OWN_POLICY, principal: 'ignored' })
 }
 
 /** How policies name whoever it is. */

@@ -1,17 +1,13 @@
 /** Policies that a user, a group or a role has: its own, and shared ones that are attached. */
-
-import { parsePolicy } from '../../common/access-policy/policy-document.ts'
-import { ServiceError } from '../../common/errors.ts'
 import type { StateReader } from '../../common/state/state-store.ts'
 import { type IamEntityRow, iamEntities } from '../tables/iam.ts'
 import { projects } from '../tables/tables.ts'
-import { authoriseEntity, KINDS, namedEntity, pageOfNames } from './entities.ts'
+import { authoriseEntity, KINDS, namedEntity, newEntity, pageOfNames } from './entities.ts'
 import type { IamCall, IamHandler } from './iam-call.ts'
-import { OWN_POLICY } from './iam-caller.ts'
-import { limitExceeded, malformedDocument, noSuchEntity } from './iam-error.ts'
-import { entityId } from './iam-ids.ts'
+import { limitExceeded, noSuchEntity } from './iam-error.ts'
 import { ARN, DOCUMENT, POLICY_NAME, required } from './iam-params.ts'
 import { MANAGED_POLICIES, policyName } from './managed-policies.ts'
+import { checkPolicy, OWN_POLICY, ROLE_POLICY } from './policy-forms.ts'
 
 type HolderKind = keyof typeof KINDS
 
@@ -83,27 +79,7 @@ async function wholeProject(call: IamCall, reader: StateReader): Promise<IamEnti
   if (project === undefined || project.isDomain) return null
   const key = [cloudProjectId, 'account', name.toLowerCase()] as const
   const row = await iamEntities.get(reader, ...key)
-  return row ?? nothingYet(call, { cloudProjectId, name })
-}
-
-function nothingYet(
-  { parts }: IamCall,
-  { cloudProjectId, name }: { readonly cloudProjectId: string; readonly name: string },
-): IamEntityRow {
-  return {
-    projectId: cloudProjectId,
-    kind: 'account',
-    nameKey: name.toLowerCase(),
-    name,
-    path: '/',
-    id: entityId(parts.random, 'account'),
-    createdMs: parts.clock.nowMs(),
-    tags: [],
-    inline: {},
-    attached: [],
-    groups: [],
-    role: null,
-  }
+  return row ?? newEntity(call, { projectId: cloudProjectId, kind: 'account', name })
 }
 
 async function changeHolder(
@@ -122,24 +98,13 @@ function putInline(call: IamCall, kind: HolderKind): Promise<Record<string, neve
   const name = required(params, 'PolicyName', POLICY_NAME)
   const document = required(params, 'PolicyDocument', DOCUMENT)
   return changeHolder(call, kind, (row) => {
-    checkDocument(document, kind)
+    checkPolicy(document, kind === 'role' ? ROLE_POLICY : OWN_POLICY)
     const inline = { ...row.inline, [name]: document }
     const bytes = Object.values(inline).reduce((sum, text) => sum + Buffer.byteLength(text), 0)
     if (bytes > INLINE_BYTES_MAX[kind])
       throw limitExceeded(`bytes of policies of a ${kind}: ${INLINE_BYTES_MAX[kind]}`)
     return { ...row, inline }
   })
-}
-
-/** Those of roles may name principals, which say nothing there: clients of Ceph send them so. */
-function checkDocument(document: string, kind: HolderKind): void {
-  try {
-    parsePolicy(document, { ...OWN_POLICY, principal: kind === 'role' ? 'ignored' : 'forbidden' })
-  } catch (error) {
-    if (error instanceof ServiceError && error.status === 400)
-      throw malformedDocument(error.message)
-    throw error
-  }
 }
 
 async function getInline(call: IamCall, kind: HolderKind) {

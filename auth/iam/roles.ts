@@ -1,5 +1,3 @@
-import { type PolicyForm, parsePolicy } from '../../common/access-policy/policy-document.ts'
-import { ServiceError } from '../../common/errors.ts'
 import type { IamResult } from '../../common/iam.ts'
 import type { IamEntityRow, IamRolePart } from '../tables/iam.ts'
 import {
@@ -10,18 +8,12 @@ import {
   namedEntity,
   showEntity,
   showTags,
+  tagList,
 } from './entities.ts'
 import type { IamCall, IamHandler } from './iam-call.ts'
-import { malformedDocument } from './iam-error.ts'
 import { ANY_TEXT, DOCUMENT, optional, optionalNumber, required } from './iam-params.ts'
+import { checkPolicy, TRUST_POLICY } from './policy-forms.ts'
 import { addTags, removeTags } from './users.ts'
-
-/** Whom a role trusts. */
-export const TRUST_POLICY: PolicyForm = {
-  principal: 'required',
-  resource: 'forbidden',
-  bytesMax: 2048,
-}
 
 const SESSION_SECONDS = { min: 3600, max: 43_200 }
 
@@ -67,8 +59,7 @@ export const ROLE_ACTIONS: Readonly<Record<string, IamHandler>> = {
     return {}
   },
   async ListRoleTags(call) {
-    const { tags } = await namedEntity(call, 'role')
-    return { Tags: tags.map(({ key, value }) => ({ Key: key, Value: value })), IsTruncated: false }
+    return { Tags: tagList(await namedEntity(call, 'role')), IsTruncated: false }
   },
   TagRole: (call) => addTags(call, 'role'),
   UntagRole: (call) => removeTags(call, 'role'),
@@ -86,13 +77,7 @@ function descriptionOf({ params }: IamCall): string | undefined {
 }
 
 function trustOf(document: string): string {
-  try {
-    parsePolicy(document, TRUST_POLICY)
-  } catch (error) {
-    if (error instanceof ServiceError && error.status === 400)
-      throw malformedDocument(error.message)
-    throw error
-  }
+  checkPolicy(document, TRUST_POLICY)
   return document
 }
 

@@ -1,6 +1,6 @@
 /** AWS's Security Token Service: who somebody is, and credentials for a time. */
 import { judgePolicy, type PolicyPrincipal } from '../../common/access-policy/judge-policy.ts'
-import { type PolicyDocument, parsePolicy } from '../../common/access-policy/policy-document.ts'
+import { parsePolicy } from '../../common/access-policy/policy-document.ts'
 import type { ConditionKeys } from '../../common/access-policy/policy-variables.ts'
 import { ServiceError } from '../../common/errors.ts'
 import { type IamResult, principalKeys, tagKeys, tagValues } from '../../common/iam.ts'
@@ -8,8 +8,8 @@ import type { IdentityParts } from '../identity-parts.ts'
 import { type IamEntityRow, type IamTag, iamEntities } from '../tables/iam.ts'
 import { accountIdOf, entityArn, parseArn, projectOfAccountId, sessionArn } from './arns.ts'
 import { type IamCall, type IamHandler, judgeOwn, timeKeys } from './iam-call.ts'
-import { namesOf, OWN_POLICY } from './iam-caller.ts'
-import { accessDenied, malformedDocument, noSuchEntity, validationError } from './iam-error.ts'
+import { namesOf } from './iam-caller.ts'
+import { accessDenied, noSuchEntity, validationError } from './iam-error.ts'
 import {
   ANY_TEXT,
   ARN,
@@ -20,13 +20,12 @@ import {
   tagsOf,
 } from './iam-params.ts'
 import { MANAGED_POLICIES } from './managed-policies.ts'
-import { TRUST_POLICY } from './roles.ts'
+import { checkPolicy, SESSION_POLICY, TRUST_POLICY } from './policy-forms.ts'
 import { startSession } from './session-token.ts'
 
 const KEY_SECONDS = { min: 900, max: 129_600 }
 const ROLE_SECONDS_MIN = 900
 const DEFAULT_SECONDS = 3600
-const SESSION_POLICY_BYTES_MAX = 2048
 
 export const STS_ACTIONS: Readonly<Record<string, IamHandler>> = {
   async GetCallerIdentity({ parts, caller }) {
@@ -193,18 +192,8 @@ function sessionPolicies(params: IamCall['params']): readonly string[] {
   })
   if (shared.length > 10) throw validationError("Value at 'PolicyArns' must be up to 10 policies.")
   if (policy === undefined) return shared
-  checkSessionPolicy(policy)
+  checkPolicy(policy, SESSION_POLICY)
   return [policy, ...shared]
-}
-
-function checkSessionPolicy(text: string): PolicyDocument {
-  try {
-    return parsePolicy(text, { ...OWN_POLICY, bytesMax: SESSION_POLICY_BYTES_MAX })
-  } catch (error) {
-    if (error instanceof ServiceError && error.status === 400)
-      throw malformedDocument(error.message)
-    throw error
-  }
 }
 
 function valueOrNone(value: string | undefined): readonly string[] | undefined {

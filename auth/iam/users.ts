@@ -13,6 +13,7 @@ import {
   renameEntity,
   showEntity,
   showTags,
+  tagList,
 } from './entities.ts'
 import type { IamCall, IamHandler } from './iam-call.ts'
 import { limitExceeded, noSuchEntity, validationError } from './iam-error.ts'
@@ -43,8 +44,7 @@ export const USER_ACTIONS: Readonly<Record<string, IamHandler>> = {
     return {}
   },
   async ListUserTags(call) {
-    const { tags } = await namedEntity(call, 'user')
-    return { Tags: tags.map(({ key, value }) => ({ Key: key, Value: value })), IsTruncated: false }
+    return { Tags: tagList(await namedEntity(call, 'user')), IsTruncated: false }
   },
   TagUser: (call) => addTags(call, 'user'),
   UntagUser: (call) => removeTags(call, 'user'),

@@ -23,6 +23,8 @@ t.test('addresses of the internet are told from those of a network of one’s ow
     '::ffff:127.0.0.1',
     '::ffff:7f00:1',
     '::ffff:8.8.8.8',
+    '0:0:0:0:0:ffff:7f00:1',
+    '::ffff:0:127.0.0.1',
     '::127.0.0.1',
     '64:ff9b::7f00:1',
     '2002:7f00:1::',

@@ -5,9 +5,8 @@
 import { type LookupAddress, lookup } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
 
-/** Ranges that are nobody's on the internet: RFC 6890, 6598, 4193, 4291, 3849, and translations of such. */
-const PRIVATE = new BlockList()
-for (const range of [
+/** Ranges that are nobody's on the internet: RFC 6890 and 6598. */
+const PRIVATE_4 = blockList('ipv4', [
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
@@ -21,13 +20,13 @@ for (const range of [
   '198.51.100.0/24',
   '203.0.113.0/24',
   '224.0.0.0/3',
-]) {
-  const [address = '', bits] = range.split('/')
-  PRIVATE.addSubnet(address, Number(bits), 'ipv4')
-}
-for (const range of [
-  '::/128',
-  '::1/128',
+])
+
+/** The same of RFC 4193, 4291 and 3849, and translations of IPv4: those are not told apart, and nobody needs them. */
+const PRIVATE_6 = blockList('ipv6', [
+  '::/96',
+  '::ffff:0:0/96',
+  '::ffff:0:0:0/96',
   '64:ff9b::/96',
   '64:ff9b:1::/48',
   '100::/64',
@@ -37,22 +36,22 @@ for (const range of [
   'fc00::/7',
   'fe80::/10',
   'ff00::/8',
-]) {
-  const [address = '', bits] = range.split('/')
-  PRIVATE.addSubnet(address, Number(bits), 'ipv6')
-}
+])
 
 /** Whether the address is one of the internet; false for what is no address. */
 export function isPublicAddress(address: string): boolean {
   const version = isIP(address)
-  // An IPv4 address in IPv6's form is checked as what it is.
-  if (version === 6)
-    return (
-      !PRIVATE.check(address, 'ipv6') &&
-      !/^::(?:ffff:)?(?:0:)?[\d.]+$/i.test(address) &&
-      !/^::ffff:/i.test(address)
-    )
-  return version === 4 && !PRIVATE.check(address, 'ipv4')
+  if (version === 6) return !PRIVATE_6.check(address, 'ipv6')
+  return version === 4 && !PRIVATE_4.check(address, 'ipv4')
+}
+
+function blockList(family: 'ipv4' | 'ipv6', ranges: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const range of ranges) {
+    const [address = '', bits] = range.split('/')
+    list.addSubnet(address, Number(bits), family)
+  }
+  return list
 }
 
 /** For the connection itself, so that no name can lead elsewhere after it was looked at: fails with EACCES. */

@@ -83,7 +83,7 @@ async function authorised(
 }
 
 /** False where access is refused; throws what is anything else. */
-function isRefused(error: unknown): false {
+export function isRefused(error: unknown): false {
   if (error instanceof ServiceError && (error.status === 401 || error.status === 403)) return false
   throw error
 }

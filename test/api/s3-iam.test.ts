@@ -1,53 +1,22 @@
 /** IAM and STS over a real socket, signed by hand: who may manage an account, and what keys, sessions and policies open. */
 import assert from 'node:assert/strict'
-import { createHash, createHmac } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t from 'tap'
-import { systemClock } from '../../common/clock.ts'
-import { IdentityClient } from '../../common/identity-client/identity-client.ts'
-import { silentLog } from '../../common/log.ts'
-import { KeystoneIdentity } from '../../proxy/keystone/keystone-identity.ts'
-import { KEYSTONE_DEFAULTS } from '../../proxy/keystone/keystone-settings.ts'
-import { PROXY_DEFAULTS } from '../../proxy/proxy-options.ts'
-import { ADMIN_PASSWORD, IdentityRig, SERVICE_PASSWORD } from '../support/identity-rig.ts'
+import { ADMIN_PASSWORD } from '../support/identity-rig.ts'
 import { makeS3User, openKeystoneAdmin } from '../support/keystone-admin.ts'
-import { sendSigned, type TestKey } from './s3-store.ts'
-import { openTestStore } from './swift-store.ts'
+import { openKeystoneStore } from './s3-keystone-store.ts'
+import { sendSigned, signV4, type TestKey } from './s3-store.ts'
 
 const provider = createServer()
 provider.listen(0, '127.0.0.1')
 await once(provider, 'listening')
 const host = `127.0.0.1:${(provider.address() as AddressInfo).port}`
-const rig = await IdentityRig.start({ settings: { webIdentityHosts: [host] } })
-const client = await IdentityClient.open({
-  url: rig.url,
-  credentials: async () => ({ user: 'swift', password: SERVICE_PASSWORD, project: 'service' }),
-  clock: systemClock,
-  log: silentLog,
-  pollMs: 50,
-})
-let hours = 1
-const identity = new KeystoneIdentity({
-  client,
-  settings: KEYSTONE_DEFAULTS,
-  prefixes: PROXY_DEFAULTS.resellerPrefixes,
-  publicUri: rig.url,
-  // Each look at the memory of keys is another hour: everything is asked anew.
-  keys: {
-    session: client.session,
-    clock: { monotonicMs: () => hours++ * 3_600_000, nowMs: () => Date.now() },
-  },
-})
-const store = await openTestStore(t.testdir(), { identity })
-t.teardown(async () => {
-  await store.close()
-  await client.close()
-  await rig.close()
-  provider.close()
-})
+const { rig, store } = await openKeystoneStore(t, { webIdentityHosts: [host] })
+t.teardown(() => provider.close())
 
 const admin = await openKeystoneAdmin({
   url: `${rig.url}/v3`,
@@ -99,33 +68,15 @@ function signed(
   { body, service }: { readonly body: string; readonly service: string },
 ) {
   const timestamp = new Date().toISOString().replace(/[-:]|\.\d{3}/g, '')
-  const scope = `${timestamp.slice(0, 8)}/us-east-1/${service}/aws4_request`
-  const sha = (text: string) => createHash('sha256').update(text).digest('hex')
-  const lines: Record<string, string> = { host: new URL(store.url).host, 'x-amz-date': timestamp }
-  if (key.token !== undefined) lines['x-amz-security-token'] = key.token
-  const names = Object.keys(lines).sort()
-  const canonical = [
-    'POST',
-    '/',
-    '',
-    ...names.map((name) => `${name}:${lines[name]}`),
-    '',
-    names.join(';'),
-    sha(body),
-  ].join('\n')
-  const text = ['AWS4-HMAC-SHA256', timestamp, scope, sha(canonical)].join('\n')
-  const secret = scope
-    .split('/')
-    .reduce<Buffer>(
-      (last, part) => createHmac('sha256', last).update(part).digest(),
-      Buffer.from(`AWS4${key.secretAccessKey}`),
-    )
-  const signature = createHmac('sha256', secret).update(text).digest('hex')
-  const { host: _host, ...sent } = lines
-  return {
-    ...sent,
-    authorization: `AWS4-HMAC-SHA256 Credential=${key.accessKeyId}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`,
+  const { host, ...sent } = {
+    host: new URL(store.url).host,
+    'x-amz-date': timestamp,
+    ...(key.token !== undefined && { 'x-amz-security-token': key.token }),
   }
+  const payloadHash = createHash('sha256').update(body).digest('hex')
+  const headers = { host, ...sent }
+  const asked = { method: 'POST', path: '/', headers, payloadHash, timestamp, key, service }
+  return { ...sent, authorization: signV4(asked) }
 }
 
 const element = (text: string, name: string): string => {

@@ -1,43 +1,11 @@
 /** Access keys of Keystone as clients of S3 use them, the identity service and the store being real. */
 import assert from 'node:assert'
 import t from 'tap'
-import { systemClock } from '../../common/clock.ts'
-import { IdentityClient } from '../../common/identity-client/identity-client.ts'
-import { silentLog } from '../../common/log.ts'
 import { KeystoneAccessKeys } from '../../proxy/keystone/keystone-access-keys.ts'
-import { KeystoneIdentity } from '../../proxy/keystone/keystone-identity.ts'
-import { KEYSTONE_DEFAULTS } from '../../proxy/keystone/keystone-settings.ts'
-import { PROXY_DEFAULTS } from '../../proxy/proxy-options.ts'
-import { IdentityRig, SERVICE_PASSWORD } from '../support/identity-rig.ts'
+import { openKeystoneStore } from './s3-keystone-store.ts'
 import { sendSigned, type TestKey } from './s3-store.ts'
-import { openTestStore } from './swift-store.ts'
 
-const rig = await IdentityRig.start()
-const client = await IdentityClient.open({
-  url: rig.url,
-  credentials: async () => ({ user: 'swift', password: SERVICE_PASSWORD, project: 'service' }),
-  clock: systemClock,
-  log: silentLog,
-  pollMs: 50,
-})
-const identity = new KeystoneIdentity({
-  client,
-  settings: KEYSTONE_DEFAULTS,
-  prefixes: PROXY_DEFAULTS.resellerPrefixes,
-  publicUri: rig.url,
-  // What time it is for the memory of keys: each look is another hour.
-  keys: {
-    session: client.session,
-    clock: { monotonicMs: () => hours++ * 3_600_000, nowMs: () => Date.now() },
-  },
-})
-let hours = 1
-const store = await openTestStore(t.testdir(), { identity })
-t.teardown(async () => {
-  await store.close()
-  await client.close()
-  await rig.close()
-})
+const { rig, store } = await openKeystoneStore(t)
 
 async function made(path: string, body: Record<string, unknown>): Promise<{ readonly id: string }> {
   const [kind = '', value] = Object.entries(body)[0]!

@@ -200,15 +200,18 @@ export function send(
   })
 }
 
-function signV4(of: {
+/** The Authorization header of Version 4; every header that is given is signed. */
+export function signV4(of: {
   readonly method: string
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly payloadHash: string
   readonly timestamp: string
   readonly key: TestKey
+  /** `s3` if absent. */
+  readonly service?: string
 }): string {
-  const { method, path, headers, payloadHash, timestamp, key } = of
+  const { method, path, headers, payloadHash, timestamp, key, service = 's3' } = of
   const [bare = '', query = ''] = path.split('?')
   const names = Object.keys(headers)
     .map((name) => name.toLowerCase())
@@ -224,7 +227,7 @@ function signV4(of: {
     names.join(';'),
     payloadHash,
   ].join('\n')
-  const scope = `${timestamp.slice(0, 8)}/us-east-1/s3/aws4_request`
+  const scope = `${timestamp.slice(0, 8)}/us-east-1/${service}/aws4_request`
   const digest = createHash('sha256').update(canonical).digest('hex')
   const text = ['AWS4-HMAC-SHA256', timestamp, scope, digest].join('\n')
   const hmac = (secret: string | Buffer, word: string) =>

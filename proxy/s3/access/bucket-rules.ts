@@ -42,18 +42,23 @@ export function aclOfBucket(account: string, info: Pick<ItemInfo, 'meta'>): Acl 
 
 /** Policies that were read lately: the same text is asked about again and again. */
 const PARSED_MAX = 1000
-const parsed = new Map<string, PolicyDocument>()
+/** By form, since the same text may be somebody's own and a bucket's; then by the text itself, which is hashed once. */
+const parsed = { required: newMemory(), forbidden: newMemory(), ignored: newMemory() }
+
+function newMemory(): Map<string, PolicyDocument> {
+  return new Map()
+}
 
 /** A policy that was checked when it was set. */
 export function parsedPolicy(text: string, form: PolicyForm): PolicyDocument {
-  const name = `${form.principal} ${text}`
-  const known = parsed.get(name)
+  const memory = parsed[form.principal]
+  const known = memory.get(text)
   if (known !== undefined) return known
   const document = parsePolicy(text, { ...form, bytesMax: Number.POSITIVE_INFINITY })
-  if (parsed.size >= PARSED_MAX) {
-    const [oldest] = parsed.keys()
-    parsed.delete(oldest!)
+  if (memory.size >= PARSED_MAX) {
+    const [oldest] = memory.keys()
+    memory.delete(oldest!)
   }
-  parsed.set(name, document)
+  memory.set(text, document)
   return document
 }

@@ -2,16 +2,16 @@
 
 import type { PolicyPrincipal } from '../../../common/access-policy/judge-policy.ts'
 import { mentionsKey } from '../../../common/access-policy/policy-document.ts'
-import { ServiceError } from '../../../common/errors.ts'
 import type { Caller } from '../../../common/identity.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { authoriseCaller, callerGrant } from '../../swift/access.ts'
 import { S3_ACL } from '../../swift/foreign-meta.ts'
+import { isRefused } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
 import { bucketSetting } from '../bucket/bucket-settings.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
-import { BUCKET_POLICY, type BucketRules, bucketRules, parsedPolicy } from './bucket-rules.ts'
+import { type BucketRules, bucketRules, parsedPolicy } from './bucket-rules.ts'
 import { type AccessFacts, type Decision, decide, type IdentityPolicies } from './decide.ts'
 import { isPublicPolicy } from './public-access.ts'
 import { requestKeys } from './request-keys.ts'
@@ -46,10 +46,10 @@ export async function letIn(call: S3Call, entrance: Entrance): Promise<ObjectJud
   if (plain) return isOnObject(use.action) ? (object) => judgeOwned(call, entrance, object) : null
   const known = await decision(call, entrance, entrance.bucket)
   if (known === 'owner') return judgeOf(call, entrance)
-  if (isOwner && known === 'denied' && waitsForTags(use.action, entrance.bucket))
-    return judgeOf(call, entrance)
-  // What was taken away must not let another write in, and what was given just now may let a reader in.
   const { account, container } = path
+  const waits = (bucket: ItemInfo) => waitsForTags(use.action, bucketRules(account, bucket))
+  if (isOwner && known === 'denied' && waits(entrance.bucket)) return judgeOf(call, entrance)
+  // What was taken away must not let another write in, and what was given just now may let a reader in.
   const isEnough = use.acl === 'read' && known === 'allowed'
   const fresh = isEnough
     ? entrance.bucket
@@ -57,7 +57,7 @@ export async function letIn(call: S3Call, entrance: Entrance): Promise<ObjectJud
   const now = isEnough ? known : await decision(call, entrance, fresh)
   const next = { ...entrance, bucket: fresh }
   if (now === 'owner') return judgeOf(call, next)
-  if (now === 'denied' && !waitsForTags(use.action, fresh)) throw new S3Error('AccessDenied')
+  if (now === 'denied' && !waits(fresh)) throw new S3Error('AccessDenied')
   if (now === 'nothing' && !mayBeListed(use.action, bucketRules(account, fresh)))
     throw new S3Error('AccessDenied')
   const judge = judgeOf(call, next)
@@ -84,13 +84,8 @@ export function mayInAccount(call: S3Call, action: string, account: string): boo
   const path = { account, container: undefined, object: undefined }
   const question = { acl: 'none', method: 'GET', path } as const
   const isOwner = isAccountKind(exchange.caller) && callerGrant(exchange, question) !== null
-  const facts = factsOf(call, { action, resource: 'arn:aws:s3:::*', bucket: null, object: null })
-  const decided = decide({
-    ...facts,
-    isOwner,
-    isGranted: false,
-    bucket: noBucket(exchange.caller, account),
-  })
+  const asked = { action, resource: 'arn:aws:s3:::*', account, bucket: null, object: null }
+  const decided = decide({ ...factsOf(call, asked), isOwner, isGranted: false })
   return decided === 'owner' || decided === 'allowed'
 }
 
@@ -121,11 +116,7 @@ export function principalOf(caller: Caller | null): PolicyPrincipal | null {
 
 /** Neither policies nor lists say anything that the owner would not be let do anyway. */
 function isPlain(call: S3Call, bucket: ItemInfo): boolean {
-  const { headers } = bucket.meta
-  return (
-    call.exchange.caller?.iam === undefined &&
-    headers['x-container-sysmeta-s3-policy'] === undefined
-  )
+  return call.exchange.caller?.iam === undefined && bucketSetting(bucket, 'policy') === undefined
 }
 
 function ownsBucket(call: S3Call, { use, path }: Entrance): boolean {
@@ -166,14 +157,8 @@ function judgeObject(call: S3Call, entrance: Entrance, object: ItemInfo | null):
   const isGranted =
     entranceGrants.get(call)?.has(keyOf(entrance)) === true ||
     (acl !== null && right !== undefined && grants(call, { rules, acl }, right.permission))
-  const facts = factsOf(call, { action: use.action, resource: arnOf(path), bucket, object })
-  const decided = decide({
-    ...facts,
-    isOwner: isOwner || isWriter,
-    isGranted,
-    bucket: bucketFacts(call, rules),
-    identity: identityAt(call, path.account),
-  })
+  const facts = factsAt(call, entrance, object)
+  const decided = decide({ ...facts, isOwner: isOwner || isWriter, isGranted })
   if (decided === 'denied' || decided === 'nothing') throw new S3Error('AccessDenied')
 }
 
@@ -185,6 +170,7 @@ function mayKnow(call: S3Call, entrance: Entrance): boolean {
   const facts = factsOf(call, {
     action: 's3:ListBucket',
     resource: `arn:aws:s3:::${path.container}`,
+    account: path.account,
     bucket,
     object: null,
   })
@@ -197,8 +183,6 @@ function mayKnow(call: S3Call, entrance: Entrance): boolean {
     isGranted:
       grants(call, { rules, acl: rules.acl }, 'READ') ||
       entranceGrants.get(call)?.has(keyOf(entrance)) === true,
-    bucket: bucketFacts(call, rules),
-    identity: identityAt(call, path.account),
   })
   return decided === 'allowed'
 }
@@ -215,13 +199,7 @@ async function decision(call: S3Call, entrance: Entrance, bucket: ItemInfo): Pro
   const rules = bucketRules(path.account, bucket)
   const right = listedRight(use.action)
   const isOwner = ownsBucket(call, entrance)
-  const facts = factsOf(call, { action: use.action, resource: arnOf(path), bucket, object: null })
-  const asked = {
-    ...facts,
-    isOwner,
-    bucket: bucketFacts(call, rules),
-    identity: identityAt(call, path.account),
-  }
+  const asked = { ...factsAt(call, { ...entrance, bucket }, null), isOwner }
   const listed = right?.of === 'bucket' && grants(call, { rules, acl: rules.acl }, right.permission)
   const first = decide({ ...asked, isGranted: listed })
   if (first !== 'nothing') return first
@@ -247,25 +225,14 @@ async function swiftLetsIn(
   return granted.then(() => true, isRefused)
 }
 
-function isRefused(error: unknown): false {
-  if (error instanceof ServiceError && (error.status === 401 || error.status === 403)) return false
-  throw error
-}
-
 /** The object's own list may still let the caller in, or what a policy says of its tags. */
-function mayBeListed(action: string, { policy }: BucketRules): boolean {
-  if (listedRight(action)?.of === 'object') return true
-  return isOnObject(action) && policy !== null && mentionsKey(policy, 's3:existingobjecttag/')
+function mayBeListed(action: string, rules: BucketRules): boolean {
+  return listedRight(action)?.of === 'object' || waitsForTags(action, rules)
 }
 
 /** A Deny for what lacks a tag holds for an object that nobody has looked at yet: the judge of the object has the word. */
-function waitsForTags(action: string, { meta }: ItemInfo): boolean {
-  if (!isOnObject(action)) return false
-  const policy = bucketSetting({ meta }, 'policy')
-  return (
-    policy !== undefined &&
-    mentionsKey(parsedPolicy(policy, BUCKET_POLICY), 's3:existingobjecttag/')
-  )
+function waitsForTags(action: string, { policy }: BucketRules): boolean {
+  return isOnObject(action) && policy !== null && mentionsKey(policy, 's3:existingobjecttag/')
 }
 
 function grants(
@@ -292,35 +259,40 @@ function objectAcl({ ownership }: BucketRules, { meta }: ItemInfo): Acl | null {
   return !text || ownership === 'BucketOwnerEnforced' ? null : decodeAcl(text)
 }
 
-function bucketFacts(call: S3Call, rules: BucketRules): AccessFacts['bucket'] {
-  const { policy, blocks, account } = rules
-  return {
-    policy,
-    isRestricted: blocks.RestrictPublicBuckets && policy !== null && isPublicPolicy(policy),
-    isOwnAccount: call.exchange.caller?.account === account,
-  }
+/** Of the entrance's own action. */
+function factsAt(call: S3Call, { use, path, bucket }: Entrance, object: ItemInfo | null) {
+  const { action } = use
+  return factsOf(call, { action, resource: arnOf(path), account: path.account, bucket, object })
 }
 
-function noBucket(caller: Caller | null, account: string): AccessFacts['bucket'] {
-  return { policy: null, isRestricted: false, isOwnAccount: caller?.account === account }
-}
-
+/** What there is to know of a request, but whose the resource is, and what lists grant. */
 function factsOf(
   call: S3Call,
   asked: {
     readonly action: string
     readonly resource: string
+    readonly account: string
+    /** Null for what is about no bucket. */
     readonly bucket: ItemInfo | null
     readonly object: ItemInfo | null
   },
-) {
+): Omit<AccessFacts, 'isOwner' | 'isGranted'> {
   const { caller } = call.exchange
+  const { action, resource, account, bucket } = asked
+  const rules = bucket === null ? null : bucketRules(account, bucket)
+  const policy = rules?.policy ?? null
+  const isRestricted = rules?.blocks.RestrictPublicBuckets === true
   return {
-    action: asked.action,
-    resource: asked.resource,
+    action,
+    resource,
     principal: principalOf(caller),
     keys: requestKeys(call, asked),
-    identity: identityAt(call, caller?.account ?? ''),
+    identity: identityAt(call, account),
+    bucket: {
+      policy,
+      isRestricted: isRestricted && policy !== null && isPublicPolicy(policy),
+      isOwnAccount: caller?.account === account,
+    },
   }
 }
 

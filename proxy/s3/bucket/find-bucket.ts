@@ -83,17 +83,19 @@ export async function enterPlace(
   return { ...objectPath(path, bucket), judge }
 }
 
-/** What the headers of a write do beside it: locks take a right of their own, as at AWS; for the others no Deny is enough. */
+/** What headers of a write do beside it. Locks take a right of their own, as at AWS; for the others no Deny is enough. */
+const BESIDE = [
+  { headers: /^x-amz-object-lock-(?:mode|retain)/, action: 's3:PutObjectRetention', ask: letIn },
+  { headers: /^x-amz-object-lock-legal/, action: 's3:PutObjectLegalHold', ask: letIn },
+  { headers: /^x-amz-(?:acl|grant-)/, action: 's3:PutObjectAcl', ask: refuseDenied },
+  { headers: /^x-amz-tagging/, action: 's3:PutObjectTagging', ask: refuseDenied },
+] as const
+
 async function mayAlso(call: S3Call, entrance: Entrance): Promise<void> {
   const names = call.headerNames
-  const has = (...beginnings: readonly string[]) =>
-    names.some((name) => beginnings.some((beginning) => name.startsWith(beginning)))
-  const asks = (action: string) => entranceFor(entrance, action)
-  if (has('x-amz-object-lock-mode', 'x-amz-object-lock-retain'))
-    await letIn(call, asks('s3:PutObjectRetention'))
-  if (has('x-amz-object-lock-legal')) await letIn(call, asks('s3:PutObjectLegalHold'))
-  if (has('x-amz-acl', 'x-amz-grant-')) await refuseDenied(call, asks('s3:PutObjectAcl'))
-  if (has('x-amz-tagging')) await refuseDenied(call, asks('s3:PutObjectTagging'))
+  for (const { headers, action, ask } of BESIDE) {
+    if (names.some((name) => headers.test(name))) await ask(call, entranceFor(entrance, action))
+  }
 }
 
 function entranceFor({ path, bucket, use }: Entrance, action: string): Entrance {
