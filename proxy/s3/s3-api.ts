@@ -13,6 +13,7 @@ import { pathOfUrl, queryOfUrl } from '../swift/path.ts'
 import { BucketDirectory } from './bucket/bucket-directory.ts'
 import { addCrossOrigin } from './cors/cross-origin.ts'
 import { LifecycleWorker } from './lifecycle/lifecycle-worker.ts'
+import { chargedHeader } from './payment/request-payment.ts'
 import { isQueryCall, QueryApi } from './query-api/query-api.ts'
 import { isAnonymousPath } from './routing/anonymous-path.ts'
 import { actionOf, subjectOf } from './routing/route-call.ts'
@@ -107,7 +108,7 @@ export class S3Api {
   async #answer(call: S3Call): Promise<Reply> {
     try {
       const reply = await actionOf(call)(call)
-      reply.headers.push(...s3Headers(call.exchange))
+      reply.headers.push(...s3Headers(call.exchange), ...chargedHeader(call, reply.status))
       return reply
     } catch (error) {
       return s3ErrorReply(call.exchange, error)

@@ -25,12 +25,20 @@ export interface Keyring {
   readonly keys: SigningKeys
 }
 
+/** What is found out about a call on its way, for its answer and for who logs it. */
+export interface CallNotes {
+  /** Who asks pays for it. */
+  isCharged: boolean
+}
+
 export interface S3CallParts
   extends Pick<
     S3Call,
     'exchange' | 'settings' | 'directory' | 'target' | 'query' | 'signature' | 'keyring'
   > {
   readonly form?: ReadonlyMap<string, string>
+  /** Those of the call that this one is a part of. */
+  readonly notes?: CallNotes
 }
 
 /** One request of the S3 API on its way to its action. */
@@ -46,11 +54,13 @@ export class S3Call {
   /** The fields of a form, by names in lower case: they stand for the request's headers. */
   readonly form: ReadonlyMap<string, string> | null
   readonly parts: S3CallParts
+  readonly notes: CallNotes
   /** Tags that the request's document gives, for policies that ask about them; null: it has none, or was not read yet. */
   givenTags: TagSet | null = null
 
   constructor(parts: S3CallParts) {
-    this.parts = parts
+    this.notes = parts.notes ?? { isCharged: false }
+    this.parts = parts.notes === undefined ? { ...parts, notes: this.notes } : parts
     this.exchange = parts.exchange
     this.settings = parts.settings
     this.directory = parts.directory

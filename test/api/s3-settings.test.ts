@@ -19,7 +19,16 @@ import {
 } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { signingKey } from '../../proxy/s3/signature/signing-keys.ts'
-import { GUEST, MAIN, openS3Rig, type RawAnswer, type SignedRequest, send } from './s3-store.ts'
+import {
+  GUEST,
+  MAIN,
+  OTHER,
+  openS3Rig,
+  presign,
+  type RawAnswer,
+  type SignedRequest,
+  send,
+} from './s3-store.ts'
 
 const { store, s3, signed, swift } = await openS3Rig(t)
 
@@ -471,4 +480,72 @@ t.test('a form uploads what its policy allows, and nothing else', async (t) => {
     'PreconditionFailed',
   )
   t.equal(await codeOf({ method: 'POST', path: '/forms', body: 'x' }), '400 InvalidRequest')
+})
+
+t.test('who asks pays where the bucket’s owner does not', async (t) => {
+  await bucket('paid')
+  await signed({ method: 'PUT', path: '/paid/o', headers: { 'x-amz-acl': 'public-read' } })
+  const policy = JSON.stringify({
+    Version: '2012-10-17',
+    Statement: {
+      Effect: 'Allow',
+      Principal: '*',
+      Action: ['s3:ListBucket', 's3:PutObject', 's3:DeleteObject', 's3:GetBucketRequestPayment'],
+      Resource: ['arn:aws:s3:::paid', 'arn:aws:s3:::paid/*'],
+    },
+  })
+  t.equal(await codeOf({ method: 'PUT', path: '/paid?policy', body: policy }), '204')
+  const payer = (text: string) =>
+    `<RequestPaymentConfiguration><Payer>${text}</Payer></RequestPaymentConfiguration>`
+  const setting = { path: '/paid?requestPayment' }
+  t.match((await signed(setting)).body, /<Payer>BucketOwner<\/Payer>/)
+  const set = (body: string, key = MAIN) => codeOf({ ...setting, method: 'PUT', body, key })
+  for (const body of ['', payer('Somebody'), payer(''), '<RequestPaymentConfiguration/>'])
+    t.equal(await set(body), '400 MalformedXML', body)
+  t.equal(await set(payer('Requester'), OTHER), '403 AccessDenied')
+  t.equal(await codeOf({ path: '/paid/o', key: null }), '200')
+  t.equal(await set(payer('Requester')), '200')
+  t.match((await signed(setting)).body, /<Payer>Requester<\/Payer>/)
+  const pays = { 'x-amz-request-payer': 'requester' }
+  const deletion = '<Delete><Object><Key>gone</Key></Object></Delete>'
+  const asked: readonly Pick<SignedRequest, 'method' | 'path' | 'body' | 'headers'>[] = [
+    { path: '/paid/o' },
+    { method: 'HEAD', path: '/paid/o' },
+    { path: '/paid?list-type=2' },
+    { method: 'PUT', path: '/paid/theirs', body: 'x' },
+    { method: 'POST', path: '/paid?delete', body: deletion },
+  ]
+  for (const request of asked) {
+    const name = `${request.method ?? 'GET'} ${request.path}`
+    t.equal((await signed({ ...request, key: OTHER })).status, 403, name)
+    t.equal((await signed({ ...request, key: null, headers: pays })).status, 403, name)
+    const other = { 'x-amz-request-payer': 'somebody' }
+    t.equal((await signed({ ...request, key: OTHER, headers: other })).status, 403, name)
+    const charged = await signed({ ...request, key: OTHER, headers: pays })
+    t.equal(charged.status, 200, name)
+    t.equal(charged.headers['x-amz-request-charged'], 'requester', name)
+    const own = await signed({ ...request, headers: pays })
+    t.equal(own.status, 200, name)
+    t.equal(own.headers['x-amz-request-charged'], undefined, 'the owner is charged for nothing')
+  }
+  const missing = await signed({ path: '/paid/none', key: OTHER, headers: pays })
+  t.equal(missing.status, 404)
+  t.equal(missing.headers['x-amz-request-charged'], undefined)
+  await signed({ method: 'PUT', path: '/payers-own', key: OTHER })
+  const copied = (headers: Readonly<Record<string, string>>) =>
+    signed({
+      method: 'PUT',
+      path: '/payers-own/copy',
+      key: OTHER,
+      headers: { 'x-amz-copy-source': '/paid/o', ...headers },
+    })
+  t.equal((await copied({})).code, 'AccessDenied', 'and a copy’s source')
+  t.equal((await copied(pays)).headers['x-amz-request-charged'], 'requester')
+  const host = `127.0.0.1:${store.port}`
+  const presigned = (path: string) =>
+    send(store.port, { method: 'GET', path: presign('GET', path, host, OTHER), headers: { host } })
+  t.equal((await presigned('/paid/o')).status, 403)
+  t.equal((await presigned('/paid/o?x-amz-request-payer=requester')).status, 200)
+  t.equal(await set(payer('BucketOwner')), '200')
+  t.equal(await codeOf({ path: '/paid/o', key: null }), '200')
 })

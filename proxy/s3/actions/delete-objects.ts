@@ -3,7 +3,7 @@ import { forEachParallel } from '../../../common/bounded-parallel.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Reply } from '../../reply.ts'
 import { receiveDocument } from '../body/s3-body.ts'
-import { checkExpectedOwner, checkKey, enterPlace, findBucket } from '../bucket/find-bucket.ts'
+import { checkKey, enterPlace, findOwnBucket } from '../bucket/find-bucket.ts'
 import { type DeletedKey, deleteKey } from '../object/delete-key.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
 import { checkVersion } from '../object/version-id.ts'
@@ -29,9 +29,7 @@ interface Wanted {
 
 export async function deleteObjects(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const { account, info } = await findBucket(call, call.bucket)
-  call.exchange.path = { account, container: call.bucket, object: undefined }
-  checkExpectedOwner(call, 'x-amz-expected-bucket-owner', account)
+  const { account, info } = await findOwnBucket(call, undefined)
   const root = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Delete')
   const wanted = root.children('Object').map(readWanted)
   if (wanted.length === 0 || wanted.length > KEYS_MAX) throw malformedXml()

@@ -12,6 +12,7 @@ export const BUCKET_SETTINGS = {
   ownership: 'x-container-sysmeta-s3-ownership',
   policy: 'x-container-sysmeta-s3-policy',
   publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,
+  requestPayment: 'x-container-sysmeta-s3-request-payment',
   tagging: 'x-container-sysmeta-s3-tagging',
 } as const
 export type BucketSetting = keyof typeof BUCKET_SETTINGS

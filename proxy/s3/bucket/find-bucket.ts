@@ -11,6 +11,7 @@ import {
 } from '../access/s3-access.ts'
 import { versionAction } from '../access/s3-actions.ts'
 import { wantsBypass } from '../lock/lock-headers.ts'
+import { checkPayer } from '../payment/request-payment.ts'
 import { KEY_BYTES_MAX } from '../routing/s3-target.ts'
 import type { S3Call } from '../s3-call.ts'
 import { noSuchBucket, S3Error } from '../s3-error.ts'
@@ -46,24 +47,31 @@ export async function findBucket(call: S3Call, bucket: string): Promise<FoundBuc
   return { account: owner!, info }
 }
 
-/** Finds the request's own bucket, and lets the caller in or throws AccessDenied. The request's path is known from here on. */
-export async function enterBucket(call: S3Call, use: AccessUse): Promise<FoundBucket> {
+/**
+ * Finds the request's own bucket: the request's path is known from here on. AccessDenied for who expects another's, or
+ * would have to pay for it and has not said so.
+ */
+export async function findOwnBucket(call: S3Call, object: string | undefined) {
   const found = await findBucket(call, call.bucket)
-  const path = { account: found.account, container: call.bucket, object: undefined }
+  const path = { account: found.account, container: call.bucket, object }
   call.exchange.path = path
   checkExpectedOwner(call, 'x-amz-expected-bucket-owner', found.account)
-  await letIn(call, { use, path, bucket: found.info })
+  checkPayer(call, found)
+  return { ...found, path }
+}
+
+/** The same, and lets the caller in or throws AccessDenied. */
+export async function enterBucket(call: S3Call, use: AccessUse): Promise<FoundBucket> {
+  const found = await findOwnBucket(call, undefined)
+  await letIn(call, { use, path: found.path, bucket: found.info })
   return found
 }
 
 /** The same for the request's object: where it is, or would be. */
 export async function enterObject(call: S3Call, use: AccessUse): Promise<S3Place> {
   checkKey(call.key)
-  const found = await findBucket(call, call.bucket)
-  const path = { account: found.account, container: call.bucket, object: call.key }
-  call.exchange.path = path
-  checkExpectedOwner(call, 'x-amz-expected-bucket-owner', found.account)
-  return enterPlace(call, { use, path, bucket: found.info }, call.query.get('versionId'))
+  const { path, info } = await findOwnBucket(call, call.key)
+  return enterPlace(call, { use, path, bucket: info }, call.query.get('versionId'))
 }
 
 /** The same for an object of a bucket that was found. */
@@ -111,6 +119,7 @@ export async function enterOther(
 ): Promise<S3Place> {
   const found = await findBucket(call, other.bucket)
   checkExpectedOwner(call, 'x-amz-source-expected-bucket-owner', found.account)
+  checkPayer(call, found)
   const path: SwiftPath = { account: found.account, container: other.bucket, object: other.key }
   const use = { action: 's3:GetObject', acl: 'read', method: 'GET' } as const
   return enterPlace(call, { use, path, bucket: found.info }, other.version)
@@ -125,7 +134,7 @@ export function checkKey(key: string): void {
   })
 }
 
-export function checkExpectedOwner(call: S3Call, name: string, account: string): void {
+function checkExpectedOwner(call: S3Call, name: string, account: string): void {
   const expected = call.header(name)
   if (expected !== undefined && expected !== account) throw new S3Error('AccessDenied')
 }

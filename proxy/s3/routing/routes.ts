@@ -66,6 +66,7 @@ import { putObjectLegalHold } from '../actions/put-object-legal-hold.ts'
 import { putObjectLock } from '../actions/put-object-lock.ts'
 import { putObjectRetention } from '../actions/put-object-retention.ts'
 import { putObjectTagging } from '../actions/put-object-tagging.ts'
+import { getRequestPayment, putRequestPayment } from '../actions/request-payment.ts'
 import { uploadPart } from '../actions/upload-part.ts'
 import { uploadPartCopy } from '../actions/upload-part-copy.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -123,6 +124,7 @@ const ROWS: readonly Row[] = [
   ['GetBucketEncryption', 'bucket', 'GET', { query: 'encryption' }, getBucketEncryption],
   ['GetBucketLifecycleConfiguration', 'bucket', 'GET', { query: 'lifecycle' }, getBucketLifecycle],
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
+  ['GetBucketRequestPayment', 'bucket', 'GET', { query: 'requestPayment' }, getRequestPayment],
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
   ['PutBucketVersioning', 'bucket', 'PUT', { query: 'versioning' }, putBucketVersioning],
@@ -136,6 +138,7 @@ const ROWS: readonly Row[] = [
   ['PutBucketCors', 'bucket', 'PUT', { query: 'cors' }, putBucketCors],
   ['PutBucketEncryption', 'bucket', 'PUT', { query: 'encryption' }, putBucketEncryption],
   ['PutBucketLifecycleConfiguration', 'bucket', 'PUT', { query: 'lifecycle' }, putBucketLifecycle],
+  ['PutBucketRequestPayment', 'bucket', 'PUT', { query: 'requestPayment' }, putRequestPayment],
   ['PutBucketTagging', 'bucket', 'PUT', { query: 'tagging' }, putBucketTagging],
   ['CreateBucket', 'bucket', 'PUT', {}, createBucket],
   ['DeleteBucketCors', 'bucket', 'DELETE', { query: 'cors' }, deleteBucketCors],
