@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { systemClock as clock } from '../../common/clock.ts'
 import { systemRandom as random } from '../../common/random.ts'
-import { startCluster } from '../cluster.ts'
+import { type RunningCluster, startCluster } from '../cluster.ts'
 import { DEFAULT_HOST } from '../defaults.ts'
 import { openLogs } from '../logs.ts'
 import { parsePortOffset, wholeNumber } from '../option-values.ts'
@@ -63,30 +63,34 @@ async function cluster(flags: ClusterFlags): Promise<void> {
   const { host, portOffset, nodes, disks, zones, replicas, partPower } = flags
   const adminPassword = process.env.SWIFTLET_ADMIN_PASSWORD
   const logs = openLogs({ component: 'cluster', clock, ...logOptions(flags) })
-  await runUntilStopped(logs, async () => {
-    const running = await startCluster(
-      {
-        data: resolve(flags.data),
-        host,
-        portOffset,
-        nodeCount: nodes,
-        disksPerNode: disks,
-        zoneCount: zones ?? nodes,
-        policies: flags.policy ?? [],
-        ...(replicas === undefined ? {} : { replicas }),
-        ...(partPower === undefined ? {} : { partPower }),
-        ...(adminPassword === undefined || adminPassword === '' ? {} : { adminPassword }),
-        say: (line) => console.log(line),
-      },
-      { clock, random, log: logs.log },
-    )
-    for (const node of running.nodes) console.log(`${node.name}: process ${node.process.pid}`)
-    const seconds = (clock.monotonicMs() / 1000).toFixed(1)
-    const { objectStore, signIn } = running.endpoints
-    console.log(
-      `Swiftlet is ready (${seconds} s): object store ${objectStore}/v1, sign-in ${signIn}, ` +
-        `next: eval "$(npx swiftlet env --data ${flags.data})" && swift stat, then kill a node`,
-    )
-    return running
+  await runUntilStopped(logs, {
+    start: () =>
+      startCluster(
+        {
+          data: resolve(flags.data),
+          host,
+          portOffset,
+          nodeCount: nodes,
+          disksPerNode: disks,
+          zoneCount: zones ?? nodes,
+          policies: flags.policy ?? [],
+          ...(replicas === undefined ? {} : { replicas }),
+          ...(partPower === undefined ? {} : { partPower }),
+          ...(adminPassword === undefined || adminPassword === '' ? {} : { adminPassword }),
+          say: (line) => console.log(line),
+        },
+        { clock, random, log: logs.log },
+      ),
+    sayReady: (running) => sayReady(running, flags),
   })
+}
+
+function sayReady(running: RunningCluster, flags: ClusterFlags): void {
+  for (const node of running.nodes) console.log(`${node.name}: process ${node.process.pid}`)
+  const seconds = (clock.monotonicMs() / 1000).toFixed(1)
+  const { objectStore, signIn } = running.endpoints
+  console.log(
+    `Swiftlet is ready (${seconds} s): object store ${objectStore}/v1, sign-in ${signIn}, ` +
+      `next: eval "$(npx swiftlet env --data ${flags.data})" && swift stat, then kill a node`,
+  )
 }

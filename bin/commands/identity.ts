@@ -38,16 +38,19 @@ function serveCommand(): Command {
     process.once('disconnect', () => process.exit(1))
     const config = await readIdentityConfig(flags.config)
     const logs = openLogs({ component: 'identity', clock, ...logOptions(flags) })
-    await runUntilStopped(logs, async () => {
-      const audit = openAudit(flags.auditLog, logs.log)
-      const running = await startIdentity(config, { clock, random, log: logs.log }, audit)
-      console.log(`Identity is ready: ${config.host}:${running.port}`)
-      return {
-        async close() {
-          await running.close()
-          await audit?.close()
-        },
-      }
+    await runUntilStopped(logs, {
+      async start() {
+        const audit = openAudit(flags.auditLog, logs.log)
+        const running = await startIdentity(config, { clock, random, log: logs.log }, audit)
+        return {
+          port: running.port,
+          async close() {
+            await running.close()
+            await audit?.close()
+          },
+        }
+      },
+      sayReady: ({ port }) => console.log(`Identity is ready: ${config.host}:${port}`),
     })
   })
 }

@@ -15,11 +15,10 @@ export function proxyCommand(): Command {
   return withLogOptions(command).action(async (flags: ServeFlags & { readonly config: string }) => {
     const config = await readProxyConfig(resolve(flags.config))
     const logs = openLogs({ component: 'proxy', clock, ...logOptions(flags) })
-    await runUntilStopped(logs, async () => {
-      const running = await startProxy(config, { clock, random, log: logs.log })
-      const { objectStore, signIn } = running.endpoints
-      console.log(`Proxy is ready: object store ${objectStore}/v1, sign-in ${signIn}`)
-      return running
+    await runUntilStopped(logs, {
+      start: () => startProxy(config, { clock, random, log: logs.log }),
+      sayReady: ({ endpoints: { objectStore, signIn } }) =>
+        console.log(`Proxy is ready: object store ${objectStore}/v1, sign-in ${signIn}`),
     })
   })
 }

@@ -24,14 +24,14 @@ export function storageNodeCommand(): Command {
   return withLogOptions(command).action(async (flags: NodeFlags) => {
     const config = await readStorageNodeConfig(resolve(flags.config))
     const logs = openLogs({ component: 'storage-node', clock, ...logOptions(flags) })
-    await runUntilStopped(logs, async () => {
-      const running = await startStorageNode(
-        config,
-        { clock, random, log: logs.log },
-        { replacedDisks: flags.replacedDisks === true },
-      )
-      console.log(`Storage node is ready: ${config.host}:${running.port}`)
-      return running
+    await runUntilStopped(logs, {
+      start: () =>
+        startStorageNode(
+          config,
+          { clock, random, log: logs.log },
+          { replacedDisks: flags.replacedDisks === true },
+        ),
+      sayReady: ({ port }) => console.log(`Storage node is ready: ${config.host}:${port}`),
     })
   })
 }

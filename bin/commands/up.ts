@@ -79,22 +79,22 @@ async function up(flags: UpFlags): Promise<void> {
   const adminPassword = process.env.SWIFTLET_ADMIN_PASSWORD
   const logOf = { component: 'up', ...logOptions(flags) }
   const logs = openLogs({ ...logOf, clock })
-  await runUntilStopped(logs, async () => {
-    const running = await startUp(
-      {
-        ...flags,
-        data: resolve(flags.data),
-        disks: disk,
-        policies: flags.policy ?? [],
-        logs: logOf,
-        onFatal,
-        ...(segmentSize === undefined ? {} : { segmentBytes: segmentSize }),
-        ...(adminPassword === undefined || adminPassword === '' ? {} : { adminPassword }),
-      },
-      { clock, random, log: logs.log },
-    )
-    sayReady(running, flags)
-    return running
+  await runUntilStopped(logs, {
+    start: () =>
+      startUp(
+        {
+          ...flags,
+          data: resolve(flags.data),
+          disks: disk,
+          policies: flags.policy ?? [],
+          logs: logOf,
+          onFatal,
+          ...(segmentSize === undefined ? {} : { segmentBytes: segmentSize }),
+          ...(adminPassword === undefined || adminPassword === '' ? {} : { adminPassword }),
+        },
+        { clock, random, log: logs.log },
+      ),
+    sayReady: (running) => sayReady(running, flags),
   })
 }
 
