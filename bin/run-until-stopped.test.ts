@@ -3,9 +3,10 @@ import t from 'tap'
 
 /** A process that gets SIGTERM as soon as it says that it is ready. */
 const PROGRAM = `
-import { runUntilStopped } from './bin/run-until-stopped.ts'
-import { openLogs } from './bin/logs.ts'
-import { systemClock as clock } from './common/clock.ts'
+const at = (path) => import(new URL(path, '${import.meta.url}'))
+const { runUntilStopped } = await at('run-until-stopped.ts')
+const { openLogs } = await at('logs.ts')
+const { systemClock: clock } = await at('../common/clock.ts')
 const logs = openLogs({ component: 'test', clock, logLevel: 'error' })
 await runUntilStopped(logs, {
   start: async () => ({ close: async () => console.log('closed') }),
