@@ -35,7 +35,7 @@ export interface Settings {
 /** How S3 is spoken; `keyFile` has the keys that objects are enciphered with where clients ask for it. */
 export type S3Setting = Pick<
   S3Options,
-  'domains' | 'region' | 'customerKeysNeedTls' | 'lifecycleDayMs'
+  'domains' | 'websiteDomains' | 'region' | 'customerKeysNeedTls' | 'lifecycleDayMs'
 > & {
   readonly keyFile?: string
 }
@@ -126,6 +126,7 @@ function decodeHashing(config: Config): ItemHashing {
 function decodeS3(config: Config): S3Setting {
   const s3 = {
     domains: config.texts('domains').map((domain) => domain.toLowerCase()),
+    websiteDomains: config.texts('websiteDomains').map((domain) => domain.toLowerCase()),
     ...(config.has('region') && { region: config.text('region') }),
     ...(config.has('keyFile') && { keyFile: config.text('keyFile') }),
     customerKeysNeedTls: config.boolean('customerKeysNeedTls', false),

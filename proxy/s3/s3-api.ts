@@ -18,16 +18,17 @@ import { isQueryCall, QueryApi } from './query-api/query-api.ts'
 import { isAnonymousPath } from './routing/anonymous-path.ts'
 import { actionOf, subjectOf } from './routing/route-call.ts'
 import { S3Query } from './routing/s3-query.ts'
-import { isS3Host, parseTarget } from './routing/s3-target.ts'
+import { bucketOfHost, isS3Host, parseTarget } from './routing/s3-target.ts'
 import { type CallSignature, S3Call } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
 import { s3ErrorReply, s3Headers } from './s3-error-reply.ts'
-import { S3_DEFAULTS, type S3Options, type S3Settings } from './s3-options.ts'
+import { S3_DEFAULTS, type S3Options, type S3Settings, websiteDomains } from './s3-options.ts'
 import { type QueryPairs, queryPairs } from './signature/canonical.ts'
 import { sessionTokenOf } from './signature/session-token.ts'
 import { readClaim } from './signature/signature-claim.ts'
 import { SigningKeys } from './signature/signing-keys.ts'
 import { verifyV2, verifyV4 } from './signature/verify.ts'
+import { answerWebsite } from './website/website-door.ts'
 
 /** A request's line and headers. */
 export interface RequestLine {
@@ -43,6 +44,7 @@ export class S3Api {
   readonly #credentials: S3Credentials
   readonly #settings: S3Settings
   readonly #directory: BucketDirectory
+  readonly #websiteDomains: readonly string[]
   /** Hosts that stand for accounts and containers. */
   readonly #swiftDomains: ProxyContext['layers']['domains']
   readonly #keys = new SigningKeys()
@@ -61,6 +63,7 @@ export class S3Api {
     this.#credentials = accessKeys
     this.#queryApi = new QueryApi({ credentials: accessKeys, keys: this.#keys, iam })
     this.#settings = { ...S3_DEFAULTS, ...options }
+    this.#websiteDomains = websiteDomains(this.#settings)
     const { backend, clock, policies, layers } = proxy
     this.#swiftDomains = layers.domains
     this.#directory = new BucketDirectory({ backend, clock, policy: policies.default.index })
@@ -76,6 +79,7 @@ export class S3Api {
       return true
     const { domains } = this.#settings
     if (domains.length > 0 && isS3Host(headers.host, domains)) return true
+    if (isS3Host(headers.host, this.#websiteDomains)) return true
     if (isQueryCall({ method, url, headers })) return true
     if (url.startsWith('/v1/') && !url.includes('?')) return false
     if (SIGNED_QUERY.test(url)) return true
@@ -84,9 +88,7 @@ export class S3Api {
 
   /** What looks after the buckets' lifecycle rules. */
   lifecycleWorker(metrics: Registry): LifecycleWorker {
-    const keyring = { credentials: this.#credentials, keys: this.#keys }
-    const [proxy, settings, directory] = [this.#proxy, this.#settings, this.#directory]
-    return new LifecycleWorker({ proxy, settings, directory, keyring }, { metrics })
+    return new LifecycleWorker({ proxy: this.#proxy, ...this.#parts }, { metrics })
   }
 
   /** Answers a request of S3's; never throws. */
@@ -94,6 +96,8 @@ export class S3Api {
     try {
       const { settings, requestMetrics } = exchange.proxy
       if (requestMetrics.inFlight > settings.requestsMax) throw new S3Error('SlowDown')
+      const site = bucketOfHost(exchange.headers.host, this.#websiteDomains)
+      if (site !== undefined) return await answerWebsite({ exchange, ...this.#parts }, site)
       if (isQueryCall(exchange)) return await this.#queryApi.answer(exchange)
       const call = await this.#callOf(exchange)
       exchange.kind = KINDS[subjectOf(call)]
@@ -103,6 +107,12 @@ export class S3Api {
     } catch (error) {
       return s3ErrorReply(exchange, error)
     }
+  }
+
+  /** What all calls have in common. */
+  get #parts() {
+    const keyring = { credentials: this.#credentials, keys: this.#keys }
+    return { settings: this.#settings, directory: this.#directory, keyring }
   }
 
   async #answer(call: S3Call): Promise<Reply> {
@@ -125,12 +135,10 @@ export class S3Api {
     const signature = isPreflight ? null : await this.#verify(exchange, pairs, bucket)
     return new S3Call({
       exchange,
-      settings: this.#settings,
-      directory: this.#directory,
+      ...this.#parts,
       target,
       query: new S3Query(pairs),
       signature,
-      keyring: { credentials: this.#credentials, keys: this.#keys },
     })
   }
 

@@ -74,6 +74,10 @@ export const S3_ERRORS = {
     400,
     'Bucket cannot have ACLs set with ObjectOwnership’s BucketOwnerEnforced setting',
   ],
+  InvalidRedirectLocation: [
+    400,
+    'The website redirect location must have a prefix of ‘http://’ or ‘https://’ or ‘/’.',
+  ],
   InvalidRange: [416, 'The requested range is not satisfiable.'],
   InvalidRequest: [400, 'Invalid request.'],
   InvalidStorageClass: [400, 'The storage class that you specified is not valid.'],
@@ -123,6 +127,7 @@ export const S3_ERRORS = {
     404,
     'The version ID specified in the request does not match an existing version.',
   ],
+  NoSuchWebsiteConfiguration: [404, 'The specified bucket does not have a website configuration'],
   InvalidRetentionPeriod: [400, 'Default retention period must be a positive integer value.'],
   NoSuchObjectLockConfiguration: [
     404,

@@ -7,6 +7,8 @@ export interface S3Options {
   readonly credentials?: S3Credentials
   /** Hosts whose requests are S3's, signed or not; buckets are `bucket.host` or `host/bucket`. */
   readonly domains?: readonly string[]
+  /** Further hosts below which buckets are web sites; `s3-website.DOMAIN` is one of each of the domains without being named. */
+  readonly websiteDomains?: readonly string[]
   /** What GetBucketLocation says; signatures may name any. */
   readonly region?: string
   /** Of the parts of a multipart upload but the last. */
@@ -21,10 +23,21 @@ export interface S3Options {
 
 export const S3_DEFAULTS = {
   domains: [],
+  websiteDomains: [],
   region: 'us-east-1',
   partBytesMin: 5 * 1024 * 1024,
   customerKeysNeedTls: false,
   lifecycleDayMs: 86_400_000,
 } satisfies Partial<S3Options>
+
+/** Hosts below which buckets are web sites: the configured ones, and AWS's names for them below each of S3's own. */
+export function websiteDomains(settings: S3Settings): readonly string[] {
+  const { domains, websiteDomains, region } = settings
+  const derived = domains.flatMap((domain) => [
+    `s3-website.${domain}`,
+    `s3-website-${region}.${domain}`,
+  ])
+  return [...websiteDomains, ...derived]
+}
 
 export type S3Settings = Required<Omit<S3Options, 'credentials' | 'keys'>> & Pick<S3Options, 'keys'>

@@ -864,7 +864,7 @@ t.test(
       ['GET', `/${Bucket}?replication`],
       ['GET', `/${Bucket}?analytics`],
       ['PUT', `/${Bucket}?inventory`],
-      ['DELETE', `/${Bucket}?website`],
+      ['DELETE', `/${Bucket}?intelligent-tiering`],
       ['POST', `/${Bucket}/k?restore`],
       ['POST', `/${Bucket}/k?select&select-type=2`],
       ['GET', `/${Bucket}/k?torrent`],

@@ -1,3 +1,4 @@
+import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Reply } from '../../reply.ts'
 import { closeBody } from '../../swift/object-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
@@ -22,6 +23,7 @@ import {
 } from '../object/object-headers.ts'
 import { checksumOfObject, S3_CHECKSUM, type uploadOf } from '../object/object-traits.ts'
 import { putPieces } from '../object/put-through-swift.ts'
+import { redirectOfRequest } from '../object/redirect-location.ts'
 import { replacing } from '../object/replaced-parts.ts'
 import { writeCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -49,7 +51,9 @@ export async function copyObject(call: S3Call): Promise<Reply> {
     // An older version is brought back that way.
     const isItself =
       name.bucket === call.bucket && name.key === call.key && name.version === undefined
-    if (isItself && !replaces && seal === null) {
+    const redirect = redirectOfRequest(call)
+    const changesIt = replaces || seal !== null || Object.keys(redirect).length > 0
+    if (isItself && !changesIt) {
       throw new S3Error(
         'InvalidRequest',
         'This copy request is illegal because it is trying to copy an object to itself without changing the object’s metadata, storage class, website redirect location or encryption attributes.',
@@ -75,7 +79,7 @@ export async function copyObject(call: S3Call): Promise<Reply> {
         [S3_CHECKSUM]: encodeChecksum({ algorithm, value, type: 'FULL_OBJECT' }),
       }
     }
-    const head: ObjectHead = withLock(call, place, replaces ? requested : headOfObject(info))
+    const head: ObjectHead = withLock(call, place, replaces ? requested : kept(info, redirect))
     const put = { path: call.path, head, added, condition, seal }
     const stored = await replacing(call, place, () =>
       putPieces(call, put, bytesOfSource(view, range, hasher)),
@@ -102,6 +106,12 @@ export async function copyObject(call: S3Call): Promise<Reply> {
   } finally {
     await closeBody(view.read)
   }
+}
+
+/** A redirection is the request's own: none is copied. */
+function kept(info: ItemInfo, redirect: Readonly<Record<string, string>>): ObjectHead {
+  const head = headOfObject(info)
+  return { ...head, headers: { ...head.headers, ...redirect } }
 }
 
 function directive(

@@ -14,6 +14,7 @@ export const BUCKET_SETTINGS = {
   publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,
   requestPayment: 'x-container-sysmeta-s3-request-payment',
   tagging: 'x-container-sysmeta-s3-tagging',
+  website: 'x-container-sysmeta-s3-website',
 } as const
 export type BucketSetting = keyof typeof BUCKET_SETTINGS
 

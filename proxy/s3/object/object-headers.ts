@@ -8,6 +8,7 @@ import type { S3Call } from '../s3-call.ts'
 import { notImplemented, S3Error } from '../s3-error.ts'
 import { encodeTags, readTagHeader, S3_TAGGING, tagsOfObject } from '../tagging/tag-set.ts'
 import { partsCountOf, s3Etag } from './object-traits.ts'
+import { redirectLocation, redirectOfRequest, WEBSITE_REDIRECT } from './redirect-location.ts'
 
 const S3_PREFIX = 'x-amz-meta-'
 const SWIFT_PREFIX = 'x-object-meta-'
@@ -36,7 +37,6 @@ export interface ObjectHead {
 
 /** Headers that ask for what is not built: a 501, never overlooked. */
 const NOT_BUILT: readonly { readonly name: string; readonly unless?: string }[] = [
-  { name: 'x-amz-website-redirect-location' },
   { name: 'x-amz-write-offset-bytes' },
   { name: 'x-amz-mfa' },
 ]
@@ -79,6 +79,7 @@ export function headOfRequest(call: S3Call): ObjectHead {
   }
   const encoding = storedEncoding(call.header('content-encoding'))
   if (encoding !== undefined) headers['content-encoding'] = fromWireOrRaw(encoding)
+  Object.assign(headers, redirectOfRequest(call))
   return { contentType: fromWireOrRaw(call.header('content-type') || DEFAULT_TYPE), headers }
 }
 
@@ -109,6 +110,8 @@ export function objectReplyHeaders(info: ItemInfo): string[] {
     const value = headers[name]
     if (value !== undefined) out.push(TITLES[name], value)
   }
+  const location = redirectLocation(info)
+  if (location !== undefined) out.push(WEBSITE_REDIRECT, location)
   for (const name in headers) {
     if (name.startsWith(SWIFT_PREFIX)) {
       out.push(S3_PREFIX + name.slice(SWIFT_PREFIX.length), headers[name]!)

@@ -11,6 +11,11 @@ import {
   getBucketPolicyStatus,
   putBucketPolicy,
 } from '../actions/bucket-policy.ts'
+import {
+  deleteBucketWebsite,
+  getBucketWebsite,
+  putBucketWebsite,
+} from '../actions/bucket-website.ts'
 import { completeMultipartUpload } from '../actions/complete-multipart-upload.ts'
 import { copyObject } from '../actions/copy-object.ts'
 import { createBucket } from '../actions/create-bucket.ts'
@@ -128,6 +133,7 @@ const ROWS: readonly Row[] = [
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
   ['PutBucketVersioning', 'bucket', 'PUT', { query: 'versioning' }, putBucketVersioning],
+  ['GetBucketWebsite', 'bucket', 'GET', { query: 'website' }, getBucketWebsite],
   ['GetObjectLockConfiguration', 'bucket', 'GET', { query: 'object-lock' }, getObjectLock],
   ['PutObjectLockConfiguration', 'bucket', 'PUT', { query: 'object-lock' }, putObjectLock],
   ['ListObjectVersions', 'bucket', 'GET', { query: 'versions' }, listObjectVersions],
@@ -140,11 +146,13 @@ const ROWS: readonly Row[] = [
   ['PutBucketLifecycleConfiguration', 'bucket', 'PUT', { query: 'lifecycle' }, putBucketLifecycle],
   ['PutBucketRequestPayment', 'bucket', 'PUT', { query: 'requestPayment' }, putRequestPayment],
   ['PutBucketTagging', 'bucket', 'PUT', { query: 'tagging' }, putBucketTagging],
+  ['PutBucketWebsite', 'bucket', 'PUT', { query: 'website' }, putBucketWebsite],
   ['CreateBucket', 'bucket', 'PUT', {}, createBucket],
   ['DeleteBucketCors', 'bucket', 'DELETE', { query: 'cors' }, deleteBucketCors],
   ['DeleteBucketEncryption', 'bucket', 'DELETE', { query: 'encryption' }, deleteBucketEncryption],
   ['DeleteBucketLifecycle', 'bucket', 'DELETE', { query: 'lifecycle' }, deleteBucketLifecycle],
   ['DeleteBucketTagging', 'bucket', 'DELETE', { query: 'tagging' }, deleteBucketTagging],
+  ['DeleteBucketWebsite', 'bucket', 'DELETE', { query: 'website' }, deleteBucketWebsite],
   ['DeleteBucket', 'bucket', 'DELETE', {}, deleteBucket],
   ['DeleteObjects', 'bucket', 'POST', { query: 'delete' }, deleteObjects],
   ['PostObject', 'bucket', 'POST', {}, postObject],
