@@ -29,7 +29,7 @@ export interface TestStore {
   /** Brings container totals to their accounts, and expired objects to their end, now. */
   runDaemons(): Promise<void>
   /** Another proxy over the same storage node, with a cache of its own; it ends with this one. */
-  openBeside(): Promise<{ readonly port: number }>
+  openBeside(other?: Pick<ProxyOptions, 'tls'>): Promise<{ readonly port: number }>
   close(): Promise<void>
 }
 
@@ -57,7 +57,11 @@ export async function openTestStore(
   const ring = ringOver(onLoopback([6200]), { replicas: 1, partPower: 4, device: 'd1' })
   const identity = await testIdentity()
   const closing: (() => Promise<void>)[] = []
-  const openProxy = async (proposer: number, listenPort: number) => {
+  const openProxy = async (
+    proposer: number,
+    listenPort: number,
+    other: Pick<ProxyOptions, 'tls'> = {},
+  ) => {
     const backend = createClusterBackend({
       ...context,
       hashing: { prefix: 'test', suffix: 'store', placement: 'xxh64' },
@@ -81,6 +85,7 @@ export async function openTestStore(
       ],
       allowAccountManagement: true,
       ...options,
+      ...other,
     })
     const { port } = await server.listen({ host: '127.0.0.1', port: listenPort })
     backend.start()
@@ -97,7 +102,7 @@ export async function openTestStore(
     lines,
     context: { ...context, backend },
     runDaemons: () => backend.runDaemonsOnce(),
-    openBeside: () => openProxy(2, 0),
+    openBeside: (other) => openProxy(2, 0, other),
     async close() {
       for (const close of closing) await close()
       await node.close()

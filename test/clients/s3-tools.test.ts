@@ -1,16 +1,29 @@
 /**
- * S3's clients as Debian has them, without a word on what kind of server this is: s3cmd, rclone, the aws cli, boto3, restic,
- * s3fs, and the storage driver of the Docker registry. All against one store.
+ * S3's clients as Debian and npm have them, without a word on what kind of server this is: s3cmd, rclone, the aws cli, boto3,
+ * the SDK, restic, s3fs, and the storage driver of the Docker registry. All against one store: over HTTP, and over HTTPS,
+ * where they read what Swift's API has written, and it reads what they have.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  createReadStream,
+  mkdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { Agent } from 'node:https'
 import { join } from 'node:path'
+import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { Upload } from '@aws-sdk/lib-storage'
 import t, { type Test } from 'tap'
 import { freePort } from '../../bench/store-process.ts'
 import { MAIN, openS3Store, sendSigned } from '../api/s3-store.ts'
 import type { TestStore } from '../api/swift-store.ts'
+import { type Certificate, makeCertificate } from '../support/certificate.ts'
 import { difference, md5Of, missing, run } from '../support/client-tree.ts'
 
 const timeout = 240_000
@@ -18,6 +31,11 @@ const work = t.testdir()
 const tree = join(work, 'tree')
 const big = join(tree, 'big.bin')
 let store: TestStore
+/** Null: there is no openssl. */
+const certificate = makeCertificate(work)
+const noTls = certificate === null && 'openssl is not installed'
+const ca = certificate?.cert ?? ''
+let httpsUrl = ''
 
 t.before(async () => {
   mkdirSync(join(tree, 'a', 'ü +&'), { recursive: true })
@@ -29,7 +47,13 @@ t.before(async () => {
   const folder = join(work, 'store')
   mkdirSync(folder)
   store = await openS3Store(folder)
+  if (certificate !== null) httpsUrl = `https://127.0.0.1:${await openTls(certificate)}`
 })
+
+async function openTls({ cert, key }: Certificate): Promise<number> {
+  const tls = { cert: readFileSync(cert), key: readFileSync(key) }
+  return (await store.openBeside({ tls })).port
+}
 
 t.teardown(() => store.close())
 
@@ -64,18 +88,7 @@ t.test(
 for (const provider of ['Minio', 'Other']) {
   const options = { timeout, skip: missing('rclone') }
   t.test(`rclone: a tree there and back, provider ${provider}`, options, async (t) => {
-    const env = {
-      RCLONE_CONFIG: '/dev/null',
-      RCLONE_CONFIG_STORE_TYPE: 's3',
-      RCLONE_CONFIG_STORE_PROVIDER: provider,
-      RCLONE_CONFIG_STORE_ACCESS_KEY_ID: MAIN.accessKeyId,
-      RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY: MAIN.secretAccessKey,
-      RCLONE_CONFIG_STORE_ENDPOINT: `http://127.0.0.1:${store.port}`,
-      RCLONE_CONFIG_STORE_UPLOAD_CUTOFF: '6M',
-      RCLONE_CONFIG_STORE_CHUNK_SIZE: '5M',
-      // This version of rclone cannot take certificates from there.
-      AWS_CA_BUNDLE: '',
-    }
+    const env = rcloneEnv(provider)
     const rclone = (...args: string[]) => run('rclone', args, { env })
     const bucket = `store:rclone-${provider.toLowerCase()}`
     await ok(t, rclone('sync', tree, bucket))
@@ -90,6 +103,21 @@ for (const provider of ['Minio', 'Other']) {
   })
 }
 
+function rcloneEnv(provider: string): Readonly<Record<string, string>> {
+  return {
+    RCLONE_CONFIG: '/dev/null',
+    RCLONE_CONFIG_STORE_TYPE: 's3',
+    RCLONE_CONFIG_STORE_PROVIDER: provider,
+    RCLONE_CONFIG_STORE_ACCESS_KEY_ID: MAIN.accessKeyId,
+    RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY: MAIN.secretAccessKey,
+    RCLONE_CONFIG_STORE_ENDPOINT: store.url,
+    RCLONE_CONFIG_STORE_UPLOAD_CUTOFF: '6M',
+    RCLONE_CONFIG_STORE_CHUNK_SIZE: '5M',
+    // This version of rclone cannot take certificates from there.
+    AWS_CA_BUNDLE: '',
+  }
+}
+
 /** For clients of AWS's family. */
 const keys = {
   AWS_ACCESS_KEY_ID: MAIN.accessKeyId,
@@ -98,6 +126,11 @@ const keys = {
   AWS_CA_BUNDLE: '',
   AWS_EC2_METADATA_DISABLED: 'true',
 }
+const awsEnv = {
+  ...keys,
+  AWS_CONFIG_FILE: '/dev/null',
+  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+}
 const PYTHON = '/usr/bin/python3'
 const noBoto = spawnSync(PYTHON, ['-c', 'import boto3']).status !== 0 && 'boto3 is not installed'
 
@@ -105,7 +138,7 @@ t.test(
   'aws: a tree, multipart, copies, presigned URLs',
   { timeout, skip: missing('aws') },
   async (t) => {
-    const env = { ...keys, AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' }
+    const env = awsEnv
     const url = `http://127.0.0.1:${store.port}`
     const aws = (...args: string[]) => run('aws', ['--endpoint-url', url, ...args], { env })
     await ok(t, aws('s3', 'mb', 's3://aws-cli'))
@@ -116,8 +149,8 @@ t.test(
     const presigned = await aws('s3', 'presign', 's3://aws-cli/copy')
     const answer = await fetch(presigned.output.trim())
     t.equal(md5(Buffer.from(await answer.arrayBuffer())), await md5Of(big))
-    const head = await aws('s3api', 'head-object', '--bucket', 'aws-cli', '--key', 'tree/big.bin')
-    t.match(JSON.parse(head.output), { ContentLength: 13_000_000, ETag: /^"[0-9a-f]{32}-2"$/ })
+    const head = await sendSigned(store.port, { method: 'HEAD', path: '/aws-cli/tree/big.bin' })
+    t.match(head.headers, { 'content-length': '13000000', etag: /^"[0-9a-f]{32}-2"$/ })
     await ok(t, aws('s3', 'rb', '--force', 's3://aws-cli'))
   },
 )
@@ -185,13 +218,12 @@ t.test('s3fs: files as of a disk', { timeout, skip: missing('s3fs') || noFuse() 
   t.equal((await sendSigned(store.port, { path: '/s3fs/a/%C3%BC%20%2B%26/%2541' })).body, '%41')
 })
 
-t.test(
-  'docker-registry: its storage driver',
-  { timeout, skip: missing('docker-registry') },
-  async (t) => {
-    await sendSigned(store.port, { method: 'PUT', path: '/registry' })
+for (const scheme of ['http', 'https']) {
+  const skip = missing('docker-registry') || (scheme === 'https' && noTls)
+  t.test(`docker-registry: its storage driver over ${scheme}`, { timeout, skip }, async (t) => {
+    await sendSigned(store.port, { method: 'PUT', path: `/registry-${scheme}` })
     const port = await freePort()
-    const config = join(work, 'registry.yml')
+    const config = join(work, `registry-${scheme}.yml`)
     writeFileSync(
       config,
       [
@@ -201,9 +233,9 @@ t.test(
         `    accesskey: "${MAIN.accessKeyId}"`,
         `    secretkey: "${MAIN.secretAccessKey}"`,
         '    region: us-east-1',
-        `    regionendpoint: http://127.0.0.1:${store.port}`,
-        '    bucket: registry',
-        '    secure: false',
+        `    regionendpoint: ${scheme === 'https' ? httpsUrl : store.url}`,
+        `    bucket: registry-${scheme}`,
+        `    secure: ${scheme === 'https'}`,
         '    chunksize: 5242880',
         '  delete: { enabled: true }',
         '  redirect: { disable: true }',
@@ -212,7 +244,7 @@ t.test(
     )
     const registry = spawn('docker-registry', ['serve', config], {
       stdio: 'ignore',
-      env: { ...process.env, ...keys },
+      env: { ...process.env, ...keys, SSL_CERT_FILE: ca },
     })
     t.teardown(() => end(registry))
     const url = `http://127.0.0.1:${port}/v2/`
@@ -252,8 +284,201 @@ t.test(
     const read = await fetch(`${url}images/one/blobs/${digest}`)
     t.equal(md5(Buffer.from(await read.arrayBuffer())), await md5Of(big))
     t.equal((await fetch(`${url}images/one/blobs/${digest}`, { method: 'DELETE' })).status, 202)
+  })
+}
+
+type Doing = Promise<void> | ReturnType<typeof run>
+
+/** What a client does in the bucket `both`, over HTTPS. */
+interface Swap {
+  readonly skip: string | false
+  /**
+   * Sends the big file under the name, as `image/x-test` with `color: blue` where the client can say so, and fetches the
+   * object `slo` to the file: one after the other.
+   */
+  readonly steps: (name: string, file: string) => readonly (() => Doing)[]
+  readonly saysNothing?: true
+}
+
+const CLIENTS: Readonly<Record<string, Swap>> = {
+  s3cmd: {
+    skip: missing('s3cmd'),
+    steps: (name, file) => [
+      () =>
+        s3cmdTls(
+          ...['put', big, `s3://both/${name}`, '--multipart-chunk-size-mb=5'],
+          ...['--mime-type=image/x-test', '--add-header=x-amz-meta-color:blue'],
+        ),
+      () => s3cmdTls('get', 's3://both/slo', file),
+    ],
+  },
+  rclone: {
+    skip: missing('rclone'),
+    steps: (name, file) => [
+      () =>
+        rcloneTls(
+          ...['copyto', big, `store:both/${name}`, '--header-upload', 'Content-Type: image/x-test'],
+          ...['--metadata', '--metadata-set', 'color=blue'],
+        ),
+      () => rcloneTls('copyto', 'store:both/slo', file),
+    ],
+  },
+  aws: {
+    skip: missing('aws'),
+    steps: (name, file) => [
+      () =>
+        awsTls(
+          ...[big, `s3://both/${name}`, '--content-type', 'image/x-test'],
+          ...['--metadata', 'color=blue'],
+        ),
+      () => awsTls('s3://both/slo', file),
+    ],
+  },
+  boto3: { skip: noBoto, steps: (name, file) => [() => botoTls(name, file)] },
+  'lib-storage': { skip: false, steps: (name, file) => [() => sdkTls(name, file)] },
+  s3fs: {
+    skip: missing('s3fs') || noFuse(),
+    saysNothing: true,
+    steps: (name, file) => [() => s3fsTls(name, file)],
+  },
+}
+
+for (const [client, { skip, steps, saysNothing }] of Object.entries(CLIENTS)) {
+  const options = { timeout, skip: skip || noTls }
+  t.test(`${client} over HTTPS, and Swift's API on the same objects`, options, async (t) => {
+    await bothBucket()
+    const file = join(work, `both-${client}`)
+    for (const step of steps(client, file)) {
+      const result = await step()
+      if (result !== undefined) t.equal(result.code, 0, result.output.slice(-2000))
+    }
+    t.equal(await md5Of(file), await md5Of(big), 'a large object of Swift’s')
+    const read = await bySwift('GET', `/both/${client}`)
+    t.equal(md5(Buffer.from(await read.arrayBuffer())), await md5Of(big))
+    t.equal(read.headers.get('x-static-large-object'), 'True', 'it came in parts')
+    if (saysNothing === true) return
+    t.equal(read.headers.get('content-type'), 'image/x-test')
+    t.equal(read.headers.get('x-object-meta-color'), 'blue')
+  })
+}
+
+t.test(
+  'restic: a repository that was written over HTTPS is read by the Swift API',
+  { timeout, skip: missing('restic') || noTls },
+  async (t) => {
+    const s3 = `s3:${httpsUrl}/restic-tls/backups`
+    await sendSigned(store.port, { method: 'PUT', path: '/restic-tls' })
+    const env = {
+      ...keys,
+      RESTIC_PASSWORD: 'secret',
+      RESTIC_CACHE_DIR: join(work, 'restic-tls-cache'),
+      ST_AUTH: `${store.url}/auth/v1.0`,
+      ST_USER: 'test:tester',
+      ST_KEY: 'testing',
+    }
+    const restic = (repository: string, ...args: string[]) =>
+      run('restic', ['--repo', repository, '--cacert', ca, ...args], { env, cwd: work })
+    await ok(t, restic(s3, 'init'))
+    await ok(t, restic(s3, 'backup', 'tree'))
+    await ok(t, restic('swift:restic-tls:/backups', 'check', '--read-data'))
   },
 )
+
+let making: Promise<void> | undefined
+
+/** The bucket of all, with a large object that Swift's API has made of segments. */
+function bothBucket(): Promise<void> {
+  making ??= makeBoth()
+  return making
+}
+
+async function makeBoth(): Promise<void> {
+  const bytes = readFileSync(big)
+  await sendSigned(store.port, { method: 'PUT', path: '/both' })
+  const segments = [bytes.subarray(0, 6_000_000), bytes.subarray(6_000_000)]
+  for (const [index, body] of segments.entries()) {
+    await bySwift('PUT', `/both/segments/${index}`, { body })
+  }
+  const manifest = JSON.stringify(segments.map((_, index) => ({ path: `/both/segments/${index}` })))
+  const made = await bySwift('PUT', '/both/slo?multipart-manifest=put', { body: manifest })
+  if (made.status !== 201) throw new Error(`the large object was answered ${made.status}`)
+}
+
+async function bySwift(method: string, path: string, init: RequestInit = {}): Promise<Response> {
+  const signedIn = await fetch(`${store.url}/auth/v1.0`, {
+    headers: { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' },
+  })
+  const headers = { 'x-auth-token': signedIn.headers.get('x-auth-token')! }
+  return fetch(`${store.url}/v1/AUTH_test${path}`, { ...init, method, headers })
+}
+
+function s3cmdTls(...args: string[]): ReturnType<typeof run> {
+  const config = join(work, 's3cfg-tls')
+  const host = new URL(httpsUrl).host
+  writeFileSync(
+    config,
+    `[default]\naccess_key = ${MAIN.accessKeyId}\nsecret_key = ${MAIN.secretAccessKey}\nhost_base = ${host}\nhost_bucket = ${host}\nca_certs_file = ${ca}\n`,
+  )
+  return run('s3cmd', ['--config', config, ...args])
+}
+
+function rcloneTls(...args: string[]): ReturnType<typeof run> {
+  const env = { ...rcloneEnv('Other'), RCLONE_CONFIG_STORE_ENDPOINT: httpsUrl, RCLONE_CA_CERT: ca }
+  return run('rclone', args, { env })
+}
+
+function awsTls(...args: string[]): ReturnType<typeof run> {
+  const env = { ...awsEnv, AWS_CA_BUNDLE: ca }
+  return run('aws', ['--endpoint-url', httpsUrl, 's3', 'cp', ...args], { env })
+}
+
+function botoTls(name: string, file: string): ReturnType<typeof run> {
+  const program = `
+import boto3, sys
+s3 = boto3.client('s3', endpoint_url=sys.argv[1])
+s3.upload_file(sys.argv[2], 'both', sys.argv[3], ExtraArgs={'Metadata': {'color': 'blue'}, 'ContentType': 'image/x-test'})
+s3.download_file('both', 'slo', sys.argv[4])
+`
+  const env = { ...keys, AWS_CA_BUNDLE: ca }
+  return run(PYTHON, ['-c', program, httpsUrl, big, name, file], { env })
+}
+
+/** The SDK as it is: its checksums, and a stream that has no length. */
+async function sdkTls(Key: string, file: string): Promise<void> {
+  const client = new S3Client({
+    endpoint: httpsUrl,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: MAIN,
+    requestHandler: { httpsAgent: new Agent({ ca: readFileSync(ca) }) },
+  })
+  const object = { Bucket: 'both', ContentType: 'image/x-test', Metadata: { color: 'blue' } }
+  await new Upload({ client, params: { ...object, Key, Body: createReadStream(big) } }).done()
+  const { Body } = await client.send(new GetObjectCommand({ Bucket: 'both', Key: 'slo' }))
+  await writeFile(file, await Body!.transformToByteArray())
+  client.destroy()
+}
+
+/** With the bucket as a file system. */
+async function s3fsTls(name: string, file: string): ReturnType<typeof run> {
+  const mounted = join(work, 'mounted-tls')
+  mkdirSync(mounted)
+  const env = {
+    AWSACCESSKEYID: MAIN.accessKeyId,
+    AWSSECRETACCESSKEY: MAIN.secretAccessKey,
+    CURL_CA_BUNDLE: ca,
+  }
+  const options = [`url=${httpsUrl}`, 'use_path_request_style', 'multipart_size=5']
+  const mount = ['both', mounted, ...options.flatMap((option) => ['-o', option])]
+  const mounting = await run('s3fs', mount, { env })
+  if (mounting.code !== 0) return mounting
+  try {
+    const copied = await run('cp', [big, join(mounted, name)])
+    return copied.code === 0 ? await run('cp', [join(mounted, 'slo'), file]) : copied
+  } finally {
+    await run('fusermount', ['-u', mounted])
+  }
+}
 
 function md5(bytes: Uint8Array): string {
   return createHash('md5').update(bytes).digest('hex')
