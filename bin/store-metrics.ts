@@ -20,6 +20,7 @@ const COUNTER_HELP: Readonly<Record<keyof BackendCounters, string>> = {
   moved: 'Objects moved to the storage policy that their container has',
   orphansRemoved: 'Objects removed because their container was gone',
   totalsWritten: 'Account rows written with new totals',
+  totalsCounted: 'Listings counted row by row, because their replicas lagged in different rows',
   expired: 'Objects that the expirer deleted',
   objectsReaped: 'Objects of deleted accounts that the reaper deleted',
   containersReaped: 'Containers of deleted accounts that the reaper deleted',

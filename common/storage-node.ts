@@ -53,6 +53,30 @@ export interface ListStats {
   readonly bytes: number
   /** The same by storage policy index; policies without rows are absent. */
   readonly byPolicy: Readonly<Record<string, PolicyStats>>
+  /**
+   * Of the live rows: equal digests, equal rows. What was read from several replicas has it only if a majority of them
+   * holds just these rows; totals without one may lack what was acknowledged.
+   */
+  readonly digest?: string
+}
+
+/** What of a row its list's totals are made of. */
+export type CountedRow = Pick<ListRow, 'name' | 'ballot' | 'deleted' | 'policy' | 'count' | 'bytes'>
+
+/** How a replica's totals are asked for, to be compared with those of others. */
+export interface TotalsQuery {
+  /** As they were at that count of changes, which an earlier answer told; absent: as they are. */
+  readonly asOf?: number
+  /** Rows that others hold, up to 1,000: counted where older ones, or none, are here. */
+  readonly rows: readonly CountedRow[]
+}
+
+export interface ListTotals {
+  readonly stats: ListStats
+  /** Changes of rows so far, of this list and others. */
+  readonly changes: number
+  /** The list's rows that changed last, the newest of each name, as far as they are remembered. */
+  readonly recent: readonly CountedRow[]
 }
 
 export interface PolicyStats {
@@ -388,6 +412,8 @@ export interface StorageNode {
   confirm(device: string, confirmation: Confirmation): void
   /** A page of an account's or container's listing; null if it is not there (or deleted). */
   list(device: string, list: ItemKey, query: ListQuery): Promise<ListPage | null>
+  /** Null if the list is not there, or the query's changes are not remembered any more. */
+  totals(device: string, list: ItemKey, query: TotalsQuery): Promise<ListTotals | null>
   /** Objects of the device that expired before the given second, oldest first. */
   expired(
     device: string,

@@ -17,6 +17,7 @@ import {
   type ListPage,
   type ListQuery,
   type ListRow,
+  type ListTotals,
   type PartitionDigest,
   type PrepareOutcome,
   type ReplicationStatus,
@@ -24,6 +25,7 @@ import {
   type RowOutcome,
   type RowRange,
   type StorageNode,
+  type TotalsQuery,
   type Unconfirmed,
   type WriteOutcome,
 } from '../common/storage-node.ts'
@@ -185,6 +187,10 @@ export class LocalNode implements StorageNode {
 
   async list(deviceName: string, list: ItemKey, query: ListQuery): Promise<ListPage | null> {
     return this.#devices.get(deviceName).shardOf(list.hash).list(list, query)
+  }
+
+  async totals(deviceName: string, list: ItemKey, query: TotalsQuery): Promise<ListTotals | null> {
+    return this.#devices.get(deviceName).shardOf(list.hash).totals(list, query)
   }
 
   async expired(

@@ -5,8 +5,10 @@ import type {
   ListPage,
   ListQuery,
   ListRow,
+  ListTotals,
   PrepareOutcome,
   RowOutcome,
+  TotalsQuery,
   WriteOutcome,
 } from '../common/storage-node.ts'
 import type { BodyPlace } from './engine/register.ts'
@@ -23,12 +25,13 @@ export interface ShardFace {
   ): Promise<ShardRead | null>
   putRow(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome>
   list(list: ItemKey, query: ListQuery): Promise<ListPage | null>
+  totals(list: ItemKey, query: TotalsQuery): Promise<ListTotals | null>
   putRows(list: ItemKey, rows: readonly ListRow[]): Promise<void>
   confirmRow(list: ItemKey, name: string, ballot: Stamp): void
   confirmItem(item: ItemKey, ballot: Stamp): void
 }
 
 /** The calls of a ShardFace that are answered. */
-export type ShardCall = 'write' | 'prepare' | 'read' | 'putRow' | 'putRows' | 'list'
+export type ShardCall = 'write' | 'prepare' | 'read' | 'putRow' | 'putRows' | 'list' | 'totals'
 /** Those that are not. */
 export type ShardNote = 'confirmRow' | 'confirmItem'

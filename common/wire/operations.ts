@@ -15,11 +15,13 @@ import type {
   ListPage,
   ListQuery,
   ListRow,
+  ListTotals,
   PartitionDigest,
   PrepareOutcome,
   RowDigest,
   RowOutcome,
   RowRange,
+  TotalsQuery,
   Unconfirmed,
   WriteOutcome,
 } from '../storage-node.ts'
@@ -47,6 +49,7 @@ export const OPERATIONS = [
   'put-row',
   'confirm',
   'list',
+  'totals',
   'expired',
   'unconfirmed',
   'changed-containers',
@@ -90,6 +93,11 @@ export interface Requests {
     }[]
   }
   readonly list: { readonly device: string; readonly list: ItemKey; readonly query: ListQuery }
+  readonly totals: {
+    readonly device: string
+    readonly list: ItemKey
+    readonly query: TotalsQuery
+  }
   readonly expired: {
     readonly device: string
     readonly beforeSeconds: number
@@ -152,6 +160,7 @@ export interface Responses {
   readonly 'put-row': RowOutcome
   readonly confirm: null
   readonly list: ListPage | null
+  readonly totals: ListTotals | null
   readonly expired: readonly ExpiredItem[]
   readonly unconfirmed: readonly Unconfirmed[]
   readonly 'changed-containers': {
@@ -240,6 +249,21 @@ const isPage: Check = (value) => Array.isArray(value) && value.length <= REPLICA
 const isRow: Check = (value) =>
   isRecord(value) && isText(value.name) && isStamp(value.stamp) && isStamp(value.ballot)
 
+const isCountedRow: Check = (value) =>
+  isRecord(value) &&
+  isText(value.name) &&
+  isStamp(value.ballot) &&
+  isFlag(value.deleted) &&
+  isCount(value.policy) &&
+  isCount(value.count) &&
+  isCount(value.bytes)
+
+const isTotalsQuery: Check = (value) =>
+  isRecord(value) &&
+  (value.asOf === undefined || isCount(value.asOf)) &&
+  isPage(value.rows) &&
+  (value.rows as readonly unknown[]).every(isCountedRow)
+
 const isMove: Check = (value) =>
   isRecord(value) &&
   ITEM_KINDS.some((kind) => kind === value.kind) &&
@@ -281,6 +305,7 @@ const FIELDS: Readonly<Record<Operation, Readonly<Record<string, Check>>>> = {
   },
   confirm: { confirmations: Array.isArray },
   list: { device: isText, list: isItem, query: isRecord },
+  totals: { device: isText, list: isItem, query: isTotalsQuery },
   expired: { device: isText, beforeSeconds: isNumber, limit: isCount },
   unconfirmed: { device: isText, ageMs: isNumber, limit: isCount },
   'changed-containers': { device: isText, limit: isCount, received: isText },

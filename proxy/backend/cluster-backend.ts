@@ -23,6 +23,7 @@ import type {
   ItemInfo,
   ItemMeta,
   ItemRead,
+  ListPage,
   ListQuery,
   ListRow,
   StorageNode,
@@ -37,6 +38,7 @@ import { Containers } from './containers.ts'
 import { BackendCounters } from './counters.ts'
 import type { ErrorLimit } from './device-health.ts'
 import { Expirer } from './expirer.ts'
+import { ListTotals } from './list-totals.ts'
 import { Listings, type RowSource } from './listings.ts'
 import { MisplacedObjects } from './misplaced-objects.ts'
 import { NameKeys } from './name-keys.ts'
@@ -167,8 +169,13 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   const writes = new RegisterWrites({ ...parts, reads, proposals, sloppy })
   const rows = new Rows({ ...parts, repairList: (list) => reads.info(list) })
   const listings = new Listings({ ...parts, reads, rows })
+  const totals = new ListTotals({
+    ...parts,
+    page: (list, query) => listings.page(sourceOf(list), query),
+  })
   const containers = new Containers({
     ...parts,
+    totals,
     reads,
     writes,
     rows,
@@ -283,10 +290,19 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
 
   /** Whether anything is listed: what only replicas that lag still have is not. */
   async function hasRows(list: ItemKey): Promise<boolean> {
-    const { account, container } = splitName(list.name)
-    const source = container === undefined ? containerRows(account) : rowsOf(account, container)
-    const page = await listings.page(source, { limit: LOOKED_FOR_MAX })
+    const page = await listings.page(sourceOf(list), { limit: LOOKED_FOR_MAX })
     return page !== null && page.entries.length > 0
+  }
+
+  function sourceOf(list: ItemKey): RowSource {
+    const { account, container } = splitName(list.name)
+    return container === undefined ? containerRows(account) : rowsOf(account, container)
+  }
+
+  /** A page for who looks at the totals beside it, too. */
+  async function pageWithTotals(source: RowSource, query: ListQuery): Promise<ListPage | null> {
+    const page = await listings.page(source, query)
+    return page && { ...page, info: await totals.settled(source.list, page.info) }
   }
 
   async function copyObject(path: ObjectPath, read: ItemRead, condition: Condition) {
@@ -343,7 +359,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     },
     listAccounts: (query: ListQuery) => listAccounts(query),
     listAccount: (account: string, query: ListQuery) =>
-      listings.page(containerRows(account), query),
+      pageWithTotals(containerRows(account), query),
     readContainer: (account: string, container: string) =>
       containers.readContainer(account, container),
     putContainer: (account: string, container: string, put: ContainerPut) =>
@@ -353,7 +369,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     deleteContainer: (account: string, container: string) =>
       changed(`${account}/${container}`, () => containers.deleteContainer(account, container)),
     async listContainer(account: string, container: string, query: ListQuery) {
-      const page = await listings.page(rowsOf(account, container), query)
+      const page = await pageWithTotals(rowsOf(account, container), query)
       return page === null ? null : { ...page, info: containerInfo(page.info) }
     },
     async readItem(path: ObjectPath, item: ItemKey, read?: ReadOptions) {

@@ -6,6 +6,7 @@ import type { BackendOutcome } from './backend.ts'
 import { noQuorum, noSuchAccount } from './backend-errors.ts'
 import { containerInfo, POLICY_HEADER, policyOf } from './container-policy.ts'
 import type { BackendCounters } from './counters.ts'
+import type { ListTotals } from './list-totals.ts'
 import type { NameKeys } from './name-keys.ts'
 import type { RegisterReads } from './register-reads.ts'
 import type { RegisterWrites } from './register-writes.ts'
@@ -19,6 +20,7 @@ export interface ContainersOptions {
   readonly reads: RegisterReads
   readonly writes: RegisterWrites
   readonly rows: Rows
+  readonly totals: ListTotals
   readonly stamps: StampClock
   readonly timing: CallTiming
   readonly counters: BackendCounters
@@ -43,7 +45,9 @@ export class Containers {
   }
 
   async readAccount(account: string): Promise<ItemInfo | null> {
-    return live(await this.#options.reads.info(this.#options.keys.account(account)))
+    const list = this.#options.keys.account(account)
+    const info = live(await this.#options.reads.info(list))
+    return info && this.#options.totals.settled(list, info)
   }
 
   changeAccount(account: string, action: ListAction, meta = NO_META): Promise<BackendOutcome> {
@@ -65,7 +69,14 @@ export class Containers {
       await this.#change(list, 'put', NO_META)
   }
 
+  /** With totals that count every acknowledged row. */
   async readContainer(account: string, container: string): Promise<ItemInfo | null> {
+    const { totals, keys } = this.#options
+    const info = await this.#readRegister(account, container)
+    return info && totals.settled(keys.container(account, container), info)
+  }
+
+  async #readRegister(account: string, container: string): Promise<ItemInfo | null> {
     const { reads, keys } = this.#options
     const info = live(await reads.info(keys.container(account, container)))
     if (info === null) return null
@@ -76,11 +87,11 @@ export class Containers {
 
   /**
    * The same for an object's sake: without a quorum, what any replica says of a container whose policy is sloppy. Its
-   * objects are written on all the same, as in Swift.
+   * objects are written on all the same, as in Swift. Totals may lag.
    */
   async readSettings(account: string, container: string): Promise<ItemInfo | null> {
     try {
-      return await this.readContainer(account, container)
+      return await this.#readRegister(account, container)
     } catch (error) {
       const info = live(await this.#anyReplica(this.#options.keys.container(account, container)))
       if (info === null) throw error

@@ -26,6 +26,8 @@ export class BackendCounters {
   orphansRemoved = 0
   /** Account rows written with new totals. */
   totalsWritten = 0
+  /** Listings that were counted row by row, because their replicas lagged in different rows. */
+  totalsCounted = 0
   /** Objects that the expirer deleted. */
   expired = 0
   /** Of deleted accounts: objects and containers that the reaper deleted, accounts that are no more. */

@@ -126,7 +126,8 @@ export class Listings {
       const page = pages[0]!
       if (page === null) return null
       if (page.entries.every(isSettled)) {
-        return { info: page.info, ...horizonAndEntries(page.entries, query) }
+        const info = { ...page.info, ...statsOf(pages, quorum) }
+        return { info, ...horizonAndEntries(page.entries, query) }
       }
     } else {
       const more = await this.#collect(list, query, rest, rest.length)
@@ -135,7 +136,7 @@ export class Listings {
     // Whether the container is there is its register's business, which also brings replicas without it up to date.
     const register = await this.#options.reads.info(list)
     if (register === null || register.deleted) return null
-    const info = { ...register, ...statsOf(pages) }
+    const info = { ...register, ...statsOf(pages, quorum) }
     const merged = mergePages(
       pages.map((page) => page?.entries ?? []),
       query,
@@ -260,7 +261,15 @@ function horizonAndEntries(
   return { entries, horizon: isFull ? entryName(entries.at(-1)!) : null }
 }
 
-function statsOf(pages: readonly (ListPage | null)[]): Pick<ItemInfo, 'stats'> {
-  const stats = pages.find((page) => page !== null)?.info.stats
-  return stats === undefined ? {} : { stats }
+/** Of some replica, and with their digest if so many hold just these rows. */
+function statsOf(pages: readonly (ListPage | null)[], quorum: number): Pick<ItemInfo, 'stats'> {
+  const known = pages.flatMap((page) => page?.info.stats ?? [])
+  const agreed = known.find(
+    ({ digest }) => known.filter((other) => other.digest === digest).length >= quorum,
+  )
+  if (agreed !== undefined) return { stats: agreed }
+  const [first] = known
+  if (first === undefined) return {}
+  const { digest: _, ...stats } = first
+  return { stats }
 }

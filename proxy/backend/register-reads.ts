@@ -226,12 +226,20 @@ class ReadRound {
     const full = sides.holders.find((index) => this.#answers[index]!.full)
     const head = this.infoOf(sides.holders[0]!)
     if (head === null) return null
-    if (this.#head || head.deleted) return { info: head, body: null }
+    if (this.#head || head.deleted) return { info: this.#withAgreedTotals(head), body: null }
     if (full !== undefined) {
       this.#taken = this.#answers[full]!.read
       return this.#taken
     }
     return this.#fetch(sides)
+  }
+
+  /** Totals say what rows they are of only if a majority of the replicas holds just these (list-totals.ts). */
+  #withAgreedTotals(head: ItemInfo): ItemInfo {
+    if (head.stats === undefined) return head
+    const { digest, ...stats } = head.stats
+    const same = this.#answers.filter((answer) => answer?.read?.info.stats?.digest === digest)
+    return same.length >= this.quorum ? head : { ...head, stats }
   }
 
   /** Closes the bodies that nobody took. */

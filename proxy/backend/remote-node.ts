@@ -17,12 +17,14 @@ import type {
   ListPage,
   ListQuery,
   ListRow,
+  ListTotals,
   PartitionDigest,
   PrepareOutcome,
   RowDigest,
   RowOutcome,
   RowRange,
   StorageNode,
+  TotalsQuery,
   Unconfirmed,
   WriteOutcome,
 } from '../../common/storage-node.ts'
@@ -116,6 +118,10 @@ class RemoteNode implements StorageNode, ClusterMember {
 
   list(device: string, list: ItemKey, query: ListQuery): Promise<ListPage | null> {
     return this.#ask('list', { device, list, query })
+  }
+
+  totals(device: string, list: ItemKey, query: TotalsQuery): Promise<ListTotals | null> {
+    return this.#ask('totals', { device, list, query })
   }
 
   expired(

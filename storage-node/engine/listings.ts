@@ -3,7 +3,14 @@ import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import type { KeyValue } from '../../common/key-value.ts'
 import { compareStamps, type Stamp } from '../../common/stamp.ts'
-import type { ListPage, ListQuery, ListRow, RowOutcome } from '../../common/storage-node.ts'
+import type {
+  ListPage,
+  ListQuery,
+  ListRow,
+  ListTotals,
+  RowOutcome,
+  TotalsQuery,
+} from '../../common/storage-node.ts'
 import type { Admission } from './admission.ts'
 import { byteText } from './keys.ts'
 import { listPage } from './listing.ts'
@@ -11,8 +18,9 @@ import { type ListId, registerKey } from './memtable.ts'
 import type { NewestState } from './newest-state.ts'
 import type { Pending } from './pending.ts'
 import { encodeRecord, RECORD_FLAGS, RECORD_TYPES, type RecordHead } from './record.ts'
-import { registerIdOf } from './register.ts'
+import { isLive, registerIdOf } from './register.ts'
 import { isStorable, rowMeta, storedRow } from './row.ts'
+import { answerTotals } from './row-changes.ts'
 import type { ShardIndex } from './shard-index.ts'
 import type { ShardParts } from './shard-parts.ts'
 
@@ -187,6 +195,19 @@ export class Listings {
     const damaged = (what: string) => this.#index.damaged(what)
     const entries = await listPage({ kv, listHash: list.hash, memtables, damaged }, query)
     return { info: read.info, entries }
+  }
+
+  /** Totals to be compared with those of replicas; null if the list is not there, or too much has changed since. */
+  totals(list: ItemKey, query: TotalsQuery): ListTotals | null {
+    this.#admission.assertNotStale(list)
+    this.#admission.assertKnown(list)
+    // Lists never expire, whatever time it is.
+    if (!isLive(this.#index.entry(registerIdOf(list)), 0)) return null
+    return answerTotals(list.hash, query, {
+      changes: this.#index.changes,
+      totals: this.#index.totals(list.hash),
+      row: (name) => this.#index.row(list.hash, name),
+    })
   }
 }
 

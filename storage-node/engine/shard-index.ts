@@ -15,6 +15,7 @@ import { NamesBelow, type OwnHashes } from './names-below.ts'
 import { isHeld, type PartitionDigests, registerIdOfList } from './partition-digests.ts'
 import { type Place, RECORD_TYPES } from './record.ts'
 import { decodeRow, type StoredRow, storedRow } from './row.ts'
+import { RowChanges } from './row-changes.ts'
 import { SegmentUse } from './segment-use.ts'
 import { decodeTotals, digestOfRows, emptyTotals, shiftTotals, type Totals } from './totals.ts'
 
@@ -43,6 +44,8 @@ export class ShardIndex {
   /** The memtable being flushed, or null. */
   flushing: Memtable | null = null
   readonly use = new SegmentUse()
+  /** Rows that changed lately. */
+  readonly changes = new RowChanges()
   /** Which names need not be looked for in the store below. */
   readonly below: NamesBelow
   readonly #totals = new Map<string, Totals>()
@@ -258,6 +261,7 @@ export class ShardIndex {
     }
     this.use.addBytes(row.segmentId, row.recordBytes)
     shiftTotals(this.totals(list.hash), before, row)
+    this.changes.note(list.hash, before, row)
     this.#digests?.rowChanged(list, before, row, (id) => this.entry(id))
     this.#setRow(list, name, row, before)
     if (row.confirmed) this.unconfirmedRows.delete(list.hash + name)

@@ -17,8 +17,10 @@ import type {
   ListPage,
   ListQuery,
   ListRow,
+  ListTotals,
   PrepareOutcome,
   RowOutcome,
+  TotalsQuery,
   WriteOutcome,
 } from '../../common/storage-node.ts'
 import type { Learning } from '../learning.ts'
@@ -246,6 +248,11 @@ export class Shard {
   /** A page of a listing; null if the account or container is not there. */
   list(list: ItemKey, query: ListQuery): Promise<ListPage | null> {
     return this.#listings.list(list, query)
+  }
+
+  /** Totals to be compared with those of replicas; null if the list is not there, or too much has changed since. */
+  async totals(list: ItemKey, query: TotalsQuery): Promise<ListTotals | null> {
+    return this.#listings.totals(list, query)
   }
 
   /** Lists whose totals changed; the caller reports them to their accounts. */

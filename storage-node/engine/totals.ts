@@ -1,9 +1,8 @@
 /** What a listing holds, by storage policy: kept with the rows, changed by differences. */
-import type { ListStats, PolicyStats } from '../../common/storage-node.ts'
+import type { CountedRow, ListStats, PolicyStats } from '../../common/storage-node.ts'
 import { decodeCheckedJson, encodeCheckedJson } from './checked-json.ts'
 import { DigestSum } from './digest.ts'
 import { byteText } from './keys.ts'
-import type { StoredRow } from './row.ts'
 
 /** Changed in place: it changes with every row. */
 type Tally = { -readonly [Key in keyof PolicyStats]: PolicyStats[Key] }
@@ -19,6 +18,9 @@ export interface Totals {
   readonly deletedDigest: DigestSum
 }
 
+/** A row as totals look at it. */
+export type TotalsRow = CountedRow & { readonly gone?: boolean }
+
 export function emptyTotals(): Totals {
   return {
     byPolicy: new Map(),
@@ -28,17 +30,27 @@ export function emptyTotals(): Totals {
   }
 }
 
+/** Totals that may be changed without changing the given ones. */
+export function copyOfTotals(totals: Totals): Totals {
+  return {
+    byPolicy: new Map(copies(totals)),
+    deletedRows: totals.deletedRows,
+    liveDigest: totals.liveDigest.copy(),
+    deletedDigest: totals.deletedDigest.copy(),
+  }
+}
+
 /** Replaces what `before` contributes by what `after` does. */
 export function shiftTotals(
   totals: Totals,
-  before: StoredRow | null,
-  after: StoredRow | null,
+  before: TotalsRow | null,
+  after: TotalsRow | null,
 ): void {
   if (before !== null) addRow(totals, before, -1)
   if (after !== null) addRow(totals, after, 1)
 }
 
-function addRow(totals: Totals, row: StoredRow, sign: 1 | -1): void {
+function addRow(totals: Totals, row: TotalsRow, sign: 1 | -1): void {
   toggleRow(row.deleted ? totals.deletedDigest : totals.liveDigest, row)
   if (row.deleted) {
     totals.deletedRows += sign
@@ -56,7 +68,7 @@ function addRow(totals: Totals, row: StoredRow, sign: 1 | -1): void {
 }
 
 /** Adds a row to a digest, or takes it out. */
-export function toggleRow(digest: DigestSum, row: StoredRow): void {
+export function toggleRow(digest: DigestSum, row: TotalsRow): void {
   if (row.gone) return
   digest.toggle(byteText(row.name), row.ballot, row.deleted ? 'd' : '')
 }
@@ -81,7 +93,8 @@ export function toListStats(totals: Totals): ListStats {
     sum.objects += stats.objects
     sum.bytes += stats.bytes
   }
-  return { ...sum, byPolicy: Object.fromEntries(copies(totals)) }
+  const byPolicy = Object.fromEntries(copies(totals))
+  return { ...sum, byPolicy, digest: String(totals.liveDigest) }
 }
 
 function* copies(totals: Totals): Generator<[number, Tally]> {

@@ -82,6 +82,10 @@ const HANDLERS: Handlers = {
     return { head: await node.list(device, list, query) }
   },
 
+  async totals({ node }, { device, list, query }) {
+    return { head: await node.totals(device, list, query) }
+  },
+
   async expired({ node }, { device, beforeSeconds, limit }) {
     return { head: await node.expired(device, { beforeSeconds, limit }) }
   },

@@ -10,8 +10,10 @@ import type {
   ListPage,
   ListQuery,
   ListRow,
+  ListTotals,
   PrepareOutcome,
   RowOutcome,
+  TotalsQuery,
   WriteOutcome,
 } from '../../common/storage-node.ts'
 import type { BodyPlace } from '../engine/register.ts'
@@ -193,6 +195,10 @@ class ForeignShard implements ShardFace {
 
   list(list: ItemKey, query: ListQuery): Promise<ListPage | null> {
     return this.#call('list', list, query) as Promise<ListPage | null>
+  }
+
+  totals(list: ItemKey, query: TotalsQuery): Promise<ListTotals | null> {
+    return this.#call('totals', list, query) as Promise<ListTotals | null>
   }
 
   confirmRow(list: ItemKey, name: string, ballot: Stamp): void {

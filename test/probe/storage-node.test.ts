@@ -86,7 +86,7 @@ async function openThreads(t: Test): Promise<StorageNode> {
   t.teardown(close)
   return Object.assign(Object.create(nodes[0]) as StorageNode, {
     ...forwarded(nodes[0], ['write', 'prepare', 'openBody', 'read', 'putRow', 'confirm', 'list']),
-    ...forwarded(nodes[0], ['putRows']),
+    ...forwarded(nodes[0], ['putRows', 'totals']),
     digests: async (...asked: Parameters<StorageNode['digests']>) =>
       (await Promise.all(nodes.map((node) => node.digests(...asked)))).flat(),
     held: async (...asked: Parameters<StorageNode['held']>) => {

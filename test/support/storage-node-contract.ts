@@ -133,6 +133,36 @@ const CASES: Readonly<Record<string, Case>> = {
     )
   },
 
+  async 'totals are told as of then, with the rows of others'(t, { node, device }) {
+    const list = container('c')
+    t.equal(await node.totals(device, list, { rows: [] }), null)
+    await node.write(device, change(list), null)
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => rowOf(name))
+    await node.putRow(device, list, a!)
+    const then = (await node.totals(device, list, { rows: [] }))!
+    t.match(then, { stats: { rows: 1 }, recent: [{ name: 'a', deleted: false }] })
+    await node.putRow(device, list, b!)
+    await node.putRow(device, list, rowOf('a', { deleted: true }))
+    const asOf = then.changes
+    const again = (await node.totals(device, list, { asOf, rows: [] }))!
+    t.strictSame(again.stats, then.stats, 'what came since is taken out')
+    t.strictSame(
+      again.recent.map(({ name, deleted }) => [name, deleted]),
+      [
+        ['a', true],
+        ['b', false],
+      ],
+    )
+    const [now, other] = await Promise.all([
+      node.totals(device, list, { rows: [c!] }),
+      node.totals(device, list, { asOf, rows: [...again.recent, c!] }),
+    ])
+    t.strictSame(now!.stats, other!.stats, 'the same rows, whatever each had')
+    t.match(now!.stats, { rows: 2, objects: 2 })
+    t.strictSame((await node.totals(device, list, { rows: [a!] }))!.stats.rows, 1, 'older rows')
+    t.equal(await node.totals(device, list, { asOf: asOf + 100, rows: [] }), null)
+  },
+
   async 'an inline object is read as it was written'(t, { node, device }) {
     const item = object('naïve 名前 \u{1f600}')
     const meta = {
