@@ -109,6 +109,8 @@ export interface ItemWrite {
   readonly writeId: string
   readonly meta: ItemMeta
   readonly condition?: Condition
+  /** Of a post: an object whose time has come, and that is still there, is changed all the same. */
+  readonly openExpired?: true
   /** Of an accept, and only of that. */
   readonly record?: AcceptedRecord
   /** Of an accept: the record here has this ballot, is damaged, and is to be written again. */

@@ -44,6 +44,14 @@ export type BackendOutcome = Exclude<
   { readonly status: 'superseded' | 'body-missing' }
 >
 
+/** New metadata of an object. */
+export interface ObjectPost {
+  readonly meta: ItemMeta
+  readonly condition?: Condition
+  /** An object whose time has come, and that is still there, is changed all the same. */
+  readonly openExpired?: true
+}
+
 /** An object on its way in, of any length, to all primaries at once. */
 export interface ObjectWriter {
   /** Resolves when the next piece is welcome; the piece may be reused afterwards. */
@@ -100,10 +108,7 @@ export interface Backend {
     put: { readonly meta: ItemMeta; readonly body: Uint8Array; readonly condition?: Condition },
   ): Promise<BackendOutcome>
   openObject(path: ObjectPath): Promise<ObjectWriter>
-  postObject(
-    path: ObjectPath,
-    post: { readonly meta: ItemMeta; readonly condition?: Condition },
-  ): Promise<BackendOutcome>
+  postObject(path: ObjectPath, post: ObjectPost): Promise<BackendOutcome>
   deleteObject(
     path: ObjectPath,
     options?: { readonly condition?: Condition },

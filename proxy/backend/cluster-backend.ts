@@ -29,7 +29,7 @@ import type {
   StorageNode,
 } from '../../common/storage-node.ts'
 import { AccountDirectory } from './account-directory.ts'
-import type { AccountPage, Backend, ObjectPath, ReadOptions } from './backend.ts'
+import type { AccountPage, Backend, ObjectPath, ObjectPost, ReadOptions } from './backend.ts'
 import { asBackendError } from './backend-errors.ts'
 import { BackgroundJobs } from './background-jobs.ts'
 import { ContainerCache } from './container-cache.ts'
@@ -452,7 +452,6 @@ function live(read: ItemRead | null): ItemRead | null {
 
 type ContainerPut = Parameters<Backend['putContainer']>[2]
 type ObjectPut = Parameters<Backend['putObject']>[1]
-type ObjectPost = Parameters<Backend['postObject']>[1]
 
 /** Failures of devices become what clients may see; what would be thrown at once rejects. */
 function guardAll<M extends object>(methods: M): M {

@@ -20,7 +20,7 @@ import {
   type WriteAction,
   type WriteOutcome,
 } from '../../common/storage-node.ts'
-import type { BackendOutcome, ObjectPath } from './backend.ts'
+import type { BackendOutcome, ObjectPath, ObjectPost } from './backend.ts'
 import { containerRemade, noQuorum, noSuchContainer } from './backend-errors.ts'
 import type { BackgroundJobs } from './background-jobs.ts'
 import type { BackendCounters } from './counters.ts'
@@ -56,6 +56,8 @@ export interface ObjectChange {
   readonly meta: ItemMeta
   readonly bytes: number
   readonly condition?: Condition
+  /** Of a post: an object whose time has come is changed all the same. */
+  readonly openExpired?: true
   /** With one replica: sends the write with its body; `repeatable` if it may be called again after `superseded`. */
   readonly sendToOne: (write: ItemWrite) => Promise<WriteOutcome>
   readonly repeatable: boolean
@@ -93,10 +95,7 @@ export class ObjectWrites {
     })
   }
 
-  post(
-    path: ObjectPath,
-    post: { readonly meta: ItemMeta; readonly condition?: Condition },
-  ): Promise<BackendOutcome> {
+  post(path: ObjectPath, post: ObjectPost): Promise<BackendOutcome> {
     return this.change({ path, action: 'post', bytes: 0, ...post, ...this.#sending(null) })
   }
 
@@ -183,7 +182,8 @@ export class ObjectWrites {
   async #changeOne(item: ItemKey, list: ItemKey, change: ObjectChange): Promise<BackendOutcome> {
     const { writes, stamps, counters } = this.#options
     for (let round = 0; round <= RESTAMPS_MAX; round++) {
-      const write = writes.draw(item, change.action, change.meta, change.condition)
+      const drawn = writes.draw(item, change.action, change.meta, change.condition)
+      const write = change.openExpired === true ? { ...drawn, openExpired: true as const } : drawn
       const outcome = isDependent(change)
         ? await this.#writeInTurn(list, write, change)
         : await this.#writeTogether(list, write, change)
@@ -262,9 +262,13 @@ export class ObjectWrites {
     change: ObjectChange,
   ): Promise<BackendOutcome> {
     const { writes, objectRows } = this.#options
-    const { action, meta, bytes, path, condition } = change
+    const { action, meta, bytes, path, condition, openExpired } = change
     const writeId = writes.nextWriteId()
-    const register = { item, action, writeId, meta, bytes, ...(condition && { condition }) }
+    const register = {
+      ...{ item, action, writeId, meta, bytes },
+      ...(condition && { condition }),
+      ...(openExpired && { openExpired }),
+    }
     const { outcome, record } = await writes.change(register, change.send)
     if (record === null) return outcome
     const row = rowOfObject(record, path.object)

@@ -17,6 +17,8 @@ export interface RegisterChange {
   /** Length of the body of a put. */
   readonly bytes: number
   readonly condition?: Condition
+  /** Of a post: an object whose time has come is changed all the same. */
+  readonly openExpired?: true
   /** The very record that is to be deleted, by its write id, whether it has expired or not. */
   readonly only?: string
 }
@@ -34,7 +36,7 @@ export function evaluateChange(
 ): Evaluation {
   const { only, condition } = change
   if (only !== undefined) return deleteOnly(change, only, current, at.ballot)
-  const live = liveOf(current, at.nowMs)
+  const live = liveOf(current, change.openExpired === true ? 0 : at.nowMs)
   if (condition !== undefined) {
     const outcome = evaluateCondition(condition, live && subjectOf(live))
     if (outcome !== 'holds') return { refused: { status: 'precondition-failed', current: live } }

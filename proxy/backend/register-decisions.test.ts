@@ -171,6 +171,11 @@ t.test('what a change makes of the record that it found', async (t) => {
   t.match(evaluateChange(change({ action: 'post' }), null, at), {
     refused: { status: 'not-found' },
   })
+  const expired = { ...current, meta: { headers: { 'x-delete-at': '1' } } }
+  const late = change({ action: 'post', bytes: 0 })
+  const later = { ...at, nowMs: 2_000 }
+  t.match(evaluateChange(late, expired, later), { refused: { status: 'not-found' } })
+  t.match(evaluateChange({ ...late, openExpired: true }, expired, later), { existed: true })
   t.match(evaluateChange(change({ action: 'delete' }), current, at), {
     record: { ...made, deleted: true, bytes: 0, meta: { headers: {} } },
   })

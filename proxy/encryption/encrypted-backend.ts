@@ -64,9 +64,10 @@ export function encryptedBackend(options: EncryptedBackendOptions): Backend {
     async openObject(path) {
       return objects.writer(path, await backend.openObject(path))
     },
-    async postObject(path, { meta, condition }) {
+    async postObject(path, { meta, condition, openExpired }) {
       const posted = { ...meta, headers: objects.sealHeaders(path, meta.headers) }
-      const post = { meta: posted, ...objects.condition(path, condition) }
+      const open = openExpired && { openExpired }
+      const post = { meta: posted, ...objects.condition(path, condition), ...open }
       return objects.outcome(path, await backend.postObject(path, post))
     },
     async deleteObject(path, deletion) {

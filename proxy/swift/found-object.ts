@@ -162,7 +162,13 @@ export async function findVersion(
 
 /** Whether the object's time has come, for this client. */
 function isGone(exchange: Exchange, read: ItemRead): boolean {
-  const { clock, settings } = exchange.proxy
+  const { clock } = exchange.proxy
   if (!isExpired(read.info, clock)) return false
-  return !(settings.allowOpenExpired && isTrue(exchange.header('x-open-expired')))
+  return !opensExpired(exchange)
+}
+
+/** Whether the client asks for an object whose time has come, and may. */
+export function opensExpired(exchange: Exchange): boolean {
+  const { allowOpenExpired } = exchange.proxy.settings
+  return allowOpenExpired && isTrue(exchange.header('x-open-expired'))
 }

@@ -3,7 +3,14 @@ import type { ItemInfo, ItemMeta } from '../../common/storage-node.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply, textReply } from '../reply.ts'
 import { conditionOf } from './condition-headers.ts'
-import { checkVersioned, findObject, NULL_VERSION, versionAcl, versionOf } from './found-object.ts'
+import {
+  checkVersioned,
+  findObject,
+  NULL_VERSION,
+  opensExpired,
+  versionAcl,
+  versionOf,
+} from './found-object.ts'
 import { type LinkTarget, targetLocation, targetOf } from './links/symlink.ts'
 import { type ObjectPlace, writeInPlace } from './object-access.ts'
 import { checkContentType, requestObjectHeaders } from './object-write.ts'
@@ -41,12 +48,14 @@ async function postAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> {
   checkUnlocked(exchange, found.read.info)
   const condition = unlockedCondition(exchange, place, found.read.info)
   const isVersion = found.place !== place
+  const post = {
+    meta,
+    ...(condition && { condition }),
+    ...(opensExpired(exchange) && { openExpired: true as const }),
+  }
   const outcome = isVersion
-    ? await postVersion(exchange, { place, version: found.place, meta, condition })
-    : await exchange.proxy.backend.postObject(
-        place,
-        condition === undefined ? { meta } : { meta, condition },
-      )
+    ? await postVersion(exchange, { place, version: found.place, post })
+    : await exchange.proxy.backend.postObject(place, post)
   if (outcome.status === 'not-found') throw refusal(404)
   if (outcome.status !== 'done') throw refusal(412)
   const link = targetOf(outcome.info.meta)

@@ -123,7 +123,8 @@ export class Registers {
       if (superseded !== null) return superseded
       const before = this.#index.entry(id)
       const wantsBody = write.action === 'post' && before?.type === RECORD_TYPES.putInline
-      const old = isLive(before, this.#options.clock.nowMs() / 1000)
+      const nowSeconds = write.openExpired === true ? 0 : this.#options.clock.nowMs() / 1000
+      const old = isLive(before, nowSeconds)
         ? await this.#reads.readPlace(write.item, { body: wantsBody })
         : null
       const isUnchanged = isSameRecord(this.#index.entry(id), before)

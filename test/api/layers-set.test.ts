@@ -71,6 +71,28 @@ t.test('an account or all of them take no writes', async (t) => {
   t.equal((await cluster.owner('PUT', `${ACCOUNT}/c`)).status, 201)
 })
 
+t.test('an object whose time has come is brought back, where that is allowed', async (t) => {
+  const { owner } = await storeWith({}, { allowOpenExpired: true })
+  await owner('PUT', `${ACCOUNT}/c`)
+  await owner('PUT', `${ACCOUNT}/v`, { headers: { 'x-versions-enabled': 'true' } })
+  const paths = [`${ACCOUNT}/c/o`, `${ACCOUNT}/v/o`]
+  const deleteAt = Math.ceil(Date.now() / 1000) + 2
+  const headers = { 'x-delete-at': String(deleteAt) }
+  for (const path of paths) {
+    t.equal((await owner('PUT', path, { body: 'body', headers })).status, 201)
+  }
+  while (Date.now() <= deleteAt * 1000) await new Promise((resolve) => setImmediate(resolve))
+  for (const path of paths) {
+    const post = (headers: Record<string, string>) => owner('POST', path, { headers })
+    t.equal((await post({ 'x-object-meta-a': 'b' })).status, 404)
+    t.equal((await post({ 'x-open-expired': 'false' })).status, 404)
+    t.equal((await post({ 'x-open-expired': 'true', 'x-object-meta-a': 'b' })).status, 202)
+    const back = await owner('GET', path)
+    t.match(back, { status: 200, body: 'body', headers: { 'x-object-meta-a': 'b' } })
+    t.notOk('x-delete-at' in back.headers)
+  }
+})
+
 t.test('who is too fast waits, or is told to slow down', async (t) => {
   const { owner, reseller } = await storeWith({
     ratelimit: {

@@ -133,6 +133,21 @@ const CASES: Readonly<Record<string, Case>> = {
     )
   },
 
+  async 'an expired object is changed by a post that says so'(t, { node, device }) {
+    const item = object('o')
+    const expired = { headers: { 'x-delete-at': '1' } }
+    await node.write(device, change(item, { meta: expired }), Buffer.from('body'))
+    const post = { action: 'post', meta: { headers: { 'x-object-meta-a': 'b' } } } as const
+    t.strictSame(await node.write(device, change(item, post), null), { status: 'not-found' })
+    const opened = await node.write(device, change(item, { ...post, openExpired: true }), null)
+    t.match(opened, { status: 'done', info: { meta: { headers: { 'x-object-meta-a': 'b' } } } })
+    const read = await node.read(device, item)
+    t.equal(Buffer.from(read!.body as Uint8Array).toString(), 'body')
+    t.match(await node.write(device, change(item, post), null), { status: 'done' }, 'it is back')
+    const never = change(object('never'), { ...post, openExpired: true })
+    t.strictSame(await node.write(device, never, null), { status: 'not-found' })
+  },
+
   async 'totals are told as of then, with the rows of others'(t, { node, device }) {
     const list = container('c')
     t.equal(await node.totals(device, list, { rows: [] }), null)

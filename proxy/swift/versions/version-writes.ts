@@ -12,7 +12,7 @@ import { hash } from 'node:crypto'
 import type { Condition } from '../../../common/condition.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { ItemInfo, ItemMeta } from '../../../common/storage-node.ts'
-import type { BackendOutcome } from '../../backend/backend.ts'
+import type { BackendOutcome, ObjectPost } from '../../backend/backend.ts'
 import { LISTED } from '../../backend/rows.ts'
 import { type Exchange, refusal } from '../../exchange.ts'
 import { type Reply, statusReply } from '../../reply.ts'
@@ -317,25 +317,23 @@ async function removeUnlocked(
  */
 export async function postVersion(
   exchange: Exchange,
-  post: {
-    readonly place: ObjectPlace
-    readonly version: ObjectPlace
-    readonly meta: ItemMeta
-    readonly condition: Condition | undefined
-  },
+  {
+    place,
+    version,
+    post,
+  }: { readonly place: ObjectPlace; readonly version: ObjectPlace; readonly post: ObjectPost },
 ): Promise<BackendOutcome> {
   const { backend } = exchange.proxy
-  const { place, version, meta, condition } = post
+  const { meta } = post
   const { 'x-delete-at': deleteAt, ...headers } = meta.headers
-  const changed = { meta: { ...meta, headers } }
-  const outcome = await backend.postObject(
-    version,
-    condition === undefined ? changed : { ...changed, condition },
-  )
-  const current = outcome.status === 'done' ? await readCurrent(exchange, place) : null
+  const outcome = await backend.postObject(version, { ...post, meta: { ...meta, headers } })
+  // Whether its time has come or not: the caller has looked at that.
+  const read = outcome.status === 'done' ? await backend.readObject(place, { head: true }) : null
+  const current = read?.info ?? null
   const linked = current === null ? null : linkedVersion(current)
   if (linked === null || versionName(place.object, linked) !== version.object) return outcome
   await backend.postObject(place, {
+    ...post,
     meta: { ...meta, headers: deleteAt === undefined ? {} : { 'x-delete-at': deleteAt } },
     // A name that points to another version by now is none of ours.
     condition: unlessChanged(current),
