@@ -3,6 +3,7 @@
  * Swift has it by default; `false` switches off what is on. What is read has the shape of what is written.
  */
 import type { Config } from '../common/config.ts'
+import { AccessLines, type AccessLogOptions } from '../proxy/access-log/access-lines.ts'
 import { DIGESTS } from '../proxy/layers/digest.ts'
 import type { LayerOptions } from '../proxy/layers/layer-options.ts'
 
@@ -42,6 +43,23 @@ const regexp: Field = (config, name) => {
     return pattern
   } catch (error) {
     throw config.wrong(name, `is no regular expression: ${(error as Error).message}`)
+  }
+}
+const logTemplate: Field = (config, name) => {
+  const template = config.text(name)
+  checkLogs(config, name, { template })
+  return template
+}
+const logDigest: Field = (config, name) => {
+  const anonymizationMethod = config.text(name)
+  checkLogs(config, name, { anonymizationMethod })
+  return anonymizationMethod
+}
+const checkLogs = (config: Config, name: string, options: AccessLogOptions) => {
+  try {
+    new AccessLines(options)
+  } catch (error) {
+    throw config.wrong(name, (error as Error).message)
   }
 }
 /** The setting must be there. */
@@ -104,6 +122,14 @@ const LAYERS: Readonly<Record<keyof LayerOptions, Fields>> = {
     corsExposeHeaders: texts,
   },
   info: { adminKey: text, expose: flag, disallowedSections: texts },
+  accessLog: {
+    template: logTemplate,
+    anonymizationMethod: logDigest,
+    anonymizationSalt: text,
+    headers: flag,
+    headersOnly: texts,
+    revealSensitivePrefix: (config, name) => config.integer(name, { min: 0, max: 1_000 }),
+  },
   statsd: { host: needed(text), port, prefix: text, sampleRate: share },
 }
 

@@ -76,6 +76,8 @@ t.test(
       [{ tempurl: true }, /tempurl: must be an object/],
       [{ domainRemap: {} }, /storageDomains is missing/],
       [{ nameCheck: { forbiddenRegexp: '(' } }, /is no regular expression/],
+      [{ accessLog: { template: '{nobody}' } }, /template no such field: \{nobody\}/],
+      [{ accessLog: { anonymizationMethod: 'rot13' } }, /no hashing method rot13/],
       [{ statsd: { host: 'h', sampleRate: 2 } }, /must be a number from 0 to 1/],
       [{ containerSync: { realms: [{ name: 'r' }] } }, /key is missing/],
     ]

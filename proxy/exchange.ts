@@ -77,6 +77,10 @@ export class Exchange {
   authority: Authority | null = null
   /** The user's name where there is no token: of a sign-in. */
   signedInAs: string | undefined
+  /** Of who has signed a request of the S3 API. */
+  accessKey: string | undefined
+  /** Of the object's container, for the log. */
+  policyIndex: number | undefined
   /** What layers keep with an object that is put, besides its own metadata. */
   objectSysmeta: Readonly<Record<string, string>> | undefined
   /** A longer body is refused with a 413: the store's limit, or what a quota leaves. */

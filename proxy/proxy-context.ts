@@ -2,6 +2,7 @@ import type { Clock } from '../common/clock.ts'
 import type { Identity } from '../common/identity.ts'
 import type { Log } from '../common/log.ts'
 import type { Random } from '../common/random.ts'
+import { AccessLines } from './access-log/access-lines.ts'
 import type { Backend } from './backend/backend.ts'
 import { NameTurns } from './backend/name-turns.ts'
 import { BufferPool } from './buffer-pool.ts'
@@ -36,6 +37,8 @@ export interface ProxyContext {
   readonly requestMetrics: RequestMetrics
   /** Null: nobody wants to be told. */
   readonly statsd: Statsd | null
+  /** Null: the access log's lines are JSON. */
+  readonly accessLines: AccessLines | null
   readonly transIds: TransIds
   readonly buffers: BufferPool
   readonly accountAcls: AccountAclCache
@@ -66,6 +69,7 @@ export function createProxyContext(options: ProxyOptions, parts: ProxyParts): Pr
     policies: new Policies(options.policies),
     requestMetrics: new RequestMetrics(options.metrics),
     statsd: options.layers?.statsd ? new Statsd(options.layers.statsd, random) : null,
+    accessLines: options.layers?.accessLog ? new AccessLines(options.layers.accessLog) : null,
     transIds: new TransIds({ clock, random }),
     buffers: new BufferPool(),
     accountAcls: new AccountAclCache({ backend, clock }),

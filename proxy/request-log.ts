@@ -1,9 +1,6 @@
+import { withoutSecrets } from './access-log/log-secrets.ts'
 import type { Exchange } from './exchange.ts'
 import { pathOfUrl, queryOfUrl } from './swift/path.ts'
-
-/** Query parameters that are as good as a password. */
-const SECRET_PARAMETERS =
-  /(^|&)(temp_url_sig|swiftinfo_sig|X-Amz-Signature|X-Amz-Credential|signature)=[^&]*/gi
 
 /**
  * Writes the access log's line and counts the request, once its answer is on the way. Tokens, keys and signatures are
@@ -16,6 +13,11 @@ export function finishRequest(exchange: Exchange, status: number): void {
   proxy.requestMetrics.count(finished)
   proxy.statsd?.count(finished)
   if (proxy.log.wantsInfo === false) return
+  if (proxy.accessLines !== null) {
+    const line = proxy.accessLines.lineOf(exchange, { status, durationMs })
+    proxy.log.info('request', { line })
+    return
+  }
   proxy.log.info('request', {
     transId: exchange.transId,
     method,
@@ -33,5 +35,5 @@ export function finishRequest(exchange: Exchange, status: number): void {
 
 function safeQuery(url: string): string | undefined {
   const query = queryOfUrl(url)
-  return query === '' ? undefined : query.replace(SECRET_PARAMETERS, '$1$2=...')
+  return query === '' ? undefined : withoutSecrets(query)
 }

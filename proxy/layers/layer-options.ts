@@ -1,3 +1,4 @@
+import type { AccessLogOptions } from '../access-log/access-lines.ts'
 import type { CrossdomainOptions } from '../middleware/crossdomain.ts'
 import type { StatsdOptions } from '../statsd.ts'
 import type { BulkOptions } from './bulk/bulk.ts'
@@ -59,6 +60,8 @@ export interface LayerOptions {
   readonly api?: ApiOptions | false
   /** What /info tells whom. */
   readonly info?: InfoOptions | false
+  /** Lines of the access log as Swift writes them; JSON if absent. */
+  readonly accessLog?: AccessLogOptions | false
   /** Where a StatsD server listens. */
   readonly statsd?: StatsdOptions | false
 }

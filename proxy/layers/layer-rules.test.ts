@@ -1,6 +1,8 @@
 /** The pure parts of the layers: tables of cases. */
 import { createHmac } from 'node:crypto'
 import t from 'tap'
+import { capped, loggedHeader, withoutSecrets } from '../access-log/log-secrets.ts'
+import { compileTemplate, DEFAULT_TEMPLATE } from '../access-log/log-template.ts'
 import { statsdLines } from '../statsd.ts'
 import { headerOfPax } from './bulk/archive.ts'
 import { pulse } from './bulk/pulse.ts'
@@ -287,4 +289,60 @@ t.test('StatsD is told by names as Swift has them', async (t) => {
     ),
     'a.b.proxy-server.UNKNOWN.BAD_METHOD.200.timing:1.500|ms|@0.5\na.b.proxy-server.UNKNOWN.BAD_METHOD.200.xfer:5|c|@0.5',
   )
+})
+
+t.test('access log lines follow their template', (t) => {
+  const plain = { method: 'MD5', salt: '' }
+  const at = Date.UTC(2026, 0, 4, 15, 6, 7, 89)
+  const values = {
+    start_time: at - 1_500,
+    end_time: at,
+    client_ip: '1.2.3.4',
+    path: '/v1/a/é o?x={y}&z=1',
+    method: 'GET',
+  }
+  const line = (template: string, how = plain) => compileTemplate(template, how)(values)
+  t.equal(
+    line('{client_ip} {path} {method} {referer} {{x}}'),
+    '1.2.3.4 /v1/a/%C3%A9%20o%3Fx%3D{y}%26z%3D1 GET - {x}',
+  )
+  t.equal(line('{end_time} {end_time.datetime}'), '1767539167.088999987 04/Jan/2026/15/06/07')
+  t.equal(
+    line('{start_time.iso8601} {end_time.ms} {end_time.s}'),
+    '2026-01-04T15:06:05 089 1767539167',
+  )
+  t.equal(line('{end_time.U} {end_time.W} {end_time.j} {end_time.I}{end_time.p}'), '01 00 004 03PM')
+  t.equal(line('{end_time.asctime}'), 'Sun%20Jan%20%204%2015:06:07%202026')
+  // As Swift's own formatter writes all of these.
+  t.equal(line('{client_ip.anonymized}'), '{MD5}6465ec74397c9126916786bbcd6d7601')
+  t.equal(
+    line('{client_ip.anonymized}', { method: 'SHA256', salt: 'salt' }),
+    '{SSHA256}63c9490119d110b7d3806c2e447108a85046a9072c5bca243587b95b9ddf02e8',
+  )
+  t.equal(line('{referer.anonymized}'), '-')
+  for (const bad of [
+    '{nobody}',
+    '{method.anonymized}',
+    '{end_time.q}',
+    '{path',
+    'path}',
+    '{path!r}',
+  ]) {
+    t.throws(() => compileTemplate(bad, plain), RangeError, bad)
+  }
+  t.throws(() => compileTemplate('', { method: 'rot13', salt: '' }), RangeError)
+  t.doesNotThrow(() => compileTemplate(DEFAULT_TEMPLATE, plain))
+  t.end()
+})
+
+t.test('secrets are not logged, or only how they begin', (t) => {
+  const token = 'x'.repeat(40)
+  t.equal(capped(token, 16), `${'x'.repeat(16)}...`)
+  t.equal(capped('short', 16), '...')
+  t.equal(capped(token, 0), '...')
+  t.equal(withoutSecrets(`/o?a=b&temp_url_sig=${token}&c=d`, 2), '/o?a=b&temp_url_sig=xx...&c=d')
+  t.equal(withoutSecrets('X-Amz-Signature=abc'), 'X-Amz-Signature=...')
+  t.equal(loggedHeader('x-auth-key', 'secret', 16), '...')
+  t.equal(loggedHeader('accept', '*/*', 16), '*/*')
+  t.end()
 })

@@ -155,6 +155,7 @@ export class S3Api {
     if (credential === null) {
       throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: claim.accessKey })
     }
+    exchange.accessKey = claim.accessKey
     const by = { secret: credential.secret, query, nowMs: exchange.proxy.clock.nowMs() }
     const { isPresigned } = claim
     if (claim.version === 2) {

@@ -35,7 +35,7 @@ export function accessObject(
   const path = question.path ?? exchange.path!
   const container = containerOf(exchange, path)
   if (!(container instanceof Promise) && groupGrant(exchange, question) !== null) {
-    return objectPath(path, container)
+    return placed(exchange, question, container)
   }
   return accessSlowly(exchange, question, container)
 }
@@ -45,8 +45,17 @@ async function accessSlowly(
   question: AccessQuestion,
   asked: ItemInfo | null | Promise<ItemInfo | null>,
 ): Promise<ObjectPlace> {
-  const path = question.path ?? exchange.path!
-  return objectPath(path, await authorised(exchange, question, await asked))
+  return placed(exchange, question, await authorised(exchange, question, await asked))
+}
+
+function placed(
+  exchange: Exchange,
+  question: AccessQuestion,
+  container: ItemInfo | null,
+): ObjectPlace {
+  const place = objectPath(question.path ?? exchange.path!, container)
+  if (question.path === undefined) exchange.policyIndex = place.policy
+  return place
 }
 
 /** The container, once the caller may do there what is asked: 401 or 403 if not. Null if there is none. */

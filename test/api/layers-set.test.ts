@@ -93,6 +93,33 @@ t.test('an object whose time has come is brought back, where that is allowed', a
   }
 })
 
+t.test('the access log is as its template says, without secrets', async (t) => {
+  const template =
+    '{client_ip} {remote_addr.anonymized} {method} {path} {status_int} {account.anonymized} {object} ' +
+    '{bytes_recvd} {bytes_sent} {auth_token} {policy_index} {source} {headers}'
+  const accessLog = {
+    template,
+    headers: true,
+    headersOnly: ['X-Auth-Token', 'X-Auth-Key', 'Range'],
+  }
+  const { owner, call, store } = await storeWith({ accessLog })
+  await owner('PUT', `${ACCOUNT}/c`)
+  const headers = { range: 'bytes=0-1', 'x-forwarded-for': '9.9.9.9, 8.8.8.8', 'x-auth-key': 'KEY' }
+  await owner('PUT', `${ACCOUNT}/c/o%20p`, { body: 'abcd', headers })
+  await owner('GET', `${ACCOUNT}/c/o%20p`, { headers })
+  await call('GET', `${ACCOUNT}/c/o?temp_url_sig=SECRET&temp_url_expires=1`)
+  const lines = store.lines.filter(({ event }) => event === 'request').map(({ line }) => `${line}`)
+  const anonymous = '\\{MD5\\}[0-9a-f]{32}'
+  const token = '[^ ]{16}\\.\\.\\.'
+  const get = new RegExp(
+    `^9\\.9\\.9\\.9 ${anonymous} GET ${ACCOUNT}/c/o%2520p 206 ${anonymous} o%20p - 2 ${token} 0 - `,
+  )
+  t.ok(lines.some((line) => get.test(line)))
+  t.ok(lines.some((line) => /Range:%20bytes%3D0-1/.test(line)))
+  t.ok(lines.some((line) => / PUT .* 201 .* 4 - /.test(line)))
+  t.notMatch(JSON.stringify(store.lines), /SECRET|KEY|AUTH_test"/)
+})
+
 t.test('who is too fast waits, or is told to slow down', async (t) => {
   const { owner, reseller } = await storeWith({
     ratelimit: {
