@@ -35,7 +35,12 @@ export interface Settings {
 /** How S3 is spoken; `keyFile` has the keys that objects are enciphered with where clients ask for it. */
 export type S3Setting = Pick<
   S3Options,
-  'domains' | 'websiteDomains' | 'region' | 'customerKeysNeedTls' | 'lifecycleDayMs'
+  | 'domains'
+  | 'websiteDomains'
+  | 'region'
+  | 'customerKeysNeedTls'
+  | 'lifecycleDayMs'
+  | 'accessLogRollMs'
 > & {
   readonly keyFile?: string
 }
@@ -132,6 +137,9 @@ function decodeS3(config: Config): S3Setting {
     customerKeysNeedTls: config.boolean('customerKeysNeedTls', false),
     ...(config.has('lifecycleDaySeconds') && {
       lifecycleDayMs: 1000 * config.integer('lifecycleDaySeconds', { min: 1, max: 86_400 }),
+    }),
+    ...(config.has('accessLogRollSeconds') && {
+      accessLogRollMs: 1000 * config.integer('accessLogRollSeconds', { min: 1, max: 86_400 }),
     }),
   }
   config.end()

@@ -91,6 +91,8 @@ export class Exchange {
   onlyIfWriteId: string | undefined
   /** Set by the process itself: versions are S3's. */
   versionRules: VersionRules | null = null
+  /** Told the answer's status once that was sent. */
+  onFinish: ((status: number) => void) | null = null
   bytesIn = 0
   bytesOut = 0
   /** A body being read in pieces. */

@@ -12,6 +12,7 @@ export function finishRequest(exchange: Exchange, status: number): void {
   const finished = { method, kind, status, durationMs, bytesIn, bytesOut }
   proxy.requestMetrics.count(finished)
   proxy.statsd?.count(finished)
+  exchange.onFinish?.(status)
   if (proxy.log.wantsInfo === false) return
   if (proxy.accessLines !== null) {
     const line = proxy.accessLines.lineOf(exchange, { status, durationMs })

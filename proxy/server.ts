@@ -53,6 +53,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const { iam } = options.identity
   const s3 = accessKeys === undefined ? null : new S3Api({ accessKeys, iam }, s3Options, proxy)
   const lifecycle = s3?.lifecycleWorker(options.metrics)
+  const accessLogs = s3?.accessLogs(options.metrics)
   const door = new Door(proxy, pipeline, s3)
   const server = createServer(options, door)
   const front = new Front({
@@ -70,13 +71,15 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
       const listening = await listen(server, address)
       syncer?.start()
       lifecycle?.start()
+      accessLogs?.start()
       return listening
     },
     close() {
       proxy.closing = true
-      closed ??= Promise.all([closeServer(server, front), syncer?.stop(), lifecycle?.stop()]).then(
-        () => proxy.statsd?.close(),
-      )
+      closed ??= Promise.all([closeServer(server, front), syncer?.stop(), lifecycle?.stop()])
+        // The last requests are recorded, too.
+        .then(() => accessLogs?.stop())
+        .then(() => proxy.statsd?.close())
       return closed
     },
     handler: (req, res) => door.answer(req, res, false),

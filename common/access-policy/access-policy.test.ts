@@ -109,6 +109,20 @@ t.test('a statement means those whom it names', async (t) => {
     const statement = allow({ Principal })
     t.equal(judge(statement, { principal }, BUCKET), judgement, JSON.stringify(Principal))
   }
+  const logs: PolicyPrincipal = {
+    ...ANN,
+    arns: [],
+    accounts: [],
+    canonicalIds: [],
+    service: 'logs',
+  }
+  const toService = (Principal: unknown, more: object = {}) =>
+    judge(allow({ Principal, ...more }), { principal: logs }, BUCKET)
+  t.equal(toService({ Service: 'logs' }), 'allow')
+  t.equal(toService({ Service: 'others' }), null)
+  t.equal(toService('*'), null, 'everybody is people')
+  t.equal(toService({ AWS: '*' }), null)
+  t.equal(toService('*', { Effect: 'Deny' }), 'deny', 'but nobody is let past a denial')
   const allBut = { Effect: 'Deny', Action: '*', Resource: '*', NotPrincipal: { AWS: root } }
   t.equal(judge(allBut, {}, BUCKET), null)
   t.equal(judge(allBut, { principal: null }, BUCKET), 'deny')
@@ -250,6 +264,9 @@ t.test('a policy that is none is refused with what is wrong', async (t) => {
   t.match(of(allow({ Resource: 7 })), /Resource/)
   t.match(of([allow({ Sid: 'a' }), allow({ Sid: 'a' })]), /unique/)
   t.match(of(allow({ Principal: '*' })), /Principal/)
+  const whole = { Principal: '*', Resource: undefined }
+  t.match(of(allow(whole), BUCKET), /Resource/)
+  t.equal(of(allow(whole), { ...BUCKET, resource: 'optional' }), 'taken')
   t.match(of(allow({}), BUCKET), /Principal/)
   t.match(of(allow({ Principal: 'somebody' }), BUCKET), /Principal/)
   t.match(of(allow({ Principal: { Nobody: 'x' } }), BUCKET), /Nobody/)

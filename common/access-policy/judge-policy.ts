@@ -1,5 +1,11 @@
 import type { PolicyValue } from './condition-operators.ts'
-import type { Matcher, PolicyDocument, PrincipalMatcher, Statement } from './policy-document.ts'
+import type {
+  Effect,
+  Matcher,
+  PolicyDocument,
+  PrincipalMatcher,
+  Statement,
+} from './policy-document.ts'
 import { asWritten, type ConditionKeys, fillIn } from './policy-variables.ts'
 import { fitsPattern } from './text-pattern.ts'
 
@@ -12,6 +18,8 @@ export interface PolicyPrincipal {
   readonly canonicalIds: readonly string[]
   /** Of an identity provider: its ARN. */
   readonly federated: readonly string[]
+  /** Of a part of the store itself: `logging.s3.amazonaws.com`. What is granted to everybody is not, what is denied is. */
+  readonly service?: string
 }
 
 export interface PolicyRequest {
@@ -38,11 +46,11 @@ export function judgePolicy(document: PolicyDocument, request: PolicyRequest): J
 }
 
 function applies(statement: Statement, request: PolicyRequest, hasVariables: boolean): boolean {
-  const { principal, action, resource, conditions } = statement
+  const { effect, principal, action, resource, conditions } = statement
   const { keys } = request
   const filled = (text: string) => (hasVariables ? fillIn(text, keys) : asWritten(text))
   return (
-    (principal === undefined || isMeant(principal, request.principal)) &&
+    (principal === undefined || isMeant(principal, request.principal, effect)) &&
     isNamed(action, request.action.toLowerCase(), asWritten) &&
     (resource === undefined || isNamed(resource, request.resource, filled)) &&
     conditions.every(({ test, key, values }) =>
@@ -66,19 +74,25 @@ function isNamed(
   return fits !== not
 }
 
-function isMeant(matcher: PrincipalMatcher, principal: PolicyPrincipal | null): boolean {
-  return (matcher.everybody || isOneOf(matcher, principal)) !== matcher.not
+function isMeant(
+  matcher: PrincipalMatcher,
+  principal: PolicyPrincipal | null,
+  effect: Effect,
+): boolean {
+  const isEverybody = matcher.everybody && (principal?.service === undefined || effect === 'Deny')
+  return (isEverybody || isOneOf(matcher, principal)) !== matcher.not
 }
 
 function isOneOf({ values }: PrincipalMatcher, principal: PolicyPrincipal | null): boolean {
   if (principal === null) return false
-  const { arns, accounts, canonicalIds, federated } = principal
+  const { arns, accounts, canonicalIds, federated, service } = principal
   const isAws = (text: string) =>
     arns.includes(text) ||
     accounts.some((account) => text === account || text === `arn:aws:iam::${account}:root`)
   return (
     (values.AWS?.some(isAws) ?? false) ||
     (values.CanonicalUser?.some((id) => canonicalIds.includes(id)) ?? false) ||
-    (values.Federated?.some((arn) => federated.includes(arn)) ?? false)
+    (values.Federated?.some((arn) => federated.includes(arn)) ?? false) ||
+    (service !== undefined && values.Service?.includes(service) === true)
   )
 }

@@ -51,7 +51,8 @@ export interface PolicyDocument {
 export interface PolicyForm {
   /** `ignored`: may be there, and counts for nothing. */
   readonly principal: 'required' | 'forbidden' | 'ignored'
-  readonly resource: 'required' | 'forbidden'
+  /** `optional`: without it, a statement is about all that the policy can be about. */
+  readonly resource: 'required' | 'forbidden' | 'optional'
   readonly bytesMax: number
 }
 
@@ -131,7 +132,10 @@ function resourceFor(json: Json, form: PolicyForm): Matcher | undefined {
     if (resource !== undefined) throw malformed('Has prohibited field Resource.')
     return undefined
   }
-  if (resource === undefined) throw malformed('Missing required field Resource.')
+  if (resource === undefined) {
+    if (form.resource === 'optional') return undefined
+    throw malformed('Missing required field Resource.')
+  }
   if (!resource.values.every((text) => text === '*' || text.startsWith('arn:')))
     throw malformed('Policy has invalid resource.')
   return resource

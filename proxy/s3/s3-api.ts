@@ -13,6 +13,7 @@ import { pathOfUrl, queryOfUrl } from '../swift/path.ts'
 import { BucketDirectory } from './bucket/bucket-directory.ts'
 import { addCrossOrigin } from './cors/cross-origin.ts'
 import { LifecycleWorker } from './lifecycle/lifecycle-worker.ts'
+import { AccessLogs } from './logging/access-logs.ts'
 import { chargedHeader } from './payment/request-payment.ts'
 import { isQueryCall, QueryApi } from './query-api/query-api.ts'
 import { isAnonymousPath } from './routing/anonymous-path.ts'
@@ -21,14 +22,14 @@ import { S3Query } from './routing/s3-query.ts'
 import { bucketOfHost, isS3Host, parseTarget } from './routing/s3-target.ts'
 import { type CallSignature, S3Call } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
-import { s3ErrorReply, s3Headers } from './s3-error-reply.ts'
+import { asS3Error, s3ErrorReply, s3Headers } from './s3-error-reply.ts'
 import { S3_DEFAULTS, type S3Options, type S3Settings, websiteDomains } from './s3-options.ts'
 import { type QueryPairs, queryPairs } from './signature/canonical.ts'
 import { sessionTokenOf } from './signature/session-token.ts'
 import { readClaim } from './signature/signature-claim.ts'
 import { SigningKeys } from './signature/signing-keys.ts'
 import { verifyV2, verifyV4 } from './signature/verify.ts'
-import { answerWebsite } from './website/website-door.ts'
+import { answerWebsite, websiteCall } from './website/website-door.ts'
 
 /** A request's line and headers. */
 export interface RequestLine {
@@ -50,6 +51,7 @@ export class S3Api {
   readonly #keys = new SigningKeys()
   readonly #queryApi: QueryApi
   readonly #proxy: ProxyContext
+  #accessLogs: AccessLogs | null = null
 
   constructor(
     {
@@ -91,22 +93,36 @@ export class S3Api {
     return new LifecycleWorker({ proxy: this.#proxy, ...this.#parts }, { metrics })
   }
 
+  /** What delivers the buckets' access logs; nothing is recorded before it is there. */
+  accessLogs(metrics: Registry): AccessLogs {
+    this.#accessLogs = new AccessLogs({ proxy: this.#proxy, ...this.#parts }, { metrics })
+    return this.#accessLogs
+  }
+
   /** Answers a request of S3's; never throws. */
   readonly handle = async (exchange: Exchange): Promise<Reply> => {
     try {
       const { settings, requestMetrics } = exchange.proxy
       if (requestMetrics.inFlight > settings.requestsMax) throw new S3Error('SlowDown')
       const site = bucketOfHost(exchange.headers.host, this.#websiteDomains)
-      if (site !== undefined) return await answerWebsite({ exchange, ...this.#parts }, site)
+      if (site !== undefined) return await this.#answerWebsite(exchange, site)
       if (isQueryCall(exchange)) return await this.#queryApi.answer(exchange)
       const call = await this.#callOf(exchange)
       exchange.kind = KINDS[subjectOf(call)]
       const reply = await this.#answer(call)
       await addCrossOrigin(call, reply)
+      this.#accessLogs?.follow(call, reply)
       return reply
     } catch (error) {
       return s3ErrorReply(exchange, error)
     }
+  }
+
+  async #answerWebsite(exchange: Exchange, bucket: string): Promise<Reply> {
+    const call = websiteCall({ exchange, ...this.#parts }, bucket)
+    const reply = await answerWebsite(call)
+    this.#accessLogs?.follow(call, reply)
+    return reply
   }
 
   /** What all calls have in common. */
@@ -121,6 +137,7 @@ export class S3Api {
       reply.headers.push(...s3Headers(call.exchange), ...chargedHeader(call, reply.status))
       return reply
     } catch (error) {
+      call.notes.errorCode = asS3Error(call.exchange, error).code
       return s3ErrorReply(call.exchange, error)
     }
   }

@@ -25,10 +25,50 @@ export interface Keyring {
   readonly keys: SigningKeys
 }
 
+/** A bucket that a call is about, as far as its log has to know. */
+export interface NotedBucket {
+  readonly account: string
+  /** How it wants to be logged, as it is kept; undefined: not at all. */
+  readonly logging: string | undefined
+}
+
 /** What is found out about a call on its way, for its answer and for who logs it. */
 export interface CallNotes {
   /** Who asks pays for it. */
   isCharged: boolean
+  /** Null: it was not found, or is not asked about. */
+  bucket: NotedBucket | null
+  key: string | undefined
+  /** What is copied. */
+  source:
+    | (NotedBucket & {
+        readonly bucket: string
+        readonly key: string
+        readonly versionId: string | undefined
+      })
+    | null
+  /** What a deletion of many was about. */
+  batch: readonly {
+    readonly key: string
+    readonly versionId: string | undefined
+    readonly status: number
+    readonly errorCode: string | undefined
+  }[]
+  /** Asked of the bucket's web site. */
+  isWebsite: boolean
+  errorCode: string | undefined
+}
+
+function newNotes(): CallNotes {
+  return {
+    isCharged: false,
+    bucket: null,
+    key: undefined,
+    source: null,
+    batch: [],
+    isWebsite: false,
+    errorCode: undefined,
+  }
 }
 
 export interface S3CallParts
@@ -59,7 +99,7 @@ export class S3Call {
   givenTags: TagSet | null = null
 
   constructor(parts: S3CallParts) {
-    this.notes = parts.notes ?? { isCharged: false }
+    this.notes = parts.notes ?? newNotes()
     this.parts = parts.notes === undefined ? { ...parts, notes: this.notes } : parts
     this.exchange = parts.exchange
     this.settings = parts.settings

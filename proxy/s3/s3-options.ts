@@ -19,6 +19,8 @@ export interface S3Options {
   readonly customerKeysNeedTls?: boolean
   /** What lifecycle rules take for a day; shorter for tests. */
   readonly lifecycleDayMs?: number
+  /** How long records of buckets' access logs wait for others that share their object. */
+  readonly accessLogRollMs?: number
 }
 
 export const S3_DEFAULTS = {
@@ -28,6 +30,7 @@ export const S3_DEFAULTS = {
   partBytesMin: 5 * 1024 * 1024,
   customerKeysNeedTls: false,
   lifecycleDayMs: 86_400_000,
+  accessLogRollMs: 300_000,
 } satisfies Partial<S3Options>
 
 /** Hosts below which buckets are web sites: the configured ones, and AWS's names for them below each of S3's own. */

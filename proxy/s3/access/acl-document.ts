@@ -79,7 +79,8 @@ export function aclOfDocument(call: S3Call, root: XmlNode, owner: string): Acl {
   return acl
 }
 
-function grantOf(call: S3Call, node: XmlNode): AclGrant {
+/** One `<Grant>`. */
+export function grantOf(call: S3Call, node: XmlNode): AclGrant {
   const text = node.textOf('Permission')?.trim()
   const permission = PERMISSIONS.find((known) => known === text)
   const grantee = node.child('Grantee')

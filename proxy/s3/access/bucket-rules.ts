@@ -10,9 +10,10 @@ import { type Ownership, ownershipOf } from './ownership.ts'
 import { decodeBlocks, type PublicAccessBlock } from './public-access.ts'
 import { type Acl, decodeAcl, privateAcl } from './s3-acl.ts'
 
+/** A statement without a resource is about the bucket and all that is in it. */
 export const BUCKET_POLICY: PolicyForm = {
   principal: 'required',
-  resource: 'required',
+  resource: 'optional',
   bytesMax: 20 * 1024,
 }
 

@@ -9,7 +9,7 @@ import { refuseNotBuilt } from '../object/object-headers.ts'
 import { checkVersion } from '../object/version-id.ts'
 import { matchCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
-import { notImplemented, S3Error } from '../s3-error.ts'
+import { notImplemented, S3_ERRORS, type S3Code, S3Error } from '../s3-error.ts'
 import { asS3Error } from '../s3-error-reply.ts'
 import { xmlReply } from '../s3-reply.ts'
 import { malformedXml, parseXml, type XmlNode } from '../xml/xml-in.ts'
@@ -49,6 +49,12 @@ export async function deleteObjects(call: S3Call): Promise<Reply> {
     } catch (error) {
       failures.set(one, errorOf(call, one, error))
     }
+  })
+  call.notes.batch = wanted.map((one) => {
+    const { key, versionId } = one
+    const errorCode = failures.get(one)?.Code as S3Code | undefined
+    const status = errorCode === undefined ? 204 : S3_ERRORS[errorCode][0]
+    return { key, versionId, status, errorCode }
   })
   return xmlReply('DeleteResult', {
     Deleted: isQuiet ? [] : [...deletions].map(([one, deleted]) => deletedElement(one, deleted)),

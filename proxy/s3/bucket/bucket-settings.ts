@@ -9,6 +9,7 @@ export const BUCKET_SETTINGS = {
   cors: 'x-container-sysmeta-s3-cors',
   encryption: 'x-container-sysmeta-s3-encryption',
   lifecycle: 'x-container-sysmeta-s3-lifecycle',
+  logging: 'x-container-sysmeta-s3-logging',
   ownership: 'x-container-sysmeta-s3-ownership',
   policy: 'x-container-sysmeta-s3-policy',
   publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,

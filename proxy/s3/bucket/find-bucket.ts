@@ -13,9 +13,10 @@ import { versionAction } from '../access/s3-actions.ts'
 import { wantsBypass } from '../lock/lock-headers.ts'
 import { checkPayer } from '../payment/request-payment.ts'
 import { KEY_BYTES_MAX } from '../routing/s3-target.ts'
-import type { S3Call } from '../s3-call.ts'
+import type { NotedBucket, S3Call } from '../s3-call.ts'
 import { noSuchBucket, S3Error } from '../s3-error.ts'
 import { isReachable } from './bucket-name.ts'
+import { bucketSetting } from './bucket-settings.ts'
 
 /** A bucket and the account that it is in. */
 export interface FoundBucket {
@@ -55,9 +56,15 @@ export async function findOwnBucket(call: S3Call, object: string | undefined) {
   const found = await findBucket(call, call.bucket)
   const path = { account: found.account, container: call.bucket, object }
   call.exchange.path = path
+  call.notes.bucket = notedBucket(found)
+  call.notes.key ??= object
   checkExpectedOwner(call, 'x-amz-expected-bucket-owner', found.account)
   checkPayer(call, found)
   return { ...found, path }
+}
+
+export function notedBucket({ account, info }: FoundBucket): NotedBucket {
+  return { account, logging: bucketSetting(info, 'logging') }
 }
 
 /** The same, and lets the caller in or throws AccessDenied. */
@@ -118,6 +125,8 @@ export async function enterOther(
   other: { readonly bucket: string; readonly key: string; readonly version: string | undefined },
 ): Promise<S3Place> {
   const found = await findBucket(call, other.bucket)
+  const { version: versionId, ...name } = other
+  call.notes.source = { ...notedBucket(found), ...name, versionId }
   checkExpectedOwner(call, 'x-amz-source-expected-bucket-owner', found.account)
   checkPayer(call, found)
   const path: SwiftPath = { account: found.account, container: other.bucket, object: other.key }

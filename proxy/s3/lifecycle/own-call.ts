@@ -6,20 +6,19 @@ import { S3Call, type S3CallParts } from '../s3-call.ts'
 /** What calls of the process itself have in common. */
 export interface OwnCalls extends Pick<S3CallParts, 'settings' | 'directory' | 'keyring'> {
   readonly proxy: ProxyContext
+  /** For the log, where others have a user's name; `lifecycle` if absent. */
+  readonly by?: string
 }
-
-/** For the log, where others have a user's name. */
-const BY = 'lifecycle'
 
 /** A call that nobody has sent, with the rights of the bucket's owner. */
 export function ownCall(
-  { proxy, settings, directory, keyring }: OwnCalls,
+  { proxy, settings, directory, keyring, by = 'lifecycle' }: OwnCalls,
   at: { readonly account: string; readonly bucket: string; readonly key?: string },
 ): S3Call {
   const { account, bucket, key } = at
   const exchange = ownExchange(proxy, {
     path: { account, container: bucket, object: key },
-    authority: { by: BY, account, owner: true },
+    authority: { by, account, owner: true },
   })
   const target = { bucket, key, isVirtualHost: false }
   const query = new S3Query([])

@@ -5,6 +5,7 @@
  */
 import type { Reply } from '../../reply.ts'
 import { abortMultipartUpload } from '../actions/abort-multipart-upload.ts'
+import { getBucketLogging, putBucketLogging } from '../actions/bucket-logging.ts'
 import {
   deleteBucketPolicy,
   getBucketPolicy,
@@ -129,6 +130,7 @@ const ROWS: readonly Row[] = [
   ['GetBucketEncryption', 'bucket', 'GET', { query: 'encryption' }, getBucketEncryption],
   ['GetBucketLifecycleConfiguration', 'bucket', 'GET', { query: 'lifecycle' }, getBucketLifecycle],
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
+  ['GetBucketLogging', 'bucket', 'GET', { query: 'logging' }, getBucketLogging],
   ['GetBucketRequestPayment', 'bucket', 'GET', { query: 'requestPayment' }, getRequestPayment],
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
@@ -144,6 +146,7 @@ const ROWS: readonly Row[] = [
   ['PutBucketCors', 'bucket', 'PUT', { query: 'cors' }, putBucketCors],
   ['PutBucketEncryption', 'bucket', 'PUT', { query: 'encryption' }, putBucketEncryption],
   ['PutBucketLifecycleConfiguration', 'bucket', 'PUT', { query: 'lifecycle' }, putBucketLifecycle],
+  ['PutBucketLogging', 'bucket', 'PUT', { query: 'logging' }, putBucketLogging],
   ['PutBucketRequestPayment', 'bucket', 'PUT', { query: 'requestPayment' }, putRequestPayment],
   ['PutBucketTagging', 'bucket', 'PUT', { query: 'tagging' }, putBucketTagging],
   ['PutBucketWebsite', 'bucket', 'PUT', { query: 'website' }, putBucketWebsite],

@@ -10,7 +10,7 @@ import { pathOfUrl } from '../../swift/path.ts'
 import { escapePath, fromWire } from '../../wire-text.ts'
 import { getObject } from '../actions/get-object.ts'
 import { bucketSetting } from '../bucket/bucket-settings.ts'
-import { findBucket } from '../bucket/find-bucket.ts'
+import { findBucket, notedBucket } from '../bucket/find-bucket.ts'
 import { addCrossOrigin, preflight } from '../cors/cross-origin.ts'
 import { WEBSITE_REDIRECT } from '../object/redirect-location.ts'
 import { S3Query } from '../routing/s3-query.ts'
@@ -32,13 +32,19 @@ const OF_THE_OBJECT = [
   'if-unmodified-since',
 ]
 
-/** Answers a request to the web site of that bucket; never throws. */
-export async function answerWebsite(parts: WebsiteParts, bucket: string): Promise<Reply> {
-  const { exchange } = parts
-  exchange.kind = 'object'
+/** A request to the web site of that bucket. */
+export function websiteCall(parts: WebsiteParts, bucket: string): S3Call {
   const target = { bucket, key: undefined, isVirtualHost: true }
   const call = new S3Call({ ...parts, target, query: new S3Query([]), signature: null })
-  const reply = await siteReply(call).catch((error: unknown) => errorPage(exchange, error))
+  call.notes.isWebsite = true
+  return call
+}
+
+/** Answers it; never throws. */
+export async function answerWebsite(call: S3Call): Promise<Reply> {
+  const { exchange } = call
+  exchange.kind = 'object'
+  const reply = await siteReply(call).catch((error: unknown) => errorPage(call, error))
   reply.headers.push(...s3Headers(exchange))
   await addCrossOrigin(call, reply)
   return reply
@@ -55,8 +61,9 @@ async function siteReply(call: S3Call): Promise<Reply> {
     throw new S3Error('MethodNotAllowed', undefined, {}, ['Allow', 'GET, HEAD, OPTIONS'])
   }
   const key = keyOfPath(exchange.url)
-  const { info } = await findBucket(call, bucket)
-  const text = bucketSetting(info, 'website')
+  const found = await findBucket(call, bucket)
+  call.notes.bucket = notedBucket(found)
+  const text = bucketSetting(found.info, 'website')
   if (text === undefined) throw noWebsite(bucket)
   const site = decodeWebsite(text)
   const redirect = redirectOf(site, { key })
@@ -104,12 +111,13 @@ class SiteRequest {
   }
 
   async #failed(error: unknown): Promise<Reply> {
-    const { exchange } = this.#call
-    const { status } = asS3Error(exchange, error)
+    const { exchange, notes } = this.#call
+    const { status, code } = asS3Error(exchange, error)
     const redirect = redirectOf(this.#site, { key: this.#key, errorCode: status })
     if (redirect !== null) return redirectReply(exchange, redirect)
     const { errorKey } = this.#site
     if (errorKey === undefined || status < 400 || status >= 500) throw error
+    notes.errorCode = code
     for (const name of OF_THE_OBJECT) exchange.dropHeader(name)
     const page = await this.#read(errorKey).catch(() => {
       throw error
@@ -150,9 +158,10 @@ function isMissing(error: unknown): boolean {
   return error instanceof ServiceError && (error.status === 404 || error.status === 403)
 }
 
-function errorPage(exchange: Exchange, error: unknown): Reply {
+function errorPage({ exchange, notes }: S3Call, error: unknown): Reply {
   const { proxy, transId } = exchange
   const { status, code, message, headers } = asS3Error(exchange, error)
+  notes.errorCode = code
   if (!(error instanceof ServiceError)) proxy.log.error('request failed', { transId, error })
   const title = `${status} ${code}`
   const list = [`Code: ${code}`, `Message: ${escapeHtml(message)}`, `RequestId: ${transId}`]
