@@ -187,6 +187,11 @@ t.test('groups are what Swift shows to ACLs', async (t) => {
     const users = await addUser(NONE, { name, key: 'k', groups }, random)
     t.strictSame(groupsOf(users.get(name)!), expected, name)
   }
+  const prefixes = ['AUTH_', 'LAB_']
+  const own = await addUser(NONE, { name: 'a:b', key: 'k', groups: ['.admin'] }, random)
+  t.strictSame(groupsOf(own.get('a:b')!, prefixes), ['a', 'a:b', 'AUTH_a', 'LAB_a'])
+  const sly = await addUser(NONE, { name: 'LAB_a:b', key: 'k', groups: [] }, random)
+  t.strictSame(groupsOf(sly.get('LAB_a:b')!, prefixes), ['LAB_a:b'], "an account's name owns it")
 })
 
 t.test('bad users are refused with a reason', async (t) => {

@@ -12,6 +12,8 @@ export interface UserIdentityOptions {
   readonly users: () => Users
   /** Secrets of 32 bytes: the first signs tokens, each is accepted. */
   readonly tokenKeys: readonly Uint8Array[]
+  /** Of storage accounts; an administrator owns his with each. */
+  readonly prefixes?: readonly string[]
   readonly clock: Clock
   readonly random: Random
   /** How long a token is good for. */
@@ -33,6 +35,7 @@ const NOBODYS_KEY = `scrypt$8192$8$1$${'A'.repeat(22)}$${'A'.repeat(43)}`
 export class UserIdentity implements Identity {
   readonly #users: () => Users
   readonly #tokenKeys: readonly Uint8Array[]
+  readonly #prefixes: readonly string[] | undefined
   readonly #clock: Clock
   readonly #tokenLifeSeconds: number
   readonly #cachedTokensMax: number
@@ -51,6 +54,7 @@ export class UserIdentity implements Identity {
     }
     this.#users = users
     this.#tokenKeys = tokenKeys
+    this.#prefixes = options.prefixes
     this.#clock = clock
     this.#tokenLifeSeconds = tokenLifeSeconds
     this.#cachedTokensMax = cachedTokensMax
@@ -89,7 +93,7 @@ export class UserIdentity implements Identity {
     const caller = {
       user: user.name,
       account: user.account,
-      groups: groupsOf(user),
+      groups: groupsOf(user, this.#prefixes),
       expiresAtMs: claims.expiresAtSeconds * 1000,
     }
     remember(this.#callers, token, caller, this.#cachedTokensMax)

@@ -68,16 +68,21 @@ export function defaultAccount(name: string): string {
  * What ACLs are matched against, in the order of Swift's tempauth: account, user, the groups given, and for an
  * administrator the storage account's name, with each prefix, in place of `.admin`.
  */
-export function groupsOf(user: User): readonly string[] {
-  const groups = [user.name.slice(0, user.name.indexOf(':')), user.name]
+export function groupsOf(
+  user: User,
+  prefixes: readonly string[] = [RESELLER_PREFIX, SERVICE_PREFIX],
+): readonly string[] {
+  const own = user.name.slice(0, user.name.indexOf(':'))
+  // With a prefix of the cluster's it would be somebody's storage account, and its users would own that.
+  const isAccount = prefixes.some((prefix) => own.startsWith(prefix))
+  const groups = isAccount ? [user.name] : [own, user.name]
   for (const group of user.groups) if (group !== '.admin') groups.push(group)
-  if (user.groups.includes('.admin')) {
-    groups.push(user.account)
-    if (user.account.startsWith(RESELLER_PREFIX)) {
-      groups.push(SERVICE_PREFIX + user.account.slice(RESELLER_PREFIX.length))
-    }
-  }
-  return groups
+  if (!user.groups.includes('.admin')) return groups
+  const prefix = prefixes.find((one) => user.account.startsWith(one))
+  if (prefix === undefined) return [...groups, user.account]
+  const rest = user.account.slice(prefix.length)
+  const others = prefixes.filter((one) => one !== prefix)
+  return [...groups, user.account, ...others.map((one) => one + rest)]
 }
 
 /** Reads a users file's text. Throws a 500 with the reason for anything but what encodeUsers writes. */

@@ -39,7 +39,13 @@ const SETTLE_MS_MAX = 10_000
 export interface DoorOptions {
   readonly settings: Pick<
     Settings,
-    'hashing' | 'policies' | 'delayReapingSeconds' | 'layers' | 's3'
+    | 'hashing'
+    | 'policies'
+    | 'delayReapingSeconds'
+    | 'expiryDelays'
+    | 'layers'
+    | 's3'
+    | 'resellerPrefixes'
   >
   readonly rings: RingSource
   readonly identity: Identity
@@ -75,6 +81,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     sloppyPolicies: settings.policies
       .filter((policy) => policy.consistency === 'swift')
       .map((policy) => policy.index),
+    ...(settings.expiryDelays && { expiryDelays: settings.expiryDelays }),
     delayReapingMs: (settings.delayReapingSeconds ?? 0) * 1000,
     ...(options.marks !== undefined && { marks: options.marks }),
     // Two proxies that drew the same number would have to write the same name in the same 10 us to be confused.
@@ -108,6 +115,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     policies: settings.policies,
     allowAccountManagement: true,
     ...(settings.layers !== undefined && { layers: settings.layers }),
+    ...(settings.resellerPrefixes && { resellerPrefixes: settings.resellerPrefixes }),
     s3: { ...settings.s3, ...(options.s3Keys !== undefined && { keys: options.s3Keys }) },
     readStatus: () => status.read(),
     recon: {

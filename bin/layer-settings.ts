@@ -117,6 +117,7 @@ const LAYERS: Readonly<Record<keyof LayerOptions, Fields>> = {
   api: {
     allowAccountManagement: flag,
     allowOpenExpired: flag,
+    versionsSettle: flag,
     strictCors: flag,
     corsAllowOrigins: texts,
     corsExposeHeaders: texts,

@@ -51,7 +51,11 @@ export async function openStore(
   requireRings(rings.current(), paths.rings, settings.policies)
   const encryption = await readRootSecrets(settings, paths)
   const s3Keys = await readS3Keys(settings, paths)
-  const users = await openIdentity(options.identity, paths, context, new ChangeMarks(thread?.marks))
+  const users = await openIdentity(
+    { access: options.identity, paths, prefixes: settings.resellerPrefixes },
+    context,
+    new ChangeMarks(thread?.marks),
+  )
   try {
     const store = await openObjectStore(
       {

@@ -56,7 +56,8 @@ export async function startProxy(config: ProxyConfig, context: UpContext): Promi
   const keeper = config.keeper
     ? startKeeper({ folder: paths.rings, rings, memberOf: (device) => nodes.of(device) }, context)
     : null
-  const users = await openIdentity(accessElsewhere(settings, paths), paths, context)
+  const access = accessElsewhere(settings, paths)
+  const users = await openIdentity({ access, paths, prefixes: settings.resellerPrefixes }, context)
   const { identity } = users
   const nodeOf = (device: RingDevice) => nodes.of(device)
   const proxy = { version: projectVersion(), ...(tls === undefined ? {} : { tls }) }

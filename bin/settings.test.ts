@@ -85,6 +85,45 @@ t.test(
   },
 )
 
+t.test('expired objects may be kept for a while', (t) => {
+  const cluster = newSettings(random, SHAPE)
+  const read = (expiryDelays: unknown) =>
+    decodeSettings(JSON.stringify({ format: 1, ...cluster, expiryDelays }), 'swiftlet.json')
+  const delays = [{ seconds: 60 }, { account: 'a', container: 'c', seconds: 0 }]
+  t.strictSame(read(delays).expiryDelays, delays)
+  for (const bad of [
+    [{ container: 'c', seconds: 1 }],
+    [{}],
+    [{ seconds: -1 }],
+    [{ seconds: 1, x: 1 }],
+  ]) {
+    t.throws(() => read(bad), { code: 'BadConfig' })
+  }
+  t.end()
+})
+
+t.test('prefixes of accounts are what accounts can begin with', (t) => {
+  const cluster = newSettings(random, SHAPE)
+  const read = (resellerPrefixes: unknown) =>
+    decodeSettings(JSON.stringify({ format: 1, ...cluster, resellerPrefixes }), 'swiftlet.json')
+  const prefixes = [
+    { prefix: 'AUTH_', operatorRoles: ['member'] },
+    { prefix: 'SERVICE_', requireGroup: 'service', serviceRoles: ['service'] },
+  ]
+  t.strictSame(read(prefixes).resellerPrefixes, prefixes)
+  const cases: [unknown, RegExp][] = [
+    [[], /is empty/],
+    [[{ prefix: '' }], /prefix/],
+    [[{ prefix: 'AUTH' }], /letters, digits and dashes/],
+    [[{ prefix: 'A_B_' }], /letters, digits and dashes/],
+    [[{ prefix: 'AUTH_' }, { prefix: 'AUTH_' }], /one prefix twice/],
+    [[{ prefix: 'S_', serviceRoles: ['service'] }], /begins with a prefix for services/],
+    [[{ prefix: 'AUTH_', operators: [] }], /operators/],
+  ]
+  for (const [bad, message] of cases) t.throws(() => read(bad), { message })
+  t.end()
+})
+
 t.test('disks and replicas are chosen by how many disks there are', async (t) => {
   const dir = t.testdir({ data: {}, a: {}, b: {}, c: {}, d: {} })
   const paths = dataPaths(join(dir, 'data'))

@@ -3,8 +3,10 @@ import { ServiceError } from '../common/errors.ts'
 import type { ItemHashing } from '../common/item.ts'
 import type { Random } from '../common/random.ts'
 import { PLACEMENTS } from '../common/ring/ring.ts'
+import type { ExpiryDelay } from '../proxy/backend/expiry-delay.ts'
 import type { LayerOptions } from '../proxy/layers/layer-options.ts'
 import { CONSISTENCIES, type StoragePolicy } from '../proxy/proxy-options.ts'
+import { needsService, type ResellerPrefix } from '../proxy/reseller-prefix.ts'
 import type { S3Options } from '../proxy/s3/s3-options.ts'
 import { decodeIdentitySettings, type IdentitySettings } from './identity/identity-settings.ts'
 import { decodeLayers } from './layer-settings.ts'
@@ -22,12 +24,16 @@ export interface Settings {
   readonly nodeCount?: number
   /** From the deletion of an account to the first deletion in it; 0 if absent. */
   readonly delayReapingSeconds?: number
+  /** How long objects are kept beyond their X-Delete-At; not at all if absent. */
+  readonly expiryDelays?: readonly ExpiryDelay[]
   /** Where the root secrets are that objects are enciphered with; absent: they are not. Beside this file if relative. */
   readonly encryptionKeyFile?: string
   /** What stands around the handlers of the Swift API; as in a usual Swift if absent. */
   readonly layers?: LayerOptions
   /** How S3 is spoken. */
   readonly s3?: S3Setting
+  /** What accounts' names begin with, and whose they are; Swift's usual ones if absent. */
+  readonly resellerPrefixes?: readonly ResellerPrefix[]
   /** Who knows the users; one of its own for `swiftlet up` if absent. */
   readonly identity?: IdentitySettings
 }
@@ -111,6 +117,10 @@ export function decodeSettings(text: string, path: string): Settings {
     ...(config.has('identity')
       ? { identity: decodeIdentitySettings(config.object('identity')) }
       : {}),
+    ...(config.has('expiryDelays')
+      ? { expiryDelays: config.list('expiryDelays', decodeExpiryDelay) }
+      : {}),
+    ...(config.has('resellerPrefixes') ? { resellerPrefixes: decodePrefixes(config) } : {}),
     ...(config.has('s3') ? { s3: decodeS3(config.object('s3')) } : {}),
     ...(config.has('layers') ? { layers: decodeLayers(config.object('layers')) } : {}),
   }
@@ -126,6 +136,42 @@ function decodeHashing(config: Config): ItemHashing {
   }
   config.end()
   return hashing
+}
+
+function decodeExpiryDelay(config: Config): ExpiryDelay {
+  if (config.has('container') && !config.has('account')) throw config.wrong('account', 'is missing')
+  return {
+    ...(config.has('account') && { account: config.text('account') }),
+    ...(config.has('container') && { container: config.text('container') }),
+    seconds: config.integer('seconds', { min: 0, max: 2 ** 31 }),
+  }
+}
+
+/** What each begins with ends with `_`, as in Swift, so that none is another's beginning. */
+function decodePrefixes(config: Config): readonly ResellerPrefix[] {
+  const name = 'resellerPrefixes'
+  const prefixes = config.list(name, (one): ResellerPrefix => {
+    const prefix = one.text('prefix')
+    if (!/^[A-Za-z0-9-]{1,32}_$/.test(prefix)) {
+      throw one.wrong('prefix', 'is letters, digits and dashes with _ at their end')
+    }
+    const roles = (list: 'operatorRoles' | 'readerRoles' | 'serviceRoles') =>
+      one.has(list) && { [list]: one.texts(list) }
+    return {
+      prefix,
+      ...(one.has('requireGroup') && { requireGroup: one.text('requireGroup') }),
+      ...roles('operatorRoles'),
+      ...roles('readerRoles'),
+      ...roles('serviceRoles'),
+    }
+  })
+  const names = new Set(prefixes.map(({ prefix }) => prefix))
+  if (prefixes.length === 0) throw config.wrong(name, 'is empty')
+  if (names.size < prefixes.length) throw config.wrong(name, 'has one prefix twice')
+  if (needsService(prefixes[0]!)) {
+    throw config.wrong(name, 'begins with a prefix for services: users are signed in to the first')
+  }
+  return prefixes
 }
 
 function decodeS3(config: Config): S3Setting {

@@ -30,8 +30,8 @@ export interface ProjectRights {
   readonly domainId: string | null
   /** In lower case; ACLs of the project's own accounts may name them. */
   readonly roles: readonly string[]
-  /** Reads everything in the project's own accounts. */
-  readonly reads: boolean
+  /** Accounts of the project in which it reads everything. */
+  readonly reads: readonly string[]
   /** As in groups, but by names: good in accounts of the domain in which names are unique. */
   readonly names: readonly string[]
 }

@@ -10,6 +10,7 @@ import type { Backend } from './backend/backend.ts'
 import type { BackendActivity } from './backend/cluster-backend.ts'
 import type { LayerOptions } from './layers/layer-options.ts'
 import type { Limits } from './limits.ts'
+import { RESELLER_PREFIXES, type ResellerPrefix } from './reseller-prefix.ts'
 import type { S3Options } from './s3/s3-options.ts'
 import type { ClusterStatus } from './status/cluster-status.ts'
 import type { ItemReport } from './status/item-report.ts'
@@ -32,12 +33,6 @@ export interface StoragePolicy {
   readonly deprecated?: boolean
   /** `strict` if absent. */
   readonly consistency?: Consistency
-}
-
-/** Accounts whose name starts with `prefix` are this cluster's; with `requireGroup` only its members own them. */
-export interface ResellerPrefix {
-  readonly prefix: string
-  readonly requireGroup?: string
 }
 
 /** Where reports about the inside come from. */
@@ -115,7 +110,7 @@ export const PROXY_DEFAULTS = {
   strictCors: true,
   corsAllowOrigins: [],
   corsExposeHeaders: [],
-  resellerPrefixes: [{ prefix: 'AUTH_' }, { prefix: 'SERVICE_', requireGroup: 'service' }],
+  resellerPrefixes: RESELLER_PREFIXES,
   versionsSettle: true,
   clientTimeoutMs: 60_000,
   keepAliveTimeoutMs: 75_000,

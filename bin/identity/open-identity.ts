@@ -5,7 +5,7 @@ import type { Identity } from '../../common/identity.ts'
 import { IdentityClient } from '../../common/identity-client/identity-client.ts'
 import { KeystoneIdentity } from '../../proxy/keystone/keystone-identity.ts'
 import { KEYSTONE_DEFAULTS, type KeystoneSettings } from '../../proxy/keystone/keystone-settings.ts'
-import { PROXY_DEFAULTS } from '../../proxy/proxy-options.ts'
+import { RESELLER_PREFIXES, type ResellerPrefix } from '../../proxy/reseller-prefix.ts'
 import { type DataPaths, readKeys } from '../data-folder.ts'
 import type { UpContext } from '../up.ts'
 import { servicePassword } from './service-users.ts'
@@ -35,30 +35,41 @@ const READY_POLL_MS = 20
 
 /** Who knows the users: an identity service, or where there is none the users file of the data folder. */
 export async function openIdentity(
-  access: IdentityAccess | null,
-  paths: DataPaths,
+  of: {
+    readonly access: IdentityAccess | null
+    readonly paths: DataPaths
+    readonly prefixes?: readonly ResellerPrefix[] | undefined
+  },
   context: UpContext,
   marks: ChangeMarks = new ChangeMarks(),
 ): Promise<OpenIdentity> {
-  return access === null ? openUsersFile(paths, context) : openKeystone(access, context, marks)
+  const { access, paths, prefixes = RESELLER_PREFIXES } = of
+  return access === null
+    ? openUsersFile(paths, prefixes, context)
+    : openKeystone({ ...access, prefixes }, context, marks)
 }
 
-async function openUsersFile(paths: DataPaths, context: UpContext): Promise<OpenIdentity> {
+async function openUsersFile(
+  paths: DataPaths,
+  resellers: readonly ResellerPrefix[],
+  context: UpContext,
+): Promise<OpenIdentity> {
   const tokenKeys = await readKeys(paths.tokenKey)
   const users = await UsersFile.open(paths.users, context)
+  const prefixes = resellers.map(({ prefix }) => prefix)
   return {
-    identity: new UserIdentity({ ...context, users: () => users.users, tokenKeys }),
+    identity: new UserIdentity({ ...context, users: () => users.users, tokenKeys, prefixes }),
     ready: async () => {},
     close: async () => users.close(),
   }
 }
 
 async function openKeystone(
-  access: IdentityAccess,
+  access: IdentityAccess & { readonly prefixes: readonly ResellerPrefix[] },
   context: UpContext,
   marks: ChangeMarks,
 ): Promise<OpenIdentity> {
-  const { url, publicUrl, serviceUsersFile, roles, certificate } = access
+  const { url, publicUrl, serviceUsersFile, roles, certificate, prefixes } = access
   const { clock, log } = context
   const client = await IdentityClient.open({
     url,
@@ -74,7 +85,7 @@ async function openKeystone(
   const identity = new KeystoneIdentity({
     client,
     settings: { ...KEYSTONE_DEFAULTS, ...roles },
-    prefixes: PROXY_DEFAULTS.resellerPrefixes,
+    prefixes,
     publicUri: publicUrl,
     keys: { session: client.session, clock, marks },
   })

@@ -1,4 +1,4 @@
-import type { Users } from '../../auth/user.ts'
+import { RESELLER_PREFIX, type Users } from '../../auth/user.ts'
 import { addUser, changeKey, removeUser } from '../../auth/user-edit.ts'
 import { readUsers, writeUsers } from '../../auth/users-file.ts'
 import { ServiceError } from '../../common/errors.ts'
@@ -10,9 +10,12 @@ import type { AddedUser, ListedUser, UserBook } from './user-book.ts'
 /** The users file: a running Swiftlet follows it within a second. */
 export class FileUsers implements UserBook {
   readonly #paths: DataPaths
+  readonly #prefix: string
 
-  constructor(paths: DataPaths) {
+  /** `prefix`: what storage accounts begin with where nothing else is said. */
+  constructor(paths: DataPaths, prefix = RESELLER_PREFIX) {
     this.#paths = paths
+    this.#prefix = prefix
   }
 
   async list(): Promise<readonly ListedUser[]> {
@@ -29,7 +32,8 @@ export class FileUsers implements UserBook {
       const message = 'roles are for users of an identity service; here there are groups'
       throw new ServiceError('BadRole', message, { status: 400 })
     }
-    const user = { name, key, groups, ...(account === undefined ? {} : { account }) }
+    const own = this.#prefix + name.slice(0, name.indexOf(':'))
+    const user = { name, key, groups, account: account ?? own }
     await this.#edit((users) => addUser(users, user, random))
   }
 

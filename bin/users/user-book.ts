@@ -44,9 +44,10 @@ export async function openUserBook(paths: DataPaths): Promise<UserBook> {
   // Says so where no Swiftlet was started yet.
   await readCredentials(paths)
   const text = await readTextFile(paths.settings)
-  const url = text === null ? undefined : decodeSettings(text, paths.settings).identity?.url
+  const settings = text === null ? undefined : decodeSettings(text, paths.settings)
+  const url = settings?.identity?.url
   if (url !== undefined) throw usersElsewhere(paths, url)
-  if (existsSync(paths.users)) return new FileUsers(paths)
+  if (existsSync(paths.users)) return new FileUsers(paths, settings?.resellerPrefixes?.[0]?.prefix)
   if (lockHolder(paths.lock) !== null) return RemoteUsers.open(paths)
   if (existsSync(paths.identity)) return StateUsers.open(paths)
   throw new ServiceError('NoUsers', `${paths.folder} has no users yet: start it`, { status: 404 })

@@ -1,12 +1,17 @@
 import t from 'tap'
 import { ChangeMarks } from '../../common/change-marks.ts'
-import type { Clock } from '../../common/clock.ts'
+import { type Clock, systemClock } from '../../common/clock.ts'
 import { silentLog } from '../../common/log.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import { BackgroundJobs } from './background-jobs.ts'
 import { ContainerCache } from './container-cache.ts'
+import { BackendCounters } from './counters.ts'
 import { DeviceHealth } from './device-health.ts'
+import { Expirer } from './expirer.ts'
+import { ExpiryDelays } from './expiry-delay.ts'
+import { Pace } from './pace.ts'
 import { PeriodicPass } from './periodic-pass.ts'
+import type { Replica } from './replica-map.ts'
 import { justAbove } from './rows.ts'
 import { replacementOf } from './settler.ts'
 import { WriteIds } from './write-ids.ts'
@@ -204,4 +209,49 @@ t.test('a settlement outdoes the row it replaces and nothing else', async (t) =>
   t.match(replacementOf(ghost, newer), { ballot: newer.metaStamp })
   const completed = { ...info, ballot: { ticks: 10, proposer: 256 } }
   t.match(replacementOf(ghost, completed), { ballot: { proposer: 513 } }, 'as old as its record')
+})
+
+t.test('expired objects are kept as long as is wanted, and do not keep others', async (t) => {
+  const nowSeconds = 100_000
+  const names = (account: string, count: number) =>
+    Array.from({ length: count }, (_, index) => `/${account}/c/o${index}`)
+  const items = [...names('slow', 300), '/slow/quick/o', ...names('fast', 3)].map((name) => ({
+    name,
+    policy: 0,
+    deleteAt: nowSeconds - 100,
+  }))
+  const gone = new Set<string>()
+  const replica = {
+    device: 'd',
+    label: 'd',
+    health: { available: () => true, noteSuccess() {}, noteFailure() {} },
+    node: {
+      expired: async (_: string, query: { beforeSeconds: number; limit: number }) =>
+        items
+          .filter(({ name, deleteAt }) => !gone.has(name) && deleteAt < query.beforeSeconds)
+          .slice(0, query.limit),
+    },
+  } as unknown as Replica
+  const clock = { ...systemClock, nowMs: () => nowSeconds * 1000 }
+  const expirer = new Expirer({
+    devices: () => [replica],
+    clock,
+    timing: { clock, deadlineMs: 1000 },
+    counters: new BackendCounters(),
+    pace: new Pace(clock, { perSecond: 1_000_000 }),
+    delays: new ExpiryDelays([
+      { account: 'slow', seconds: 1000 },
+      { account: 'slow', container: 'quick', seconds: 10 },
+    ]),
+    expire: async ({ account, container, object }) => {
+      gone.add(`/${account}/${container}/${object}`)
+      return true
+    },
+  })
+  t.equal(await expirer.pass(), false, 'the first page is full of what is kept')
+  t.equal(await expirer.pass(), true)
+  t.strictSame([...gone].sort(), ['/fast/c/o0', '/fast/c/o1', '/fast/c/o2', '/slow/quick/o'])
+  const all = new ExpiryDelays([{ seconds: 50 }, { account: 'a', seconds: 10 }])
+  t.strictSame([all.of('a', 'c'), all.of('b', 'c'), all.leastSeconds], [10, 50, 10])
+  t.equal(new ExpiryDelays([]).of('a', 'c'), 0)
 })

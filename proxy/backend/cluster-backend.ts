@@ -38,6 +38,7 @@ import { Containers } from './containers.ts'
 import { BackendCounters } from './counters.ts'
 import type { ErrorLimit } from './device-health.ts'
 import { Expirer } from './expirer.ts'
+import { type ExpiryDelay, ExpiryDelays } from './expiry-delay.ts'
 import { ListTotals } from './list-totals.ts'
 import { Listings, type RowSource } from './listings.ts'
 import { MisplacedObjects } from './misplaced-objects.ts'
@@ -88,6 +89,8 @@ export interface ClusterBackendOptions {
   readonly settlePerSecond?: number
   /** Objects that the expirer deletes in a second. */
   readonly expirePerSecond?: number
+  /** How long objects are kept beyond their time; not at all if absent. */
+  readonly expiryDelays?: readonly ExpiryDelay[]
   /** Longest pause of the reaper while no account is deleted. */
   readonly reapIdleMs?: number
   /** Objects of deleted accounts that the reaper deletes in a second. */
@@ -107,6 +110,7 @@ const DEFAULTS = {
   idleMs: 5_000,
   settlePerSecond: 500,
   expirePerSecond: 200,
+  expiryDelays: [] as readonly ExpiryDelay[],
   reapIdleMs: 60_000,
   reapPerSecond: 100,
   delayReapingMs: 0,
@@ -241,6 +245,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   const expirer = new Expirer({
     ...parts,
     devices,
+    delays: new ExpiryDelays(options.expiryDelays),
     expire: (path, deleteAt) => objects.expire(path, deleteAt),
     pace: new Pace(clock, { perSecond: options.expirePerSecond }),
   })

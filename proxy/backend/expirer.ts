@@ -4,6 +4,7 @@ import { splitName } from '../../common/item.ts'
 import type { ExpiredItem } from '../../common/storage-node.ts'
 import type { ObjectPath } from './backend.ts'
 import type { BackendCounters } from './counters.ts'
+import type { ExpiryDelays } from './expiry-delay.ts'
 import type { Pace } from './pace.ts'
 import { askOne, type CallTiming } from './replica-calls.ts'
 import type { Replica } from './replica-map.ts'
@@ -15,11 +16,14 @@ export interface ExpirerOptions {
   readonly counters: BackendCounters
   /** Of deletions. */
   readonly pace: Pace
+  readonly delays: ExpiryDelays
   /** True if the object was deleted; false if it is not to be deleted at that time any more. */
   readonly expire: (path: ObjectPath, deleteAt: number) => Promise<boolean>
 }
 
 const PAGE_MAX = 200
+/** So many objects that are kept a while longer are looked past; behind more of them others wait. */
+const DELAYED_MAX = 10_000
 const CONCURRENCY_MAX = 4
 
 /**
@@ -29,6 +33,8 @@ const CONCURRENCY_MAX = 4
 export class Expirer {
   readonly #options: ExpirerOptions
   #due = 0
+  /** Objects that the last pass found, and whose delay is not over. */
+  #delayed = 0
 
   constructor(options: ExpirerOptions) {
     this.#options = options
@@ -41,21 +47,36 @@ export class Expirer {
 
   /** Some of each device; true if there was anything. */
   async pass(): Promise<boolean> {
-    const { devices, clock, timing } = this.#options
-    const beforeSeconds = Math.floor(clock.nowMs() / 1000)
+    const { devices, clock, timing, delays } = this.#options
+    const nowSeconds = Math.floor(clock.nowMs() / 1000)
+    const beforeSeconds = nowSeconds - delays.leastSeconds
+    const limit = PAGE_MAX + Math.min(this.#delayed, DELAYED_MAX)
     const due = new Map<string, ExpiredItem>()
+    const delayed = new Set<string>()
     for (const replica of devices()) {
       if (!replica.health.available()) continue
       const reply = await askOne(
         replica,
-        () => replica.node.expired(replica.device, { beforeSeconds, limit: PAGE_MAX }),
+        () => replica.node.expired(replica.device, { beforeSeconds, limit }),
         timing,
       )
-      if ('outcome' in reply) for (const item of reply.outcome) due.set(item.name, item)
+      for (const item of 'outcome' in reply ? reply.outcome : []) {
+        if (this.#isDelayed(item, nowSeconds)) delayed.add(item.name)
+        else due.set(item.name, item)
+      }
     }
     this.#due = due.size
+    this.#delayed = delayed.size
     await forEachParallel(due.values(), CONCURRENCY_MAX, (item) => this.#expire(item))
     return due.size > 0
+  }
+
+  #isDelayed({ name, deleteAt }: ExpiredItem, nowSeconds: number): boolean {
+    const { account, container } = splitName(name)
+    return (
+      container !== undefined &&
+      deleteAt + this.#options.delays.of(account, container) >= nowSeconds
+    )
   }
 
   async #expire({ name, policy, deleteAt }: ExpiredItem): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Caller, ProjectRights } from '../../common/identity.ts'
 import type { InDomain, TokenClaims } from '../../common/token/claims.ts'
-import type { ResellerPrefix } from '../proxy-options.ts'
+import { needsService, type ResellerPrefix, serviceGroupOf } from '../reseller-prefix.ts'
 import { DEFAULT_DOMAIN_ID } from '../swift/project-domain.ts'
 import type { KeystoneSettings } from './keystone-settings.ts'
 
@@ -10,12 +10,12 @@ const SERVICE_TYPE = 'object-store'
 /**
  * Whom a token of Keystone makes in the object store, by the rules of Swift's keystoneauth:
  *
- *   operator role          owns the project's accounts: their names are among the groups
- *   reader role            reads them
+ *   operator role          owns the project's accounts with the prefix: their names are among the groups
+ *   reader role            reads them, but not those of services
  *   ResellerAdmin          owns every account
  *   any token              is `project id:user id` to ACLs; by names, too, if both are of the default domain
  *   any role               is its own name to ACLs of the project's accounts
- *   service role           opens SERVICE_ accounts, if the token comes along with an owner's
+ *   service role           opens accounts that are for services, too, if the token comes along with an owner's
  */
 export function keystoneCaller(
   claims: TokenClaims,
@@ -27,7 +27,10 @@ export function keystoneCaller(
   const has = (wanted: readonly string[]) =>
     wanted.some((name) => roles.includes(name.toLowerCase()))
   const project = scope.kind === 'project' ? scope : null
-  const owns = project !== null && has(settings.operatorRoles)
+  const accountsWith = (rolesOf: (prefix: ResellerPrefix) => readonly string[]) =>
+    prefixes.flatMap((prefix) =>
+      project !== null && has(rolesOf(prefix)) ? [prefix.prefix + project.id] : [],
+    )
   const account = project === null ? '' : `${prefixes[0]?.prefix ?? ''}${project.id}`
   const rules = applicationCredential?.accessRules
   return {
@@ -35,26 +38,26 @@ export function keystoneCaller(
     account,
     groups: [
       `${project?.id ?? ''}:${user.id}`,
-      ...(owns ? ownedAccounts(project.id, prefixes) : []),
+      ...accountsWith(({ operatorRoles }) => operatorRoles ?? settings.operatorRoles),
       ...(has(settings.resellerAdminRoles) ? ['.reseller_admin'] : []),
       ...(has(settings.systemReaderRoles) ? ['.reseller_reader'] : []),
     ],
-    serviceGroups: has(settings.serviceRoles) ? requiredGroups(prefixes) : [],
-    project: rightsOf(project, { user, roles, reads: has(settings.readerRoles), settings }),
+    serviceGroups: prefixes
+      .filter(needsService)
+      .filter(({ serviceRoles }) => has(serviceRoles ?? settings.serviceRoles))
+      .map(serviceGroupOf),
+    project: rightsOf(project, {
+      user,
+      roles,
+      // Readers see all accounts of the project but those of services.
+      reads: accountsWith((prefix) =>
+        needsService(prefix) ? [] : (prefix.readerRoles ?? settings.readerRoles),
+      ),
+      settings,
+    }),
     expiresAtMs: claims.expiresAtMs,
     ...(rules !== undefined && { calls: rules.filter(({ service }) => service === SERVICE_TYPE) }),
   }
-}
-
-/** Accounts with a prefix that asks for a service's group are owned by those who own one without. */
-function ownedAccounts(projectId: string, prefixes: readonly ResellerPrefix[]): readonly string[] {
-  return prefixes
-    .filter(({ requireGroup }) => requireGroup === undefined)
-    .map(({ prefix }) => prefix + projectId)
-}
-
-function requiredGroups(prefixes: readonly ResellerPrefix[]): readonly string[] {
-  return prefixes.flatMap(({ requireGroup }) => requireGroup ?? [])
 }
 
 function rightsOf(
@@ -62,7 +65,7 @@ function rightsOf(
   who: {
     readonly user: InDomain
     readonly roles: readonly string[]
-    readonly reads: boolean
+    readonly reads: readonly string[]
     readonly settings: KeystoneSettings
   },
 ): ProjectRights {
@@ -71,7 +74,7 @@ function rightsOf(
     id: project?.id ?? null,
     domainId: project?.domain.id ?? null,
     roles: roles.filter(isPlainRole),
-    reads: project !== null && reads,
+    reads,
     names: settings.namesInAcls ? namesOf(project, user) : [],
   }
 }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { allowsCall, matchesPath } from '../../common/token/access-rules.ts'
 import type { TokenClaims } from '../../common/token/claims.ts'
 import { PROXY_DEFAULTS } from '../proxy-options.ts'
+import { grantByGroups, isOwnAccount } from '../swift/authorise.ts'
 import { hasUniqueNames, PROJECT_DOMAIN_HEADER, projectDomainOf } from '../swift/project-domain.ts'
 import { keystoneCaller } from './keystone-caller.ts'
 import { KEYSTONE_DEFAULTS, type KeystoneSettings } from './keystone-settings.ts'
@@ -35,13 +36,13 @@ t.test(
     t.strictSame(callerOf({}), {
       user: 'demo:ann',
       account: 'AUTH_p1',
-      groups: ['p1:u1', 'AUTH_p1'],
+      groups: ['p1:u1', 'AUTH_p1', 'SERVICE_p1'],
       serviceGroups: [],
       project: {
         id: 'p1',
         domainId: 'default',
         roles: ['member'],
-        reads: false,
+        reads: [],
         names: ['p1:ann', 'demo:u1', 'demo:ann'],
       },
       expiresAtMs: 1000,
@@ -52,15 +53,50 @@ t.test(
 t.test('roles give what they are configured to, in any case', async (t) => {
   const groups = (...names: string[]) => callerOf({ roles: rolesOf(...names) }).groups
   t.strictSame(groups('reader'), ['p1:u1'])
-  t.ok(callerOf({ roles: rolesOf('READER') }).project?.reads)
+  t.strictSame(callerOf({ roles: rolesOf('READER') }).project?.reads, ['AUTH_p1'])
   t.strictSame(groups('guest'), ['p1:u1'])
-  t.strictSame(groups('SwiftOperator'), ['p1:u1', 'AUTH_p1'])
+  t.strictSame(groups('SwiftOperator'), ['p1:u1', 'AUTH_p1', 'SERVICE_p1'])
   t.strictSame(groups('reselleradmin'), ['p1:u1', '.reseller_admin'])
   t.strictSame(callerOf({ roles: rolesOf('service') }).groups, ['p1:u1'], 'nothing by itself')
-  t.strictSame(callerOf({ roles: rolesOf('service') }).serviceGroups, ['service'])
+  t.strictSame(callerOf({ roles: rolesOf('service') }).serviceGroups, ['.service SERVICE_'])
   const auditor = callerOf({ roles: rolesOf('auditor') }, { systemReaderRoles: ['Auditor'] })
   t.strictSame(auditor.groups, ['p1:u1', '.reseller_reader'])
   t.strictSame(callerOf({}, { operatorRoles: ['boss'] }).groups, ['p1:u1'])
+})
+
+t.test('each prefix may have roles of its own', async (t) => {
+  const prefixes = [
+    { prefix: 'AUTH_', operatorRoles: ['member'], readerRoles: ['looker'] },
+    { prefix: 'LAB_', operatorRoles: ['scientist'] },
+    { prefix: 'SERVICE_', serviceRoles: ['service'] },
+    { prefix: 'IMAGE_', serviceRoles: ['glance'] },
+  ]
+  const callerWith = (...names: string[]) =>
+    keystoneCaller({ ...ANN, roles: rolesOf(...names) }, { settings: KEYSTONE_DEFAULTS, prefixes })
+  const owned = (...names: string[]) => callerWith(...names).groups.slice(1)
+  t.strictSame(owned('member'), ['AUTH_p1', 'SERVICE_p1', 'IMAGE_p1'])
+  t.strictSame(owned('Scientist'), ['LAB_p1'])
+  t.strictSame(owned('looker'), [])
+  t.strictSame(callerWith('looker').project?.reads, ['AUTH_p1'])
+  t.strictSame(callerWith('reader').project?.reads, ['LAB_p1'], 'not those of services')
+  t.strictSame(callerWith('glance').serviceGroups, ['.service IMAGE_'])
+  t.strictSame(callerWith('service').serviceGroups, ['.service SERVICE_'])
+  const ask = (account: string, method: string, ...names: string[]) => {
+    const { groups, project, serviceGroups = [] } = callerWith(...names)
+    const path = { account, container: 'c', object: undefined }
+    const own = isOwnAccount(account, project, prefixes)
+    const request = { method, path, groups: [...groups, ...serviceGroups], project, own }
+    return grantByGroups({ ...request, referer: undefined }, prefixes)?.owner
+  }
+  t.equal(ask('AUTH_p1', 'PUT', 'member'), true)
+  t.equal(ask('LAB_p1', 'PUT', 'member'), undefined)
+  t.equal(ask('LAB_p1', 'PUT', 'scientist'), true)
+  t.equal(ask('AUTH_p1', 'GET', 'looker'), false)
+  t.equal(ask('LAB_p1', 'GET', 'looker'), undefined)
+  t.equal(ask('SERVICE_p1', 'PUT', 'member'), undefined)
+  t.equal(ask('SERVICE_p1', 'PUT', 'member', 'service'), true)
+  t.equal(ask('IMAGE_p1', 'PUT', 'member', 'service'), undefined)
+  t.equal(ask('IMAGE_p1', 'PUT', 'member', 'glance'), true)
 })
 
 t.test('tokens without a project own nothing, whatever their roles', async (t) => {
@@ -72,7 +108,7 @@ t.test('tokens without a project own nothing, whatever their roles', async (t) =
   for (const scope of scopes) {
     const caller = callerOf({ scope, roles: rolesOf('admin', 'reader') })
     t.strictSame(caller.groups, [':u1'], scope.kind)
-    t.match(caller.project, { id: null, reads: false })
+    t.match(caller.project, { id: null, reads: [] })
   }
 })
 
@@ -148,7 +184,7 @@ t.test('paths fit the patterns of access rules', async (t) => {
 })
 
 t.test('an account notes the domain of its project, when that can be told', async (t) => {
-  const project = { id: 'p1', domainId: 'default', roles: [], reads: false, names: [] }
+  const project = { id: 'p1', domainId: 'default', roles: [], reads: [], names: [] }
   const ours = { project, own: true }
   const company = { project: { ...project, domainId: 'company' }, own: true }
   const strange = { project, own: false }

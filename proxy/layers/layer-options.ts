@@ -19,6 +19,8 @@ export interface ApiOptions {
   readonly allowAccountManagement?: boolean
   /** Honours X-Open-Expired. */
   readonly allowOpenExpired?: boolean
+  /** Waits, where versioning is switched on, until all proxies know it; needless where there is one. */
+  readonly versionsSettle?: boolean
   readonly strictCors?: boolean
   /** Origins allowed everywhere. */
   readonly corsAllowOrigins?: readonly string[]

@@ -1,5 +1,6 @@
 import type { ItemInfo } from '../../common/storage-node.ts'
 import { type Authority, type Exchange, refusal } from '../exchange.ts'
+import { prefixOf } from '../reseller-prefix.ts'
 import { type ContainerAcl, parseAcl, withoutPublic } from './acl.ts'
 import {
   type AccessRequest,
@@ -9,7 +10,6 @@ import {
   grantByGroups,
   grantByNames,
   isOwnAccount,
-  prefixOf,
 } from './authorise.ts'
 import { ignoresPublic } from './foreign-meta.ts'
 import type { SwiftPath } from './path.ts'

@@ -4,7 +4,7 @@
  * The order: reseller admins and readers, the account's owner, then the container's ACL, then the account's.
  */
 import type { ProjectRights } from '../../common/identity.ts'
-import type { ResellerPrefix } from '../proxy-options.ts'
+import { needsService, prefixOf, type ResellerPrefix, serviceGroupOf } from '../reseller-prefix.ts'
 import type { AccountAcl } from './account-acl.ts'
 import { type ContainerAcl, referrerAllowed } from './acl.ts'
 import type { SwiftPath } from './path.ts'
@@ -44,10 +44,9 @@ export function grantByGroups(
   const reading = method === 'GET' || method === 'HEAD'
   if (ordinary && reading && groups.includes('.reseller_reader')) return GUEST
   const makesAccount = path.container === undefined && (method === 'PUT' || method === 'DELETE')
-  if (!makesAccount && administers(account, reseller, { groups, prefixes })) return OWNER
+  if (!makesAccount && administers(account, reseller, groups)) return OWNER
   // Readers of a project see all of its accounts but those of services.
-  const readsOwn = request.own === true && request.project?.reads === true
-  return reading && readsOwn && reseller.requireGroup === undefined ? GUEST : null
+  return reading && request.project?.reads.includes(account) === true ? GUEST : null
 }
 
 /** What the container's ACL (the read or the write one) grants. */
@@ -90,25 +89,17 @@ export function grantByAccountAcl(request: AccessRequest, acl: AccountAcl | null
   return isIn(acl.readOnly) && reading ? GUEST : null
 }
 
-/** Whether the cluster serves accounts of this name at all. */
-export function prefixOf(
-  account: string,
-  prefixes: readonly ResellerPrefix[],
-): ResellerPrefix | undefined {
-  return prefixes.find(({ prefix }) => account.startsWith(prefix))
-}
-
-/** Owning `AUTH_x` is owning `SERVICE_x` too, where the group that the prefix requires is there as well. */
+/** An account that is for services as well takes one of them, too. */
 function administers(
   account: string,
   reseller: ResellerPrefix,
-  options: { readonly groups: readonly string[]; readonly prefixes: readonly ResellerPrefix[] },
+  groups: readonly string[],
 ): boolean {
-  const { groups, prefixes } = options
-  if (reseller.requireGroup === undefined) return groups.includes(account)
-  if (!groups.includes(reseller.requireGroup)) return false
-  const rest = account.slice(reseller.prefix.length)
-  return prefixes.some(({ prefix }) => groups.includes(prefix + rest))
+  if (!groups.includes(account)) return false
+  if (!needsService(reseller)) return true
+  const { requireGroup } = reseller
+  const isService = requireGroup !== undefined && groups.includes(requireGroup)
+  return isService || groups.includes(serviceGroupOf(reseller))
 }
 
 /** `account:user`, `account`, `*:user`, `account:*` or `*:*` against the caller's groups. */

@@ -148,7 +148,7 @@ t.test('who may do what', async (t) => {
     path: parseSwiftPath(url),
     referer: undefined,
   })
-  const owner = ['test', 'test:tester', 'AUTH_test']
+  const owner = ['test', 'test:tester', 'AUTH_test', 'SERVICE_test']
   const cases: [string[], string, string, boolean | null][] = [
     [owner, 'PUT', '/v1/AUTH_test/c', true],
     [owner, 'POST', '/v1/AUTH_test', true],
@@ -166,6 +166,9 @@ t.test('who may do what', async (t) => {
     [owner, 'PUT', '/v1/SERVICE_test/c', null],
     [[...owner, 'service'], 'PUT', '/v1/SERVICE_test/c', true],
     [['service'], 'PUT', '/v1/SERVICE_test/c', null],
+    [['AUTH_test', 'service'], 'PUT', '/v1/SERVICE_test/c', null],
+    [[...owner, '.service SERVICE_'], 'PUT', '/v1/SERVICE_test/c', true],
+    [[...owner, '.service OTHER_'], 'PUT', '/v1/SERVICE_test/c', null],
     [[], 'GET', '/v1/AUTH_test/c', null],
   ]
   for (const [groups, method, url, expected] of cases) {
