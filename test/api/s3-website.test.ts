@@ -150,6 +150,15 @@ t.test('configurations that are none are refused', async (t) => {
     t.equal(status, 400, `${name}: ${code}`)
   }
   t.equal((await signed({ path: `/${Bucket}?website` })).status, 404, 'and nothing was kept')
+  const longest = 'k'.repeat(1024)
+  const RoutingRules = Array.from({ length: 38 }, () => ({
+    Condition: { KeyPrefixEquals: longest },
+    Redirect: { HostName: `h/${'p'.repeat(1024)}`, ReplaceKeyPrefixWith: longest },
+  }))
+  const WebsiteConfiguration = { ...INDEXED, RoutingRules }
+  await s3.send(new PutBucketWebsiteCommand({ Bucket, WebsiteConfiguration }))
+  const largest = await s3.send(new GetBucketWebsiteCommand({ Bucket }))
+  t.strictSame(largest.RoutingRules, RoutingRules, 'a very large one is kept')
 })
 
 t.test('folders show their index, errors the site’s page', async (t) => {
