@@ -44,6 +44,7 @@ export interface DoorOptions {
     | 'delayReapingSeconds'
     | 'expiryDelays'
     | 'layers'
+    | 'limits'
     | 's3'
     | 'resellerPrefixes'
   >
@@ -115,6 +116,7 @@ export function openDoor(options: DoorOptions, context: StoreContext): Door {
     policies: settings.policies,
     allowAccountManagement: true,
     ...(settings.layers !== undefined && { layers: settings.layers }),
+    ...(settings.limits && { limits: settings.limits }),
     ...(settings.resellerPrefixes && { resellerPrefixes: settings.resellerPrefixes }),
     s3: { ...settings.s3, ...(options.s3Keys !== undefined && { keys: options.s3Keys }) },
     readStatus: () => status.read(),

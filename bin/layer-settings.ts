@@ -36,6 +36,11 @@ const rates: Field = (config, name) =>
     objects: one.integer('objects', { min: 0, max: Number.MAX_SAFE_INTEGER }),
     perSecond: one.number('perSecond', { min: 0, max: 1_000_000_000 }),
   }))
+const origin: Field = (config, name) => {
+  const url = config.text(name)
+  if (/^https?:\/\/[^/?#\s]+\/?$/.test(url)) return url
+  throw config.wrong(name, 'is https://HOST or http://HOST')
+}
 const regexp: Field = (config, name) => {
   const pattern = config.text(name)
   try {
@@ -118,6 +123,11 @@ const LAYERS: Readonly<Record<keyof LayerOptions, Fields>> = {
     allowAccountManagement: flag,
     allowOpenExpired: flag,
     versionsSettle: flag,
+    accountAutocreate: flag,
+    containersPerAccountMax: (config, name) => config.integer(name, { min: 0, max: 1_000_000_000 }),
+    containersPerAccountWhitelist: texts,
+    storageUrlBase: origin,
+    healthcheckDisableFile: text,
     strictCors: flag,
     corsAllowOrigins: texts,
     corsExposeHeaders: texts,

@@ -102,6 +102,27 @@ t.test('expired objects may be kept for a while', (t) => {
   t.end()
 })
 
+t.test('keymasters and limits are what there is', (t) => {
+  const cluster = newSettings(random, SHAPE)
+  const read = (more: object) =>
+    decodeSettings(JSON.stringify({ format: 1, ...cluster, ...more }), 'swiftlet.json')
+  const keymaster = { kind: 'file', file: 'keys.json' }
+  t.strictSame(read({ keymaster }).keymaster, keymaster)
+  const limits = { objectNameBytesMax: 100, metaCountMax: 1 }
+  t.strictSame(read({ limits }).limits, limits)
+  const cases: [object, RegExp][] = [
+    [{ keymaster: { kind: 'kmip', host: 'h' } }, /secrets of KMIP are not built/],
+    [{ keymaster: { kind: 'kms' } }, /secrets of Barbican are not built/],
+    [{ keymaster: { kind: 'vault' } }, /kind is file/],
+    [{ keymaster, encryptionKeyFile: 'k' }, /only one of them/],
+    [{ limits: { objectNameBytesMax: 1025 } }, /objectNameBytesMax/],
+    [{ limits: { names: 1 } }, /names/],
+    [{ layers: { api: { storageUrlBase: 'store/v1' } } }, /storageUrlBase/],
+  ]
+  for (const [bad, message] of cases) t.throws(() => read(bad), { message })
+  t.end()
+})
+
 t.test('prefixes of accounts are what accounts can begin with', (t) => {
   const cluster = newSettings(random, SHAPE)
   const read = (resellerPrefixes: unknown) =>

@@ -5,10 +5,12 @@ import type { Random } from '../common/random.ts'
 import { PLACEMENTS } from '../common/ring/ring.ts'
 import type { ExpiryDelay } from '../proxy/backend/expiry-delay.ts'
 import type { LayerOptions } from '../proxy/layers/layer-options.ts'
+import { DEFAULT_LIMITS, type Limits } from '../proxy/limits.ts'
 import { CONSISTENCIES, type StoragePolicy } from '../proxy/proxy-options.ts'
 import { needsService, type ResellerPrefix } from '../proxy/reseller-prefix.ts'
 import type { S3Options } from '../proxy/s3/s3-options.ts'
 import { decodeIdentitySettings, type IdentitySettings } from './identity/identity-settings.ts'
+import { decodeKeymaster, type KeymasterSettings } from './keymaster-settings.ts'
 import { decodeLayers } from './layer-settings.ts'
 
 /** DIR/swiftlet.json: what makes a data folder this cluster, written once at its first start. */
@@ -28,6 +30,10 @@ export interface Settings {
   readonly expiryDelays?: readonly ExpiryDelay[]
   /** Where the root secrets are that objects are enciphered with; absent: they are not. Beside this file if relative. */
   readonly encryptionKeyFile?: string
+  /** The same in the way in which Swift's other keymasters could be named. */
+  readonly keymaster?: KeymasterSettings
+  /** What clients may send, where it is less than by default. */
+  readonly limits?: Partial<Limits>
   /** What stands around the handlers of the Swift API; as in a usual Swift if absent. */
   readonly layers?: LayerOptions
   /** How S3 is spoken. */
@@ -114,6 +120,8 @@ export function decodeSettings(text: string, path: string): Settings {
     ...(config.has('encryptionKeyFile')
       ? { encryptionKeyFile: config.text('encryptionKeyFile') }
       : {}),
+    ...(config.has('keymaster') ? { keymaster: decodeKeymaster(config.object('keymaster')) } : {}),
+    ...(config.has('limits') ? { limits: decodeLimits(config.object('limits')) } : {}),
     ...(config.has('identity')
       ? { identity: decodeIdentitySettings(config.object('identity')) }
       : {}),
@@ -125,6 +133,9 @@ export function decodeSettings(text: string, path: string): Settings {
     ...(config.has('layers') ? { layers: decodeLayers(config.object('layers')) } : {}),
   }
   config.end()
+  if (settings.keymaster !== undefined && settings.encryptionKeyFile !== undefined) {
+    throw config.wrong('keymaster', 'stands beside encryptionKeyFile: only one of them can be')
+  }
   return settings
 }
 
@@ -172,6 +183,18 @@ function decodePrefixes(config: Config): readonly ResellerPrefix[] {
     throw config.wrong(name, 'begins with a prefix for services: users are signed in to the first')
   }
   return prefixes
+}
+
+/** Each at most what it is by default: the engine and its formats are made for that. */
+function decodeLimits(config: Config): Partial<Limits> {
+  const names = Object.keys(DEFAULT_LIMITS) as readonly (keyof Limits)[]
+  const set = names.filter((name) => config.has(name))
+  const limits = set.map((name) => [
+    name,
+    config.integer(name, { min: 1, max: DEFAULT_LIMITS[name] }),
+  ])
+  config.end()
+  return Object.fromEntries(limits) as Partial<Limits>
 }
 
 function decodeS3(config: Config): S3Setting {

@@ -67,6 +67,9 @@ export interface ProxyOptions {
   readonly allowAccountManagement?: boolean
   /** Creates an account at its first container. */
   readonly accountAutocreate?: boolean
+  /** Containers of an account; 0 is no limit. */
+  readonly containersPerAccountMax?: number
+  readonly containersPerAccountWhitelist?: readonly string[]
   /** Honours X-Open-Expired. */
   readonly allowOpenExpired?: boolean
   /** Withholds CORS headers from origins that a container does not allow. */
@@ -106,6 +109,8 @@ export const PROXY_DEFAULTS = {
   version: '0.1.0',
   allowAccountManagement: false,
   accountAutocreate: true,
+  containersPerAccountMax: 0,
+  containersPerAccountWhitelist: [],
   allowOpenExpired: false,
   strictCors: true,
   corsAllowOrigins: [],

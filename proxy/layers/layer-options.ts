@@ -21,6 +21,16 @@ export interface ApiOptions {
   readonly allowOpenExpired?: boolean
   /** Waits, where versioning is switched on, until all proxies know it; needless where there is one. */
   readonly versionsSettle?: boolean
+  /** Makes an account at its first container. */
+  readonly accountAutocreate?: boolean
+  /** Of an account; 0 is no limit. */
+  readonly containersPerAccountMax?: number
+  /** Accounts that may have more. */
+  readonly containersPerAccountWhitelist?: readonly string[]
+  /** Put before `/v1/…` in X-Storage-Url: where clients reach the store, behind what ends their connections. */
+  readonly storageUrlBase?: string
+  /** While it exists, /healthcheck answers 503. */
+  readonly healthcheckDisableFile?: string
   readonly strictCors?: boolean
   /** Origins allowed everywhere. */
   readonly corsAllowOrigins?: readonly string[]

@@ -3,6 +3,7 @@ import type { ItemInfo, ListPage } from '../../common/storage-node.ts'
 import { deletedAtOf } from '../backend/account-status.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { settingChanges, settingHeaders } from '../layers/kept-settings.ts'
+import type { ProxySettings } from '../proxy-context.ts'
 import { type Reply, statusReply } from '../reply.ts'
 import { utf8Bytes } from '../wire-text.ts'
 import { listingType } from './accept.ts'
@@ -103,15 +104,25 @@ export async function deleteAccount(exchange: Exchange): Promise<Reply> {
   return (await backend.readAccount(account)) === null ? statusReply(404) : deletedReply(404)
 }
 
-/** Makes the account if it is not there yet and the cluster creates accounts by themselves; else a 404. */
+/**
+ * Makes the account if it is not there yet and the cluster creates accounts by themselves; else a 404. A 403 if it is there and has
+ * no room for another container.
+ */
 export async function ensureAccount(exchange: Exchange, account: string): Promise<void> {
   const { backend, settings, limits } = exchange.proxy
   if (utf8Bytes(account) > limits.accountNameBytesMax) throw refusal(404)
   const current = await backend.readAccount(account)
   if (current !== null && deletedAtOf(current) !== null) throw refusal(404)
-  if (current !== null) return
+  if (current !== null) return checkContainerCount(settings, account, current)
   if (!settings.accountAutocreate) throw refusal(404)
   await backend.putAccount(account, { headers: projectDomain(exchange, account, null) })
+}
+
+/** A 403 if the account has as many containers as it may. */
+function checkContainerCount(settings: ProxySettings, account: string, info: ItemInfo): void {
+  const { containersPerAccountMax: most, containersPerAccountWhitelist: free } = settings
+  const isFull = most > 0 && (info.stats?.rows ?? 0) >= most
+  if (isFull && !free.includes(account)) throw refusal(403, `Reached container limit of ${most}`)
 }
 
 /** The header that notes whose names the account's ACLs may hold; none where there is nothing to note. */

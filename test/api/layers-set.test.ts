@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -91,6 +92,38 @@ t.test('an object whose time has come is brought back, where that is allowed', a
     t.match(back, { status: 200, body: 'body', headers: { 'x-object-meta-a': 'b' } })
     t.notOk('x-delete-at' in back.headers)
   }
+})
+
+t.test('limits, addresses and the way out of a load balancer are set', async (t) => {
+  const disableFile = join(t.testdir(), 'disabled')
+  const api = {
+    accountAutocreate: false,
+    containersPerAccountMax: 2,
+    containersPerAccountWhitelist: ['AUTH_free'],
+    storageUrlBase: 'https://store.example.com',
+    healthcheckDisableFile: disableFile,
+  }
+  const { owner, reseller, call } = await storeWith({ api }, { limits: { objectNameBytesMax: 5 } })
+  t.equal((await owner('PUT', `${ACCOUNT}/one`)).status, 404, 'nobody has made the account')
+  for (const account of [ACCOUNT, '/v1/AUTH_free']) await reseller('PUT', account)
+  for (const name of ['one', 'two', 'one']) {
+    t.match((await owner('PUT', `${ACCOUNT}/${name}`)).status, /20[12]/)
+  }
+  const third = await owner('PUT', `${ACCOUNT}/three`)
+  t.match(third, { status: 403, body: /Reached container limit of 2/ })
+  for (const name of ['one', 'two', 'three']) {
+    t.equal((await reseller('PUT', `/v1/AUTH_free/${name}`)).status, 201)
+  }
+  t.equal((await owner('PUT', `${ACCOUNT}/one/short`, { body: '' })).status, 201)
+  t.equal((await owner('PUT', `${ACCOUNT}/one/longer`, { body: '' })).status, 400)
+  const headers = { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' }
+  const signedIn = await call('GET', '/auth/v1.0', { headers })
+  t.equal(signedIn.headers['x-storage-url'], 'https://store.example.com/v1/AUTH_test')
+  t.equal((await call('GET', '/healthcheck')).status, 200)
+  await writeFile(disableFile, '')
+  t.match(await call('GET', '/healthcheck'), { status: 503, body: 'DISABLED BY FILE' })
+  await rm(disableFile)
+  t.equal((await call('GET', '/healthcheck')).status, 200)
 })
 
 t.test('the access log is as its template says, without secrets', async (t) => {
