@@ -31,6 +31,7 @@ export const S3_ERRORS = {
   EntityTooLarge: [400, 'Your proposed upload exceeds the maximum allowed object size.'],
   EntityTooSmall: [400, 'Your proposed upload is smaller than the minimum allowed object size.'],
   ExpiredToken: [400, 'The provided token has expired.'],
+  IdempotencyParameterMismatch: [400, 'The client token was used before, with other parameters.'],
   IllegalVersioningConfigurationException: [
     400,
     'The versioning configuration specified in the request is not valid.',

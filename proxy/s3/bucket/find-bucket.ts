@@ -119,10 +119,11 @@ function entranceFor({ path, bucket, use }: Entrance, action: string): Entrance 
 
 const PASSES_GOVERNANCE = ['s3:DeleteObjectVersion', 's3:PutObjectRetention']
 
-/** The same for another object: the source of a copy. */
+/** The same for another object: the source of a copy, which is read. */
 export async function enterOther(
   call: S3Call,
   other: { readonly bucket: string; readonly key: string; readonly version: string | undefined },
+  use: AccessUse = READ,
 ): Promise<S3Place> {
   const found = await findBucket(call, other.bucket)
   const { version: versionId, ...name } = other
@@ -130,9 +131,10 @@ export async function enterOther(
   checkExpectedOwner(call, 'x-amz-source-expected-bucket-owner', found.account)
   checkPayer(call, found)
   const path: SwiftPath = { account: found.account, container: other.bucket, object: other.key }
-  const use = { action: 's3:GetObject', acl: 'read', method: 'GET' } as const
   return enterPlace(call, { use, path, bucket: found.info }, other.version)
 }
+
+const READ: AccessUse = { action: 's3:GetObject', acl: 'read', method: 'GET' }
 
 export function checkKey(key: string): void {
   const bytes = utf8Bytes(key)

@@ -41,7 +41,7 @@ export async function openSource(call: S3Call): Promise<{
   const wanted = { version, head: false, customer }
   const view = await openObject(call, place, wanted).catch(asSourceError)
   try {
-    checkSource(call, view.read.info)
+    checkSource(call, view.read.info, 'x-amz-copy-source')
   } catch (error) {
     await closeBody(view.read)
     throw error
@@ -125,8 +125,13 @@ function sourceName(call: S3Call): SourceName {
   return name
 }
 
-function checkSource(call: S3Call, info: ItemInfo): void {
-  const get = (name: string) => call.header(`x-amz-copy-source-if-${name}`)
+/** Throws PreconditionFailed unless the conditions on a source hold, whose headers begin so. */
+export function checkSource(
+  call: S3Call,
+  info: ItemInfo,
+  prefix: 'x-amz-copy-source' | 'x-amz-rename-source',
+): void {
+  const get = (name: string) => call.header(`${prefix}-if-${name}`)
   const [match, noneMatch] = [get('match'), get('none-match')]
   const modified = dateOf(get('modified-since'))
   const unmodified = dateOf(get('unmodified-since'))
@@ -139,7 +144,7 @@ function checkSource(call: S3Call, info: ItemInfo): void {
     },
     { etag: s3Etag(info), ticks: info.stamp.ticks },
   )
-  if (outcome !== 'holds') throw preconditionFailed('x-amz-copy-source-If-*')
+  if (outcome !== 'holds') throw preconditionFailed(`${prefix}-If-*`)
 }
 
 function dateOf(text: string | undefined): number | undefined {

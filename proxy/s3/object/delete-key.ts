@@ -9,7 +9,7 @@ import { versionRulesOf } from '../lock/lock-headers.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import type { S3Call } from '../s3-call.ts'
 import { lookForVersion } from './find-for-s3.ts'
-import { uploadOf } from './object-traits.ts'
+import { ownUploadOf } from './object-traits.ts'
 import { failureOf } from './put-through-swift.ts'
 import { nullVersionAt } from './replaced-parts.ts'
 import { keepsVersions } from './version-id.ts'
@@ -55,7 +55,7 @@ export async function deleteKey(
   const versionId = keepsVersions(place) ? replyHeader(reply, 'X-Object-Version-Id') : undefined
   // Of a version, or of what leaves a marker, it is an answer like another.
   if (reply.status >= 400 && reply.status !== 404) throw failureOf(reply)
-  const uploadId = before === null ? undefined : uploadOf(before)
+  const uploadId = before === null ? undefined : ownUploadOf(before)
   if (uploadId !== undefined && reply.status < 300) await uploads.expireParts(uploadId)
   const isMarker =
     version === undefined

@@ -4,7 +4,7 @@ import type { ObjectPlace } from '../../swift/object-access.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import type { S3Call } from '../s3-call.ts'
 import { lookForVersion } from './find-for-s3.ts'
-import { uploadOf } from './object-traits.ts'
+import { ownUploadOf } from './object-traits.ts'
 
 /**
  * Does a write in the place of an object; if that had parts of its own, they go when the write has come to its end. Where
@@ -21,7 +21,7 @@ export async function replacing<T>(
   if (!uploads.mayHaveParts || replacesNothing) return write()
   const before = await nullVersionAt(call, place)
   const written = await write()
-  const replaced = before === null ? undefined : uploadOf(before)
+  const replaced = before === null ? undefined : ownUploadOf(before)
   if (replaced !== undefined && replaced !== options.uploadId) await uploads.expireParts(replaced)
   return written
 }

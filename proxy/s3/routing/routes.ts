@@ -72,6 +72,7 @@ import { putObjectLegalHold } from '../actions/put-object-legal-hold.ts'
 import { putObjectLock } from '../actions/put-object-lock.ts'
 import { putObjectRetention } from '../actions/put-object-retention.ts'
 import { putObjectTagging } from '../actions/put-object-tagging.ts'
+import { renameObject } from '../actions/rename-object.ts'
 import { getRequestPayment, putRequestPayment } from '../actions/request-payment.ts'
 import { uploadPart } from '../actions/upload-part.ts'
 import { uploadPartCopy } from '../actions/upload-part-copy.ts'
@@ -180,7 +181,7 @@ const ROWS: readonly Row[] = [
   ],
   ['UploadPart', 'object', 'PUT', { query: 'uploadId' }, uploadPart],
   ['CopyObject', 'object', 'PUT', { header: 'x-amz-copy-source' }, copyObject],
-  ['RenameObject', 'object', 'PUT', { header: 'x-amz-rename-source' }, null],
+  ['RenameObject', 'object', 'PUT', { query: 'renameObject' }, renameObject],
   ['PutObjectTagging', 'object', 'PUT', { query: 'tagging' }, putObjectTagging],
   ['PutObject', 'object', 'PUT', {}, putObject],
   ['AbortMultipartUpload', 'object', 'DELETE', { query: 'uploadId' }, abortMultipartUpload],
@@ -226,7 +227,6 @@ const NOT_BUILT: Readonly<Record<'bucket' | 'object', readonly string[]>> = {
     'append',
     'encryption',
     'legal-hold',
-    'renameObject',
     'restore',
     'retention',
     'select',

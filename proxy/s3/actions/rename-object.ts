@@ -1,0 +1,197 @@
+/**
+ * RenameObject: the record is stored under its new name, and then taken away under the old one. For a moment, and after a crash
+ * in between, both names have it; never none. What an object is made of (parts, ciphers, lists, tags) goes with it untouched.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_RenameObject.html
+ */
+import type { Condition } from '../../../common/condition.ts'
+import { randomId } from '../../../common/random.ts'
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import type { Reply } from '../../reply.ts'
+import { etagList } from '../../swift/condition-headers.ts'
+import { parseHttpDate } from '../../swift/http-date.ts'
+import { closeBody } from '../../swift/object-body.ts'
+import { copyRecord } from '../../swift/versions/copy-record.ts'
+import { fromWire } from '../../wire-text.ts'
+import { checkKey, enterObject, enterOther, type S3Place } from '../bucket/find-bucket.ts'
+import { refuseNotBuilt } from '../object/object-headers.ts'
+import { uploadOf } from '../object/object-traits.ts'
+import {
+  claimHolder,
+  claimObject,
+  dropClaim,
+  renamedFrom,
+  renamedHeaders,
+} from '../object/rename-claim.ts'
+import { replacing } from '../object/replaced-parts.ts'
+import { headObjectAt, preconditionFailed, writeCondition } from '../object/write-condition.ts'
+import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
+import { emptyReply } from '../s3-reply.ts'
+import { unescapeBytes } from '../signature/canonical.ts'
+
+const SOURCE = 'x-amz-rename-source'
+/** Others who may change the object's metadata while it is renamed, one after the other. */
+const ROUNDS_MAX = 8
+
+interface Renaming {
+  readonly from: { readonly place: S3Place; readonly key: string }
+  readonly to: S3Place
+  /** Whose claim it is. */
+  readonly id: string
+  /** The client's; a request that comes again with it is the same one. */
+  readonly token: string | undefined
+}
+
+export async function renameObject(call: S3Call): Promise<Reply> {
+  refuseNotBuilt(call)
+  const to = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
+  if (to.versions !== undefined) {
+    throw new S3Error('InvalidBucketState', 'Objects that have versions are not renamed.')
+  }
+  const token = clientToken(call)
+  const renaming: Renaming = {
+    from: await enterSource(call),
+    to,
+    token,
+    id: token ?? randomId(call.exchange.proxy.random),
+  }
+  const before = await startedBefore(call, renaming)
+  const condition =
+    before === null ? await destinationCondition(call, to) : { ifWriteId: before.writeId }
+  if (before !== null && (await headObjectAt(call, renaming.from.place)) === null)
+    return emptyReply(200)
+  const claimed = await claimObject(call, renaming.from.place, renaming.id)
+  const moved = { claimed, condition }
+  await replacing(call, to, () => move(call, renaming, moved), {
+    uploadId: uploadOf(claimed) ?? '',
+  })
+  return emptyReply(200)
+}
+
+/** Copies what is claimed, and takes it away; again, if its metadata was changed in between. */
+async function move(
+  call: S3Call,
+  renaming: Renaming,
+  { claimed, condition }: { readonly claimed: ItemInfo; readonly condition: Condition },
+): Promise<void> {
+  const { backend } = call.exchange.proxy
+  const { from, to } = renaming
+  let stored = await store(call, renaming, condition)
+  if (stored === null) {
+    await dropClaim(call, from.place, { record: claimed, parts: true })
+    throw preconditionFailed('If-*')
+  }
+  for (let round = 0; round < ROUNDS_MAX && stored !== null; round++) {
+    const { made, source } = stored
+    const gone = { condition: { ifWriteId: source.writeId } }
+    const removed = await backend.deleteObject(from.place, gone)
+    const holder = removed.status === 'done' ? 'nobody' : await holderNow(call, renaming)
+    if (holder === 'nobody') {
+      if (uploadOf(made) !== undefined) await dropClaim(call, to, { record: made, parts: true })
+      return
+    }
+    if (holder === 'other') {
+      await backend.deleteObject(to, { condition: { ifWriteId: made.writeId } })
+      break
+    }
+    stored = await store(call, renaming, { ifWriteId: made.writeId })
+  }
+  throw new S3Error('OperationAborted')
+}
+
+/** Stores what is claimed under its new name; null: the condition does not hold there. */
+async function store(
+  call: S3Call,
+  { from, to, id, token }: Renaming,
+  condition: Condition,
+): Promise<{ readonly made: ItemInfo; readonly source: ItemInfo } | null> {
+  const { backend } = call.exchange.proxy
+  const read = await backend.readObject(from.place, { sealed: true })
+  if (read === null || claimHolder(read.info, id) !== 'self') {
+    if (read !== null) await closeBody(read)
+    throw new S3Error('OperationAborted')
+  }
+  const headers = renamedHeaders(read.info, { key: from.key, token })
+  const meta = { ...read.info.meta, headers }
+  const outcome = await copyRecord(backend, read, { place: to, meta, condition })
+  if (outcome.status === 'precondition-failed') return null
+  if (outcome.status !== 'done') throw new S3Error('NoSuchBucket')
+  return { made: outcome.info, source: read.info }
+}
+
+/** Who has the old name now: nobody renames it if it was deleted, or written anew, after the renaming as it were. */
+async function holderNow(
+  call: S3Call,
+  { from, id }: Renaming,
+): Promise<'self' | 'other' | 'nobody'> {
+  const current = await headObjectAt(call, from.place)
+  return current === null ? 'nobody' : claimHolder(current, id)
+}
+
+/** What an earlier request with the same token has stored already; null: nothing. */
+async function startedBefore(
+  call: S3Call,
+  { from, to, token }: Renaming,
+): Promise<ItemInfo | null> {
+  if (token === undefined) return null
+  const current = await headObjectAt(call, to)
+  const renamed = current === null ? null : renamedFrom(current)
+  if (renamed?.token !== token) return null
+  if (renamed.key !== from.key) throw new S3Error('IdempotencyParameterMismatch')
+  return current
+}
+
+async function destinationCondition(call: S3Call, to: S3Place): Promise<Condition> {
+  const headers = await writeCondition(call, to)
+  const [match, noneMatch] = [headers['if-match'], headers['if-none-match']]
+  const modified = dateOf(call, 'if-modified-since')
+  const unmodified = dateOf(call, 'if-unmodified-since')
+  return {
+    ...(match !== undefined && { ifMatch: etagList(match) }),
+    ...(noneMatch !== undefined && { ifNoneMatch: etagList(noneMatch) }),
+    ...(modified !== undefined && { ifModifiedSince: modified }),
+    ...(unmodified !== undefined && { ifUnmodifiedSince: unmodified }),
+  }
+}
+
+function dateOf(call: S3Call, name: string): number | undefined {
+  const text = call.header(name)
+  return text === undefined ? undefined : parseHttpDate(text)
+}
+
+/** The object that goes: its caller must be let read and delete it. */
+async function enterSource(call: S3Call): Promise<Renaming['from']> {
+  const key = sourceKey(call)
+  if (key === call.key) throw badSource(call, 'The source is the object itself.')
+  const other = { bucket: call.bucket, key, version: undefined }
+  const use = { action: 's3:DeleteObject', acl: 'write', method: 'DELETE' } as const
+  await enterOther(call, other, use)
+  return { place: await enterOther(call, other), key }
+}
+
+/** The key, escaped; or `/bucket/key` of the request's own bucket, as some clients have it. */
+function sourceKey(call: S3Call): string {
+  const text = fromWire(unescapeBytes(call.header(SOURCE) ?? ''))
+  if (text === null || text === '' || text.includes('\0')) throw badSource(call)
+  const own = `/${call.bucket}/`
+  const key = text.startsWith(own) ? text.slice(own.length) : text
+  if (key === '') throw badSource(call)
+  checkKey(key)
+  return key
+}
+
+function clientToken(call: S3Call): string | undefined {
+  const token = call.header('x-amz-client-token')
+  if (token === undefined || /^[\x21-\x7e]{1,64}$/.test(token)) return token
+  throw new S3Error('InvalidArgument', 'A client token has 1 to 64 characters of ASCII.', {
+    ArgumentName: 'x-amz-client-token',
+    ArgumentValue: token,
+  })
+}
+
+function badSource(call: S3Call, message = 'Invalid rename source object key'): S3Error {
+  return new S3Error('InvalidArgument', message, {
+    ArgumentName: SOURCE,
+    ArgumentValue: call.header(SOURCE) ?? '',
+  })
+}

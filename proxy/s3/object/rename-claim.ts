@@ -1,0 +1,85 @@
+/**
+ * Who renames an object holds a claim on it, kept with its record: so of several renames of one object one goes on, and a
+ * client that asks again after a failure finds its own. Written under the condition that the record is still the one that was
+ * looked at.
+ */
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import type { ObjectPath } from '../../backend/backend.ts'
+import type { S3Place } from '../bucket/find-bucket.ts'
+import type { S3Call } from '../s3-call.ts'
+import { S3Error } from '../s3-error.ts'
+import { checkSource } from './copy-source.ts'
+import { findForS3 } from './find-for-s3.ts'
+import { S3_SHARES_PARTS, uploadOf } from './object-traits.ts'
+
+const CLAIM = 'x-object-sysmeta-s3-rename'
+/** Of what was renamed: the client's token, and the name that it had. */
+const RENAMED = 'x-object-sysmeta-s3-renamed'
+/** A claim whose holder is gone is free after that. */
+const CLAIM_MS_MIN = 60_000
+/** And so much longer for its bytes: slower than this nobody copies. */
+const BYTES_PER_MS = 1_000
+const ROUNDS_MAX = 8
+
+/** Claims the object; NoSuchKey, PreconditionFailed by its conditions, or OperationAborted if somebody else has it. */
+export async function claimObject(call: S3Call, place: S3Place, id: string): Promise<ItemInfo> {
+  const { backend, clock } = call.exchange.proxy
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const { info } = (await findForS3(call, place, { version: undefined, head: true })).read
+    checkSource(call, info, 'x-amz-rename-source')
+    const held = claimOf(info)
+    if (held !== null && held.id !== id && held.untilMs > clock.nowMs()) break
+    const untilMs = Math.ceil(clock.nowMs() + CLAIM_MS_MIN + info.bytes / BYTES_PER_MS)
+    const shared = uploadOf(info) === undefined ? {} : { [S3_SHARES_PARTS]: 'yes' }
+    const headers = { ...info.meta.headers, ...shared, [CLAIM]: `${untilMs} ${id}` }
+    const outcome = await backend.postObject(place, {
+      meta: { headers },
+      condition: { ifWriteId: info.writeId },
+    })
+    if (outcome.status === 'done') return outcome.info
+  }
+  throw new S3Error('OperationAborted')
+}
+
+/** Whose claim it is: `nobody` also where the object was written anew. */
+export function claimHolder(info: ItemInfo, id: string): 'self' | 'other' | 'nobody' {
+  const claim = claimOf(info)
+  if (claim === null) return 'nobody'
+  return claim.id === id ? 'self' : 'other'
+}
+
+/** Takes marks of a renaming off a record, if it is still the one; `parts`: its parts are its own (again). */
+export async function dropClaim(
+  call: S3Call,
+  place: ObjectPath,
+  { record, parts }: { readonly record: ItemInfo; readonly parts: boolean },
+): Promise<void> {
+  const own = parts ? { [S3_SHARES_PARTS]: '' } : {}
+  await call.exchange.proxy.backend.postObject(place, {
+    meta: { headers: { ...record.meta.headers, ...own, [CLAIM]: '' } },
+    condition: { ifWriteId: record.writeId },
+  })
+}
+
+/** An object's headers under its new name. */
+export function renamedHeaders(
+  { meta }: ItemInfo,
+  from: { readonly key: string; readonly token: string | undefined },
+): Readonly<Record<string, string>> {
+  const { [CLAIM]: _claim, [RENAMED]: _renamed, ...headers } = meta.headers
+  return from.token === undefined ? headers : { ...headers, [RENAMED]: `${from.token} ${from.key}` }
+}
+
+/** What the object was renamed from, if that was asked for with a token. */
+export function renamedFrom({ meta }: ItemInfo): {
+  readonly token: string
+  readonly key: string
+} | null {
+  const match = /^(\S+) (.*)$/s.exec(meta.headers[RENAMED] ?? '')
+  return match === null ? null : { token: match[1]!, key: match[2]! }
+}
+
+function claimOf({ meta }: ItemInfo): { readonly untilMs: number; readonly id: string } | null {
+  const match = /^(\d+) (\S+)$/.exec(meta.headers[CLAIM] ?? '')
+  return match === null ? null : { untilMs: Number(match[1]), id: match[2]! }
+}
