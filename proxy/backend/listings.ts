@@ -125,7 +125,7 @@ export class Listings {
     if (agree(pages)) {
       const page = pages[0]!
       if (page === null) return null
-      if (page.entries.every(isSettled)) {
+      if (page.entries.every(isSettled) && isOneRecord(pages)) {
         const info = { ...page.info, ...statsOf(pages, quorum) }
         return { info, ...horizonAndEntries(page.entries, query) }
       }
@@ -133,7 +133,8 @@ export class Listings {
       const more = await this.#collect(list, query, rest, rest.length)
       pages = [...pages, ...more.pages]
     }
-    // Whether the container is there is its register's business, which also brings replicas without it up to date.
+    // Whether the container is there, and what it says, is its register's business, which also brings replicas that lack
+    // something of it up to date.
     const register = await this.#options.reads.info(list)
     if (register === null || register.deleted) return null
     const info = { ...register, ...statsOf(pages, quorum) }
@@ -245,6 +246,12 @@ function agree(pages: readonly (ListPage | null)[]): boolean {
       page.entries.length === first.entries.length &&
       page.entries.every((entry, index) => isSameEntry(entry, first.entries[index]!)),
   )
+}
+
+/** Whether all replicas have the same record of the list itself: one that lags must not speak for it. */
+function isOneRecord(pages: readonly (ListPage | null)[]): boolean {
+  const [first, ...others] = pages.flatMap((page) => page?.info.ballot ?? [])
+  return first !== undefined && others.every((ballot) => compareStamps(ballot, first) === 0)
 }
 
 function isSameEntry(a: ListEntry, b: ListEntry): boolean {

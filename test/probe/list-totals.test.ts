@@ -1,7 +1,7 @@
-/** Totals of containers where replicas lag: whatever was acknowledged is counted, whichever replicas are asked. */
+/** Containers whose replicas lag: whatever was acknowledged is counted and told, whichever replicas are asked. */
 import t, { type Test } from 'tap'
 import { ServiceError } from '../../common/errors.ts'
-import type { ListRow } from '../../common/storage-node.ts'
+import type { ItemWrite, ListRow } from '../../common/storage-node.ts'
 import type { ClusterBackend } from '../../proxy/backend/cluster-backend.ts'
 import { ClusterUnderTest, pathOf } from '../support/cluster-nodes.ts'
 
@@ -95,6 +95,26 @@ t.test('replicas that lag in different rows complete each other', async (t) => {
     for (const release of releases) release()
   }
   t.equal(backend.counters.totalsCounted, 0)
+})
+
+t.test('a listing tells of its container what was acknowledged last', async (t) => {
+  const { cluster, backend } = await open(t)
+  const list = async () => (await backend.listContainer('a', 'c', { limit: 10 }))!.info.meta.headers
+  for (const node of NODES) {
+    // Proposals for containers come late at this node.
+    let release = () => {}
+    const late = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    cluster.setFault(node, (method, [, write]) =>
+      method === 'write' && (write as ItemWrite).item.kind === 'container' ? late : undefined,
+    )
+    const headers = { 'x-container-meta-a': `${node}` }
+    await backend.postContainer('a', 'c', { headers })
+    t.equal((await list())['x-container-meta-a'], `${node}`, `node ${node} lacks it`)
+    cluster.setFault(node, null)
+    release()
+  }
 })
 
 t.test('rows that were missed long ago are found by counting', async (t) => {
