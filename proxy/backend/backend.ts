@@ -44,6 +44,14 @@ export type BackendOutcome = Exclude<
   { readonly status: 'superseded' | 'body-missing' }
 >
 
+export interface ReadListOptions {
+  /**
+   * Totals in which every acknowledged row counts: 503 in the rare case that nobody can know them now. Without it they may lag
+   * behind what was just acknowledged.
+   */
+  readonly totals?: boolean
+}
+
 /** New metadata of an object. */
 export interface ObjectPost {
   readonly meta: ItemMeta
@@ -73,7 +81,7 @@ export interface Backend {
   /** Where what is written is sealed: the one that takes bodies as they are. */
   readonly unsealed?: Backend
   /** Null if it does not exist or is deleted; with stats. */
-  readAccount(account: string): Promise<ItemInfo | null>
+  readAccount(account: string, options?: ReadListOptions): Promise<ItemInfo | null>
   putAccount(account: string, meta: ItemMeta): Promise<BackendOutcome>
   postAccount(account: string, meta: ItemMeta): Promise<BackendOutcome>
   /** Marks the account as deleted (`deletedAtOf`) for the reaper to empty; `not-found` if it is not there or marked. */
@@ -84,7 +92,11 @@ export interface Backend {
   listAccount(account: string, query: ListQuery): Promise<ListPage | null>
 
   /** Null if it does not exist; with stats. Always asks the replicas. */
-  readContainer(account: string, container: string): Promise<ItemInfo | null>
+  readContainer(
+    account: string,
+    container: string,
+    options?: ReadListOptions,
+  ): Promise<ItemInfo | null>
   /** The same from a bounded cache of a few seconds, for policy and ACLs; stats may be old. Synchronous when cached. */
   cachedContainer(account: string, container: string): ItemInfo | null | Promise<ItemInfo | null>
   /** Creates the container and its row in the account, or merges metadata into an existing one. */

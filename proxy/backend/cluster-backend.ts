@@ -29,7 +29,14 @@ import type {
   StorageNode,
 } from '../../common/storage-node.ts'
 import { AccountDirectory } from './account-directory.ts'
-import type { AccountPage, Backend, ObjectPath, ObjectPost, ReadOptions } from './backend.ts'
+import type {
+  AccountPage,
+  Backend,
+  ObjectPath,
+  ObjectPost,
+  ReadListOptions,
+  ReadOptions,
+} from './backend.ts'
 import { asBackendError } from './backend-errors.ts'
 import { BackgroundJobs } from './background-jobs.ts'
 import { ContainerCache } from './container-cache.ts'
@@ -330,7 +337,7 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     const rows = await directory.list('accounts', query)
     const accounts: { readonly name: string; readonly info: ItemInfo }[] = []
     await forEachParallel(rows, ACCOUNTS_READ_MAX, async ({ name }) => {
-      const info = await containers.readAccount(name)
+      const info = await containers.readAccount(name, { totals: true })
       if (info !== null) accounts.push({ name, info })
     })
     accounts.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
@@ -347,7 +354,8 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
   }
 
   const asked = guardAll({
-    readAccount: (account: string) => containers.readAccount(account),
+    readAccount: (account: string, wanted?: ReadListOptions) =>
+      containers.readAccount(account, wanted),
     async putAccount(account: string, meta: ItemMeta) {
       const outcome = await changed(account, () => containers.changeAccount(account, 'put', meta))
       jobs.add('account row', () => directory.note(account))
@@ -365,8 +373,8 @@ export function createClusterBackend(given: ClusterBackendOptions): ClusterBacke
     listAccounts: (query: ListQuery) => listAccounts(query),
     listAccount: (account: string, query: ListQuery) =>
       pageWithTotals(containerRows(account), query),
-    readContainer: (account: string, container: string) =>
-      containers.readContainer(account, container),
+    readContainer: (account: string, container: string, wanted?: ReadListOptions) =>
+      containers.readContainer(account, container, wanted),
     putContainer: (account: string, container: string, put: ContainerPut) =>
       changed(`${account}/${container}`, () => containers.putContainer(account, container, put)),
     postContainer: (account: string, container: string, meta: ItemMeta) =>

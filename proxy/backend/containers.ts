@@ -44,10 +44,11 @@ export class Containers {
     this.#options = options
   }
 
-  async readAccount(account: string): Promise<ItemInfo | null> {
+  /** Its totals may lag if they are not asked for. */
+  async readAccount(account: string, { totals = false } = {}): Promise<ItemInfo | null> {
     const list = this.#options.keys.account(account)
     const info = live(await this.#options.reads.info(list))
-    return info && this.#options.totals.settled(list, info)
+    return info === null || !totals ? info : this.#options.totals.settled(list, info)
   }
 
   changeAccount(account: string, action: ListAction, meta = NO_META): Promise<BackendOutcome> {
@@ -69,29 +70,27 @@ export class Containers {
       await this.#change(list, 'put', NO_META)
   }
 
-  /** With totals that count every acknowledged row. */
-  async readContainer(account: string, container: string): Promise<ItemInfo | null> {
-    const { totals, keys } = this.#options
-    const info = await this.#readRegister(account, container)
-    return info && totals.settled(keys.container(account, container), info)
-  }
-
-  async #readRegister(account: string, container: string): Promise<ItemInfo | null> {
+  async readContainer(
+    account: string,
+    container: string,
+    { totals = false } = {},
+  ): Promise<ItemInfo | null> {
     const { reads, keys } = this.#options
-    const info = live(await reads.info(keys.container(account, container)))
+    const list = keys.container(account, container)
+    const info = live(await reads.info(list))
     if (info === null) return null
     // Rows older than their container are refused: what this proxy writes there must be younger, whatever its clock.
     this.#options.stamps.observe(info.stamp)
-    return containerInfo(info)
+    return containerInfo(totals ? await this.#options.totals.settled(list, info) : info)
   }
 
   /**
    * The same for an object's sake: without a quorum, what any replica says of a container whose policy is sloppy. Its
-   * objects are written on all the same, as in Swift. Totals may lag.
+   * objects are written on all the same, as in Swift.
    */
   async readSettings(account: string, container: string): Promise<ItemInfo | null> {
     try {
-      return await this.#readRegister(account, container)
+      return await this.readContainer(account, container)
     } catch (error) {
       const info = live(await this.#anyReplica(this.#options.keys.container(account, container)))
       if (info === null) throw error

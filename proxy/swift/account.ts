@@ -47,7 +47,8 @@ export async function headAccount(exchange: Exchange): Promise<Reply> {
   const grant = await authorise(exchange, { acl: 'none' }, null)
   checkAccountName(exchange, account)
   const type = listingType(exchange)
-  const info = (await exchange.proxy.backend.readAccount(account)) ?? notYetThere(exchange).info
+  const read = exchange.proxy.backend.readAccount(account, { totals: true })
+  const info = (await read) ?? notYetThere(exchange).info
   if (deletedAtOf(info) !== null) return deletedReply(410)
   return summaryReply(exchange, { type, headers: accountHeaders(exchange, info, grant) })
 }
@@ -111,7 +112,8 @@ export async function deleteAccount(exchange: Exchange): Promise<Reply> {
 export async function ensureAccount(exchange: Exchange, account: string): Promise<void> {
   const { backend, settings, limits } = exchange.proxy
   if (utf8Bytes(account) > limits.accountNameBytesMax) throw refusal(404)
-  const current = await backend.readAccount(account)
+  const totals = settings.containersPerAccountMax > 0
+  const current = await backend.readAccount(account, { totals })
   if (current !== null && deletedAtOf(current) !== null) throw refusal(404)
   if (current !== null) return checkContainerCount(settings, account, current)
   if (!settings.accountAutocreate) throw refusal(404)

@@ -73,7 +73,7 @@ export async function headContainer(exchange: Exchange): Promise<Reply> {
   const grant = await grantFor(exchange)
   const info = nameTooLong(exchange, container)
     ? null
-    : await exchange.proxy.backend.readContainer(account, container)
+    : await exchange.proxy.backend.readContainer(account, container, { totals: true })
   if (info === null) throw refusal(404)
   const shown = await withVersions(exchange, info)
   return summaryReply(exchange, { type, headers: containerHeaders(exchange, shown, grant) })

@@ -60,13 +60,13 @@ async function checkSlowly(
   let container = await containerOf(exchange, place)
   if (hasQuota(container, CONTAINER_QUOTA)) {
     // The totals of the cache are some seconds old.
-    container = await backend.readContainer(place.account, place.container)
+    container = await backend.readContainer(place.account, place.container, { totals: true })
     const used = container === null ? null : await withVersions(exchange, container, place.account)
     judge(exchange, { bytes, quota: containerQuota(container), used: usageOf(used) })
   }
   const account = await accountAcls.settings(place.account)
   if (!hasQuota(account, ACCOUNT_QUOTA) || isReseller(exchange)) return
-  const info = await backend.readAccount(place.account).catch(() => account)
+  const info = await backend.readAccount(place.account, { totals: true }).catch(() => account)
   judge(exchange, { bytes, quota: accountQuota(info, ''), used: usageOf(info) })
   judge(exchange, {
     bytes,

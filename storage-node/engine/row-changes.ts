@@ -1,6 +1,6 @@
 /**
  * The rows that changed last, so that totals of replicas can be compared although each has another moment. A shard
- * remembers some hundred changes of all its lists, in memory only.
+ * remembers some changes of all its lists, in memory only.
  *
  *   totals now ── minus the changes since ──> totals as of then ── plus rows that others hold ──> comparable totals
  */
@@ -9,7 +9,7 @@ import type { CountedRow, ListTotals, TotalsQuery } from '../../common/storage-n
 import { byteText } from './keys.ts'
 import { copyOfTotals, shiftTotals, type Totals, type TotalsRow, toListStats } from './totals.ts'
 
-const REMEMBERED_MAX = 512
+const REMEMBERED_MAX = 1024
 
 interface RowChange {
   readonly listHash: string

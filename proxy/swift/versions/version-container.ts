@@ -99,7 +99,8 @@ export async function withVersions(
 ): Promise<ItemInfo> {
   const versions = versionsOf(info.meta.headers)
   if (versions?.kind !== 'objects' || info.stats === undefined) return info
-  const kept = await exchange.proxy.backend.readContainer(account, versions.container)
+  const { backend } = exchange.proxy
+  const kept = await backend.readContainer(account, versions.container, { totals: true })
   const bytes = info.stats.bytes + (kept?.stats?.bytes ?? 0)
   return { ...info, stats: { ...info.stats, bytes } }
 }
