@@ -9,12 +9,8 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import {
-  amendKnownFailures,
-  compareOutcomes,
-  outcomeTable,
-  parseKnownFailures,
-} from './outcomes.ts'
+import { amendKnown, compareOutcomes, parseKnown } from './known-results.ts'
+import { outcomeTable } from './outcomes.ts'
 import { runPytest } from './pytest-run.ts'
 import { s3AreaOf } from './s3-areas.ts'
 import { startS3Store } from './s3-store.ts'
@@ -90,25 +86,26 @@ async function main(checkout: string, flags: Flags): Promise<void> {
       checkout: resolve(checkout),
       python: flags.python,
       args: [
+        '-q',
+        `--timeout=${flags.seconds}`,
         ...(markers.length > 0 ? ['-m', markers.join(' and ')] : []),
         ...(flags.k === '' ? [] : ['-k', flags.k]),
         ...(flags.jobs === '1' ? [] : ['-n', flags.jobs]),
         TESTS,
       ],
       // The same with and without python3-awscrt, which signs and sums in boto3's place, not as the tests expect it.
-      env: { S3TEST_CONF: config, BOTO_DISABLE_CRT: 'true' },
+      env: { ...process.env, S3TEST_CONF: config, BOTO_DISABLE_CRT: 'true' },
       modules: modulesOf(checkout, flags.modules),
       folder,
-      secondsPerTest: Number(flags.seconds),
     })
     const text = await readFile(KNOWN, 'utf8')
-    const comparison = compareOutcomes(outcomes, parseKnownFailures(text), nameOf)
+    const comparison = compareOutcomes(outcomes, parseKnown(text), { nameOf })
     console.log(outcomeTable(outcomes, s3AreaOf).join('\n'))
     for (const name of comparison.mended) console.log(`passes now: ${name}`)
     for (const { id, outcome, why } of comparison.regressions) {
       console.log(`REGRESSION (${outcome}): ${nameOf(id)}: ${why}`)
     }
-    if (flags.amend) await writeFile(KNOWN, amendKnownFailures(text, comparison, nameOf))
+    if (flags.amend) await writeFile(KNOWN, amendKnown(text, comparison, nameOf))
     const { regressions, mended } = comparison
     console.log(
       `${outcomes.length} tests, ${regressions.length} regressions, ${mended.length} pass that were known to fail`,

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ensureItem, type KeystoneAdmin, openKeystoneAdmin } from '../support/keystone-admin.ts'
 import {
   freePortOffset,
   runSwiftlet,
@@ -9,7 +10,6 @@ import {
   startSwiftlet,
   swiftletEnv,
 } from '../support/swiftlet-command.ts'
-import { KeystoneAdmin } from './keystone-admin.ts'
 import { type Configuration, SECOND_POLICY, usersOf } from './swift-configurations.ts'
 
 export interface SuiteSwiftlet {
@@ -24,16 +24,16 @@ export async function startSuiteSwiftlet(
   threads: string | undefined,
 ): Promise<SuiteSwiftlet> {
   const data = join(folder, 'data')
-  const disks = Array.from({ length: configuration.disks }, (_, i) => join(folder, `disk${i + 1}`))
   const { auth } = configuration
   const teardowns: (() => unknown)[] = []
   const start = (args: readonly string[]) =>
     startSwiftlet({ teardown: (end) => teardowns.push(end) }, args)
+  const command = configuration.users === 'file' ? 'cluster' : 'up'
   const args = [
-    ...['up', '--data', data, ...(await freePortOffset())],
-    ...(threads === undefined ? [] : ['--threads', threads]),
+    ...[command, '--data', data, ...(await freePortOffset())],
+    ...(threads === undefined || command === 'cluster' ? [] : ['--threads', threads]),
   ]
-  const shape = ['--policy', SECOND_POLICY, ...disks.flatMap((disk) => ['--disk', disk])]
+  const shape = ['--policy', SECOND_POLICY, ...shapeOf(configuration, folder)]
   let running: StartedSwiftlet | null = null
   const stop = async () => {
     const code = await running?.end('SIGTERM')
@@ -42,7 +42,7 @@ export async function startSuiteSwiftlet(
   }
   try {
     running = await start([...args, ...shape])
-    await (auth === 'v1' ? addUsers(data) : makeUsers(await KeystoneAdmin.signIn(data)))
+    await (auth === 'v1' ? addUsers(data) : makeUsers(await adminOf(data)))
     // Settings are read at a start, and there are none before the first.
     await running.end('SIGTERM')
     await changeSettings(data, configuration)
@@ -54,6 +54,13 @@ export async function startSuiteSwiftlet(
   }
 }
 
+/** What only a first start is told. */
+function shapeOf({ users, replicas }: Configuration, folder: string): readonly string[] {
+  if (users === 'file') return ['--nodes', String(replicas)]
+  const disks = Array.from({ length: replicas }, (_, i) => join(folder, `disk${i + 1}`))
+  return disks.flatMap((disk) => ['--disk', disk])
+}
+
 async function authUriOf(auth: 'v1' | 'v3', data: string, origin: string): Promise<string> {
   if (auth === 'v1') return `${origin}/auth/v1.0`
   return `${(await swiftletEnv(data)).OS_AUTH_URL!.replace(/\/$/, '')}/`
@@ -62,7 +69,8 @@ async function authUriOf(auth: 'v1' | 'v3', data: string, origin: string): Promi
 async function changeSettings(data: string, configuration: Configuration): Promise<void> {
   const file = join(data, 'swiftlet.json')
   const { layers, isEncrypted } = configuration
-  const settings = { ...(JSON.parse(await readFile(file, 'utf8')) as object), layers }
+  const known = JSON.parse(await readFile(file, 'utf8')) as object
+  const settings = { ...known, ...configuration.settings, layers }
   if (isEncrypted) {
     const secrets = { one: randomBytes(32).toString('base64') }
     const keys = join(data, '..', 'keys.json')
@@ -83,14 +91,24 @@ async function addUsers(data: string): Promise<void> {
   }
 }
 
+/** The first user, at the identity service. */
+async function adminOf(data: string): Promise<KeystoneAdmin> {
+  const env = await swiftletEnv(data)
+  return openKeystoneAdmin({
+    url: env.OS_AUTH_URL!.replace(/\/$/, ''),
+    user: env.OS_USERNAME!,
+    password: env.OS_PASSWORD!,
+  })
+}
+
 async function makeUsers(keystone: KeystoneAdmin): Promise<void> {
   for (const { project, name, password, domain, roles } of usersOf('v3')) {
-    const domainId = await keystone.ensure('domain', { name: domain })
-    const projectId = await keystone.ensure('project', { name: project, domain_id: domainId })
-    const userId = await keystone.ensure('user', { name, password, domain_id: domainId })
+    const domainId = await ensureItem(keystone, 'domain', { name: domain })
+    const projectId = await ensureItem(keystone, 'project', { name: project, domain_id: domainId })
+    const userId = await ensureItem(keystone, 'user', { name, password, domain_id: domainId })
     for (const role of roles) {
-      const roleId = await keystone.ensure('role', { name: role })
-      await keystone.send('PUT', `/projects/${projectId}/users/${userId}/roles/${roleId}`)
+      const roleId = await ensureItem(keystone, 'role', { name: role })
+      await keystone.call('PUT', `/projects/${projectId}/users/${userId}/roles/${roleId}`)
     }
   }
 }

@@ -1,18 +1,25 @@
 /** In what forms Swift's own functional tests are run, and what the suite is told of each. Pure. */
 
-export const CONFIGURATIONS = ['v1', 'v3', 'replicas', 'encryption'] as const
+export const CONFIGURATIONS = ['v1', 'v3', 'replicas', 'encryption', 'v1-identity'] as const
 export type ConfigurationName = (typeof CONFIGURATIONS)[number]
 
 export interface Configuration {
   /** What people read. */
   readonly title: string
   readonly auth: 'v1' | 'v3'
-  /** Disks, each with a replica of everything. */
-  readonly disks: number
+  /** Where the users are: in a file as those of Swift's tempauth (`swiftlet cluster`), or in an identity service (`up`). */
+  readonly users: 'file' | 'identity'
+  /** Each with a replica of everything: storage nodes of a cluster, disks of `up`. */
+  readonly replicas: number
   readonly isEncrypted: boolean
   /** `layers` of swiftlet.json. */
   readonly layers: Readonly<Record<string, unknown>>
+  /** Further settings in it. */
+  readonly settings?: Readonly<Record<string, unknown>>
 }
+
+/** The one proxy of a cluster has nobody to wait for. */
+const ONE_PROXY = { versionsSettle: false }
 
 /** The tests that want a domain of their own, or quoted ETags, are skipped without. */
 const LAYERS = { domainRemap: { storageDomains: ['example.com'] }, etagQuoter: {} }
@@ -20,9 +27,10 @@ const LAYERS = { domainRemap: { storageDomains: ['example.com'] }, etagQuoter: {
 const V1: Configuration = {
   title: 'sign-in v1',
   auth: 'v1',
-  disks: 1,
+  users: 'file',
+  replicas: 1,
   isEncrypted: false,
-  layers: LAYERS,
+  layers: { ...LAYERS, api: ONE_PROXY },
 }
 
 /** Some tests are of a switch that is on, others of one that is off: v3 has them the other way round. */
@@ -32,10 +40,20 @@ export const CONFIGURATION: Readonly<Record<ConfigurationName, Configuration>> =
     ...V1,
     title: 'identity v3',
     auth: 'v3',
+    users: 'identity',
     layers: { ...LAYERS, api: { allowAccountManagement: false, allowOpenExpired: true } },
+    // What is opened after its time has to be there for as long as the test looks.
+    settings: { expiryDelays: [{ seconds: 600 }] },
   },
-  replicas: { ...V1, title: 'sign-in v1, three replicas', disks: 3 },
+  replicas: { ...V1, title: 'sign-in v1, three storage nodes and replicas', replicas: 3 },
   encryption: { ...V1, title: 'sign-in v1, encrypted at rest', isEncrypted: true },
+  'v1-identity': {
+    ...V1,
+    title: 'sign-in v1, users in the identity service, three disks and replicas',
+    users: 'identity',
+    replicas: 3,
+    layers: LAYERS,
+  },
 }
 
 /** The second policy: what is about several is skipped without one. */

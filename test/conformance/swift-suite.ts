@@ -1,11 +1,10 @@
 /** Runs test/functional of a checkout of openstack/swift with Debian's Python and what it needs from there. */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
 import { startProgress } from '../../bin/progress.ts'
-import { readJunit, type TestResult } from './suite-results.ts'
+import type { TestOutcome } from './outcomes.ts'
+import { runPytest } from './pytest-run.ts'
 
 export interface SuiteOptions {
   readonly python: string
@@ -49,40 +48,38 @@ print(sum(len(value) for name, value in vars(module).items()
   return Number(runPython(python, checkout, script).stdout.trim().split('\n').at(-1))
 }
 
-/** The results of all tests; throws where the run itself failed. */
-export async function runSuite(options: SuiteOptions): Promise<readonly TestResult[]> {
+/** The outcomes of all tests; throws where the run itself failed. */
+export async function runSuite(options: SuiteOptions): Promise<readonly TestOutcome[]> {
   const { python, checkout, folder, paths, print } = options
-  const junit = join(resolve(folder), 'junit.xml')
-  const args = [
-    ...['-m', 'pytest', '-v', '--tb=short', '-p', 'no:cacheprovider', '-p', 'no:requests_mock'],
-    ...['-o', 'addopts=', '-o', 'python_files=test*.py', '-o', 'junit_family=xunit1'],
-    ...[`--junitxml=${junit}`, ...(paths.length === 0 ? ALL : paths)],
-  ]
-  const child = spawn(python, args, {
-    cwd: checkout,
-    env: suiteEnv(options.confFile),
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const exited = new Promise<number | null>((done, reject) => {
-    child.once('error', reject)
-    child.once('close', done)
-  })
-  let silence = setTimeout(() => child.kill('SIGKILL'), SILENT_MS_MAX)
-  const stop = () => child.kill('SIGTERM')
-  process.on('SIGINT', stop).on('SIGTERM', stop)
   const reader = new PytestReader(print)
-  for await (const line of createInterface({ input: child.stdout })) {
-    clearTimeout(silence)
-    silence = setTimeout(() => child.kill('SIGKILL'), SILENT_MS_MAX)
-    reader.line(line)
+  const args = [
+    ...['-v', '-p', 'no:requests_mock'],
+    ...['-o', 'addopts=', '-o', 'python_files=test*.py'],
+    ...(paths.length === 0 ? ALL : paths),
+  ]
+  try {
+    return await runPytest({
+      ...{ checkout, python, args },
+      env: suiteEnv(options.confFile),
+      folder: resolve(folder),
+      onLine: (line) => reader.line(line),
+      silentMsMax: SILENT_MS_MAX,
+    })
+  } catch (error) {
+    throw new Error(`${(error as Error).message}:\n${reader.tail()}`, { cause: error })
+  } finally {
+    reader.end()
   }
-  const code = await exited
-  clearTimeout(silence)
-  process.off('SIGINT', stop).off('SIGTERM', stop)
-  reader.end()
-  // 0: all passed, 1: some failed; all else means that not everything was run.
-  if (code !== 0 && code !== 1) throw new Error(`pytest ended with ${code}:\n${reader.tail()}`)
-  return readJunit(await readFile(junit, 'utf8'))
+}
+
+/** `test_account.TestAccount.test_POST` of `test/functional/test_account.py::TestAccount::test_POST`. */
+export function suiteTestName(id: string): string {
+  return id.replace('test/functional/', '').replace('.py::', '.').replaceAll('::', '.')
+}
+
+/** The file of a test. */
+export function suiteModuleOf({ id }: TestOutcome): string {
+  return id.replace('test/functional/', '').replace(/::.*/, '')
 }
 
 /** Shows how far a run is: a bar on a terminal, elsewhere a line as each module ends; failures at once. */

@@ -1,14 +1,15 @@
 /**
  * `npm run conformance:swift -- CHECKOUT`: Swift's own functional tests, without the S3 ones, from a checkout of
  * openstack/swift outside of this repository, against Swiftlets that it starts. Prints a table for each configuration; the
- * exit code is 0 only if nothing failed or was skipped that docs/conformance/swift-known.json does not name.
+ * exit code is 0 only if nothing failed or was skipped that docs/conformance/swift-known.txt does not name.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { projectFolder } from '../../bin/project.ts'
-import { compare, countModules, type KnownResults, parseKnown, table } from './suite-results.ts'
+import { compareOutcomes, type KnownResult, parseKnown } from './known-results.ts'
+import { outcomeTable } from './outcomes.ts'
 import { startSuiteSwiftlet } from './suite-swiftlet.ts'
 import {
   CONFIGURATION,
@@ -16,7 +17,13 @@ import {
   type ConfigurationName,
   suiteConf,
 } from './swift-configurations.ts'
-import { countScenarios, missingForSuite, runSuite } from './swift-suite.ts'
+import {
+  countScenarios,
+  missingForSuite,
+  runSuite,
+  suiteModuleOf,
+  suiteTestName,
+} from './swift-suite.ts'
 
 interface Flags {
   readonly configuration: readonly ConfigurationName[]
@@ -26,7 +33,7 @@ interface Flags {
   readonly keep?: string
 }
 
-const KNOWN = join(projectFolder, 'docs', 'conformance', 'swift-known.json')
+const KNOWN = join(projectFolder, 'docs', 'conformance', 'swift-known.txt')
 
 async function main(checkout: string, flags: Flags): Promise<void> {
   const { python, keep } = flags
@@ -47,7 +54,7 @@ async function main(checkout: string, flags: Flags): Promise<void> {
 interface Run {
   readonly checkout: string
   readonly folder: string
-  readonly known: KnownResults
+  readonly known: readonly KnownResult[]
   readonly flags: Flags
 }
 
@@ -62,7 +69,7 @@ async function runOne(name: ConfigurationName, run: Run): Promise<boolean> {
   try {
     const confFile = join(folder, 'test.conf')
     await writeFile(confFile, suiteConf(configuration.auth, swiftlet.authUri))
-    const results = await runSuite({
+    const outcomes = await runSuite({
       python: flags.python,
       checkout,
       confFile,
@@ -70,15 +77,19 @@ async function runOne(name: ConfigurationName, run: Run): Promise<boolean> {
       paths: flags.path,
       print: console.log,
     })
-    console.log(`\n${table(countModules(results))}\n`)
+    console.log(`\n${outcomeTable(outcomes, suiteModuleOf).join('\n')}\n`)
     if (configuration.auth === 'v3' && flags.path.length === 0) {
       const scenarios = countScenarios(flags.python, checkout)
       console.log(`test_access_control.py: ${scenarios} scenarios of access within its tests`)
     }
-    const { regressions, mended } = compare(results, known, name)
-    for (const { test } of mended) console.log(`passes now, take it off the list: ${test}`)
-    for (const { test, outcome, message } of regressions) {
-      console.log(`REGRESSION ${test} ${outcome}: ${message}`)
+    const { regressions, mended } = compareOutcomes(outcomes, known, {
+      nameOf: suiteTestName,
+      configuration: name,
+      countsSkips: true,
+    })
+    for (const test of mended) console.log(`passes now, take it off the list: ${test}`)
+    for (const { id, outcome, why } of regressions) {
+      console.log(`REGRESSION ${suiteTestName(id)} ${outcome}: ${why}`)
     }
     const minutes = ((Date.now() - startedMs) / 60_000).toFixed(1)
     console.log(`${name}: ${regressions.length} regressions, ${minutes} minutes\n`)

@@ -13,12 +13,13 @@ export interface KeystoneAdminLogin {
   readonly url: string
   readonly user: string
   readonly password: string
-  readonly project: string
+  /** Absent: to the system. */
+  readonly project?: string
 }
 
 const DOMAIN = { id: 'default' }
 
-/** Signs in to a project with a password. */
+/** Signs in with a password. */
 export async function openKeystoneAdmin(login: KeystoneAdminLogin): Promise<KeystoneAdmin> {
   const { url, user, password, project } = login
   const answer = await send(url, {
@@ -30,7 +31,10 @@ export async function openKeystoneAdmin(login: KeystoneAdminLogin): Promise<Keys
           methods: ['password'],
           password: { user: { name: user, domain: DOMAIN, password } },
         },
-        scope: { project: { name: project, domain: DOMAIN } },
+        scope:
+          project === undefined
+            ? { system: { all: true } }
+            : { project: { name: project, domain: DOMAIN } },
       },
     },
   })
@@ -74,6 +78,18 @@ async function bodyOf(
   return { status: response.status, text: await response.text() }
 }
 
+/** The id of what has this name (and domain), which is made if it is not there. */
+export async function ensureItem(
+  keystone: KeystoneAdmin,
+  kind: 'domain' | 'project' | 'user' | 'role',
+  fields: Readonly<Record<string, string>>,
+): Promise<string> {
+  const { name, domain_id } = fields
+  const query = new URLSearchParams({ name: name!, ...(domain_id && { domain_id }) })
+  const [found] = (await keystone.call('GET', `/${kind}s?${query}`))[`${kind}s`]
+  return (found ?? (await keystone.call('POST', `/${kind}s`, { [kind]: fields }))[kind]).id
+}
+
 /** A user with a project of his own and a key for S3. */
 export interface S3User {
   readonly userId: string
@@ -95,25 +111,19 @@ export async function makeS3User(
   },
 ): Promise<S3User> {
   const { name, email, role = 'member' } = user
-  const { projects } = await keystone.call('GET', `/projects?name=${user.project}`)
-  const project =
-    projects[0] ??
-    (
-      await keystone.call('POST', '/projects', {
-        project: { name: user.project, domain_id: 'default' },
-      })
-    ).project
+  const projectFields = { name: user.project, domain_id: 'default' }
+  const projectId = await ensureItem(keystone, 'project', projectFields)
   const made = await keystone.call('POST', '/users', {
     user: { name, domain_id: 'default', ...(email !== undefined && { email }) },
   })
   const { roles } = await keystone.call('GET', `/roles?name=${role}`)
-  await keystone.call('PUT', `/projects/${project.id}/users/${made.user.id}/roles/${roles[0].id}`)
+  await keystone.call('PUT', `/projects/${projectId}/users/${made.user.id}/roles/${roles[0].id}`)
   const path = `/users/${made.user.id}/credentials/OS-EC2`
-  const { credential } = await keystone.call('POST', path, { tenant_id: project.id })
+  const { credential } = await keystone.call('POST', path, { tenant_id: projectId })
   return {
     userId: made.user.id,
-    projectId: project.id,
-    account: `AUTH_${project.id}`,
+    projectId,
+    account: `AUTH_${projectId}`,
     accessKey: credential.access,
     secretKey: credential.secret,
   }

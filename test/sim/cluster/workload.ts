@@ -6,7 +6,12 @@
 import { hash } from 'node:crypto'
 import type { Condition } from '../../../common/condition.ts'
 import { ServiceError } from '../../../common/errors.ts'
-import { INLINE_BYTES_MAX, type ItemMeta, type ItemRead } from '../../../common/storage-node.ts'
+import {
+  INLINE_BYTES_MAX,
+  type ItemInfo,
+  type ItemMeta,
+  type ItemRead,
+} from '../../../common/storage-node.ts'
 import type { Backend, BackendOutcome, ObjectPath } from '../../../proxy/backend/backend.ts'
 import { wholeBody } from '../../support/engine-rig.ts'
 import type { SeededRandom } from '../../support/seeded-random.ts'
@@ -92,6 +97,7 @@ export class Workload {
       for (const [name, version] of listed.rows ?? []) rows.set(`${container}/${name}`, version)
       if (listed.rows === undefined)
         this.violations.push(`${who} cannot list ${container}: ${listed.note}`)
+      await this.#checkTotals(who, running, container, listed.rows?.size)
       for (const name of this.#options.names) {
         const key = `${container}/${name}`
         const read = await this.#get(who, running, key, true)
@@ -100,6 +106,21 @@ export class Workload {
       }
     }
     return { states, rows }
+  }
+
+  /** What a container counts is what it lists. */
+  async #checkTotals(
+    who: string,
+    running: { readonly backend: Backend },
+    container: string,
+    listed: number | undefined,
+  ): Promise<void> {
+    const info = await running.backend
+      .readContainer(ACCOUNT, container, { totals: true })
+      .catch((error: unknown) => error)
+    const counted = (info as ItemInfo | null)?.stats?.objects
+    if (listed === undefined || counted === listed) return
+    this.violations.push(`${who} counts ${counted ?? info} in ${container} and lists ${listed}`)
   }
 
   get keys(): readonly string[] {
