@@ -1,4 +1,5 @@
 import assert from 'node:assert'
+import type { IncomingMessage } from 'node:http'
 import { type Exchange, type PlainBody, refusal, type StreamBody } from './exchange.ts'
 
 /**
@@ -190,12 +191,32 @@ export function discardBody(exchange: Exchange): void {
   // The rest of a short body is passed over by whoever reads it.
   if (isPlainBody(req) || !('complete' in req)) return
   if (req.complete || req.destroyed || !announcesBody(exchange)) return
+  if (exchange.continueExpected) linger(exchange, req)
   let discarded = 0
   req.on('data', (chunk: Buffer) => {
     discarded += chunk.length
     if (discarded > DRAIN_BYTES_MAX) req.socket.destroy()
   })
   req.resume()
+}
+
+/** How long a refused client that has not waited for `100 Continue` may go on sending. */
+const LINGER_MS = 5_000
+
+/**
+ * A client that was refused before `100 Continue` may be sending all the same: if its connection were destroyed with bytes
+ * unread, it would see a broken connection (by TLS, an error) instead of the answer. The answer's end is said at once, and
+ * the connection stays until the body has come to its end, or five seconds.
+ */
+function linger({ proxy }: Exchange, req: IncomingMessage): void {
+  const { socket } = req
+  // How node:http ends the connection of such an answer.
+  socket.destroySoon = () => {
+    socket.end()
+    const cancel = proxy.clock.after(LINGER_MS, () => socket.destroy())
+    req.once('end', () => socket.destroy())
+    socket.once('close', cancel)
+  }
 }
 
 /** Read at a time by who wants a body of any length piece by piece. */

@@ -1,8 +1,10 @@
 /** HTTP as it should not be: what ambiguous, slow, vanishing and lying clients get, and that nothing is left of them. */
 import { createHash, randomBytes } from 'node:crypto'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import t from 'tap'
+import { makeCertificate } from '../support/certificate.ts'
 import { httpClient, rawExchange, statusesIn } from './http-client.ts'
 import { openTestStore } from './swift-store.ts'
 
@@ -50,6 +52,31 @@ t.test('a connection that is closed behind a refusal says so', async (t) => {
     const text = await rawExchange(port, line + wait)
     t.match(text, /^HTTP\/1.1 4/, name)
     t.match(text, /\r\nConnection: close\r\n/, name)
+  }
+})
+
+t.test('who sends without waiting for 100 Continue still gets the refusal', async (t) => {
+  const made = makeCertificate(t.testdir())
+  const tls = made && { cert: readFileSync(made.cert), key: readFileSync(made.key) }
+  const doors = tls === null ? [] : [{ port: (await store.openBeside({ tls })).port, ca: tls.cert }]
+  const head = `PUT /v1/AUTH_test/none/o HTTP/1.1\r\nHost: x\r\n${AUTH}Expect: 100-continue\r\n`
+  for (const door of [{ port, ca: undefined }, ...doors]) {
+    const { ca } = door
+    const to = { port: door.port, allowHalfOpen: true }
+    const socket = ca === undefined ? connect(to) : connectTls({ ...to, ca })
+    let text = ''
+    const failures: unknown[] = []
+    socket.on('data', (piece) => (text += piece)).on('error', (error) => failures.push(error))
+    socket.write(`${head}Content-Length: ${8 * 1024 * 1024}\r\n\r\n`)
+    await until(() => text.includes('\r\n\r\n'), 'the refusal')
+    for (let sent = 0; sent < 8; sent++) {
+      await new Promise((resolve) => socket.write(Buffer.alloc(1024 * 1024), resolve))
+    }
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    socket.end()
+    await closed
+    t.match(text, /^HTTP\/1.1 404 /)
+    t.same(failures, [], ca === undefined ? 'HTTP' : 'HTTPS')
   }
 })
 

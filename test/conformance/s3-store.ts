@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { freePort, type StoreProcess, startStore } from '../../bench/store-process.ts'
-import { makeCertificate } from '../support/certificate.ts'
+import { type Certificate, makeCertificate } from '../support/certificate.ts'
 import { makeS3User, openKeystoneAdmin, type S3User } from '../support/keystone-admin.ts'
 import { startWebIdentityProvider, type WebIdentityProvider } from './web-identity-provider.ts'
 
@@ -23,6 +23,8 @@ export interface S3Store {
   readonly provider: WebIdentityProvider
   /** The configuration file of the tests. */
   readonly config: string
+  /** For those that ask who has signed the certificate. */
+  readonly env: Readonly<Record<string, string>>
 }
 
 /** The sections of the tests' configuration, and who each is. Emails are unique, as S3 has it. */
@@ -50,7 +52,9 @@ export async function startS3Store(asked: S3StoreOptions): Promise<S3Store> {
   const data = join(folder, 'data')
   await mkdir(folder, { recursive: true })
   const port = await freePort()
-  const tls = https ? tlsArguments(folder) : []
+  const certificate = https ? certificateIn(folder) : null
+  const tls =
+    certificate === null ? [] : ['--tls-cert', certificate.cert, '--tls-key', certificate.key]
   const start = () =>
     startStore({
       dataFolder: data,
@@ -71,7 +75,7 @@ export async function startS3Store(asked: S3StoreOptions): Promise<S3Store> {
   const config = join(folder, 's3tests.conf')
   const text = `${configText(users, { port, https })}${provider.section}`
   await writeFile(config, text, { mode: 0o600 })
-  return { store, provider, config }
+  return { store, provider, config, env: certificate === null ? {} : trusting(certificate) }
 }
 
 async function changeSettings(
@@ -99,11 +103,15 @@ async function setKeys(data: string): Promise<void> {
   })
 }
 
-/** Arguments for a certificate; the tests do not look at who signed it. */
-function tlsArguments(folder: string): readonly string[] {
+function certificateIn(folder: string): Certificate {
   const made = makeCertificate(folder)
   if (made === null) throw new Error('HTTPS needs openssl')
-  return ['--tls-cert', made.cert, '--tls-key', made.key]
+  return made
+}
+
+/** By `ssl_verify` some tests look away; boto3, requests and Python's own sockets have names of their own for it. */
+function trusting({ cert }: Certificate): Readonly<Record<string, string>> {
+  return { AWS_CA_BUNDLE: cert, REQUESTS_CA_BUNDLE: cert, SSL_CERT_FILE: cert }
 }
 
 async function makeUsers(data: string, https: boolean): Promise<Readonly<Record<Section, S3User>>> {

@@ -75,7 +75,7 @@ async function main(checkout: string, flags: Flags): Promise<void> {
   if (profile === undefined) throw new Error(`profiles are ${Object.keys(PROFILES).join(', ')}`)
   const folder =
     flags.out === undefined ? await mkdtemp(join(tmpdir(), 's3-conformance-')) : resolve(flags.out)
-  const { store, provider, config } = await startS3Store({
+  const { store, provider, config, env } = await startS3Store({
     folder,
     threads: Number(flags.threads),
     https: flags.https,
@@ -94,7 +94,7 @@ async function main(checkout: string, flags: Flags): Promise<void> {
         TESTS,
       ],
       // The same with and without python3-awscrt, which signs and sums in boto3's place, not as the tests expect it.
-      env: { ...process.env, S3TEST_CONF: config, BOTO_DISABLE_CRT: 'true' },
+      env: { ...process.env, ...env, S3TEST_CONF: config, BOTO_DISABLE_CRT: 'true' },
       modules: modulesOf(checkout, flags.modules),
       folder,
     })
