@@ -86,6 +86,10 @@ export const S3_ERRORS = {
   InvalidToken: [400, 'The provided token is malformed or otherwise not valid.'],
   InvalidURI: [400, 'The specified URI could not be parsed.'],
   'KMS.NotFoundException': [400, 'The store has no key of that id.'],
+  InvalidWriteOffset: [
+    400,
+    'The write offset value that you specified does not match the current object size.',
+  ],
   KeyTooLongError: [400, 'Your key is too long.'],
   MalformedPOSTRequest: [
     400,
@@ -176,6 +180,10 @@ export const S3_ERRORS = {
   ],
   SlowDown: [503, 'Please reduce your request rate.'],
   StorageFull: [507, 'There is not enough space to save the object.'],
+  TooManyParts: [
+    400,
+    'You have attempted to add more parts than the maximum of 10000 that are allowed for this object. You can use the CopyObject operation to copy this object to another and then add more data to the newly copied object.',
+  ],
   UserKeyMustBeSpecified: [
     400,
     'The bucket POST must contain the specified field name. If it is specified, please check the order of the fields.',

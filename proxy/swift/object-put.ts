@@ -39,7 +39,7 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
     place,
     contentType: contentTypeFor(exchange, place.object),
     headers: requestObjectHeaders(exchange),
-    condition: conditionOf(exchange),
+    condition: conditionOfPut(exchange),
     etagWanted: etagWantedBy(exchange),
     ...(exchange.addedMeta !== null && { added: exchange.addedMeta }),
   }
@@ -53,6 +53,12 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
   if (place.versions === undefined) return createdReply(await storeWhole(exchange, draft, body))
   const store = (to: ObjectDraft) => storeWhole(exchange, to, body)
   return storedReply(await storeObject(exchange, draft, store, { repeatable: true }))
+}
+
+function conditionOfPut(exchange: Exchange): Condition | undefined {
+  const condition = conditionOf(exchange)
+  const { onlyIfWriteId } = exchange
+  return onlyIfWriteId === undefined ? condition : { ...condition, ifWriteId: onlyIfWriteId }
 }
 
 function storedReply({ info, headers }: Stored): Reply {

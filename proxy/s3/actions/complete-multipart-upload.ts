@@ -1,20 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { ItemInfo } from '../../../common/storage-node.ts'
-import { LISTED } from '../../backend/rows.ts'
 import type { Reply } from '../../reply.ts'
 import { findObject, NULL_VERSION } from '../../swift/found-object.ts'
-import { encodeManifest, totalsOf } from '../../swift/large/slo-manifest.ts'
-import { SLO_BYTES, SLO_ETAG, STATIC_LARGE_OBJECT } from '../../swift/large/static-object.ts'
-import { formatListed } from '../../swift/listed-traits.ts'
+import { encodeManifest } from '../../swift/large/slo-manifest.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
-import {
-  algorithmOfHeader,
-  type Checksum,
-  checksumHeader,
-  encodeChecksum,
-} from '../checksum/checksum-algorithm.ts'
+import { algorithmOfHeader, type Checksum, checksumHeader } from '../checksum/checksum-algorithm.ts'
 import { encryptionHeaders, sealOfPart } from '../encryption/encryption-choice.ts'
 import { expirationHeader } from '../lifecycle/lifecycle-headers.ts'
 import {
@@ -26,16 +18,10 @@ import {
   type StoredPart,
   storedPart,
 } from '../multipart/completion.ts'
+import { manifestMeta } from '../multipart/manifest-meta.ts'
 import { COMPLETION_MS_MAX } from '../multipart/upload-record.ts'
 import { type FoundUpload, Uploads } from '../multipart/uploads.ts'
-import {
-  checksumOfObject,
-  S3_CHECKSUM,
-  S3_ETAG,
-  S3_UPLOAD,
-  s3Etag,
-  uploadOf,
-} from '../object/object-traits.ts'
+import { checksumOfObject, s3Etag, uploadOf } from '../object/object-traits.ts'
 import { type PutOutcome, putPieces } from '../object/put-through-swift.ts'
 import { replacing } from '../object/replaced-parts.ts'
 import { versionHeaders, versionOfFound } from '../object/version-id.ts'
@@ -151,21 +137,7 @@ async function writeManifest(
   const { uploadId, record } = taken
   const segments = manifestOfParts(of.uploads.container, parts)
   const body = encodeManifest(segments)
-  const totals = totalsOf(segments)
-  const etag = multipartEtag(parts)
-  const added = (): Record<string, string> => ({
-    [STATIC_LARGE_OBJECT]: 'True',
-    [SLO_ETAG]: totals.etag,
-    [SLO_BYTES]: String(totals.bytes),
-    [LISTED]: formatListed({
-      bytes: String(totals.bytes),
-      slo_etag: totals.etag,
-      s3_etag: etag,
-    }),
-    [S3_ETAG]: etag,
-    [S3_UPLOAD]: uploadId,
-    ...(checksum !== undefined && { [S3_CHECKSUM]: encodeChecksum(checksum) }),
-  })
+  const meta = manifestMeta(segments, { etag: multipartEtag(parts), uploadId, checksum })
   const source = {
     bytes: body.length,
     async *pieces() {
@@ -173,7 +145,7 @@ async function writeManifest(
     },
   }
   checkStillOurs(call, taken)
-  const put = { path: call.path, head: record.head, added, condition: of.condition }
+  const put = { path: call.path, head: record.head, added: () => meta, condition: of.condition }
   return replacing(call, of.place, () => putPieces(call, put, source), { uploadId })
 }
 

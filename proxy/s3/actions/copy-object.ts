@@ -5,6 +5,7 @@ import { enterObject } from '../bucket/find-bucket.ts'
 import {
   type ChecksumAlgorithm,
   checksumAlgorithm,
+  DEFAULT_CHECKSUM,
   encodeChecksum,
 } from '../checksum/checksum-algorithm.ts'
 import { openHasher } from '../checksum/hasher.ts'
@@ -30,7 +31,6 @@ import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checksumElement, xmlReply } from '../s3-reply.ts'
 import { decodeTags, S3_TAGGING } from '../tagging/tag-set.ts'
-import { DEFAULT_CHECKSUM } from './put-object.ts'
 
 const SOURCE_BYTES_MAX = 5 * 1024 ** 3
 

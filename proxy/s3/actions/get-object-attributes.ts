@@ -1,11 +1,13 @@
-import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Reply } from '../../reply.ts'
+import type { ObjectView } from '../../swift/found-object.ts'
 import { lastModified } from '../../swift/http-date.ts'
+import { decodeManifest, segmentBytes, splitSegmentPath } from '../../swift/large/slo-manifest.ts'
+import { manifestOf } from '../../swift/large/static-object.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { checksumTag } from '../checksum/checksum-algorithm.ts'
 import { customerKeyOf } from '../encryption/customer-key.ts'
-import { storedPart } from '../multipart/completion.ts'
-import { PARTS_MAX } from '../multipart/upload-names.ts'
+import { type StoredPart, storedPart } from '../multipart/completion.ts'
+import { PARTS_MAX, partNumberOf } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import { checksumOfObject, partsCountOf, s3Etag, uploadOf } from '../object/object-traits.ts'
 import { versionHeaders, versionIdOf } from '../object/version-id.ts'
@@ -36,7 +38,7 @@ export async function getObjectAttributes(call: S3Call): Promise<Reply> {
       ...(asked.has('ETag') && { ETag: s3Etag(info) }),
       ...(asked.has('Checksum') &&
         checksum !== undefined && { Checksum: checksumElement(checksum) }),
-      ...(asked.has('ObjectParts') && (await partsElement(call, info))),
+      ...(asked.has('ObjectParts') && (await partsElement(call, view))),
       ...(asked.has('StorageClass') && { StorageClass: 'STANDARD' }),
       ...(asked.has('ObjectSize') && { ObjectSize: info.bytes }),
     },
@@ -44,15 +46,15 @@ export async function getObjectAttributes(call: S3Call): Promise<Reply> {
   )
 }
 
-async function partsElement(call: S3Call, info: ItemInfo): Promise<XmlElement> {
+async function partsElement(call: S3Call, view: ObjectView): Promise<XmlElement> {
+  const { info } = view.read
   const uploadId = uploadOf(info)
   if (uploadId === undefined) return {}
   const max = numberHeader(call, 'x-amz-max-parts') ?? 1000
   const marker = numberHeader(call, 'x-amz-part-number-marker') ?? 0
   const checksum = checksumOfObject(info)
   const count = partsCountOf(info) ?? 0
-  const uploads = await Uploads.of(call)
-  const parts = (await uploads.parts(uploadId)).map(storedPart)
+  const parts = await partsOf(call, view, uploadId)
   const behind = parts.filter(({ partNumber }) => partNumber > marker)
   const shown = behind.slice(0, max)
   return {
@@ -75,6 +77,24 @@ async function partsElement(call: S3Call, info: ItemInfo): Promise<XmlElement> {
     },
   }
 }
+
+/** In their order; counted, where something was appended, whose parts have no numbers of their own. */
+async function partsOf(call: S3Call, view: ObjectView, uploadId: string): Promise<readonly Part[]> {
+  const uploads = await Uploads.of(call)
+  const rows = (await uploads.parts(uploadId)).map(storedPart)
+  const byName = new Map(rows.map((row) => [row.name, row]))
+  const manifest = { ...view, read: { ...view.read, body: null } }
+  const segments = decodeManifest(await manifestOf(call.exchange, manifest))
+  const parts = segments.map((segment): Part => {
+    const name = 'name' in segment ? splitSegmentPath(segment.name).object : ''
+    const { checksum } = byName.get(name) ?? {}
+    return { partNumber: partNumberOf(name), bytes: segmentBytes(segment), checksum }
+  })
+  const areNumbered = parts.every(({ partNumber }) => !Number.isNaN(partNumber))
+  return areNumbered ? parts : parts.map((part, index) => ({ ...part, partNumber: index + 1 }))
+}
+
+type Part = Pick<StoredPart, 'partNumber' | 'bytes' | 'checksum'>
 
 function attributesOf(call: S3Call): ReadonlySet<Attribute> {
   const words = (call.header('x-amz-object-attributes') ?? '').split(',').map((word) => word.trim())

@@ -10,6 +10,7 @@ import {
   algorithmOfHeader,
   type ChecksumAlgorithm,
   checksumHeader,
+  DEFAULT_CHECKSUM,
   encodeChecksum,
   isChecksumValue,
 } from '../checksum/checksum-algorithm.ts'
@@ -29,7 +30,6 @@ import { emptyReply } from '../s3-reply.ts'
 import { encodeTags, OBJECT_TAGS_MAX, readTagSet, S3_TAGGING } from '../tagging/tag-set.ts'
 import { parseXml } from '../xml/xml-in.ts'
 import { renderXml } from '../xml/xml-out.ts'
-import { DEFAULT_CHECKSUM } from './put-object.ts'
 
 export function postObject(call: S3Call): Promise<Reply> {
   if (call.signature !== null) {

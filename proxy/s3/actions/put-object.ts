@@ -1,7 +1,8 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Reply } from '../../reply.ts'
 import { S3Body } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
-import { encodeChecksum } from '../checksum/checksum-algorithm.ts'
+import { DEFAULT_CHECKSUM, encodeChecksum } from '../checksum/checksum-algorithm.ts'
 import { encryptionHeaders, sealOfRequest } from '../encryption/encryption-choice.ts'
 import { expirationHeader } from '../lifecycle/lifecycle-headers.ts'
 import { withLock } from '../lock/lock-headers.ts'
@@ -15,17 +16,23 @@ import type { S3Call } from '../s3-call.ts'
 import { checksumHeaders, emptyReply } from '../s3-reply.ts'
 import { decodeTags, S3_TAGGING } from '../tagging/tag-set.ts'
 
-/** What the store makes of bytes whose client has made no checksum. */
-export const DEFAULT_CHECKSUM = 'CRC64NVME'
-
 export async function putObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
+  return storeRequest(call)
+}
+
+/** The same where nothing may be there yet. */
+export async function putNewObject(call: S3Call): Promise<Reply> {
+  return storeRequest(call, { 'if-none-match': '*' })
+}
+
+async function storeRequest(call: S3Call, more: IncomingHttpHeaders = {}): Promise<Reply> {
   const requested = headOfRequest(call)
   const tagging = taggingOfRequest(call)
   const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const head = withLock(call, place, requested)
   const acl = await aclOfRequest(call)
-  const condition = await writeCondition(call, place)
+  const condition = { ...(await writeCondition(call, place)), ...more }
   const seal = await sealOfRequest(call)
   const body = await S3Body.open(call, { algorithm: DEFAULT_CHECKSUM, md5: false })
   const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: encodeChecksum(body.checksum!) })

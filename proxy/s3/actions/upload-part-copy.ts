@@ -1,7 +1,7 @@
 import type { Reply } from '../../reply.ts'
 import { closeBody } from '../../swift/object-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
-import { type Checksum, checksumTag } from '../checksum/checksum-algorithm.ts'
+import { type Checksum, checksumTag, DEFAULT_CHECKSUM } from '../checksum/checksum-algorithm.ts'
 import { openHasher } from '../checksum/hasher.ts'
 import { encryptionHeaders, sealOfPart } from '../encryption/encryption-choice.ts'
 import { storePart } from '../multipart/store-part.ts'
@@ -12,7 +12,6 @@ import { refuseNotBuilt } from '../object/object-headers.ts'
 import { putPieces } from '../object/put-through-swift.ts'
 import type { S3Call } from '../s3-call.ts'
 import { xmlReply } from '../s3-reply.ts'
-import { DEFAULT_CHECKSUM } from './put-object.ts'
 
 /** A part that is a stretch of another object. */
 export async function uploadPartCopy(call: S3Call): Promise<Reply> {

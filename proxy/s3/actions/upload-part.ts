@@ -1,6 +1,7 @@
 import type { Reply } from '../../reply.ts'
 import { S3Body } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
+import { DEFAULT_CHECKSUM } from '../checksum/checksum-algorithm.ts'
 import { encryptionHeaders, sealOfPart } from '../encryption/encryption-choice.ts'
 import { storePart } from '../multipart/store-part.ts'
 import { parsePartNumber } from '../multipart/upload-names.ts'
@@ -10,7 +11,6 @@ import { putBody } from '../object/put-through-swift.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checksumHeaders, emptyReply } from '../s3-reply.ts'
-import { DEFAULT_CHECKSUM } from './put-object.ts'
 
 export async function uploadPart(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)

@@ -13,6 +13,9 @@ export const CHECKSUM_ALGORITHMS = [
 ] as const
 export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number]
 
+/** What the store makes of bytes whose client has made no checksum. */
+export const DEFAULT_CHECKSUM: ChecksumAlgorithm = 'CRC64NVME'
+
 /** Whether a multipart object's checksum is of its bytes or of its parts' checksums. */
 export const CHECKSUM_TYPES = ['FULL_OBJECT', 'COMPOSITE'] as const
 export type ChecksumType = (typeof CHECKSUM_TYPES)[number]

@@ -1,7 +1,7 @@
 import { bucketRules } from '../access/bucket-rules.ts'
 import { isPublicAcl, privateAcl } from '../access/s3-acl.ts'
-import { DEFAULT_CHECKSUM } from '../actions/put-object.ts'
-import { encodeChecksum } from '../checksum/checksum-algorithm.ts'
+
+import { DEFAULT_CHECKSUM, encodeChecksum } from '../checksum/checksum-algorithm.ts'
 import { openHasher } from '../checksum/hasher.ts'
 import { sealOfRequest } from '../encryption/encryption-choice.ts'
 import { type OwnCalls, ownCall } from '../lifecycle/own-call.ts'

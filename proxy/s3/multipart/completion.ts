@@ -99,7 +99,7 @@ export function chooseParts(
 }
 
 /** `md5-parts` */
-export function multipartEtag(parts: readonly StoredPart[]): string {
+export function multipartEtag(parts: readonly { readonly etag: string }[]): string {
   const md5 = createHash('md5')
   for (const { etag } of parts) md5.update(Buffer.from(etag, 'hex'))
   return `${md5.digest('hex')}-${parts.length}`

@@ -68,7 +68,15 @@ export class Uploads {
   }
 
   async begin(key: string, record: UploadRecord): Promise<string> {
-    const { backend, random } = this.#call.exchange.proxy
+    await this.prepare()
+    const uploadId = randomId(this.#call.exchange.proxy.random)
+    await this.#write(key, uploadId, record, null)
+    return uploadId
+  }
+
+  /** Makes room for parts. */
+  async prepare(): Promise<void> {
+    const { backend } = this.#call.exchange.proxy
     const { account, info } = this.#bucket
     if (!this.mayHaveParts) {
       await backend.postContainer(account, this.#call.bucket, { headers: { [HAS_UPLOADS]: 'yes' } })
@@ -79,9 +87,6 @@ export class Uploads {
         policy: info.policy,
       })
     }
-    const uploadId = randomId(random)
-    await this.#write(key, uploadId, record, null)
-    return uploadId
   }
 
   /** NoSuchUpload if it is not under way. */
@@ -140,10 +145,15 @@ export class Uploads {
 
   /** Lets the parts go when nobody can be reading them any more. */
   async expireParts(uploadId: string): Promise<void> {
+    await this.expire((await this.parts(uploadId)).map(({ name }) => name))
+  }
+
+  /** The same of some of them. */
+  async expire(names: readonly string[]): Promise<void> {
     const { backend, clock } = this.#call.exchange.proxy
     const deleteAt = Math.ceil(clock.nowMs() / 1000) + PARTS_KEPT_SECONDS
     const headers = { 'x-delete-at': String(deleteAt).padStart(10, '0') }
-    await forEachParallel(await this.parts(uploadId), PARALLEL_MAX, async ({ name }) => {
+    await forEachParallel(names, PARALLEL_MAX, async (name) => {
       await backend.postObject(this.place(name), { meta: { headers } })
     })
   }

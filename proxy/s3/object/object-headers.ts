@@ -35,15 +35,19 @@ export interface ObjectHead {
   readonly headers: Readonly<Record<string, string>>
 }
 
+/** Where an append begins. */
+export const WRITE_OFFSET = 'x-amz-write-offset-bytes'
+
 /** Headers that ask for what is not built: a 501, never overlooked. */
 const NOT_BUILT: readonly { readonly name: string; readonly unless?: string }[] = [
-  { name: 'x-amz-write-offset-bytes' },
+  { name: WRITE_OFFSET },
   { name: 'x-amz-mfa' },
 ]
 
-/** Throws a 501 if the request asks by a header for what is not built. */
-export function refuseNotBuilt(call: S3Call): void {
+/** Throws a 501 if the request asks by a header for what is not built, or not for it; `except`: it is. */
+export function refuseNotBuilt(call: S3Call, { except }: { readonly except?: string } = {}): void {
   for (const { name, unless } of NOT_BUILT) {
+    if (name === except) continue
     const value = call.header(name)
     if (value === undefined || value === '' || value.toLowerCase() === unless?.toLowerCase())
       continue

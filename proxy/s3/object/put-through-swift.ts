@@ -38,6 +38,8 @@ export interface SwiftPut {
   /** The store's own metadata; asked for when the body has come. */
   readonly added: () => Readonly<Record<string, string>>
   readonly condition?: IncomingHttpHeaders
+  /** Only in the place of a record of this write id. */
+  readonly ifWriteId?: string
   /** In place of the caller's rights. */
   readonly authority?: Authority
   /** How the body is to be enciphered. */
@@ -121,6 +123,7 @@ async function putBytes(
     ...(put.seal && { proxy: sealingProxy(exchange.proxy, put.seal) }),
   })
   inner.versionRules = S3_VERSION_RULES
+  inner.onlyIfWriteId = put.ifWriteId
   const sse = put.seal ? { [S3_SSE]: encodeSse(put.seal.record) } : {}
   inner.addedMeta = () => ({ ...put.head.headers, ...put.added(), ...sse })
   const reply = await exchange.proxy.answerInner(inner)

@@ -5,6 +5,7 @@
  */
 import type { Reply } from '../../reply.ts'
 import { abortMultipartUpload } from '../actions/abort-multipart-upload.ts'
+import { appendObject } from '../actions/append-object.ts'
 import { getBucketLogging, putBucketLogging } from '../actions/bucket-logging.ts'
 import {
   deleteBucketPolicy,
@@ -76,6 +77,7 @@ import { renameObject } from '../actions/rename-object.ts'
 import { getRequestPayment, putRequestPayment } from '../actions/request-payment.ts'
 import { uploadPart } from '../actions/upload-part.ts'
 import { uploadPartCopy } from '../actions/upload-part-copy.ts'
+import { WRITE_OFFSET } from '../object/object-headers.ts'
 import type { S3Call } from '../s3-call.ts'
 
 export type S3Action = (call: S3Call) => Promise<Reply>
@@ -182,6 +184,7 @@ const ROWS: readonly Row[] = [
   ['UploadPart', 'object', 'PUT', { query: 'uploadId' }, uploadPart],
   ['CopyObject', 'object', 'PUT', { header: 'x-amz-copy-source' }, copyObject],
   ['RenameObject', 'object', 'PUT', { query: 'renameObject' }, renameObject],
+  ['PutObject', 'object', 'PUT', { header: WRITE_OFFSET }, appendObject],
   ['PutObjectTagging', 'object', 'PUT', { query: 'tagging' }, putObjectTagging],
   ['PutObject', 'object', 'PUT', {}, putObject],
   ['AbortMultipartUpload', 'object', 'DELETE', { query: 'uploadId' }, abortMultipartUpload],
