@@ -8,6 +8,7 @@
  *               -> else each adds the rows of the others to what it had when it was asked first -> W agree
  *   still not: replicas lag in rows from long ago -> the rows are counted by listing them
  */
+import { ServiceError } from '../../common/errors.ts'
 import type { ItemKey } from '../../common/item.ts'
 import { compareStamps } from '../../common/stamp.ts'
 import type {
@@ -26,7 +27,7 @@ import { noQuorum } from './backend-errors.ts'
 import type { BackendCounters } from './counters.ts'
 import type { Replies } from './quorum.ts'
 import { askAll, type CallTiming, causeOf } from './replica-calls.ts'
-import { itemOf, type ReplicaGroup, type ReplicaMap } from './replica-map.ts'
+import { itemOf, type Replica, type ReplicaGroup, type ReplicaMap } from './replica-map.ts'
 
 export interface ListTotalsOptions {
   readonly replicas: ReplicaMap
@@ -92,9 +93,9 @@ export class ListTotals {
     const asked = itemOf(group, list)
     const { replies } = await askAll<ReplicaTotals | null>(
       group,
-      async ({ node, device }, index) => {
+      async (replica, index) => {
         const query = queryOf(index)
-        return query === null ? null : node.totals(device, asked, query)
+        return query === null ? null : totalsOf(replica, asked, query)
       },
       (answers) => answered(answers) >= enough || agreedBy(answers, group.quorum) !== null,
       this.#options.timing,
@@ -127,6 +128,20 @@ export class ListTotals {
       if (rows.length < PAGE_ROWS) return sumOf(byPolicy)
     }
     throw noQuorum('the replicas of a long listing differ')
+  }
+}
+
+/** A node of an earlier version is no broken one: it has no say. */
+async function totalsOf(
+  { node, device }: Replica,
+  list: ItemKey,
+  query: TotalsQuery,
+): Promise<ReplicaTotals | null> {
+  try {
+    return await node.totals(device, list, query)
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'NoSuchOperation') return null
+    throw error
   }
 }
 

@@ -1,9 +1,10 @@
 /** Containers whose replicas lag: whatever was acknowledged is counted and told, whichever replicas are asked. */
 import t, { type Test } from 'tap'
 import { ServiceError } from '../../common/errors.ts'
+import { itemKey } from '../../common/item.ts'
 import type { ItemWrite, ListRow } from '../../common/storage-node.ts'
 import type { ClusterBackend } from '../../proxy/backend/cluster-backend.ts'
-import { ClusterUnderTest, pathOf } from '../support/cluster-nodes.ts'
+import { ClusterUnderTest, HASHING, pathOf } from '../support/cluster-nodes.ts'
 
 const META = { headers: {} }
 const NODES = [0, 1, 2]
@@ -54,6 +55,14 @@ async function open(t: Test): Promise<Rig> {
     return { objects, bytes }
   }
   return { cluster, backend, hold, cut, total }
+}
+
+/** A row as replication brings it. */
+function rowOf(name: string, bytes: number): ListRow {
+  const stamp = { ticks: 1_000_000, proposer: 0 }
+  const stamps = { stamp, metaStamp: stamp, ballot: stamp }
+  const what = { etag: 'e', contentType: 't', policy: 0, count: 1, deleted: false, confirmed: true }
+  return { name, bytes, ...stamps, ...what }
 }
 
 const put = (backend: ClusterBackend, name: string, bytes: number) =>
@@ -118,17 +127,41 @@ t.test('a listing tells of its container what was acknowledged last', async (t) 
 })
 
 t.test('rows that were missed long ago are found by counting', async (t) => {
-  const { backend, hold, cut, total } = await open(t)
+  const { cluster, backend, hold, cut, total } = await open(t)
   const releases = [hold(0, 'missed by 0'), hold(1, 'missed by 1')]
   await put(backend, 'missed by 0', 1)
   await put(backend, 'missed by 1', 1)
-  const names = Array.from({ length: 1100 }, (_, index) => `o${index}`)
-  await Promise.all(names.map((name) => put(backend, name, 1)))
+  // What a shard remembers is of all its lists.
+  const other = itemKey(HASHING, 'container', '/a/other')
+  const rows = Array.from({ length: 1000 }, (_, index) => rowOf(`o${index}`, index))
+  for (const node of NODES) {
+    await cluster.node(node).putRows('d', other, rows)
+    await cluster.node(node).putRows(
+      'd',
+      other,
+      rows.map((row) => ({ ...row, name: `p${row.name}` })),
+    )
+  }
   // Both lag, and neither remembers what the other lacks.
   cut(2)
-  t.strictSame(await total(), { objects: 1102, bytes: 1102 })
+  t.strictSame(await total(), { objects: 2, bytes: 2 })
   t.equal(backend.counters.totalsCounted, 1)
   for (const release of releases) release()
+})
+
+t.test('nodes that know no totals yet are listed', async (t) => {
+  const { cluster, backend, hold, total } = await open(t)
+  const release = hold(0, 'o')
+  await put(backend, 'o', 5)
+  for (const node of NODES) {
+    cluster.setFault(node, (method) => {
+      if (method !== 'totals') return
+      throw new ServiceError('NoSuchOperation', 'no operation totals', { status: 404 })
+    })
+  }
+  for (let looks = 0; looks < 5; looks++) t.strictSame(await total(), { objects: 1, bytes: 5 })
+  t.equal(backend.activity().devicesLeftAlone, 0)
+  release()
 })
 
 t.test('while others write, what was acknowledged is counted', async (t) => {
