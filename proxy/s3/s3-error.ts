@@ -1,10 +1,12 @@
 import { ServiceError } from '../../common/errors.ts'
+import { SELECT_REFUSALS } from './select/select-error.ts'
 
 /**
  * S3's error codes as they are answered here: the HTTP status, and what it says unless there is something better to say.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
  */
 export const S3_ERRORS = {
+  ...SELECT_REFUSALS,
   AccessControlListNotSupported: [400, 'The bucket does not allow ACLs'],
   AccessDenied: [403, 'Access Denied'],
   AccessForbidden: [403, 'Access Forbidden'],

@@ -866,7 +866,6 @@ t.test(
       ['PUT', `/${Bucket}?inventory`],
       ['DELETE', `/${Bucket}?intelligent-tiering`],
       ['POST', `/${Bucket}/k?restore`],
-      ['POST', `/${Bucket}/k?select&select-type=2`],
       ['GET', `/${Bucket}/k?torrent`],
       ['PUT', `/${Bucket}/k`, { 'x-amz-server-side-encryption': 'AES256' }],
     ]

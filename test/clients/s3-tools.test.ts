@@ -151,6 +151,18 @@ t.test(
     t.equal(md5(Buffer.from(await answer.arrayBuffer())), await md5Of(big))
     const head = await sendSigned(store.port, { method: 'HEAD', path: '/aws-cli/tree/big.bin' })
     t.match(head.headers, { 'content-length': '13000000', etag: /^"[0-9a-f]{32}-2"$/ })
+    const table = join(work, 'table.csv')
+    writeFileSync(table, 'name,age\nAnn,31\nBob,7\n')
+    await ok(t, aws('s3', 'cp', table, 's3://aws-cli/table.csv'))
+    const query = [
+      ['--expression', 'SELECT s.name FROM S3Object s WHERE CAST(s.age AS INT) > 30'],
+      ['--input-serialization', '{"CSV":{"FileHeaderInfo":"USE"}}'],
+      ['--output-serialization', '{"JSON":{}}'],
+      ['--bucket', 'aws-cli', '--key', 'table.csv', '--expression-type', 'SQL'],
+    ].flat()
+    const found = join(work, 'found.json')
+    await ok(t, aws('s3api', 'select-object-content', ...query, found))
+    t.equal(readFileSync(found, 'utf8'), '{"name":"Ann"}\n')
     await ok(t, aws('s3', 'rb', '--force', 's3://aws-cli'))
   },
 )

@@ -5,7 +5,6 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
-import { createGunzip } from 'node:zlib'
 import { type Extract, extract, type Header } from 'tar-stream'
 import { ServiceError } from '../../../common/errors.ts'
 import { INLINE_BYTES_MAX } from '../../../common/storage-node.ts'
@@ -18,6 +17,7 @@ import { escapePath, fromWire, toWire } from '../../wire-text.ts'
 import type { BulkSettings } from './bulk.ts'
 import { type BulkResult, refusedFields } from './bulk-result.ts'
 import { bunzip } from './bunzip.ts'
+import { gunzip } from './gunzip.ts'
 
 export const ARCHIVE_FORMATS = ['tar', 'tar.gz', 'tar.bz2'] as const
 export type ArchiveFormat = (typeof ARCHIVE_FORMATS)[number]
@@ -74,18 +74,6 @@ function tarBytes(exchange: Exchange, format: ArchiveFormat): AsyncIterable<Buff
   const bytesMax = exchange.proxy.limits.objectBytesMax
   const unpacked = format === 'tar.gz' ? gunzip(pieces) : bunzip(pieces)
   return capped(unpacked, bytesMax)
-}
-
-async function* gunzip(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const source = Readable.from(pieces, { objectMode: false })
-  const unzip = createGunzip()
-  source.on('error', (error) => unzip.destroy(error))
-  try {
-    yield* source.pipe(unzip) as AsyncIterable<Buffer>
-  } finally {
-    source.destroy()
-    unzip.destroy()
-  }
 }
 
 async function* capped(pieces: AsyncIterable<Buffer>, bytesMax: number): AsyncGenerator<Buffer> {

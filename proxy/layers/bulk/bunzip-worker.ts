@@ -1,7 +1,7 @@
-/** The thread of bunzip.ts: runs the library over blocking reads and writes. */
+/** The work of bunzip.ts: runs the library over blocking reads and writes. */
 import { createRequire } from 'node:module'
-import { parentPort, workerData } from 'node:worker_threads'
-import { type BunzipData, type FromBunzip, WORD } from './bunzip-message.ts'
+import type { ThreadJob } from '../../threads/thread-message.ts'
+import { type ThreadPieces, workThrough } from '../../threads/thread-pieces.ts'
 
 /** The part of seek-bzip that is used; it comes without types. */
 interface BunzipLibrary {
@@ -11,21 +11,28 @@ interface BunzipLibrary {
 
 const Bunzip = createRequire(import.meta.url)('seek-bzip') as BunzipLibrary
 const OUTPUT_BYTES = 256 * 1024
-/** Pieces that may be on their way at once. */
-const UNTAKEN_MAX = 2
 
-const { input, words } = workerData as BunzipData
-const bytes = new Uint8Array(input)
-const tell = (message: FromBunzip) => parentPort!.postMessage(message)
+/** Unpacks what comes. */
+export function run(job: ThreadJob<null>): void {
+  workThrough(job, (pieces) => {
+    const output = new Output(pieces)
+    Bunzip.decode(new Input(pieces), output, true)
+    output.flush()
+  })
+}
 
 class Input {
+  readonly #pieces: ThreadPieces
+  #piece: Buffer | null = Buffer.alloc(0)
   #at = 0
-  #end = 0
-  #isOver = false
+
+  constructor(pieces: ThreadPieces) {
+    this.#pieces = pieces
+  }
 
   readByte(): number {
     if (this.eof()) throw new Error('Unexpected input EOF')
-    return bytes[this.#at++]!
+    return this.#piece![this.#at++]!
   }
 
   read(target: Uint8Array, offset: number, length: number): number {
@@ -34,26 +41,22 @@ class Input {
   }
 
   eof(): boolean {
-    if (this.#at < this.#end) return false
-    if (!this.#isOver) this.#fill()
-    return this.#isOver
-  }
-
-  #fill(): void {
-    Atomics.store(words, WORD.inputBytes, 0)
-    tell({ kind: 'want' })
-    Atomics.wait(words, WORD.inputBytes, 0)
-    const length = Atomics.load(words, WORD.inputBytes)
-    this.#at = 0
-    this.#end = Math.max(length, 0)
-    this.#isOver = length < 0
+    while (this.#piece !== null && this.#at >= this.#piece.length) {
+      this.#piece = this.#pieces.next()
+      this.#at = 0
+    }
+    return this.#piece === null
   }
 }
 
 class Output {
+  readonly #pieces: ThreadPieces
   readonly #buffer = new Uint8Array(OUTPUT_BYTES)
   #at = 0
-  #sent = 0
+
+  constructor(pieces: ThreadPieces) {
+    this.#pieces = pieces
+  }
 
   writeByte(byte: number): void {
     this.#buffer[this.#at++] = byte
@@ -62,22 +65,7 @@ class Output {
 
   flush(): void {
     if (this.#at === 0) return
-    tell({ kind: 'data', bytes: this.#buffer.slice(0, this.#at) })
+    this.#pieces.send(this.#buffer.slice(0, this.#at))
     this.#at = 0
-    this.#sent++
-    for (;;) {
-      const taken = Atomics.load(words, WORD.taken)
-      if (this.#sent - taken < UNTAKEN_MAX) return
-      Atomics.wait(words, WORD.taken, taken)
-    }
   }
-}
-
-try {
-  const output = new Output()
-  Bunzip.decode(new Input(), output, true)
-  output.flush()
-  tell({ kind: 'end' })
-} catch (error) {
-  tell({ kind: 'failed', why: (error as Error).message })
 }

@@ -75,6 +75,7 @@ import { putObjectRetention } from '../actions/put-object-retention.ts'
 import { putObjectTagging } from '../actions/put-object-tagging.ts'
 import { renameObject } from '../actions/rename-object.ts'
 import { getRequestPayment, putRequestPayment } from '../actions/request-payment.ts'
+import { selectObjectContent } from '../actions/select-object-content.ts'
 import { uploadPart } from '../actions/upload-part.ts'
 import { uploadPartCopy } from '../actions/upload-part-copy.ts'
 import { WRITE_OFFSET } from '../object/object-headers.ts'
@@ -191,6 +192,7 @@ const ROWS: readonly Row[] = [
   ['DeleteObjectTagging', 'object', 'DELETE', { query: 'tagging' }, deleteObjectTagging],
   ['DeleteObject', 'object', 'DELETE', {}, deleteObject],
   ['CreateMultipartUpload', 'object', 'POST', { query: 'uploads' }, createMultipartUpload],
+  ['SelectObjectContent', 'object', 'POST', { query: 'select' }, selectObjectContent],
   ['CompleteMultipartUpload', 'object', 'POST', { query: 'uploadId' }, completeMultipartUpload],
 ]
 
@@ -232,7 +234,6 @@ const NOT_BUILT: Readonly<Record<'bucket' | 'object', readonly string[]>> = {
     'legal-hold',
     'restore',
     'retention',
-    'select',
     'tagging',
     'torrent',
   ],
