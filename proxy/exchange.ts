@@ -34,6 +34,11 @@ export interface Authority {
   readonly owner: boolean
 }
 
+/** Places as `account/container`. */
+export interface PlacesJudged extends Iterable<string> {
+  has(place: string): boolean
+}
+
 /** A request's head and the ways to its body and answer, whoever read it. */
 export interface Message {
   readonly method: string
@@ -75,6 +80,8 @@ export class Exchange {
   caller: Caller | null = null
   /** Set: only what it grants counts, whoever the caller is. */
   authority: Authority | null = null
+  /** `account/container` of places whose policies have been judged for this request already; null: none has. */
+  judged: PlacesJudged | null = null
   /** The user's name where there is no token: of a sign-in. */
   signedInAs: string | undefined
   /** Of who has signed a request of the S3 API. */

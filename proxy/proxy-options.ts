@@ -91,7 +91,7 @@ export interface ProxyOptions {
   readonly s3?: S3Options
   /** While this file exists, /healthcheck answers 503, so that a load balancer turns away. */
   readonly healthcheckDisableFile?: string
-  /** Answers when versioning is switched on only when every proxy of the cluster knows it: some seconds. */
+  /** Answers what switches versioning on, or says who may do what, only when every proxy of the cluster knows it: some seconds. */
   readonly versionsSettle?: boolean
   /** No byte to or from a client for this long ends its request: 408, or a closed connection. */
   readonly clientTimeoutMs?: number

@@ -19,7 +19,7 @@ export interface ApiOptions {
   readonly allowAccountManagement?: boolean
   /** Honours X-Open-Expired. */
   readonly allowOpenExpired?: boolean
-  /** Waits, where versioning is switched on, until all proxies know it; needless where there is one. */
+  /** Waits, where versioning is switched on or S3's rules of access change, until all proxies know it; needless where there is one. */
   readonly versionsSettle?: boolean
   /** Makes an account at its first container. */
   readonly accountAutocreate?: boolean

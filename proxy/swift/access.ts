@@ -11,6 +11,7 @@ import {
   grantByNames,
   isOwnAccount,
 } from './authorise.ts'
+import { isForbidden } from './bucket-policy.ts'
 import { ignoresPublic } from './foreign-meta.ts'
 import type { SwiftPath } from './path.ts'
 import { hasUniqueNames } from './project-domain.ts'
@@ -42,6 +43,25 @@ export function callerGrant(exchange: Exchange, question: AccessQuestion): Grant
 
 /** Lets the request go on, or ends it with a 401 (nobody signed in) or 403. */
 export async function authorise(
+  exchange: Exchange,
+  question: AccessQuestion,
+  container: ItemInfo | null,
+): Promise<Grant> {
+  const grant = await grantFor(exchange, question, container)
+  await refuseForbidden(exchange, question, container)
+  return grant
+}
+
+/** A 401 or 403 for what the container's policy of S3's denies. */
+export async function refuseForbidden(
+  exchange: Exchange,
+  question: AccessQuestion,
+  container: ItemInfo | null,
+): Promise<void> {
+  if (await isForbidden(exchange, question, container)) throw denied(exchange)
+}
+
+async function grantFor(
   exchange: Exchange,
   question: AccessQuestion,
   container: ItemInfo | null,

@@ -40,6 +40,11 @@ export function withoutPublic({ groups }: ContainerAcl): ContainerAcl {
   return { referrers: [], groups: groups.filter((group) => group !== '*:*') }
 }
 
+/** Whether it lets in somebody whom nobody has named. */
+export function isPublic({ referrers, groups }: ContainerAcl): boolean {
+  return referrers.some((host) => !host.startsWith('-')) || groups.includes('*:*')
+}
+
 /** Whether the Referer header's host is let in; the last rule that fits decides. */
 export function referrerAllowed(referer: string | undefined, rules: readonly string[]): boolean {
   if (rules.length === 0) return false

@@ -5,10 +5,11 @@ import { settingChanges, settingHeaders } from '../layers/kept-settings.ts'
 import { type Reply, statusReply } from '../reply.ts'
 import { utf8Bytes } from '../wire-text.ts'
 import { listingType } from './accept.ts'
-import { authorise, groupGrant } from './access.ts'
+import { type AccessQuestion, authorise, groupGrant, refuseForbidden } from './access.ts'
 import { ensureAccount } from './account.ts'
-import { cleanAcl } from './acl.ts'
+import { cleanAcl, isPublic, parseAcl } from './acl.ts'
 import type { Grant } from './authorise.ts'
+import { refusesPublic } from './foreign-meta.ts'
 import { lastModified } from './http-date.ts'
 import { listPath } from './list-path.ts'
 import { listQueryOf } from './listing-query.ts'
@@ -36,6 +37,9 @@ const OWNER_HEADERS = new Set([
   'x-container-meta-temp-url-key-2',
 ])
 
+const READ: AccessQuestion = { acl: 'read' }
+const CHANGE: AccessQuestion = { acl: 'none' }
+
 /** GET of a container: its objects. */
 export async function listContainer(exchange: Exchange): Promise<Reply> {
   const { proxy } = exchange
@@ -47,6 +51,7 @@ export async function listContainer(exchange: Exchange): Promise<Reply> {
   if (exchange.query.has('versions')) {
     const page = await listVersions(exchange, { account, container, query })
     if (page === null) throw refusal(404)
+    await refuseForbidden(exchange, READ, page.info)
     const info = await withVersions(exchange, page.info)
     const headers = containerHeaders(exchange, info, grant)
     return listingReply(exchange, { body: page.body, type: 'application/json', headers })
@@ -59,6 +64,7 @@ export async function listContainer(exchange: Exchange): Promise<Reply> {
   const path = exchange.query.get('path')
   const page = path === undefined ? await list(query) : await listPath(list, path, query)
   if (page === null) throw refusal(404)
+  await refuseForbidden(exchange, READ, page.info)
   const body = renderContainer({ account, container }, page.entries, type)
   return listingReply(exchange, {
     body,
@@ -75,6 +81,7 @@ export async function headContainer(exchange: Exchange): Promise<Reply> {
     ? null
     : await exchange.proxy.backend.readContainer(account, container, { totals: true })
   if (info === null) throw refusal(404)
+  await refuseForbidden(exchange, READ, info)
   const shown = await withVersions(exchange, info)
   return summaryReply(exchange, { type, headers: containerHeaders(exchange, shown, grant) })
 }
@@ -83,7 +90,7 @@ export async function headContainer(exchange: Exchange): Promise<Reply> {
 export async function putContainer(exchange: Exchange): Promise<Reply> {
   const { backend, policies, limits } = exchange.proxy
   const { account, container } = namesOf(exchange)
-  const grant = await authorise(exchange, { acl: 'none' }, null)
+  const grant = await authorise(exchange, CHANGE, null)
   const headers = changesOf(exchange, grant)
   const policyName = exchange.text('x-storage-policy')
   const policy = policyName ? policies.requested(policyName) : undefined
@@ -96,6 +103,7 @@ export async function putContainer(exchange: Exchange): Promise<Reply> {
     }
   }
   const current = await backend.readContainer(account, container)
+  await refuseChange(exchange, current, headers)
   if (current === null) await ensureAccount(exchange, account)
   else if (policy !== undefined && current.policy !== policy.index) throw refusal(409)
   checkMergedMeta('container', { current: current?.meta.headers ?? {}, changes: headers, limits })
@@ -116,12 +124,13 @@ export async function putContainer(exchange: Exchange): Promise<Reply> {
 export async function postContainer(exchange: Exchange): Promise<Reply> {
   const { backend, limits } = exchange.proxy
   const { account, container } = namesOf(exchange)
-  const grant = await authorise(exchange, { acl: 'none' }, null)
+  const grant = await authorise(exchange, CHANGE, null)
   const headers = changesOf(exchange, grant)
   const current = nameTooLong(exchange, container)
     ? null
     : await backend.readContainer(account, container)
   if (current === null) throw refusal(404)
+  await refuseChange(exchange, current, headers)
   checkMergedMeta('container', { current: current.meta.headers, changes: headers, limits })
   const { policy } = current
   const versions = await changeVersions(exchange, { account, container, current, policy })
@@ -137,10 +146,11 @@ export async function postContainer(exchange: Exchange): Promise<Reply> {
 
 export async function deleteContainer(exchange: Exchange): Promise<Reply> {
   const { account, container } = namesOf(exchange)
-  await authorise(exchange, { acl: 'none' }, null)
+  await authorise(exchange, CHANGE, null)
   if (nameTooLong(exchange, container)) throw refusal(404)
   const { backend } = exchange.proxy
   const current = await backend.readContainer(account, container)
+  await refuseForbidden(exchange, CHANGE, current)
   const isVersioned = versionsOf(current?.meta.headers ?? {})?.kind === 'objects'
   if (isVersioned) await checkNoVersions(exchange, { account, container })
   const outcome = await backend.deleteContainer(account, container)
@@ -157,9 +167,24 @@ function namesOf(exchange: Exchange): { readonly account: string; readonly conta
 
 /** What the caller may see; owners need no ACL, so the container is not fetched for them twice. */
 async function grantFor(exchange: Exchange): Promise<Grant> {
-  const grant = groupGrant(exchange, { acl: 'read' })
+  const grant = groupGrant(exchange, READ)
   if (grant !== null) return grant
-  return authorise(exchange, { acl: 'read' }, await containerOf(exchange, exchange.path!))
+  return authorise(exchange, READ, await containerOf(exchange, exchange.path!))
+}
+
+/** What S3's policy of the container denies, and an ACL for everybody that its public access block refuses. */
+async function refuseChange(
+  exchange: Exchange,
+  current: ItemInfo | null,
+  changes: Readonly<Record<string, string>>,
+): Promise<void> {
+  if (current === null) return
+  await refuseForbidden(exchange, CHANGE, current)
+  if (!refusesPublic(current.meta.headers)) return
+  const isOpened = ['x-container-read', 'x-container-write'].some((name) =>
+    isPublic(parseAcl(changes[name])),
+  )
+  if (isOpened) throw refusal(403, "The container's public access block refuses public ACLs")
 }
 
 function nameTooLong(exchange: Exchange, container: string): boolean {

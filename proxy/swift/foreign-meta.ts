@@ -6,8 +6,25 @@ export const S3_ACL = 'x-object-sysmeta-s3-acl'
 /** What S3's public access block says of a container: the names of what is set, behind a `=`. */
 export const S3_PUBLIC_ACCESS_BLOCK = 'x-container-sysmeta-s3-public-access-block'
 
+/** What S3's policy of a bucket says, in JSON. */
+export const S3_POLICY = 'x-container-sysmeta-s3-policy'
+
+export const S3_BUCKET_TAGGING = 'x-container-sysmeta-s3-tagging'
+
+/** Behind a bucket's name: where the parts of its multipart uploads lie. */
+export const SEGMENTS_SUFFIX = '+segments'
+
 /** Whether what a container's ACLs grant to everybody counts for nothing. */
 export function ignoresPublic(headers: Readonly<Record<string, string>>): boolean {
+  return isBlocked(headers, 'IgnorePublicAcls')
+}
+
+/** Whether ACLs that grant something to everybody are refused. */
+export function refusesPublic(headers: Readonly<Record<string, string>>): boolean {
+  return isBlocked(headers, 'BlockPublicAcls')
+}
+
+function isBlocked(headers: Readonly<Record<string, string>>, block: string): boolean {
   const blocks = headers[S3_PUBLIC_ACCESS_BLOCK] ?? ''
-  return blocks.slice(1).split(',').includes('IgnorePublicAcls')
+  return blocks.slice(1).split(',').includes(block)
 }

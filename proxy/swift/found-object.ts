@@ -78,9 +78,27 @@ export function findObject(
   const { backend } = exchange.proxy
   const newest = options.newest ?? isTrue(exchange.header('x-newest'))
   const read = backend.readObject(place, { head: options.head ?? false, newest })
-  if (read instanceof Promise)
-    return read.then((found) => currentOf(exchange, place, found, options))
-  return currentOf(exchange, place, read, options)
+  const found =
+    read instanceof Promise
+      ? read.then((found) => currentOf(exchange, place, found, options))
+      : currentOf(exchange, place, read, options)
+  return place.refuseObject === undefined ? found : permitted(place, found)
+}
+
+/** The object, if the place's policy lets the request see it. */
+async function permitted(
+  { refuseObject }: ObjectPlace,
+  finding: FoundObject | null | Promise<FoundObject | null>,
+): Promise<FoundObject | null> {
+  const found = await finding
+  if (found === null) return null
+  try {
+    refuseObject?.(found.read.info)
+    return found
+  } catch (error) {
+    await closeBody(found.read)
+    throw error
+  }
 }
 
 function currentOf(
@@ -152,7 +170,7 @@ export async function findVersion(
   checkVersioned(place)
   const id = parseVersionId(version)
   if (id === null) throw badRequest('Invalid version parameter')
-  const found = await readVersion(exchange, place, { id, head })
+  const found = await permitted(place, readVersion(exchange, place, { id, head }))
   if (found === null) return null
   if (!isDeleteMarker(found.read.info)) return { ...found, version }
   await closeBody(found.read)

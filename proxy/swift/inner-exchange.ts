@@ -45,6 +45,7 @@ export function innerExchange(outer: Exchange, request: InnerRequest): Exchange 
   inner.path = path
   inner.caller = outer.caller
   inner.authority = authority ?? outer.authority
+  inner.judged = outer.judged
   return inner
 }
 

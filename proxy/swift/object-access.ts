@@ -3,13 +3,16 @@ import type { ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../backend/backend.ts'
 import { type Exchange, refusal } from '../exchange.ts'
 import { utf8Bytes } from '../wire-text.ts'
-import { type AccessQuestion, authorise, groupGrant } from './access.ts'
+import { type AccessQuestion, authorise, denied, groupGrant } from './access.ts'
+import { forbidsObject, mayBeForbidden } from './bucket-policy.ts'
 import type { SwiftPath } from './path.ts'
 import { type Versions, versionsOf } from './versions/version-settings.ts'
 
 /** Where an object lives, and whether its versions are kept. */
 export interface ObjectPlace extends ObjectPath {
   readonly versions: Versions | undefined
+  /** Set: 401 or 403 for an object that the container's policy does not let the request see. */
+  readonly refuseObject?: (object: ItemInfo) => void
 }
 
 /** The container of a request, from the cache; null if there is none. Costs no wait when cached. */
@@ -34,8 +37,8 @@ export function accessObject(
 ): ObjectPlace | Promise<ObjectPlace> {
   const path = question.path ?? exchange.path!
   const container = containerOf(exchange, path)
-  if (!(container instanceof Promise) && groupGrant(exchange, question) !== null) {
-    return placed(exchange, question, container)
+  if (!(container instanceof Promise) && !mayBeForbidden(path, container)) {
+    if (groupGrant(exchange, question) !== null) return placed(exchange, question, container)
   }
   return accessSlowly(exchange, question, container)
 }
@@ -45,7 +48,16 @@ async function accessSlowly(
   question: AccessQuestion,
   asked: ItemInfo | null | Promise<ItemInfo | null>,
 ): Promise<ObjectPlace> {
-  return placed(exchange, question, await authorised(exchange, question, await asked))
+  const container = await authorised(exchange, question, await asked)
+  const place = placed(exchange, question, container)
+  const forbids = forbidsObject(exchange, question, container)
+  if (forbids === undefined) return place
+  return {
+    ...place,
+    refuseObject(object) {
+      if (forbids(object)) throw denied(exchange)
+    },
+  }
 }
 
 function placed(

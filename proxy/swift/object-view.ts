@@ -4,6 +4,7 @@
  */
 import { type Exchange, refusal } from '../exchange.ts'
 import { escapePath } from '../wire-text.ts'
+import { markJudged, segmentsOf } from './bucket-policy.ts'
 import {
   type FoundObject,
   findObject,
@@ -84,9 +85,11 @@ async function viewLarge(
   const { headers } = read.info.meta
   const asksForManifest = options.isAsked && exchange.query.get('multipart-manifest') === 'get'
   if (headers[STATIC_LARGE_OBJECT] !== undefined) {
-    return asksForManifest
-      ? manifestView(exchange, found)
-      : staticView(exchange, found, { ...options, openSegment })
+    if (asksForManifest) return manifestView(exchange, found)
+    // Whoever may see the whole may see its parts: they were asked for when it was put together.
+    const { account, container } = place
+    markJudged(exchange, segmentsOf({ account, container, object: undefined }))
+    return staticView(exchange, found, { ...options, openSegment })
   }
   if (headers[OBJECT_MANIFEST] !== undefined && !asksForManifest) {
     return dynamicView(exchange, found, { ...options, openSegment })

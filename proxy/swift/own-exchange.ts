@@ -1,6 +1,6 @@
 /** Requests that nobody has sent: of work that the process does by itself, with the rights that it gives itself. */
 import { Socket } from 'node:net'
-import { type Authority, Exchange } from '../exchange.ts'
+import { type Authority, Exchange, type PlacesJudged } from '../exchange.ts'
 import type { ProxyContext } from '../proxy-context.ts'
 import type { ReplySink } from '../reply-sink.ts'
 import type { SwiftPath } from './path.ts'
@@ -23,6 +23,7 @@ export function ownExchange(
   })
   exchange.path = path
   exchange.authority = authority
+  exchange.judged = EVERYWHERE
   exchange.caller = {
     user: authority.by,
     account: authority.account,
@@ -31,6 +32,9 @@ export function ownExchange(
   }
   return exchange
 }
+
+/** No policy binds what the store does by itself. */
+const EVERYWHERE: PlacesJudged = { has: () => true, [Symbol.iterator]: () => [].values() }
 
 /** A client that is always there and takes nothing. */
 class NoSink implements ReplySink {

@@ -1,8 +1,9 @@
 /** Ways to get in without rights, past lists, policies and what keeps buckets from being public: through both APIs. */
+import { createHash, createHmac } from 'node:crypto'
 import t from 'tap'
 import { GUEST, MAIN, OTHER, openS3Rig, type SignedRequest, type TestKey } from './s3-store.ts'
 
-const { store, signed, swift } = await openS3Rig(t)
+const { store, signed, swift, token } = await openS3Rig(t)
 /** One of no account at all. */
 const NOBODY = null
 
@@ -17,8 +18,11 @@ async function bucket(name: string, policy?: readonly object[]): Promise<void> {
   for (const key of ['secret', 'open/o']) {
     t.equal((await signed({ method: 'PUT', path: `/${name}/${key}`, body: key })).status, 200)
   }
-  if (policy === undefined) return
-  const body = JSON.stringify({ Version: '2012-10-17', Statement: policy })
+  if (policy !== undefined) await setPolicy(name, policy)
+}
+
+async function setPolicy(name: string, statements: readonly object[]): Promise<void> {
+  const body = JSON.stringify({ Version: '2012-10-17', Statement: statements })
   t.equal((await signed({ method: 'PUT', path: `/${name}?policy`, body })).status, 204)
 }
 
@@ -109,7 +113,7 @@ t.test('the right to delete one key deletes no other in the same request', async
   for (const [who, key] of STRANGERS) {
     const keys = ['open/1', 'secret'].map((name) => `<Object><Key>${name}</Key></Object>`)
     const body = `<Delete>${keys.join('')}</Delete>`
-    const md5 = (await import('node:crypto')).createHash('md5').update(body).digest('base64')
+    const md5 = createHash('md5').update(body).digest('base64')
     const { status, body: text } = await signed({
       method: 'POST',
       path: '/deleted?delete',
@@ -264,10 +268,214 @@ t.test('a policy binds the owner, who can always take it back', async (t) => {
   t.equal(await answer({ path: '/shut/secret', key: MAIN }), '200 secret')
 })
 
-t.test('a Deny binds Swift’s API, too', { todo: 'not built' }, async (t) => {
-  await bucket('both', [deny('s3:GetObject', 'both/*')])
-  t.equal((await swift('POST', '/both', { headers: { 'x-container-read': '.r:*' } })).status, 204)
-  const url = `${store.url}/v1/AUTH_test/both/secret`
-  t.equal((await fetch(url)).status, 401, 'a Deny, for nobody')
-  t.equal((await swift('GET', '/both/secret')).status, 403, 'a Deny, for the owner')
+t.test(
+  'a Deny binds Swift’s API, too: for the owner, for who has an ACL, and for nobody',
+  async (t) => {
+    await bucket('both')
+    const acl = { 'x-container-read': '.r:*,.rlistings' }
+    t.equal((await swift('POST', '/both', { headers: acl })).status, 204, 'before the policy')
+    await setPolicy('both', [
+      deny('s3:GetObject', 'both/secret'),
+      deny('s3:DeleteObject', 'both/*'),
+      deny('s3:PutObject', 'both/kept/*'),
+      deny('s3:PutBucketAcl', 'both'),
+      deny('s3:DeleteBucket', 'both'),
+      deny('s3:ListBucket', 'both', { Condition: { StringNotLike: { 's3:prefix': 'open/*' } } }),
+    ])
+    await swift('PUT', '/elsewhere')
+    const link = { 'x-symlink-target': 'both/secret' }
+    t.equal((await swift('PUT', '/elsewhere/link', { headers: link })).status, 201)
+    const manifest = { 'x-object-manifest': 'both/sec' }
+    t.equal((await swift('PUT', '/elsewhere/dlo', { headers: manifest })).status, 201)
+    const from = (source: string) => ({ 'x-copy-from': source })
+    const soon = { 'x-delete-after': '1' }
+    const asks: readonly (readonly [number, string, string, Record<string, string>?])[] = [
+      [403, 'GET', '/both/secret'],
+      [403, 'HEAD', '/both/secret'],
+      [200, 'GET', '/both/open/o'],
+      [403, 'DELETE', '/both/open/o'],
+      [403, 'POST', '/both/open/o', soon],
+      [202, 'POST', '/both/open/o', { 'x-object-meta-a': 'b' }],
+      [403, 'PUT', '/both/open/o', soon],
+      [403, 'PUT', '/both/kept/o'],
+      [403, 'POST', '/both/kept/o'],
+      [403, 'COPY', '/both/secret', { destination: 'elsewhere/copy' }],
+      [403, 'COPY', '/both/open/o', { destination: 'both/kept/o' }],
+      [403, 'PUT', '/elsewhere/copy', from('both/secret')],
+      [201, 'PUT', '/elsewhere/copy', from('both/open/o')],
+      [403, 'GET', '/elsewhere/link'],
+      [403, 'GET', '/elsewhere/dlo'],
+      [403, 'GET', '/both'],
+      [403, 'HEAD', '/both'],
+      [200, 'GET', '/both?prefix=open/'],
+      [403, 'POST', '/both', { 'x-container-write': '*:*' }],
+      [403, 'POST', '/both', { 'x-container-meta-temp-url-key': 'mine' }],
+      [403, 'PUT', '/both', { 'x-container-read': '' }],
+      [204, 'POST', '/both', { 'x-container-meta-colour': 'red' }],
+      [403, 'DELETE', '/both'],
+    ]
+    for (const [status, method, path, headers = {}] of asks) {
+      const init = { headers, ...(method === 'PUT' && { body: '' }) }
+      t.equal((await swift(method, path, init)).status, status, `${method} ${path}`)
+    }
+    const url = `${store.url}/v1/AUTH_test/both`
+    t.equal((await fetch(`${url}/secret`)).status, 401, 'for nobody')
+    t.equal((await fetch(`${url}/open/o`)).status, 200, 'who may read what is not denied')
+    t.equal((await fetch(url)).status, 401, 'a list for nobody')
+    const bulk = await fetch(`${store.url}/v1/AUTH_test?bulk-delete`, {
+      method: 'POST',
+      headers: { 'x-auth-token': token, 'content-type': 'text/plain', accept: 'application/json' },
+      body: '/both/open/o',
+    })
+    t.match(await bulk.text(), /403 Forbidden/, 'many at once')
+    t.equal((await signed({ method: 'DELETE', path: '/both?policy' })).status, 204)
+    t.equal(
+      (await swift('GET', '/both/secret')).status,
+      200,
+      'and what is taken back is so at once',
+    )
+  },
+)
+
+t.test('a Deny by address, by person and by signed URLs is the same for Swift’s API', async (t) => {
+  const here = { Condition: { IpAddress: { 'aws:SourceIp': ['127.0.0.0/8', '::1/128'] } } }
+  const away = { Condition: { NotIpAddress: { 'aws:SourceIp': ['127.0.0.0/8', '::1/128'] } } }
+  await bucket('places', [deny('s3:GetObject', 'places/secret', here)])
+  t.equal((await swift('GET', '/places/secret')).status, 403)
+  const key = { 'x-account-meta-temp-url-key': 'k' }
+  t.equal((await swift('POST', '', { headers: key })).status, 204)
+  const expires = String(Math.floor(Date.now() / 1000) + 600)
+  const path = '/v1/AUTH_test/places/secret'
+  const sig = createHmac('sha256', 'k').update(`GET\n${expires}\n${path}`).digest('hex')
+  const tempUrl = `${store.url}${path}?temp_url_sig=${sig}&temp_url_expires=${expires}`
+  t.equal((await fetch(tempUrl)).status, 401, 'a temporary URL')
+  await setPolicy('places', [deny('s3:GetObject', 'places/secret', away)])
+  t.equal((await swift('GET', '/places/secret')).status, 200, 'from where it is let')
+  t.equal((await fetch(tempUrl)).status, 200)
+  const others = deny('s3:*', 'places/*', { Principal: { AWS: 'arn:aws:iam::AUTH_test2:root' } })
+  await setPolicy('places', [others])
+  t.equal((await swift('GET', '/places/secret')).status, 200, 'who is not meant')
+  await setPolicy('places', [{ ...others, Principal: { AWS: 'AUTH_test' } }])
+  t.equal((await swift('GET', '/places/secret')).status, 403, 'who is')
+  t.equal((await fetch(tempUrl)).status, 401, 'and whoever has the account’s key')
+})
+
+t.test('a Deny by tags of objects, and of parts of uploads, holds for Swift’s API', async (t) => {
+  const secret = { Condition: { StringEquals: { 's3:ExistingObjectTag/class': 'secret' } } }
+  await bucket('classes', [deny('s3:GetObject', 'classes/*', secret)])
+  const tagged = { 'x-amz-tagging': 'class=secret' }
+  await signed({ method: 'PUT', path: '/classes/t', body: 't', headers: tagged })
+  t.equal((await swift('GET', '/classes/secret')).status, 200, 'without the tag')
+  t.equal((await swift('GET', '/classes/t')).status, 403)
+  t.equal((await swift('HEAD', '/classes/t')).status, 403)
+  t.equal(
+    (await swift('COPY', '/classes/t', { headers: { destination: 'elsewhere/t' } })).status,
+    403,
+  )
+  const begun = await signed({ method: 'POST', path: '/classes/big?uploads' })
+  const id = /<UploadId>(\w+)</.exec(begun.body)![1]
+  const part = await signed({
+    method: 'PUT',
+    path: `/classes/big?partNumber=1&uploadId=${id}`,
+    body: 'part',
+  })
+  t.equal(part.status, 200)
+  const done = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${part.headers.etag}</ETag></Part></CompleteMultipartUpload>`
+  const body = { method: 'POST', path: `/classes/big?uploadId=${id}`, body: done }
+  t.equal((await signed(body)).status, 200)
+  const partPath = `/classes%2Bsegments/parts/${id}/00001`
+  t.equal((await swift('GET', '/classes/big')).status, 200, 'the whole')
+  t.equal((await swift('GET', partPath)).status, 200, 'a part, which nothing denies')
+  await setPolicy('classes', [deny('s3:GetObject', 'classes/other')])
+  t.equal((await swift('GET', partPath)).status, 403, 'it may be of what is denied')
+  const to = { 'x-symlink-target': partPath.slice(1) }
+  await swift('PUT', '/elsewhere/part', { headers: to })
+  t.equal((await swift('GET', '/elsewhere/part')).status, 403, 'by a link')
+  t.equal((await swift('GET', '/classes/big')).status, 200, 'the whole is read as before')
+  t.equal(await answer({ path: '/classes/big' }), '200 part', 'by S3, too')
+  await setPolicy('classes', [deny('s3:GetObject', 'classes/big')])
+  t.equal((await swift('GET', '/classes/big')).status, 403)
+})
+
+t.test('what a public access block refuses is refused to Swift’s API', async (t) => {
+  await bucket('unopened')
+  const body =
+    '<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>'
+  t.equal((await signed({ method: 'PUT', path: '/unopened?publicAccessBlock', body })).status, 200)
+  const asks: readonly (readonly [number, Record<string, string>])[] = [
+    [403, { 'x-container-read': '.r:*' }],
+    [403, { 'x-container-read': '.r:.example.com,.rlistings' }],
+    [403, { 'x-container-write': '*:*' }],
+    [204, { 'x-container-read': 'test2:tester2' }],
+    [204, { 'x-container-read': '.r:-example.com' }],
+    [204, { 'x-remove-container-read': 'x' }],
+  ]
+  for (const [status, headers] of asks) {
+    t.equal((await swift('POST', '/unopened', { headers })).status, status, JSON.stringify(headers))
+  }
+  const put = await swift('PUT', '/unopened', { headers: { 'x-container-read': '.r:*' } })
+  t.equal(put.status, 403, 'nor by a PUT')
+})
+
+t.test(
+  'a condition on a version is about the one that is meant: of a source, of each key',
+  async (t) => {
+    await bucket('dated')
+    const versioning = '<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>'
+    t.equal(
+      (await signed({ method: 'PUT', path: '/dated?versioning', body: versioning })).status,
+      200,
+    )
+    const ids: string[] = []
+    for (const text of ['one', 'two', 'three']) {
+      const put = await signed({ method: 'PUT', path: '/dated/o', body: text })
+      ids.push(put.headers['x-amz-version-id'] as string)
+    }
+    const only = { Condition: { StringEquals: { 's3:VersionId': ids[0] } } }
+    await setPolicy('dated', [
+      allow('s3:GetObjectVersion', 'dated/*', only),
+      allow('s3:DeleteObjectVersion', 'dated/*', only),
+      allow('s3:PutObject', 'dated/in/*'),
+    ])
+    const copy = (id: string, query = '') => ({
+      method: 'PUT',
+      path: `/dated/in/copy${query}`,
+      headers: { 'x-amz-copy-source': `dated/o?versionId=${id}` },
+      key: OTHER,
+    })
+    t.match(await answer(copy(ids[0]!)), /^200/)
+    t.equal(await answer(copy(ids[1]!)), '403 AccessDenied')
+    const keys = ids.map((id) => `<Object><Key>o</Key><VersionId>${id}</VersionId></Object>`)
+    const body = `<Delete>${keys.join('')}</Delete>`
+    const md5 = createHash('md5').update(body).digest('base64')
+    const asked = { method: 'POST', path: '/dated?delete', body, headers: { 'content-md5': md5 } }
+    const { body: text } = await signed({ ...asked, key: OTHER })
+    t.equal(text.match(/<Deleted>/g)?.length, 1, text)
+    t.equal(text.match(/AccessDenied/g)?.length, 2)
+    t.equal((await signed({ path: `/dated/o?versionId=${ids[1]}` })).status, 200)
+  },
+)
+
+t.test('the tags of a form are asked about as a header’s are', async (t) => {
+  await bucket('formed', [
+    allow('s3:PutObject', 'formed/*', {
+      Condition: { StringEqualsIfExists: { 's3:RequestObjectTag/class': 'open' } },
+    }),
+    deny('s3:PutObjectTagging', 'formed/untagged/*'),
+  ])
+  const form = (key: string, tag?: string) => {
+    const data = new FormData()
+    data.set('key', key)
+    if (tag !== undefined) {
+      const pair = `<Tag><Key>class</Key><Value>${tag}</Value></Tag>`
+      data.set('tagging', `<Tagging><TagSet>${pair}</TagSet></Tagging>`)
+    }
+    data.set('file', 'x')
+    return fetch(`${store.url}/formed`, { method: 'POST', body: data })
+  }
+  t.equal((await form('o')).status, 204, 'without tags')
+  t.equal((await form('o', 'open')).status, 204)
+  t.equal((await form('o', 'secret')).status, 403)
+  t.equal((await form('untagged/o')).status, 204)
+  t.equal((await form('untagged/o', 'open')).status, 403)
 })

@@ -43,7 +43,7 @@ export async function openKeystoneStore(
       clock: { monotonicMs: () => hours++ * HOUR_MS, nowMs: () => Date.now() },
     },
   })
-  const store = await openTestStore(t.testdir(), { identity })
+  const store = await openTestStore(t.testdir(), { identity, versionsSettle: false })
   t.teardown(async () => {
     await store.close()
     await client.close()

@@ -54,7 +54,7 @@ export function openS3Store(
     domains: ['s3.localhost'],
     partBytesMin: 5 * 1024 * 1024,
   }
-  return openTestStore(folder, { s3, ...options })
+  return openTestStore(folder, { s3, versionsSettle: false, ...options })
 }
 
 /** A store for a whole file of tests, and what they call: by S3 as MAIN, and by Swift as the same user. */

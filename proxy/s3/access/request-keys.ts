@@ -2,6 +2,7 @@
 import type { ConditionKeys } from '../../../common/access-policy/policy-variables.ts'
 import { principalKeys, tagKeys, tagValues } from '../../../common/iam.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
+import { requestFacts } from '../../swift/policy-facts.ts'
 import { bucketSetting } from '../bucket/bucket-settings.ts'
 import type { S3Call } from '../s3-call.ts'
 import { decodeTags, readTagHeader, type TagSet, tagsOfObject } from '../tagging/tag-set.ts'
@@ -24,24 +25,17 @@ export function requestKeys(
     readonly action: string
     readonly bucket: ItemInfo | null
     readonly object: ItemInfo | null
+    readonly version?: string | undefined
   },
 ): ConditionKeys {
   const { exchange } = call
-  const { caller, proxy } = exchange
+  const { caller } = exchange
   const own = caller?.iam === undefined ? null : principalKeys(caller.iam)
   const fixed: Readonly<Record<string, () => string | undefined>> = {
-    'aws:currenttime': () => new Date(proxy.clock.nowMs()).toISOString(),
-    'aws:epochtime': () => String(Math.floor(proxy.clock.nowMs() / 1000)),
-    'aws:securetransport': () => String('encrypted' in exchange.socket),
-    'aws:sourceip': () => exchange.socket.remoteAddress?.replace(/^::ffff:/, ''),
-    'aws:referer': () => exchange.header('referer'),
-    'aws:useragent': () => exchange.header('user-agent'),
-    'aws:userid': () => caller?.user,
-    'aws:principalaccount': () => caller?.account,
-    'aws:principaltype': () => (caller === null ? 'Anonymous' : 'Account'),
+    ...requestFacts(exchange),
     's3:signatureversion': () => signatureVersion(call),
     's3:authtype': () => authType(call),
-    's3:versionid': () => call.query.get('versionId'),
+    's3:versionid': () => at.version,
     's3:object-lock-remaining-retention-days': () => remainingDays(call),
   }
   return (name) => {

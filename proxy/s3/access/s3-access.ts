@@ -1,17 +1,19 @@
 /** Lets callers of the S3 API in, or keeps them out: fetches what `decide.ts` needs, and asks Swift's ACLs, too. */
 
-import type { PolicyPrincipal } from '../../../common/access-policy/judge-policy.ts'
+import { parsedPolicy } from '../../../common/access-policy/parsed-policy.ts'
 import { mentionsKey } from '../../../common/access-policy/policy-document.ts'
 import type { Caller } from '../../../common/identity.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { authoriseCaller, callerGrant } from '../../swift/access.ts'
+import { markJudged, segmentsOf } from '../../swift/bucket-policy.ts'
 import { S3_ACL } from '../../swift/foreign-meta.ts'
 import { isRefused } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
+import { principalOf } from '../../swift/policy-facts.ts'
 import { bucketSetting } from '../bucket/bucket-settings.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
-import { type BucketRules, bucketRules, parsedPolicy } from './bucket-rules.ts'
+import { type BucketRules, bucketRules } from './bucket-rules.ts'
 import { type AccessFacts, type Decision, decide, type IdentityPolicies } from './decide.ts'
 import { isPublicPolicy } from './public-access.ts'
 import { requestKeys } from './request-keys.ts'
@@ -36,14 +38,26 @@ export interface Entrance {
   readonly path: SwiftPath
   /** As it is known. */
   readonly bucket: ItemInfo
+  /** Of the object that is meant; absent: the current one. */
+  readonly version?: string | undefined
 }
 
 /** Lets the call in, or throws AccessDenied. What is on an object is judged when that was found: null, it is judged now. */
 export async function letIn(call: S3Call, entrance: Entrance): Promise<ObjectJudge | null> {
   const { use, path } = entrance
+  if (ownsBucket(call, entrance) && isPlain(call, entrance.bucket))
+    return isOnObject(use.action) ? (object) => judgeOwned(call, entrance, object) : null
+  const judge = await letInByRules(call, entrance)
+  const { account, container } = path
+  const bucket = { account, container, object: undefined }
+  // Parts are written where they lie with the right to write into their bucket.
+  markJudged(call.exchange, bucket, ...(use.acl === 'read' ? [] : [segmentsOf(bucket)]))
+  return judge
+}
+
+async function letInByRules(call: S3Call, entrance: Entrance): Promise<ObjectJudge | null> {
+  const { use, path } = entrance
   const isOwner = ownsBucket(call, entrance)
-  const plain = isOwner && isPlain(call, entrance.bucket)
-  if (plain) return isOnObject(use.action) ? (object) => judgeOwned(call, entrance, object) : null
   const known = await decision(call, entrance, entrance.bucket)
   if (known === 'owner') return judgeOf(call, entrance)
   const { account, container } = path
@@ -53,7 +67,7 @@ export async function letIn(call: S3Call, entrance: Entrance): Promise<ObjectJud
   const isEnough = use.acl === 'read' && known === 'allowed'
   const fresh = isEnough
     ? entrance.bucket
-    : ((await call.exchange.proxy.backend.readContainer(account, container!)) ?? entrance.bucket)
+    : ((await readOnce(call, { account, container: container! })) ?? entrance.bucket)
   const now = isEnough ? known : await decision(call, entrance, fresh)
   const next = { ...entrance, bucket: fresh }
   if (now === 'owner') return judgeOf(call, next)
@@ -69,6 +83,21 @@ export async function letIn(call: S3Call, entrance: Entrance): Promise<ObjectJud
     judge(object)
     takeAuthority(call, next)
   }
+}
+
+/** Containers as they were read anew for a call: once for all that it is about. */
+const readAnew = new WeakMap<S3Call, Map<string, Promise<ItemInfo | null>>>()
+
+function readOnce(
+  call: S3Call,
+  { account, container }: { readonly account: string; readonly container: string },
+): Promise<ItemInfo | null> {
+  const known = readAnew.get(call) ?? new Map<string, Promise<ItemInfo | null>>()
+  readAnew.set(call, known)
+  const key = `${account}/${container}`
+  const reading = known.get(key) ?? call.exchange.proxy.backend.readContainer(account, container)
+  known.set(key, reading)
+  return reading
 }
 
 /** AccessDenied if something denies what a request does beside its action: who may do the one may do the other, unless it is denied. */
@@ -94,24 +123,6 @@ export function actForAccount(call: S3Call, account: string): void {
   const { exchange } = call
   if (isAccountKind(exchange.caller)) return
   exchange.authority = { by: exchange.caller?.user ?? 'anonymous', account, owner: true }
-}
-
-/** How policies name the caller; null where nobody has signed. Powers of an account are those of its operators only. */
-export function principalOf(caller: Caller | null): PolicyPrincipal | null {
-  if (caller === null) return null
-  const { account, iam, groups } = caller
-  if (iam !== undefined && iam.kind !== 'account') {
-    const federated = iam.federated === undefined ? [] : [iam.federated]
-    return { arns: iam.arns, accounts: [account], canonicalIds: [account], federated }
-  }
-  const isOperator = groups.includes(account)
-  const user = `arn:aws:iam::${account}:user/${groups[0] ?? ''}`
-  return {
-    arns: isOperator ? [user, `arn:aws:iam:::user/${account}`] : [user],
-    accounts: isOperator ? [account] : [],
-    canonicalIds: isOperator ? [account] : [],
-    federated: [],
-  }
 }
 
 /** Neither policies nor lists say anything that the owner would not be let do anyway. */
@@ -260,9 +271,10 @@ function objectAcl({ ownership }: BucketRules, { meta }: ItemInfo): Acl | null {
 }
 
 /** Of the entrance's own action. */
-function factsAt(call: S3Call, { use, path, bucket }: Entrance, object: ItemInfo | null) {
+function factsAt(call: S3Call, { use, path, bucket, version }: Entrance, object: ItemInfo | null) {
   const { action } = use
-  return factsOf(call, { action, resource: arnOf(path), account: path.account, bucket, object })
+  const { account } = path
+  return factsOf(call, { action, resource: arnOf(path), account, bucket, object, version })
 }
 
 /** What there is to know of a request, but whose the resource is, and what lists grant. */
@@ -275,6 +287,7 @@ function factsOf(
     /** Null for what is about no bucket. */
     readonly bucket: ItemInfo | null
     readonly object: ItemInfo | null
+    readonly version?: string | undefined
   },
 ): Omit<AccessFacts, 'isOwner' | 'isGranted'> {
   const { caller } = call.exchange

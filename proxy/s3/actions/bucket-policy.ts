@@ -1,8 +1,9 @@
 /** GET, PUT and DELETE ?policy, and GET ?policyStatus. */
+import { BUCKET_POLICY } from '../../../common/access-policy/parsed-policy.ts'
 import { parsePolicy } from '../../../common/access-policy/policy-document.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Reply } from '../../reply.ts'
-import { BUCKET_POLICY, bucketRules } from '../access/bucket-rules.ts'
+import { bucketRules } from '../access/bucket-rules.ts'
 import { checkBucketPolicy } from '../access/policy-check.ts'
 import { isPublicPolicy } from '../access/public-access.ts'
 import { isPublicAcl } from '../access/s3-acl.ts'

@@ -27,7 +27,13 @@ import { replacing } from '../object/replaced-parts.ts'
 import { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { emptyReply } from '../s3-reply.ts'
-import { encodeTags, OBJECT_TAGS_MAX, readTagSet, S3_TAGGING } from '../tagging/tag-set.ts'
+import {
+  encodeTags,
+  OBJECT_TAGS_MAX,
+  readTagSet,
+  S3_TAGGING,
+  type TagSet,
+} from '../tagging/tag-set.ts'
 import { parseXml } from '../xml/xml-in.ts'
 import { renderXml } from '../xml/xml-out.ts'
 
@@ -58,6 +64,7 @@ async function storeForm(call: S3Call, { fields, file, filename }: PostForm): Pr
   const target = { ...call.target, key }
   const asked = new S3Call({ ...call.parts, target, form: headersOf(fields) })
   refuseNotBuilt(asked)
+  asked.givenTags = tagsOf(fields)
   const head = headOfRequest(asked)
   const place = await enterObject(asked, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const acl = await aclOfRequest(asked)
@@ -65,7 +72,7 @@ async function storeForm(call: S3Call, { fields, file, filename }: PostForm): Pr
   const { algorithm, value } = checksumOf(asked)
   const hasher = await openHasher(algorithm)
   const pieces = new CheckedFile(file, { policy, hasher, algorithm, value })
-  const tagging = taggingOf(fields)
+  const tagging = asked.givenTags === null ? {} : { [S3_TAGGING]: encodeTags(asked.givenTags) }
   const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: pieces.checksum })
   const source = { bytes: null, pieces: () => pieces.read() }
   try {
@@ -179,11 +186,10 @@ function checksumOf(call: S3Call): {
   return { algorithm, value }
 }
 
-function taggingOf(fields: ReadonlyMap<string, string>): Readonly<Record<string, string>> {
+function tagsOf(fields: ReadonlyMap<string, string>): TagSet | null {
   const text = fields.get('tagging')
-  if (text === undefined || text === '') return {}
-  const tags = readTagSet(parseXml(Buffer.from(text), 'Tagging'), OBJECT_TAGS_MAX)
-  return { [S3_TAGGING]: encodeTags(tags) }
+  if (text === undefined || text === '') return null
+  return readTagSet(parseXml(Buffer.from(text), 'Tagging'), OBJECT_TAGS_MAX)
 }
 
 /** By what the form wants: a redirection, a status, or 204. */

@@ -1,13 +1,12 @@
+import { SEGMENTS_SUFFIX } from '../../swift/foreign-meta.ts'
 import { S3Error } from '../s3-error.ts'
-
-/** Behind the bucket's own name: the container that holds the parts of its multipart uploads. No bucket is called so. */
-const SEGMENTS_SUFFIX = '+segments'
 
 /** Containers that S3 can name: what Swift's clients have made may break the rules for new buckets. */
 const REACHABLE = /^[A-Za-z0-9._-]{3,255}$/
 const NEW = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
 const ADDRESS = /^\d{1,3}(\.\d{1,3}){3}$/
 
+/** The container that holds the parts of the bucket's multipart uploads. No bucket is called so. */
 export function segmentsContainer(bucket: string): string {
   return bucket + SEGMENTS_SUFFIX
 }

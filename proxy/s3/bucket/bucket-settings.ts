@@ -1,6 +1,7 @@
 /** What S3 keeps of a bucket, in its container's metadata: where nobody but the store itself writes. */
 import type { ItemInfo } from '../../../common/storage-node.ts'
-import { S3_PUBLIC_ACCESS_BLOCK } from '../../swift/foreign-meta.ts'
+import { CACHED_MS_MAX } from '../../backend/container-cache.ts'
+import { S3_BUCKET_TAGGING, S3_POLICY, S3_PUBLIC_ACCESS_BLOCK } from '../../swift/foreign-meta.ts'
 import type { S3Call } from '../s3-call.ts'
 import { noSuchBucket } from '../s3-error.ts'
 
@@ -11,13 +12,16 @@ export const BUCKET_SETTINGS = {
   lifecycle: 'x-container-sysmeta-s3-lifecycle',
   logging: 'x-container-sysmeta-s3-logging',
   ownership: 'x-container-sysmeta-s3-ownership',
-  policy: 'x-container-sysmeta-s3-policy',
+  policy: S3_POLICY,
   publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,
   requestPayment: 'x-container-sysmeta-s3-request-payment',
-  tagging: 'x-container-sysmeta-s3-tagging',
+  tagging: S3_BUCKET_TAGGING,
   website: 'x-container-sysmeta-s3-website',
 } as const
 export type BucketSetting = keyof typeof BUCKET_SETTINGS
+
+/** What says who may do what. */
+const BINDING: readonly BucketSetting[] = ['acl', 'ownership', 'policy', 'publicAccessBlock']
 
 /** As it was stored; undefined if it is not set. */
 export function bucketSetting(
@@ -37,4 +41,8 @@ export async function setBucketSetting(
   const headers = { [BUCKET_SETTINGS[setting]]: value }
   const outcome = await call.exchange.proxy.backend.postContainer(account, call.bucket, { headers })
   if (outcome.status !== 'done') throw noSuchBucket(call.bucket)
+  const { clock, settings } = call.exchange.proxy
+  // What was taken away is taken away everywhere once that is answered.
+  if (!BINDING.includes(setting) || !settings.versionsSettle) return
+  await new Promise<void>((resolve) => clock.after(CACHED_MS_MAX, resolve))
 }

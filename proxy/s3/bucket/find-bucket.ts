@@ -91,9 +91,9 @@ export async function enterPlace(
   const action = versionAction(use.action, version)
   // Versions by their ids are for the account's owner, as in Swift: a container's ACL is about what is current.
   const acl = version === undefined ? use.acl : 'none'
-  const judge = await letIn(call, { path, bucket, use: { ...use, acl, action } })
+  const judge = await letIn(call, { path, bucket, version, use: { ...use, acl, action } })
   if (PASSES_GOVERNANCE.includes(action) && wantsBypass(call))
-    await letIn(call, entranceFor(entrance, 's3:BypassGovernanceRetention'))
+    await letIn(call, { ...entranceFor(entrance, 's3:BypassGovernanceRetention'), version })
   if (action === 's3:PutObject') await mayAlso(call, entrance)
   return { ...objectPath(path, bucket), judge }
 }
@@ -108,8 +108,10 @@ const BESIDE = [
 
 async function mayAlso(call: S3Call, entrance: Entrance): Promise<void> {
   const names = call.headerNames
+  // A form's tags come in a field.
+  const given = call.givenTags === null ? names : [...names, 'x-amz-tagging']
   for (const { headers, action, ask } of BESIDE) {
-    if (names.some((name) => headers.test(name))) await ask(call, entranceFor(entrance, action))
+    if (given.some((name) => headers.test(name))) await ask(call, entranceFor(entrance, action))
   }
 }
 
