@@ -190,6 +190,9 @@ t.test('groups are what Swift shows to ACLs', async (t) => {
   const prefixes = ['AUTH_', 'LAB_']
   const own = await addUser(NONE, { name: 'a:b', key: 'k', groups: ['.admin'] }, random)
   t.strictSame(groupsOf(own.get('a:b')!, prefixes), ['a', 'a:b', 'AUTH_a', 'LAB_a'])
+  const lab = { name: 'a:lab', key: 'k', groups: ['.admin'], account: 'LAB_a' }
+  const owner = (await addUser(NONE, lab, random)).get('a:lab')!
+  t.strictSame(groupsOf(owner, prefixes), ['a', 'a:lab', 'LAB_a'])
   const sly = await addUser(NONE, { name: 'LAB_a:b', key: 'k', groups: [] }, random)
   t.strictSame(groupsOf(sly.get('LAB_a:b')!, prefixes), ['LAB_a:b'], "an account's name owns it")
 })

@@ -78,11 +78,10 @@ export function groupsOf(
   const groups = isAccount ? [user.name] : [own, user.name]
   for (const group of user.groups) if (group !== '.admin') groups.push(group)
   if (!user.groups.includes('.admin')) return groups
-  const prefix = prefixes.find((one) => user.account.startsWith(one))
-  if (prefix === undefined) return [...groups, user.account]
-  const rest = user.account.slice(prefix.length)
-  const others = prefixes.filter((one) => one !== prefix)
-  return [...groups, user.account, ...others.map((one) => one + rest)]
+  // Who was given an account of services, or of another kind, owns that one alone.
+  const [first = '', ...others] = prefixes
+  const rest = user.account.startsWith(first) ? user.account.slice(first.length) : null
+  return [...groups, user.account, ...(rest === null ? [] : others.map((one) => one + rest))]
 }
 
 /** Reads a users file's text. Throws a 500 with the reason for anything but what encodeUsers writes. */
