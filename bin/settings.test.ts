@@ -85,6 +85,34 @@ t.test(
   },
 )
 
+t.test('storage classes are in policies that there are', async (t) => {
+  const policies = [{ name: 'silver', aliases: ['grey'] }]
+  const cluster = newSettings(random, {
+    ...SHAPE,
+    policies: [...policies, { name: 'old', deprecated: true }],
+  })
+  const read = (...storageClasses: readonly unknown[]) =>
+    decodeSettings(
+      JSON.stringify({ ...good, s3: { domains: [], storageClasses } }),
+      'swiftlet.json',
+    )
+  const good = JSON.parse(encodeSettings(cluster)) as Record<string, unknown>
+  const classes = read({ name: 'WARM', policy: 'Silver' }, { name: 'GLACIER_IR', policy: 'grey' })
+  t.same(classes.s3?.storageClasses, [
+    { name: 'WARM', policy: 1 },
+    { name: 'GLACIER_IR', policy: 1 },
+  ])
+  const bad: readonly (readonly [RegExp, ...unknown[]])[] = [
+    [/policy must be a storage policy: gold/, { name: 'WARM', policy: 'gold' }],
+    [/old is none, or deprecated/, { name: 'WARM', policy: 'old' }],
+    [/not be STANDARD/, { name: 'STANDARD', policy: 'silver' }],
+    [/name must have/, { name: 'a;b=c', policy: 'silver' }],
+    [/has a name twice/, { name: 'A', policy: 'silver' }, { name: 'A', policy: 'Policy-0' }],
+    [/unknown setting color/, { name: 'A', policy: 'silver', color: 'red' }],
+  ]
+  for (const [message, ...given] of bad) t.throws(() => read(...given), { message })
+})
+
 t.test('expired objects may be kept for a while', (t) => {
   const cluster = newSettings(random, SHAPE)
   const read = (expiryDelays: unknown) =>

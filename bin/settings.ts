@@ -9,6 +9,7 @@ import { DEFAULT_LIMITS, type Limits } from '../proxy/limits.ts'
 import { CONSISTENCIES, type StoragePolicy } from '../proxy/proxy-options.ts'
 import { needsService, type ResellerPrefix } from '../proxy/reseller-prefix.ts'
 import type { S3Options } from '../proxy/s3/s3-options.ts'
+import type { StorageClass } from '../proxy/storage-class/class-backend.ts'
 import { decodeIdentitySettings, type IdentitySettings } from './identity/identity-settings.ts'
 import { decodeKeymaster, type KeymasterSettings } from './keymaster-settings.ts'
 import { decodeLayers } from './layer-settings.ts'
@@ -53,6 +54,8 @@ export type S3Setting = Pick<
   | 'customerKeysNeedTls'
   | 'lifecycleDayMs'
   | 'accessLogRollMs'
+  | 'storageClasses'
+  | 'transitionBytesMin'
 > & {
   readonly keyFile?: string
 }
@@ -102,10 +105,11 @@ export function decodeSettings(text: string, path: string): Settings {
   const config = parseConfig(text, path)
   const format = config.integer('format', { min: 0, max: Number.MAX_SAFE_INTEGER })
   if (format !== FORMAT) throw wrongFormat(path, format)
+  const policies = config.list('policies', decodePolicy)
   const settings = {
     clusterId: config.text('clusterId'),
     hashing: decodeHashing(config.object('hashing')),
-    policies: config.list('policies', decodePolicy),
+    policies,
     disks: config.list('disks', (disk) => ({
       device: disk.text('device'),
       path: disk.text('path'),
@@ -129,7 +133,7 @@ export function decodeSettings(text: string, path: string): Settings {
       ? { expiryDelays: config.list('expiryDelays', decodeExpiryDelay) }
       : {}),
     ...(config.has('resellerPrefixes') ? { resellerPrefixes: decodePrefixes(config) } : {}),
-    ...(config.has('s3') ? { s3: decodeS3(config.object('s3')) } : {}),
+    ...(config.has('s3') ? { s3: decodeS3(config.object('s3'), policies) } : {}),
     ...(config.has('layers') ? { layers: decodeLayers(config.object('layers')) } : {}),
   }
   config.end()
@@ -197,7 +201,7 @@ function decodeLimits(config: Config): Partial<Limits> {
   return Object.fromEntries(limits) as Partial<Limits>
 }
 
-function decodeS3(config: Config): S3Setting {
+function decodeS3(config: Config, policies: readonly PolicySetting[]): S3Setting {
   const s3 = {
     domains: config.texts('domains').map((domain) => domain.toLowerCase()),
     websiteDomains: config.texts('websiteDomains').map((domain) => domain.toLowerCase()),
@@ -210,9 +214,37 @@ function decodeS3(config: Config): S3Setting {
     ...(config.has('accessLogRollSeconds') && {
       accessLogRollMs: 1000 * config.integer('accessLogRollSeconds', { min: 1, max: 86_400 }),
     }),
+    ...(config.has('storageClasses') && { storageClasses: decodeClasses(config, policies) }),
+    ...(config.has('transitionBytesMin') && {
+      transitionBytesMin: config.integer('transitionBytesMin', { min: 0, max: 2 ** 40 }),
+    }),
   }
   config.end()
   return s3
+}
+
+/** Each by its name and that of its storage policy. */
+function decodeClasses(
+  config: Config,
+  policies: readonly PolicySetting[],
+): readonly StorageClass[] {
+  const classes = config.list('storageClasses', (one) => {
+    const [name, policyName] = [one.text('name'), one.text('policy')]
+    if (!/^[\w-]{1,64}$/.test(name) || name === 'STANDARD') {
+      throw one.wrong('name', 'must have up to 64 letters, digits, _ and -, and not be STANDARD')
+    }
+    const policy = policies.find(({ name: own, aliases = [] }) =>
+      [own, ...aliases].some((known) => known.toLowerCase() === policyName.toLowerCase()),
+    )
+    if (policy === undefined || policy.deprecated === true) {
+      throw one.wrong('policy', `must be a storage policy: ${policyName} is none, or deprecated`)
+    }
+    return { name, policy: policy.index }
+  })
+  if (new Set(classes.map(({ name }) => name)).size < classes.length) {
+    throw config.wrong('storageClasses', 'has a name twice')
+  }
+  return classes
 }
 
 function decodePolicy(config: Config): PolicySetting {

@@ -94,6 +94,8 @@ export class Exchange {
   bodyBytesMax: number
   /** Metadata that the process itself gives to the object being written; asked for when its body has come. */
   addedMeta: (() => Readonly<Record<string, string>>) | null = null
+  /** Set by the process itself: the storage class that the object being written is to have, of S3's. */
+  storageClass: string | undefined
   /** Set by the process itself: a PUT or DELETE is one of what the name was then, a record of this write id. */
   onlyIfWriteId: string | undefined
   /** Set by the process itself: versions are S3's. */

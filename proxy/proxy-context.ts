@@ -15,6 +15,8 @@ import { PROXY_DEFAULTS, type ProxyOptions } from './proxy-options.ts'
 import type { Reply } from './reply.ts'
 import { RequestMetrics } from './request-metrics.ts'
 import { Statsd } from './statsd.ts'
+import { classBackend } from './storage-class/class-backend.ts'
+import { classBook } from './storage-class/orphan-bytes.ts'
 import { AccountAclCache } from './swift/account-acl-cache.ts'
 import { TransIds } from './trans-id.ts'
 
@@ -57,7 +59,14 @@ export type ProxyParts = Pick<ProxyContext, 'layers' | 'answerInner'>
 export function createProxyContext(options: ProxyOptions, parts: ProxyParts): ProxyContext {
   const settings = { ...PROXY_DEFAULTS, ...options, ...(options.layers?.api || {}) }
   const { identity, clock, random, log } = options
-  const backend = openingBackend(options.backend, options.s3?.keys)
+  const policies = new Policies(options.policies)
+  const book = classBook({ backend: options.backend, clock, policies })
+  const classed = classBackend({
+    ...{ backend: options.backend, clock, random },
+    classes: options.s3?.storageClasses ?? [],
+    noteContainer: (account, container) => book.note(account, container),
+  })
+  const backend = openingBackend(classed, options.s3?.keys)
   return {
     settings,
     backend,
@@ -66,7 +75,7 @@ export function createProxyContext(options: ProxyOptions, parts: ProxyParts): Pr
     random,
     log,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
-    policies: new Policies(options.policies),
+    policies,
     requestMetrics: new RequestMetrics(options.metrics),
     statsd: options.layers?.statsd ? new Statsd(options.layers.statsd, random) : null,
     accessLines: options.layers?.accessLog ? new AccessLines(options.layers.accessLog) : null,

@@ -19,6 +19,7 @@ import { createProxyContext, type ProxyContext } from './proxy-context.ts'
 import type { ProxyOptions } from './proxy-options.ts'
 import { reasonOf } from './reply.ts'
 import { type RequestLine, S3Api } from './s3/s3-api.ts'
+import { OrphanBytes } from './storage-class/orphan-bytes.ts'
 import { answerInner, handleSwift } from './swift/dispatch.ts'
 
 export type { ProxyOptions, StoragePolicy } from './proxy-options.ts'
@@ -54,6 +55,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const s3 = accessKeys === undefined ? null : new S3Api({ accessKeys, iam }, s3Options, proxy)
   const lifecycle = s3?.lifecycleWorker(options.metrics)
   const accessLogs = s3?.accessLogs(options.metrics)
+  const orphans = s3 === null ? null : new OrphanBytes(proxy, options.metrics)
   const door = new Door(proxy, pipeline, s3)
   const server = createServer(options, door)
   const front = new Front({
@@ -72,11 +74,16 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
       syncer?.start()
       lifecycle?.start()
       accessLogs?.start()
+      orphans?.start()
       return listening
     },
     close() {
       proxy.closing = true
-      closed ??= Promise.all([closeServer(server, front), syncer?.stop(), lifecycle?.stop()])
+      const daemons = [syncer, lifecycle, orphans]
+      closed ??= Promise.all([
+        closeServer(server, front),
+        ...daemons.map((daemon) => daemon?.stop()),
+      ])
         // The last requests are recorded, too.
         .then(() => accessLogs?.stop())
         .then(() => proxy.statsd?.close())

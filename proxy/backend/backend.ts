@@ -38,6 +38,11 @@ export interface ReadOptions {
   readonly sealed?: boolean
 }
 
+export interface OpenOptions {
+  /** The class of S3's that the object is to have, if any. */
+  readonly storageClass?: string | undefined
+}
+
 /** How a write ended; `superseded` has been dealt with (a fresh stamp, a recovery) or became a 503. */
 export type BackendOutcome = Exclude<
   WriteOutcome,
@@ -119,7 +124,7 @@ export interface Backend {
     path: ObjectPath,
     put: { readonly meta: ItemMeta; readonly body: Uint8Array; readonly condition?: Condition },
   ): Promise<BackendOutcome>
-  openObject(path: ObjectPath): Promise<ObjectWriter>
+  openObject(path: ObjectPath, options?: OpenOptions): Promise<ObjectWriter>
   postObject(path: ObjectPath, post: ObjectPost): Promise<BackendOutcome>
   deleteObject(
     path: ObjectPath,

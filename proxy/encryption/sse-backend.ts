@@ -77,8 +77,8 @@ export function sealingBackend(backend: Backend, seal: SseSeal, random: Random):
         body,
       })
     },
-    async openObject(path) {
-      const writer = await backend.openObject(path)
+    async openObject(path, options) {
+      const writer = await backend.openObject(path, options)
       const key = drawBodyKey(random)
       const cipher = bodyCipher(key)
       return {

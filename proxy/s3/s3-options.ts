@@ -1,5 +1,6 @@
 import type { S3Credentials } from '../../common/identity.ts'
 import type { RootSecrets } from '../encryption/root-secrets.ts'
+import type { StorageClass } from '../storage-class/class-backend.ts'
 
 /** The S3 API beside the Swift API, on the same objects. */
 export interface S3Options {
@@ -21,6 +22,10 @@ export interface S3Options {
   readonly lifecycleDayMs?: number
   /** How long records of buckets' access logs wait for others that share their object. */
   readonly accessLogRollMs?: number
+  /** Besides STANDARD, which is a container's own policy: the warmest first. Lifecycle rules never go back in the list. */
+  readonly storageClasses?: readonly StorageClass[]
+  /** Smaller objects stay where they are, unless a rule speaks of sizes. */
+  readonly transitionBytesMin?: number
 }
 
 export const S3_DEFAULTS = {
@@ -31,6 +36,8 @@ export const S3_DEFAULTS = {
   customerKeysNeedTls: false,
   lifecycleDayMs: 86_400_000,
   accessLogRollMs: 300_000,
+  storageClasses: [],
+  transitionBytesMin: 128 * 1024,
 } satisfies Partial<S3Options>
 
 /** Hosts below which buckets are web sites: the configured ones, and AWS's names for them below each of S3's own. */

@@ -22,7 +22,7 @@ import { checkMergedMeta, isInternalHeader, listHeaders, titleCase } from './met
 import { queryOfUrl } from './path.ts'
 import { PROJECT_DOMAIN_HEADER, PROJECT_DOMAIN_SHOWN, projectDomainOf } from './project-domain.ts'
 import { accountQuotaChanges, accountQuotaHeaders } from './quotas.ts'
-import { withoutReserved, withVersionBytes } from './versions/hidden-containers.ts'
+import { withHiddenBytes, withoutReserved } from './versions/hidden-containers.ts'
 
 /** What only the account's owner sees. */
 const OWNER_HEADERS = new Set(['x-account-meta-temp-url-key', 'x-account-meta-temp-url-key-2'])
@@ -37,7 +37,9 @@ export async function listAccount(exchange: Exchange): Promise<Reply> {
   const type = listingType(exchange)
   const page = (await proxy.backend.listAccount(account, query)) ?? notYetThere(exchange)
   if (deletedAtOf(page.info) !== null) return deletedReply(410)
-  const entries = await withVersionBytes(proxy.backend, account, page.entries)
+  const policies = (proxy.settings.s3?.storageClasses ?? []).map(({ policy }) => policy)
+  const of = { account, policies: [...new Set(policies)] }
+  const entries = await withHiddenBytes(proxy.backend, of, page.entries)
   const body = renderAccount(account, entries, { type, policies: proxy.policies })
   return listingReply(exchange, { body, type, headers: accountHeaders(exchange, page.info, grant) })
 }

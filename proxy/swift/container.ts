@@ -23,7 +23,7 @@ import {
   changeVersions,
   checkNoVersions,
   removeVersionsContainer,
-  withVersions,
+  withBytesElsewhere,
 } from './versions/version-container.ts'
 import { shownVersions, versionsOf } from './versions/version-settings.ts'
 
@@ -52,7 +52,7 @@ export async function listContainer(exchange: Exchange): Promise<Reply> {
     const page = await listVersions(exchange, { account, container, query })
     if (page === null) throw refusal(404)
     await refuseForbidden(exchange, READ, page.info)
-    const info = await withVersions(exchange, page.info)
+    const info = await withBytesElsewhere(exchange, page.info)
     const headers = containerHeaders(exchange, info, grant)
     return listingReply(exchange, { body: page.body, type: 'application/json', headers })
   }
@@ -69,7 +69,7 @@ export async function listContainer(exchange: Exchange): Promise<Reply> {
   return listingReply(exchange, {
     body,
     type,
-    headers: containerHeaders(exchange, await withVersions(exchange, page.info), grant),
+    headers: containerHeaders(exchange, await withBytesElsewhere(exchange, page.info), grant),
   })
 }
 
@@ -82,7 +82,7 @@ export async function headContainer(exchange: Exchange): Promise<Reply> {
     : await exchange.proxy.backend.readContainer(account, container, { totals: true })
   if (info === null) throw refusal(404)
   await refuseForbidden(exchange, READ, info)
-  const shown = await withVersions(exchange, info)
+  const shown = await withBytesElsewhere(exchange, info)
   return summaryReply(exchange, { type, headers: containerHeaders(exchange, shown, grant) })
 }
 

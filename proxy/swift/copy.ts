@@ -7,10 +7,11 @@ import { S3_SSE } from '../encryption/sse-record.ts'
 import { errorReply } from '../error-reply.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { isStream, type Reply, type ReplyStream, statusReply } from '../reply.ts'
+import { PLACED } from '../storage-class/placed-record.ts'
 import { escapePath } from '../wire-text.ts'
 import { type BatchReport, renderReport, reportType, statusLine } from './batch-report.ts'
 import { conditionOf, conditionSubject, judgeForRead } from './condition-headers.ts'
-import { S3_ACL } from './foreign-meta.ts'
+import { S3_ACL, S3_CLASS } from './foreign-meta.ts'
 import { findObject, findVersion, type ObjectView, versionAcl, versionOf } from './found-object.ts'
 import { heartbeatReply, wantsHeartbeat } from './heartbeat.ts'
 import { lastModified } from './http-date.ts'
@@ -183,6 +184,8 @@ const NOT_COPIED = new Set([
   LEGAL_HOLD,
   S3_ACL,
   S3_SSE,
+  S3_CLASS,
+  PLACED,
 ])
 
 /** The source's metadata under the request's own; only the latter with X-Fresh-Metadata. */

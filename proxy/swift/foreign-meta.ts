@@ -3,6 +3,9 @@
 /** Whom S3's list lets do what: the copy's is its writer's. */
 export const S3_ACL = 'x-object-sysmeta-s3-acl'
 
+/** The storage class that S3 has given an object; absent: STANDARD. */
+export const S3_CLASS = 'x-object-sysmeta-s3-class'
+
 /** What S3's public access block says of a container: the names of what is set, behind a `=`. */
 export const S3_PUBLIC_ACCESS_BLOCK = 'x-container-sysmeta-s3-public-access-block'
 

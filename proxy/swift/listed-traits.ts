@@ -19,6 +19,7 @@ export const LISTED_NAMES = [
   's3_etag',
   's3_checksum',
   's3_initiator',
+  's3_class',
 ] as const
 export type Listed = { readonly [Name in (typeof LISTED_NAMES)[number]]?: string }
 

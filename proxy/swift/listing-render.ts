@@ -119,7 +119,15 @@ function containerXml(entry: ListEntry, policyOf: PolicyOf): string {
 }
 
 function modifiedOf(row: ListRow): string {
-  return isoTime(Math.max(row.stamp.ticks, row.metaStamp.ticks))
+  const { stamp, metaStamp } = row
+  const isChanged = stamp.ticks !== metaStamp.ticks
+  return isoTime(isChanged ? Math.max(stamp.ticks, metaStamp.ticks) : writtenTicks(row))
+}
+
+/** An object whose bytes were moved was written before; a version's name is as old as it is. */
+function writtenTicks(row: ListRow): number {
+  const { version_id: version, version_ticks: ticks } = listedTraits(row).listed
+  return ticks === undefined || version !== undefined ? row.stamp.ticks : Number(ticks)
 }
 
 const MARKUP = /[&<>]/

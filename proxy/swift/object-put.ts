@@ -41,6 +41,7 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
     headers: requestObjectHeaders(exchange),
     condition: conditionOfPut(exchange),
     etagWanted: etagWantedBy(exchange),
+    storageClass: exchange.storageClass,
     ...(exchange.addedMeta !== null && { added: exchange.addedMeta }),
   }
   if (draft.condition !== undefined) await checkCondition(exchange, draft)
@@ -94,7 +95,7 @@ async function storeStream(
 ): Promise<ItemInfo> {
   const { backend, buffers } = exchange.proxy
   // What the store itself has against the body (no room, no quorum) is said before the client sends it.
-  const writer = length === null ? null : await backend.openObject(draft.place)
+  const writer = length === null ? null : await backend.openObject(draft.place, draft)
   const source = new BodySource(exchange)
   const pair: [Buffer, Buffer | null] = [buffers.take(), null]
   const upload = new Upload({ exchange, draft, source, writer })
@@ -141,7 +142,7 @@ class Upload {
       if (this.#writer === null && isLast && filled <= INLINE_BYTES_MAX) {
         return storeWhole(this.#exchange, this.#draft, Buffer.from(buffer.subarray(0, filled)))
       }
-      this.#writer ??= await backend.openObject(this.#draft.place)
+      this.#writer ??= await backend.openObject(this.#draft.place, this.#draft)
       if (filled > 0) await this.#write(buffer.subarray(0, filled))
       if (isLast) return this.#commit(this.#writer)
       pair[1] ??= buffers.take()

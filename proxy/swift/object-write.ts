@@ -21,6 +21,8 @@ export interface ObjectDraft {
   readonly condition: Condition | undefined
   /** The MD5 that the client announced; a body with another one is refused with a 422. */
   readonly etagWanted: string | undefined
+  /** Of S3's, for where the body is to lie; among the headers as well. */
+  readonly storageClass?: string | undefined
   /** Joins the headers when the body has come. */
   readonly added?: () => Readonly<Record<string, string>>
   /** Commits, once the body has come, under the condition that holds by then, in place of `condition`. */

@@ -10,7 +10,7 @@ import { isReseller } from '../layers/kept-settings.ts'
 import type { Policies } from '../policies.ts'
 import { titleCase } from './metadata.ts'
 import { containerOf } from './object-access.ts'
-import { withVersions } from './versions/version-container.ts'
+import { withBytesElsewhere } from './versions/version-container.ts'
 
 /** Where an account's quotas are stored: only reseller admins set them, its owner sees them. */
 const ACCOUNT_QUOTA = 'x-account-sysmeta-quota-'
@@ -61,7 +61,7 @@ async function checkSlowly(
   if (hasQuota(container, CONTAINER_QUOTA)) {
     // The totals of the cache are some seconds old.
     container = await backend.readContainer(place.account, place.container, { totals: true })
-    const used = container === null ? null : await withVersions(exchange, container, place.account)
+    const used = container === null ? null : await withBytesElsewhere(exchange, container, place)
     judge(exchange, { bytes, quota: containerQuota(container), used: usageOf(used) })
   }
   const account = await accountAcls.settings(place.account)

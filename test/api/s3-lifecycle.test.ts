@@ -178,7 +178,7 @@ t.test('what are no rules is refused', async (t) => {
     ],
     [
       rule('<Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition>'),
-      '501 NotImplemented',
+      '400 InvalidStorageClass',
     ],
     [
       rule(

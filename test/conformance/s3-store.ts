@@ -43,6 +43,9 @@ const USERS = {
 } as const
 
 const DAY_SECONDS = 10
+/** Beside STANDARD, in a policy of their own. */
+const COLD_POLICY = 'cold'
+const CLASSES = ['LUKEWARM', 'FROZEN'] as const
 
 type Section = keyof typeof USERS
 
@@ -55,13 +58,13 @@ export async function startS3Store(asked: S3StoreOptions): Promise<S3Store> {
   const certificate = https ? certificateIn(folder) : null
   const tls =
     certificate === null ? [] : ['--tls-cert', certificate.cert, '--tls-key', certificate.key]
-  const start = () =>
+  const start = (shape: readonly string[] = []) =>
     startStore({
       dataFolder: data,
       port,
-      extraArguments: ['--threads', String(threads), ...tls],
+      extraArguments: ['--threads', String(threads), ...tls, ...shape],
     })
-  const first = await start()
+  const first = await start(['--policy', COLD_POLICY])
   const users = await makeUsers(data, https)
   await first.stop()
   // Policies of the user `iam` are about all accounts: the tests want it so.
@@ -100,6 +103,8 @@ async function setKeys(data: string): Promise<void> {
     keyFile: 's3-keys.json',
     // Lifecycle rules are tested with days of seconds.
     lifecycleDaySeconds: DAY_SECONDS,
+    storageClasses: CLASSES.map((name) => ({ name, policy: COLD_POLICY })),
+    transitionBytesMin: 0,
   })
 }
 
@@ -157,7 +162,10 @@ function configText(
     'iam name prefix = s3-tests-',
     'iam path prefix = /s3-tests/',
     '',
-    ...section('s3 main', [`lc_debug_interval = ${DAY_SECONDS}`]),
+    ...section('s3 main', [
+      `lc_debug_interval = ${DAY_SECONDS}`,
+      `storage_classes = ${CLASSES.join(', ')}`,
+    ]),
     ...section('s3 alt'),
     // No tenants within names here: all buckets are in one namespace.
     ...section('s3 tenant', ['tenant =']),

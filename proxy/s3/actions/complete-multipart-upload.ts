@@ -145,7 +145,9 @@ async function writeManifest(
     },
   }
   checkStillOurs(call, taken)
-  const put = { path: call.path, head: record.head, added: () => meta, condition: of.condition }
+  const { condition } = of
+  const [path, added] = [call.path, () => meta]
+  const put = { path, head: record.head, added, condition, isManifest: true } as const
   return replacing(call, of.place, () => putPieces(call, put, source), { uploadId })
 }
 

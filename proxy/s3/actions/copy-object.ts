@@ -26,6 +26,7 @@ import { checksumOfObject, S3_CHECKSUM, type uploadOf } from '../object/object-t
 import { putPieces } from '../object/put-through-swift.ts'
 import { redirectOfRequest } from '../object/redirect-location.ts'
 import { replacing } from '../object/replaced-parts.ts'
+import { classOfRequest } from '../object/storage-class.ts'
 import { writeCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
@@ -52,7 +53,8 @@ export async function copyObject(call: S3Call): Promise<Reply> {
     const isItself =
       name.bucket === call.bucket && name.key === call.key && name.version === undefined
     const redirect = redirectOfRequest(call)
-    const changesIt = replaces || seal !== null || Object.keys(redirect).length > 0
+    const isSaid = replaces || seal !== null || call.header('x-amz-storage-class') !== undefined
+    const changesIt = isSaid || Object.keys(redirect).length > 0
     if (isItself && !changesIt) {
       throw new S3Error(
         'InvalidRequest',
@@ -79,7 +81,11 @@ export async function copyObject(call: S3Call): Promise<Reply> {
         [S3_CHECKSUM]: encodeChecksum({ algorithm, value, type: 'FULL_OBJECT' }),
       }
     }
-    const head: ObjectHead = withLock(call, place, replaces ? requested : kept(info, redirect))
+    const head: ObjectHead = withLock(
+      call,
+      place,
+      replaces ? requested : kept(info, { ...redirect, ...classOfRequest(call) }),
+    )
     const put = { path: call.path, head, added, condition, seal }
     const stored = await replacing(call, place, () =>
       putPieces(call, put, bytesOfSource(view, range, hasher)),
@@ -108,10 +114,10 @@ export async function copyObject(call: S3Call): Promise<Reply> {
   }
 }
 
-/** A redirection is the request's own: none is copied. */
-function kept(info: ItemInfo, redirect: Readonly<Record<string, string>>): ObjectHead {
+/** A redirection and a class are the request's own: none is copied. */
+function kept(info: ItemInfo, own: Readonly<Record<string, string>>): ObjectHead {
   const head = headOfObject(info)
-  return { ...head, headers: { ...head.headers, ...redirect } }
+  return { ...head, headers: { ...head.headers, ...own } }
 }
 
 function directive(

@@ -10,6 +10,7 @@ import { type StoredPart, storedPart } from '../multipart/completion.ts'
 import { PARTS_MAX, partNumberOf } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import { checksumOfObject, partsCountOf, s3Etag, uploadOf } from '../object/object-traits.ts'
+import { classOfObject } from '../object/storage-class.ts'
 import { versionHeaders, versionIdOf } from '../object/version-id.ts'
 import { openObject } from '../object/view-for-s3.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -39,7 +40,7 @@ export async function getObjectAttributes(call: S3Call): Promise<Reply> {
       ...(asked.has('Checksum') &&
         checksum !== undefined && { Checksum: checksumElement(checksum) }),
       ...(asked.has('ObjectParts') && (await partsElement(call, view))),
-      ...(asked.has('StorageClass') && { StorageClass: 'STANDARD' }),
+      ...(asked.has('StorageClass') && { StorageClass: classOfObject(info) }),
       ...(asked.has('ObjectSize') && { ObjectSize: info.bytes }),
     },
     ['Last-Modified', lastModified(info.stamp.ticks), ...versionHeaders(place, view)],

@@ -8,6 +8,7 @@ import {
   uploadName,
 } from '../multipart/upload-names.ts'
 import { initiatorOf, Uploads } from '../multipart/uploads.ts'
+import { classOfRow } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { ownerElement, xmlReply } from '../s3-reply.ts'
@@ -57,7 +58,7 @@ export async function listMultipartUploads(call: S3Call): Promise<Reply> {
         UploadId: uploadId,
         Initiator: owner,
         Owner: owner,
-        StorageClass: 'STANDARD',
+        StorageClass: classOfRow(row),
         Initiated: s3Time(row.stamp.ticks),
       }
     }),

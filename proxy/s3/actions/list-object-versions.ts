@@ -4,7 +4,8 @@ import { parseVersionId } from '../../swift/versions/version-names.ts'
 import { enterBucket } from '../bucket/find-bucket.ts'
 import { listOptions } from '../bucket/list-names.ts'
 import { listVersionPage, type VersionLine } from '../bucket/version-page.ts'
-import { listedS3Etag } from '../object/object-traits.ts'
+import { listedS3Etag, listedTicks } from '../object/object-traits.ts'
+import { classOfRow } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { ownerElement, xmlReply } from '../s3-reply.ts'
@@ -55,10 +56,10 @@ function lineElement(
     Key: encode(key),
     VersionId: version,
     IsLatest: isLatest,
-    LastModified: s3Time(row.stamp.ticks),
+    LastModified: s3Time(listedTicks(row)),
     ...(!isMarker && { ETag: `"${listedS3Etag(row)}"`, Size: listedTraits(row).bytes }),
     Owner: ownerElement(account),
-    ...(!isMarker && { StorageClass: 'STANDARD' }),
+    ...(!isMarker && { StorageClass: classOfRow(row) }),
   }
 }
 

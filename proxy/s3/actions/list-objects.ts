@@ -5,6 +5,7 @@ import { listedTraits } from '../../swift/listed-traits.ts'
 import { enterBucket } from '../bucket/find-bucket.ts'
 import { type ListOptions, listNames, listOptions, type NamePage } from '../bucket/list-names.ts'
 import { listedS3Etag, listedTicks } from '../object/object-traits.ts'
+import { classOfRow } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { ownerElement, xmlReply } from '../s3-reply.ts'
@@ -100,7 +101,7 @@ function objectElement(
     ETag: `"${listedS3Etag(row)}"`,
     Size: traits.bytes,
     ...(owner !== undefined && { Owner: ownerElement(owner) }),
-    StorageClass: 'STANDARD',
+    StorageClass: classOfRow(row),
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Reply } from '../../reply.ts'
+import { S3_CLASS } from '../../swift/foreign-meta.ts'
 import { escapePath } from '../../wire-text.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { checksumTag } from '../checksum/checksum-algorithm.ts'
@@ -6,6 +7,7 @@ import { abortionHeaders } from '../lifecycle/lifecycle-headers.ts'
 import { storedPart } from '../multipart/completion.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import { aclOwner } from '../object/object-acl.ts'
+import { STANDARD } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { ownerElement, xmlReply } from '../s3-reply.ts'
 import { s3Time } from '../s3-time.ts'
@@ -35,7 +37,7 @@ export async function listParts(call: S3Call): Promise<Reply> {
     UploadId: uploadId,
     Initiator: ownerElement(record.initiator),
     Owner: ownerElement(aclOwner(record.head.headers) ?? account),
-    StorageClass: 'STANDARD',
+    StorageClass: record.head.headers[S3_CLASS] ?? STANDARD,
     PartNumberMarker: marker,
     NextPartNumberMarker: shown.at(-1)?.partNumber ?? 0,
     MaxParts: maxParts,

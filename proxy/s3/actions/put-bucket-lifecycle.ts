@@ -31,7 +31,10 @@ export async function putBucketLifecycle(call: S3Call): Promise<Reply> {
   }
   const root = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'LifecycleConfiguration')
   const { backend, clock, random, policies } = call.exchange.proxy
-  const rules = readLifecycle(root, () => randomId(random))
+  const rules = readLifecycle(root, {
+    newId: () => randomId(random),
+    classes: call.settings.storageClasses,
+  })
   const book = new LifecycleBook({ backend, clock, policy: policies.default.index })
   await book.note(account, call.bucket)
   await setBucketSetting(call, 'lifecycle', encodeLifecycle({ rules, transitionMinimum }))

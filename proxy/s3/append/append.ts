@@ -8,6 +8,7 @@ import { randomId } from '../../../common/random.ts'
 import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
 import type { ItemInfo, ItemRead } from '../../../common/storage-node.ts'
 import type { Authority } from '../../exchange.ts'
+import { PLACED } from '../../storage-class/placed-record.ts'
 import { isoTime } from '../../swift/http-date.ts'
 import {
   encodeManifest,
@@ -26,6 +27,7 @@ import { PARTS_MAX, partName } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import { checksumOfObject, S3_CHECKSUM, s3Etag } from '../object/object-traits.ts'
 import { type BytesToPut, OBJECT_BYTES_MAX, putPieces } from '../object/put-through-swift.ts'
+import { keptClass } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { type Appendable, appendableAt, piecesOf, wrongOffset } from './appendable.ts'
@@ -149,7 +151,8 @@ export class Append {
       if (read !== null) await closeBody(read)
       throw new S3Error('OperationAborted')
     }
-    const meta = { etag: info.meta.etag ?? '', contentType: PART_TYPE, headers: {} }
+    const { etag = '' } = info.meta
+    const meta = { etag, contentType: PART_TYPE, headers: keptClass(info) }
     const { status } = await copyRecord(backend, read, { place: uploads.place(name), meta })
     if (status !== 'done') throw new S3Error('OperationAborted')
     const { bytes, stamp } = info
@@ -187,7 +190,7 @@ export class Append {
       container: path.container,
       owner: false,
     }
-    const head = { contentType: PART_TYPE, headers: {} }
+    const head = { contentType: PART_TYPE, headers: keptClass(this.#before.info) }
     const put = { path, head, added: () => ({}), authority }
     const { etag } = await putPieces(this.#call, put, source)
     const ticks = Math.floor(clock.nowMs() / 1000) * TICKS_PER_SECOND
@@ -211,7 +214,9 @@ export class Append {
     let { info } = this.#before
     for (let round = 0; round < ROUNDS_MAX; round++) {
       const head = headOf(info)
-      const put = { path: this.#call.path, head, added: () => added, ifWriteId: info.writeId }
+      const { path } = this.#call
+      const ifWriteId = info.writeId
+      const put = { path, head, added: () => added, ifWriteId, isManifest: true } as const
       try {
         await putPieces(this.#call, put, source)
         return etag
@@ -276,7 +281,7 @@ function partAt(
 
 /** Everything that is kept with the object, but what tells of its bytes. */
 function headOf({ meta }: ItemInfo) {
-  const { [S3_CHECKSUM]: _, ...headers } = meta.headers
+  const { [S3_CHECKSUM]: _, [PLACED]: __, ...headers } = meta.headers
   return { contentType: meta.contentType ?? PART_TYPE, headers }
 }
 

@@ -1,8 +1,11 @@
 /** All versions of a bucket in their order, each with what the ones around it make of it. */
 import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
+import type { ListRow } from '../../../common/storage-node.ts'
 import { listedTraits } from '../../swift/listed-traits.ts'
 import { parseVersionName } from '../../swift/versions/version-names.ts'
 import { listVersionPage, type VersionLine } from '../bucket/version-page.ts'
+import { listedTicks } from '../object/object-traits.ts'
+import { classOfRow } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import type { VersionFacts } from './lifecycle-steps.ts'
 
@@ -50,13 +53,14 @@ const NOBODY: Before = { versions: 0, writtenMs: null, noncurrent: 0 }
 function sweptVersion(line: VersionLine, before: Before, isLast: boolean): SweptVersion {
   const { key, row, isMarker, isLatest } = line
   const id = parseVersionName(row.name)?.id ?? null
-  const ticks = id?.ticks ?? row.stamp.ticks
+  const ticks = id?.ticks ?? listedTicks(row)
   const writtenMs = msOf(ticks)
   const facts: VersionFacts = {
     key,
     bytes: listedTraits(row).bytes,
     tags: null,
     isMarker,
+    storageClass: listedClass(row),
     writtenMs,
     // Nobody knows since when the newest one is not current any more, if Swift's DELETE of a version has left it so: it stays.
     supersededMs: isLatest ? null : (before.writtenMs ?? Number.POSITIVE_INFINITY),
@@ -64,6 +68,13 @@ function sweptVersion(line: VersionLine, before: Before, isLast: boolean): Swept
     isAlone: isLast && before.versions === 0,
   }
   return { facts, id, ticks, isLast }
+}
+
+/** What a large object of Swift's or a link stands for lies elsewhere, and is others' as well. */
+function listedClass(row: ListRow): string | null {
+  const { slo_etag: slo, s3_etag: own, symlink_target: target } = listedTraits(row).listed
+  const isOthers = (slo !== undefined && own === undefined) || target !== undefined
+  return isOthers ? null : classOfRow(row)
 }
 
 function followedBy(before: Before, { facts }: SweptVersion, key: string): Before {

@@ -10,9 +10,15 @@ import { readUploadName, UPLOADS_PREFIX } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import type { S3Call } from '../s3-call.ts'
 import { bucketVersions, type SweptVersion } from './bucket-lines.ts'
-import type { LifecycleBook, LifecyclePage, SweepState } from './lifecycle-book.ts'
+import {
+  LEASE_MS,
+  type LifecycleBook,
+  type LifecyclePage,
+  type SweepState,
+} from './lifecycle-book.ts'
 import { lifecycleOf } from './lifecycle-headers.ts'
 import type { LifecycleMetrics, SweepOutcome } from './lifecycle-metrics.ts'
+import { type MoveSettings, moveFor } from './lifecycle-moves.ts'
 import { encodeLifecycle, type Lifecycle } from './lifecycle-rule.ts'
 import { abortionOf, stepFor } from './lifecycle-steps.ts'
 import { type OwnCalls, ownCall } from './own-call.ts'
@@ -101,7 +107,10 @@ export class BucketSweep {
     for await (const version of bucketVersions(call, { account, container: bucket }, after)) {
       this.#looked++
       const time = this.#time()
-      if (stepFor(rules, version.facts, time) !== null) {
+      const isDue =
+        stepFor(rules, version.facts, time) !== null ||
+        moveFor(rules, version.facts, time, this.#moves) !== null
+      if (isDue) {
         if (!(await this.#mayGoOn())) return this.#leaveAt('versions', last)
         await this.#step(() => this.#take(version))
       }
@@ -152,7 +161,9 @@ export class BucketSweep {
 
   async #take(version: SweptVersion): Promise<SweepOutcome> {
     const call = this.#call(version.facts.key)
-    return takeStep(call, version, { rules: this.#lifecycle.rules, time: this.#time() })
+    const { rules } = this.#lifecycle
+    const by = { rules, time: this.#time(), moves: this.#moves }
+    return this.#holding(() => takeStep(call, version, by))
   }
 
   /** Null: it is not due yet. */
@@ -219,6 +230,34 @@ export class BucketSweep {
     const page = await book.keep(this.#page, state)
     if (page !== null) this.#page = page
     return page !== null
+  }
+
+  /** A large object may take longer to be moved than a page is held. */
+  async #holding<T>(work: () => Promise<T>): Promise<T> {
+    const { clock } = this.#context.calls.proxy
+    let isOver = false
+    let holding: Promise<unknown> = Promise.resolve()
+    const hold = () => {
+      if (!isOver) holding = this.#note(this.#page).then(again, again)
+    }
+    let cancel = clock.after(LEASE_MS / 3, hold)
+    const again = () => {
+      if (!isOver) cancel = clock.after(LEASE_MS / 3, hold)
+    }
+    try {
+      return await work()
+    } finally {
+      isOver = true
+      cancel()
+      await holding
+    }
+  }
+
+  get #moves(): MoveSettings {
+    const { storageClasses, transitionBytesMin } = this.#context.calls.settings
+    const classes = storageClasses.map(({ name }) => name)
+    const { transitionMinimum: minimum } = this.#lifecycle
+    return { classes, bytesMin: transitionBytesMin, minimum }
   }
 
   #time() {

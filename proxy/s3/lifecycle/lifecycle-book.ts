@@ -44,16 +44,20 @@ export class LifecycleBook {
   readonly #backend: Backend
   readonly #clock: Pick<Clock, 'nowMs'>
   readonly #policy: number
+  readonly #container: string
 
   constructor(options: {
     readonly backend: Backend
     readonly clock: Pick<Clock, 'nowMs'>
     /** The index of the storage policy that the book is kept in. */
     readonly policy: number
+    /** Another book than that of the lifecycle rules. */
+    readonly container?: string
   }) {
     this.#backend = options.backend
     this.#clock = options.clock
     this.#policy = options.policy
+    this.#container = options.container ?? CONTAINER
   }
 
   /**
@@ -78,7 +82,7 @@ export class LifecycleBook {
     let marker = ''
     for (;;) {
       const query = { limit: ROWS_MAX, ...(marker !== '' && { marker }) }
-      const page = await this.#backend.listContainer(ACCOUNT, CONTAINER, query)
+      const page = await this.#backend.listContainer(ACCOUNT, this.#container, query)
       for (const row of page?.entries ?? []) {
         if ('subdir' in row) continue
         marker = row.name
@@ -168,12 +172,12 @@ export class LifecycleBook {
   async #make(): Promise<void> {
     await this.#backend.putAccount(ACCOUNT, { headers: {} })
     const options = { meta: { headers: {} }, policy: this.#policy }
-    await this.#backend.putContainer(ACCOUNT, CONTAINER, options)
+    await this.#backend.putContainer(ACCOUNT, this.#container, options)
   }
 
   #place(account: string, bucket: string): ObjectPath {
     const object = `${account}/${bucket}`
-    return { account: ACCOUNT, container: CONTAINER, object, policy: this.#policy }
+    return { account: ACCOUNT, container: this.#container, object, policy: this.#policy }
   }
 }
 

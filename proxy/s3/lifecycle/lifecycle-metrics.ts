@@ -6,6 +6,7 @@ export const SWEEP_OUTCOMES = [
   'expire',
   'drop',
   'drop-marker',
+  'move',
   'abort',
   'locked',
   'changed',

@@ -16,6 +16,16 @@ export interface NoncurrentRule {
   readonly keeps?: number
 }
 
+/** When current versions go to another storage class. */
+export type TransitionRule = { readonly storageClass: string } & (
+  | { readonly days: number }
+  | { readonly dateMs: number }
+)
+
+export interface NoncurrentTransitionRule extends NoncurrentRule {
+  readonly storageClass: string
+}
+
 export interface LifecycleRule {
   readonly id: string
   readonly isEnabled: boolean
@@ -29,6 +39,8 @@ export interface LifecycleRule {
   readonly bytesBelow?: number
   readonly expiration?: ExpirationRule
   readonly noncurrent?: NoncurrentRule
+  readonly transitions?: readonly TransitionRule[]
+  readonly noncurrentTransitions?: readonly NoncurrentTransitionRule[]
   /** From the beginning of an upload that is never completed. */
   readonly abortDays?: number
 }
@@ -57,17 +69,20 @@ export function lifecycleElement({ rules }: Lifecycle): XmlElement {
 
 function ruleElement(rule: LifecycleRule): XmlElement {
   const { id, isEnabled, isOldStyle, expiration, noncurrent, abortDays } = rule
+  const { transitions = [], noncurrentTransitions = [] } = rule
   return {
     ID: id,
     ...(isOldStyle ? { Prefix: rule.prefix ?? '' } : { Filter: filterElement(rule) }),
     Status: isEnabled ? 'Enabled' : 'Disabled',
     ...(expiration !== undefined && { Expiration: expirationElement(expiration) }),
+    Transition: transitions.map(transitionElement),
     ...(noncurrent !== undefined && {
-      NoncurrentVersionExpiration: {
-        NoncurrentDays: noncurrent.days,
-        ...(noncurrent.keeps !== undefined && { NewerNoncurrentVersions: noncurrent.keeps }),
-      },
+      NoncurrentVersionExpiration: noncurrentElement(noncurrent),
     }),
+    NoncurrentVersionTransition: noncurrentTransitions.map((transition) => ({
+      ...noncurrentElement(transition),
+      StorageClass: transition.storageClass,
+    })),
     ...(abortDays !== undefined && {
       AbortIncompleteMultipartUpload: { DaysAfterInitiation: abortDays },
     }),
@@ -88,6 +103,20 @@ function filterElement({ prefix, tags, bytesAbove, bytesBelow }: LifecycleRule):
   const count = (prefix === undefined ? 0 : 1) + list.length + Object.keys(sizes).length
   if (count === 0) return ''
   return count === 1 ? all : { And: all }
+}
+
+function noncurrentElement({ days, keeps }: NoncurrentRule): XmlElement {
+  return {
+    NoncurrentDays: days,
+    ...(keeps !== undefined && { NewerNoncurrentVersions: keeps }),
+  }
+}
+
+function transitionElement(transition: TransitionRule): XmlElement {
+  const { storageClass } = transition
+  const when =
+    'days' in transition ? { Days: transition.days } : { Date: s3TimeOfMs(transition.dateMs) }
+  return { ...when, StorageClass: storageClass }
 }
 
 function expirationElement(expiration: ExpirationRule): XmlElement {

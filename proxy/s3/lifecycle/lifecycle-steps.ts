@@ -12,6 +12,8 @@ export interface VersionFacts {
   /** Null: nobody has looked yet; then any tags may be there. */
   readonly tags: TagSet | null
   readonly isMarker: boolean
+  /** Null: it is in none that it could leave, as what stands for other objects is. */
+  readonly storageClass: string | null
   readonly writtenMs: number
   /** When the next newer version was written; null: this one is current. */
   readonly supersededMs: number | null
@@ -89,7 +91,7 @@ export function dueAfter(fromMs: number, days: number, dayMs: number): number {
 }
 
 /** Whether the rule is about the version. Markers have neither size nor tags. */
-function isMeant(
+export function isMeant(
   { prefix = '', tags, bytesAbove, bytesBelow }: LifecycleRule,
   version: Pick<VersionFacts, 'key' | 'bytes' | 'tags' | 'isMarker'>,
 ): boolean {

@@ -2,6 +2,7 @@ import t from 'tap'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Backend } from '../../backend/backend.ts'
 import { LEASE_MS, LifecycleBook } from './lifecycle-book.ts'
+import { moveFor } from './lifecycle-moves.ts'
 import type { LifecycleRule } from './lifecycle-rule.ts'
 import {
   abortionOf,
@@ -25,6 +26,7 @@ const CURRENT: VersionFacts = {
   bytes: 100,
   tags: [],
   isMarker: false,
+  storageClass: 'STANDARD',
   writtenMs: NOW_MS - 5 * DAY_MS,
   supersededMs: null,
   newerNoncurrent: 0,
@@ -32,6 +34,49 @@ const CURRENT: VersionFacts = {
 }
 const OLDER: VersionFacts = { ...CURRENT, supersededMs: NOW_MS - 3 * DAY_MS, isAlone: false }
 const MARKER: VersionFacts = { ...CURRENT, isMarker: true, bytes: 0 }
+
+t.test('versions go to the coldest class that is due, and never back', async (t) => {
+  const settings = {
+    classes: ['WARM', 'GLACIER', 'COLD'],
+    bytesMin: 0,
+    minimum: 'all_storage_classes_128K',
+  } as const
+  const warm = { storageClass: 'WARM', days: 1 }
+  const glacier = { storageClass: 'GLACIER', days: 5 }
+  const cold = { storageClass: 'COLD', days: 6 }
+  const transitions = [cold, glacier, warm]
+  const keeps = { noncurrentTransitions: [{ ...warm, keeps: 2 }] }
+  const cases: readonly (readonly [
+    string | null,
+    Partial<LifecycleRule>,
+    VersionFacts,
+    { readonly bytesMin?: number; readonly minimum?: 'varies_by_storage_class' }?,
+  ])[] = [
+    ['GLACIER', { transitions }, CURRENT],
+    [null, { transitions, isEnabled: false }, CURRENT],
+    [null, { transitions, prefix: 'other' }, CURRENT],
+    ['WARM', { transitions: [warm] }, { ...CURRENT, storageClass: 'no more' }],
+    [null, { transitions }, { ...CURRENT, storageClass: 'GLACIER' }],
+    [null, { transitions: [warm] }, { ...CURRENT, storageClass: 'COLD' }],
+    ['COLD', { transitions: [{ storageClass: 'COLD', dateMs: NOW_MS }] }, CURRENT],
+    [null, { transitions: [{ storageClass: 'COLD', dateMs: NOW_MS + 1 }] }, CURRENT],
+    [null, { transitions: [{ storageClass: 'gone', days: 1 }] }, CURRENT],
+    [null, { transitions }, { ...CURRENT, storageClass: null }],
+    [null, { transitions }, MARKER],
+    [null, { transitions }, OLDER],
+    ['WARM', { noncurrentTransitions: [warm, glacier] }, OLDER],
+    [null, keeps, { ...OLDER, newerNoncurrent: 1 }],
+    ['WARM', keeps, { ...OLDER, newerNoncurrent: 2 }],
+    [null, { noncurrentTransitions: [warm] }, CURRENT],
+    [null, { transitions }, CURRENT, { bytesMin: 101 }],
+    ['GLACIER', { transitions, bytesAbove: 99 }, CURRENT, { bytesMin: 101 }],
+    ['GLACIER', { transitions }, CURRENT, { bytesMin: 101, minimum: 'varies_by_storage_class' }],
+    [null, { transitions: [warm] }, CURRENT, { bytesMin: 9e9, minimum: 'varies_by_storage_class' }],
+  ]
+  for (const [at, [wanted, fields, version, other]] of cases.entries()) {
+    t.equal(moveFor([rule(fields)], version, TIME, { ...settings, ...other }), wanted, `${at}`)
+  }
+})
 
 t.test('a version is judged by what it is, where it stands and how old it is', async (t) => {
   const tag = [{ key: 'a', value: 'b' }]

@@ -1,9 +1,17 @@
 /** Reads `<LifecycleConfiguration>`; S3's errors for what is none. Pure. */
+import type { StorageClass } from '../../storage-class/class-backend.ts'
 import { parseIsoTime } from '../lock/iso-time.ts'
-import { notImplemented, S3Error } from '../s3-error.ts'
+import { checkClass } from '../object/storage-class.ts'
+import { S3Error } from '../s3-error.ts'
 import { checkedTags, type TagSet } from '../tagging/tag-set.ts'
 import { malformedXml, type XmlNode } from '../xml/xml-in.ts'
-import type { ExpirationRule, LifecycleRule, NoncurrentRule } from './lifecycle-rule.ts'
+import type {
+  ExpirationRule,
+  LifecycleRule,
+  NoncurrentRule,
+  NoncurrentTransitionRule,
+  TransitionRule,
+} from './lifecycle-rule.ts'
 
 export const RULES_MAX = 1000
 const ID_CHARS_MAX = 255
@@ -27,23 +35,25 @@ const ELEMENTS = new Set([
 ])
 const CONDITIONS = ['Prefix', 'Tag', 'ObjectSizeGreaterThan', 'ObjectSizeLessThan']
 
-/** `newId` names rules that have no name. A 501 for transitions, once all else was found good. */
-export function readLifecycle(root: XmlNode, newId: () => string): readonly LifecycleRule[] {
+export interface LifecycleReading {
+  /** Names rules that have no name. */
+  readonly newId: () => string
+  readonly classes: readonly StorageClass[]
+}
+
+export function readLifecycle(root: XmlNode, by: LifecycleReading): readonly LifecycleRule[] {
   const nodes = root.children('Rule')
   if (nodes.length === 0 || root.names.some((name) => name !== 'Rule')) throw malformedXml()
   if (nodes.length > RULES_MAX) throw malformedXml()
-  const rules = nodes.map((node) => readRule(node, newId))
+  const rules = nodes.map((node) => readRule(node, by))
   const ids = new Set(rules.map(({ id }) => id))
   if (ids.size < rules.length) {
     throw invalid('Rule ID must be unique. Found same ID for more than one rule')
   }
-  for (const name of TRANSITIONS) {
-    if (nodes.some((node) => node.child(name) !== undefined)) throw notImplemented(name)
-  }
   return rules
 }
 
-function readRule(node: XmlNode, newId: () => string): LifecycleRule {
+function readRule(node: XmlNode, { newId, classes }: LifecycleReading): LifecycleRule {
   if (node.names.some((name) => !ELEMENTS.has(name))) throw malformedXml()
   const id = node.textOf('ID')?.trim() || newId()
   if ([...id].length > ID_CHARS_MAX)
@@ -53,7 +63,12 @@ function readRule(node: XmlNode, newId: () => string): LifecycleRule {
   const scope = readScope(node)
   const [expiration, noncurrent] = [node.child('Expiration'), noncurrentOf(node)]
   const abort = node.child('AbortIncompleteMultipartUpload')
-  for (const name of TRANSITIONS) for (const part of node.children(name)) checkTransition(part)
+  const transitions = node.children('Transition').map(readTransition)
+  const noncurrentTransitions = node
+    .children('NoncurrentVersionTransition')
+    .map(readNoncurrentTransition)
+  checkClasses(transitions, classes)
+  checkClasses(noncurrentTransitions, classes)
   const rule: LifecycleRule = {
     id,
     isEnabled: status === 'Enabled',
@@ -61,8 +76,11 @@ function readRule(node: XmlNode, newId: () => string): LifecycleRule {
     ...(expiration !== undefined && { expiration: readExpiration(expiration) }),
     ...(noncurrent !== undefined && { noncurrent }),
     ...(abort !== undefined && { abortDays: readAbort(abort) }),
+    ...(transitions.length > 0 && { transitions }),
+    ...(noncurrentTransitions.length > 0 && { noncurrentTransitions }),
   }
-  checkActions(rule, node)
+  checkActions(rule)
+  checkOrder(rule)
   return rule
 }
 
@@ -143,11 +161,13 @@ function noncurrentOf(node: XmlNode): NoncurrentRule | undefined {
   if (daysText === undefined) throw malformedXml()
   const days = positive(daysText, 'NoncurrentDays', 'NoncurrentVersionExpiration')
   if (keepsText === undefined) return { days }
-  const keeps = positive(keepsText, 'NewerNoncurrentVersions', 'NoncurrentVersionExpiration')
-  if (keeps > KEEPS_MAX) {
-    throw invalid(`'NewerNoncurrentVersions' must be between 1 and ${KEEPS_MAX}`)
-  }
-  return { days, keeps }
+  return { days, keeps: keepsOf(keepsText, 'NoncurrentVersionExpiration') }
+}
+
+function keepsOf(text: string, action: string): number {
+  const keeps = positive(text, 'NewerNoncurrentVersions', action)
+  if (keeps <= KEEPS_MAX) return keeps
+  throw invalid(`'NewerNoncurrentVersions' must be between 1 and ${KEEPS_MAX}`)
 }
 
 function readAbort(node: XmlNode): number {
@@ -156,23 +176,70 @@ function readAbort(node: XmlNode): number {
   return positive(days, 'DaysAfterInitiation', 'AbortIncompleteMultipartUpload')
 }
 
-/** What is not built is refused by its own name, but bad dates come first. */
-function checkTransition(node: XmlNode): void {
-  const date = node.textOf('Date')
-  if (date !== undefined) midnight(date)
-  for (const name of ['Days', 'NoncurrentDays']) {
-    const days = node.textOf(name)
-    if (days !== undefined && wholeNumber(days, DAYS_MAX) < 0) {
-      throw invalid(`'${name}' in the Transition action must be nonnegative`)
-    }
-  }
-  if (!node.textOf('StorageClass')) throw malformedXml()
+function readTransition(node: XmlNode): TransitionRule {
+  const [date, days] = [node.textOf('Date'), node.textOf('Days')]
+  const dateMs = date === undefined ? undefined : midnight(date)
+  if ((date === undefined) === (days === undefined)) throw malformedXml()
+  const storageClass = classOf(node)
+  return dateMs === undefined
+    ? { days: notNegative(days!, 'Days'), storageClass }
+    : { dateMs, storageClass }
 }
 
-function checkActions(rule: LifecycleRule, node: XmlNode): void {
+function readNoncurrentTransition(node: XmlNode): NoncurrentTransitionRule {
+  const [days, keepsText] = [node.textOf('NoncurrentDays'), node.textOf('NewerNoncurrentVersions')]
+  if (days === undefined) throw malformedXml()
+  const keeps =
+    keepsText === undefined ? undefined : keepsOf(keepsText, 'NoncurrentVersionTransition')
+  return {
+    days: notNegative(days, 'NoncurrentDays'),
+    ...(keeps !== undefined && { keeps }),
+    storageClass: classOf(node),
+  }
+}
+
+function notNegative(text: string, name: string): number {
+  const days = wholeNumber(text, DAYS_MAX)
+  if (days < 0) throw invalid(`'${name}' in the Transition action must be nonnegative`)
+  return days
+}
+
+function classOf(node: XmlNode): string {
+  const name = node.textOf('StorageClass')?.trim()
+  if (!name) throw malformedXml()
+  return name
+}
+
+function checkClasses(
+  transitions: readonly { readonly storageClass: string }[],
+  known: readonly StorageClass[],
+): void {
+  const names = transitions.map(({ storageClass }) => storageClass)
+  for (const name of names) checkClass(known, name)
+  if (new Set(names).size < names.length) {
+    throw invalid("'StorageClass' must be different for the transitions of a rule")
+  }
+}
+
+/** What expires before it is moved is never moved. */
+function checkOrder(rule: LifecycleRule): void {
+  const { expiration, noncurrent, transitions = [], noncurrentTransitions = [] } = rule
+  const days = transitions.flatMap((one) => ('days' in one ? [one.days] : []))
+  if (expiration !== undefined && 'days' in expiration && expiration.days <= Math.max(...days, 0)) {
+    throw invalid("'Days' in the Expiration action must be greater than in the Transition action")
+  }
+  const olderDays = Math.max(...noncurrentTransitions.map((one) => one.days), 0)
+  if (noncurrent !== undefined && noncurrent.days <= olderDays) {
+    throw invalid(
+      "'NoncurrentDays' in the NoncurrentVersionExpiration action must be greater than in the NoncurrentVersionTransition action",
+    )
+  }
+}
+
+function checkActions(rule: LifecycleRule): void {
   const { expiration, noncurrent, abortDays, tags, bytesAbove, bytesBelow } = rule
-  const hasTransition = TRANSITIONS.some((name) => node.children(name).length > 0)
-  if (!hasTransition && (expiration ?? noncurrent ?? abortDays) === undefined) {
+  const moves = rule.transitions ?? rule.noncurrentTransitions
+  if ((expiration ?? noncurrent ?? abortDays ?? moves) === undefined) {
     throw new S3Error('InvalidRequest', 'At least one action needs to be specified in a rule')
   }
   const dropsMarkers = expiration !== undefined && 'dropsMarkers' in expiration

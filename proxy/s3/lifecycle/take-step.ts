@@ -6,15 +6,21 @@
 import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { isExpired } from '../../swift/expiry.ts'
+import type { FoundObject } from '../../swift/found-object.ts'
+import { OBJECT_MANIFEST } from '../../swift/large/dynamic-object.ts'
 import { SLO_BYTES, STATIC_LARGE_OBJECT } from '../../swift/large/static-object.ts'
+import { targetOf } from '../../swift/links/symlink.ts'
 import { accessObject, type ObjectPlace } from '../../swift/object-access.ts'
 import { isDeleteMarker, linkedVersion, readVersion } from '../../swift/versions/find-version.ts'
 import { isLocked } from '../../swift/versions/object-lock.ts'
 import { compareVersionIds, formatVersionId } from '../../swift/versions/version-names.ts'
 import { deleteKey } from '../object/delete-key.ts'
+import { uploadOf } from '../object/object-traits.ts'
+import { classOfObject } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { tagsOfObject } from '../tagging/tag-set.ts'
 import type { SweptVersion } from './bucket-lines.ts'
+import { type MoveSettings, moveFor } from './lifecycle-moves.ts'
 import type { LifecycleRule } from './lifecycle-rule.ts'
 import {
   type LifecycleStep,
@@ -22,15 +28,20 @@ import {
   stepFor,
   type VersionFacts,
 } from './lifecycle-steps.ts'
+import { moveObject, type PlacedRecord } from './move-object.ts'
 
 /** `locked`: object lock keeps it; `changed`: it is not any more what the listing says. */
-export type StepOutcome = LifecycleStep | 'locked' | 'changed'
+export type StepOutcome = LifecycleStep | 'move' | 'locked' | 'changed'
 
 /** `call` is one of the process's own for the version's name. */
 export async function takeStep(
   call: S3Call,
   version: SweptVersion,
-  by: { readonly rules: readonly LifecycleRule[]; readonly time: LifecycleTime },
+  by: {
+    readonly rules: readonly LifecycleRule[]
+    readonly time: LifecycleTime
+    readonly moves: MoveSettings
+  },
 ): Promise<StepOutcome> {
   const { rules, time } = by
   const place = await accessObject(call.exchange, { acl: 'write', method: 'DELETE' })
@@ -39,12 +50,18 @@ export async function takeStep(
     ? await currentOf(call, place, version)
     : await olderOf(call, place, version)
   if (found === null) return 'changed'
-  const step = stepFor(rules, factsNow(version.facts, found.info), time)
-  if (step === null) return 'changed'
+  const facts = factsNow(version.facts, found.record.info)
+  const step = stepFor(rules, facts, time)
+  if (step === null) {
+    const storageClass = moveFor(rules, facts, time, by.moves)
+    if (storageClass === null) return 'changed'
+    const { record, link } = found
+    return (await moveObject(call, { record, link, storageClass })) ? 'move' : 'changed'
+  }
   // A marker may still be made over what is locked: the version stays.
   const isForGood = step !== 'expire' || place.versions?.kind !== 'objects'
   const lock = { nowMs: time.nowMs, bypassesGovernance: false }
-  if (isForGood && isLocked(found.info, lock)) return 'locked'
+  if (isForGood && isLocked(found.record.info, lock)) return 'locked'
   await deleteKey(call, place, {
     version: found.version,
     condition: {},
@@ -55,7 +72,9 @@ export async function takeStep(
 }
 
 interface Found {
-  readonly info: ItemInfo
+  readonly record: PlacedRecord
+  /** The name's record, where that only points to the version. */
+  readonly link?: PlacedRecord
   /** Undefined: what the name is now. */
   readonly version: string | undefined
   /** Of the name's record. */
@@ -78,11 +97,13 @@ async function currentOf(
   const id = linkedVersion(info)
   if (id === null || swept.id === null) {
     const isSame = id === null && swept.id === null && info.stamp.ticks === swept.ticks
-    return isSame ? { info, version: undefined, writeId } : null
+    return isSame ? { record: { place, info }, version: undefined, writeId } : null
   }
   if (compareVersionIds(id, swept.id) !== 0) return null
   const version = await readVersion(call.exchange, place, { id, head: true })
-  return version === null ? null : { info: version.read.info, version: undefined, writeId }
+  if (version === null) return null
+  const link = { place, info }
+  return { record: recordOf(version), link, version: undefined, writeId }
 }
 
 /** A version or marker by its id, which no other write ever has; a plain object that is not current is none. */
@@ -93,7 +114,11 @@ async function olderOf(
 ): Promise<Found | null> {
   if (id === null) return null
   const found = await readVersion(call.exchange, place, { id, head: true })
-  return found === null ? null : { info: found.read.info, version: formatVersionId(id) }
+  return found === null ? null : { record: recordOf(found), version: formatVersionId(id) }
+}
+
+function recordOf({ place, read }: Omit<FoundObject, 'version'>): PlacedRecord {
+  return { place, info: read.info }
 }
 
 /** Where it stands among the others is the listing's to say, all else is what was read. */
@@ -106,6 +131,16 @@ function factsNow(listed: VersionFacts, info: ItemInfo): VersionFacts {
     bytes: whole === undefined ? info.bytes : Number(whole),
     tags: tagsOfObject(info),
     isMarker: isDeleteMarker(info),
+    storageClass: movableClass(info),
     writtenMs: isOlder ? listed.writtenMs : (info.stamp.ticks / TICKS_PER_SECOND) * 1000,
   }
+}
+
+function movableClass(info: ItemInfo): string | null {
+  const { headers } = info.meta
+  const standsForOthers =
+    targetOf(info.meta) !== null ||
+    headers[OBJECT_MANIFEST] !== undefined ||
+    (headers[STATIC_LARGE_OBJECT] !== undefined && uploadOf(info) === undefined)
+  return standsForOthers ? null : classOfObject(info)
 }

@@ -4,6 +4,7 @@ import { formatListed } from '../../swift/listed-traits.ts'
 import { type Checksum, encodeChecksum } from '../checksum/checksum-algorithm.ts'
 import { S3_CHECKSUM } from '../object/object-traits.ts'
 import type { PutOutcome, SwiftPut } from '../object/put-through-swift.ts'
+import { keptClass } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import type { FoundUpload, Uploads } from './uploads.ts'
@@ -40,7 +41,8 @@ export async function storePart(
       [LISTED]: formatListed({ s3_checksum: `${algorithm}:${value}` }),
     }
   }
-  const head = { contentType: 'application/octet-stream', headers: {} }
+  const headers = keptClass({ meta: found.record.head })
+  const head = { contentType: 'application/octet-stream', headers }
   const stored = await part.put({ path, head, added, authority })
   if ((await uploads.look(call.key, found.uploadId)) === null) {
     await uploads.dropParts([path.object])

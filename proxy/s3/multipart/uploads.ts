@@ -10,6 +10,7 @@ import { randomId } from '../../../common/random.ts'
 import type { ItemInfo, ListRow } from '../../../common/storage-node.ts'
 import type { ObjectPath } from '../../backend/backend.ts'
 import { LISTED } from '../../backend/rows.ts'
+import { S3_CLASS } from '../../swift/foreign-meta.ts'
 import { formatListed, listedTraits } from '../../swift/listed-traits.ts'
 import { wholeBody } from '../../swift/object-body.ts'
 import { OBJECT_LOCK, SEALED } from '../../swift/versions/object-lock.ts'
@@ -192,7 +193,12 @@ export class Uploads {
         meta: {
           etag: hash('md5', body, 'hex'),
           contentType: 'application/json',
-          headers: { [LISTED]: formatListed({ s3_initiator: escapePath(record.initiator) }) },
+          headers: {
+            [LISTED]: formatListed({
+              s3_initiator: escapePath(record.initiator),
+              s3_class: record.head.headers[S3_CLASS],
+            }),
+          },
         },
         body,
         condition: { ifWriteId },

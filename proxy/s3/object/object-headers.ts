@@ -9,6 +9,7 @@ import { notImplemented, S3Error } from '../s3-error.ts'
 import { encodeTags, readTagHeader, S3_TAGGING, tagsOfObject } from '../tagging/tag-set.ts'
 import { partsCountOf, s3Etag } from './object-traits.ts'
 import { redirectLocation, redirectOfRequest, WEBSITE_REDIRECT } from './redirect-location.ts'
+import { classHeader, classOfRequest } from './storage-class.ts'
 
 const S3_PREFIX = 'x-amz-meta-'
 const SWIFT_PREFIX = 'x-object-meta-'
@@ -57,11 +58,7 @@ export function refuseNotBuilt(call: S3Call, { except }: { readonly except?: str
 
 /** The head of an object that the request makes. */
 export function headOfRequest(call: S3Call): ObjectHead {
-  const storageClass = call.header('x-amz-storage-class')
-  if (storageClass !== undefined && storageClass !== 'STANDARD') {
-    throw new S3Error('InvalidStorageClass', undefined, { StorageClassRequested: storageClass })
-  }
-  const headers: Record<string, string> = {}
+  const headers: Record<string, string> = { ...classOfRequest(call) }
   let bytes = 0
   for (const name of call.headerNames) {
     if (!name.startsWith(S3_PREFIX)) continue
@@ -109,6 +106,7 @@ export function objectReplyHeaders(info: ItemInfo): string[] {
     `"${s3Etag(info)}"`,
     'Accept-Ranges',
     'bytes',
+    ...classHeader(info),
   ]
   for (const name of SHOWN) {
     const value = headers[name]

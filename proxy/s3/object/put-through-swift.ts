@@ -12,6 +12,7 @@ import { encodeSse, S3_SSE } from '../../encryption/sse-record.ts'
 import { type Authority, refusal } from '../../exchange.ts'
 import type { ProxyContext } from '../../proxy-context.ts'
 import { type Reply, replyHeader } from '../../reply.ts'
+import { S3_CLASS } from '../../swift/foreign-meta.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import type { SwiftPath } from '../../swift/path.ts'
 import { S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
@@ -44,6 +45,8 @@ export interface SwiftPut {
   readonly authority?: Authority
   /** How the body is to be enciphered. */
   readonly seal?: SseSeal | null
+  /** The body says what the object is made of: it stays in its container's policy, whatever class the parts have. */
+  readonly isManifest?: true
 }
 
 export interface PutOutcome {
@@ -124,6 +127,7 @@ async function putBytes(
   })
   inner.versionRules = S3_VERSION_RULES
   inner.onlyIfWriteId = put.ifWriteId
+  if (put.isManifest !== true) inner.storageClass = put.head.headers[S3_CLASS]
   const sse = put.seal ? { [S3_SSE]: encodeSse(put.seal.record) } : {}
   inner.addedMeta = () => ({ ...put.head.headers, ...put.added(), ...sse })
   const reply = await exchange.proxy.answerInner(inner)

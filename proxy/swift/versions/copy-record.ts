@@ -1,6 +1,7 @@
 import type { Condition } from '../../../common/condition.ts'
 import type { ItemMeta, ItemRead } from '../../../common/storage-node.ts'
 import type { Backend, BackendOutcome, ObjectPath } from '../../backend/backend.ts'
+import { S3_CLASS } from '../foreign-meta.ts'
 import { isReader } from '../object-body.ts'
 
 /**
@@ -20,7 +21,7 @@ export async function copyRecord(
     return backend.putObject(place, condition === undefined ? put : { ...put, condition })
   }
   try {
-    const writer = await backend.openObject(place)
+    const writer = await backend.openObject(place, { storageClass: meta.headers[S3_CLASS] })
     try {
       for await (const piece of body.stream(0, body.bytes)) {
         await writer.write(piece)

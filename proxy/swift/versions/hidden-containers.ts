@@ -1,7 +1,8 @@
 /** Containers whose names are the store's own, in the listings of accounts. */
 import type { ListEntry, ListQuery } from '../../../common/storage-node.ts'
 import type { Backend } from '../../backend/backend.ts'
-import { containerOfVersions, RESERVED_END, versionsContainerOf } from './version-names.ts'
+import { classContainer } from '../../storage-class/placed-record.ts'
+import { RESERVED_END, versionsContainerOf } from './version-names.ts'
 
 /** The query without what clients are not to see: reserved names come before all others. */
 export function withoutReserved(query: ListQuery): ListQuery {
@@ -12,15 +13,19 @@ export function withoutReserved(query: ListQuery): ListQuery {
   return { ...query, marker: laterOf(marker, RESERVED_END) }
 }
 
-/** The containers of a page with the bytes of their objects' versions. */
-export async function withVersionBytes(
+/** The containers of a page with the bytes of their objects that lie beside them: versions, and what is in other policies. */
+export async function withHiddenBytes(
   backend: Backend,
-  account: string,
+  of: { readonly account: string; readonly policies: readonly number[] },
   entries: readonly ListEntry[],
 ): Promise<readonly ListEntry[]> {
   const names = entries.flatMap((entry) => ('subdir' in entry ? [] : [entry.name]))
   if (names.length === 0) return entries
-  const bytes = await versionBytes(backend, account, names)
+  const bytes = new Map<string, number>()
+  const versions = versionsContainerOf('')
+  const classes = of.policies.map((policy) => classContainer('', policy))
+  const prefixes = [versions, ...classes.flatMap((prefix) => [prefix, prefix + versions])]
+  for (const prefix of prefixes) await addBytes(bytes, backend, { ...of, names, prefix })
   if (bytes.size === 0) return entries
   return entries.map((entry) => {
     const more = 'subdir' in entry ? undefined : bytes.get(entry.name)
@@ -30,18 +35,18 @@ export async function withVersionBytes(
 
 const PAGE_ROWS = 1000
 
-async function versionBytes(
+/** Those of the containers whose names are the prefix and one of the names. */
+async function addBytes(
+  bytes: Map<string, number>,
   backend: Backend,
-  account: string,
-  names: readonly string[],
-): Promise<ReadonlyMap<string, number>> {
-  const bytes = new Map<string, number>()
+  of: { readonly account: string; readonly names: readonly string[]; readonly prefix: string },
+): Promise<void> {
+  const { account, names, prefix } = of
   const wanted = new Set(names)
   const ordered = [names[0]!, names.at(-1)!].sort((a, b) =>
     Buffer.compare(Buffer.from(a), Buffer.from(b)),
   )
-  const prefix = versionsContainerOf('')
-  const last = versionsContainerOf(ordered[1]!)
+  const last = prefix + ordered[1]!
   // A marker is exclusive; nothing lies between a name and the same with a NUL behind it.
   const endMarker = `${last}\0`
   let marker: string | undefined
@@ -55,10 +60,10 @@ async function versionBytes(
     for (const entry of page?.entries ?? []) {
       if ('subdir' in entry) continue
       marker = entry.name
-      const name = containerOfVersions(entry.name)
-      if (name !== null && wanted.has(name)) bytes.set(name, entry.bytes)
+      const name = entry.name.slice(prefix.length)
+      if (wanted.has(name)) bytes.set(name, (bytes.get(name) ?? 0) + entry.bytes)
     }
-    if (page === null || page.entries.length < PAGE_ROWS) return bytes
+    if (page === null || page.entries.length < PAGE_ROWS) return
   }
 }
 

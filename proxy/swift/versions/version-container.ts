@@ -2,6 +2,7 @@
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { CACHED_MS_MAX } from '../../backend/container-cache.ts'
 import { badRequest, type Exchange, refusal } from '../../exchange.ts'
+import { classContainer, markedPolicies } from '../../storage-class/placed-record.ts'
 import { fromWire, unescapeUrl } from '../../wire-text.ts'
 import { isTrue } from '../query.ts'
 import { versionsContainerOf } from './version-names.ts'
@@ -91,17 +92,29 @@ export async function changeVersions(
   }
 }
 
-/** The totals with those of the versions: links of the container itself count nothing. */
-export async function withVersions(
+/** The totals with the bytes of versions, and of what lies in other storage policies: records that name them count nothing. */
+export async function withBytesElsewhere(
   exchange: Exchange,
   info: ItemInfo,
-  account = exchange.path!.account,
+  at = exchange.path!,
 ): Promise<ItemInfo> {
-  const versions = versionsOf(info.meta.headers)
-  if (versions?.kind !== 'objects' || info.stats === undefined) return info
+  if (info.stats === undefined) return info
   const { backend } = exchange.proxy
-  const kept = await backend.readContainer(account, versions.container, { totals: true })
-  const bytes = info.stats.bytes + (kept?.stats?.bytes ?? 0)
+  const { account, container } = at
+  const own = { name: container!, info }
+  const versions = versionsOf(info.meta.headers)
+  const name = versions?.kind === 'objects' ? versions.container : undefined
+  const totals = { totals: true } as const
+  const kept = name === undefined ? null : await backend.readContainer(account, name, totals)
+  const all = kept === null ? [own] : [own, { name: name!, info: kept }]
+  let bytes = info.stats.bytes + (kept?.stats?.bytes ?? 0)
+  for (const { name: of, info: marked } of all) {
+    for (const policy of markedPolicies(marked)) {
+      const beside = classContainer(of, policy)
+      const elsewhere = await backend.readContainer(account, beside, totals)
+      bytes += elsewhere?.stats?.bytes ?? 0
+    }
+  }
   return { ...info, stats: { ...info.stats, bytes } }
 }
 
