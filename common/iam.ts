@@ -25,6 +25,14 @@ export interface IamPrincipal {
   readonly federated?: string
   /** Of a session: milliseconds since 1970. */
   readonly expiresAtMs?: number
+  /** Of a session of one bucket: nothing else is open to it, whatever policies say. */
+  readonly only?: BucketScope
+}
+
+/** What S3's CreateSession opens. */
+export interface BucketScope {
+  readonly bucket: string
+  readonly isReadOnly: boolean
 }
 
 /** One call of the APIs of IAM and STS, whose signature was found good. */

@@ -36,7 +36,8 @@ async function revealKey(call: IdentityCall): Promise<Answer> {
   try {
     const { secret, token, principal } = await callerOfKey(call.context.parts, key)
     // Operators are who their token says; IAM has something to say of them only where a policy does.
-    const hasIam = principal.kind !== 'account' || principal.policies.length > 0
+    const hasIam =
+      principal.kind !== 'account' || principal.policies.length > 0 || principal.only !== undefined
     return ok({ access_key: { secret, token, ...(hasIam && { principal }) } })
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error

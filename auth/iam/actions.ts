@@ -3,8 +3,10 @@ import type { IamRequest, IamResult } from '../../common/iam.ts'
 import type { IdentityParts } from '../identity-parts.ts'
 import { KEY_ACTIONS } from './access-keys.ts'
 import { ACCOUNT_ACTIONS } from './account.ts'
+import { BUCKET_SESSION_ACTIONS } from './bucket-session.ts'
 import type { IamHandler } from './iam-call.ts'
 import { callerOfKey } from './iam-caller.ts'
+import { accessDenied } from './iam-error.ts'
 import { POLICY_ACTIONS } from './policies.ts'
 import { PROVIDER_ACTIONS } from './providers.ts'
 import { ROLE_ACTIONS } from './roles.ts'
@@ -22,6 +24,7 @@ export const IAM_ACTIONS: Readonly<Record<string, IamHandler>> = {
   ...POLICY_ACTIONS,
   ...PROVIDER_ACTIONS,
   ...STS_ACTIONS,
+  ...BUCKET_SESSION_ACTIONS,
 }
 
 const webIdentities = new WebIdentities()
@@ -40,5 +43,7 @@ export async function callIam(parts: IdentityParts, request: IamRequest): Promis
   }
   const key = { accessKey, ...(sessionToken !== undefined && { sessionToken }) }
   const caller = await callerOfKey(parts, key)
-  return handle({ parts, caller, action, params, accessKey })
+  const { arn, only } = caller.principal
+  if (only !== undefined) throw accessDenied(arn, action, `arn:aws:s3:::${only.bucket}`)
+  return handle({ parts, caller, action, params, ...key })
 }

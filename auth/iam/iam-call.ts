@@ -14,6 +14,7 @@ export interface IamCall {
   readonly params: IamRequest['params']
   /** That it was signed with. */
   readonly accessKey: string
+  readonly sessionToken?: string
 }
 
 /** Gives the elements of the result. */

@@ -23,7 +23,7 @@ import {
 } from './arns.ts'
 import { unknownKey } from './iam-error.ts'
 import { MANAGED_POLICIES } from './managed-policies.ts'
-import { openSession, type RoleSession } from './session-token.ts'
+import { openSession, type RoleSession, type Session } from './session-token.ts'
 
 export interface SigningKey {
   readonly accessKey: string
@@ -71,13 +71,18 @@ async function callerOfSession(parts: IdentityParts, key: SigningKey): Promise<I
   const { secret, expiresMs } = session
   if (session.kind === 'key') {
     const parent = await callerOfKey(parts, { accessKey: session.parent })
-    return { ...parent, secret, principal: { ...parent.principal, expiresAtMs: expiresMs } }
+    const principal = { ...parent.principal, expiresAtMs: expiresMs, ...scopeOf(session) }
+    return { ...parent, secret, principal }
   }
   const role = await iamEntities.one(parts.state, 'id', session.roleId)
   if (role === undefined) throw unknownKey()
   await requireAccount(parts, role.projectId)
-  const principal = sessionPrincipal(parts, role, session)
+  const principal = { ...sessionPrincipal(parts, role, session), ...scopeOf(session) }
   return { secret, projectId: role.projectId, principal, isRoot: false }
+}
+
+function scopeOf({ only }: Session): Pick<IamPrincipal, 'only'> {
+  return only === undefined ? {} : { only }
 }
 
 /** Somebody of Keystone's, with the powers that the roles give; what the cloud's policies say of the project counts, too. */

@@ -3,6 +3,7 @@
  * do, and whether it is still there, is looked up when they are used.
  */
 import { ServiceError } from '../../common/errors.ts'
+import type { BucketScope } from '../../common/iam.ts'
 import type { IdentityParts } from '../identity-parts.ts'
 import { seal, unseal } from '../secrets/secret-keys.ts'
 import type { IamTag } from '../tables/iam.ts'
@@ -13,6 +14,8 @@ interface SessionBase {
   readonly accessKey: string
   readonly secret: string
   readonly expiresMs: number
+  /** Of a session of one bucket. */
+  readonly only?: BucketScope
 }
 
 /** Of a role that somebody has taken on. */
@@ -33,7 +36,7 @@ export interface KeySession extends SessionBase {
 }
 
 export type Session = RoleSession | KeySession
-type Fresh<T extends Session> = Omit<T, 'accessKey' | 'secret'>
+export type Fresh<T extends Session> = T extends Session ? Omit<T, 'accessKey' | 'secret'> : never
 
 type Parts = Pick<IdentityParts, 'secrets' | 'random' | 'clock'>
 

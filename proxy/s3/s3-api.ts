@@ -50,6 +50,7 @@ export class S3Api {
   readonly #swiftDomains: ProxyContext['layers']['domains']
   readonly #keys = new SigningKeys()
   readonly #queryApi: QueryApi
+  readonly #iam: IamService | undefined
   readonly #proxy: ProxyContext
   #accessLogs: AccessLogs | null = null
 
@@ -63,6 +64,7 @@ export class S3Api {
   ) {
     this.#proxy = proxy
     this.#credentials = accessKeys
+    this.#iam = iam
     this.#queryApi = new QueryApi({ credentials: accessKeys, keys: this.#keys, iam })
     this.#settings = { ...S3_DEFAULTS, ...options }
     this.#websiteDomains = websiteDomains(this.#settings)
@@ -127,7 +129,7 @@ export class S3Api {
 
   /** What all calls have in common. */
   get #parts() {
-    const keyring = { credentials: this.#credentials, keys: this.#keys }
+    const keyring = { credentials: this.#credentials, keys: this.#keys, iam: this.#iam }
     return { settings: this.#settings, directory: this.#directory, keyring }
   }
 
@@ -167,21 +169,25 @@ export class S3Api {
   ): Promise<CallSignature | null> {
     const claim = readClaim(exchange, query)
     if (claim === null) return null
-    const finding = this.#credentials.find(claim.accessKey, sessionTokenOf(exchange, query))
+    const { accessKey } = claim
+    const sessionToken = sessionTokenOf(exchange, query)
+    const finding = this.#credentials.find(accessKey, sessionToken)
     const credential = finding instanceof Promise ? await finding : finding
     if (credential === null) {
-      throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: claim.accessKey })
+      throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: accessKey })
     }
-    exchange.accessKey = claim.accessKey
+    exchange.accessKey = accessKey
     const by = { secret: credential.secret, query, nowMs: exchange.proxy.clock.nowMs() }
     const { isPresigned } = claim
+    const key = { accessKey, ...(sessionToken !== undefined && { sessionToken }) }
     if (claim.version === 2) {
       verifyV2(exchange, claim, { ...by, bucket })
       exchange.caller = credential.caller
-      return { seed: null, payloadHash: undefined, isPresigned }
+      return { seed: null, payloadHash: undefined, isPresigned, service: 's3', key }
     }
     const seed = verifyV4(exchange, claim, { ...by, keys: this.#keys })
     exchange.caller = credential.caller
-    return { seed, payloadHash: claim.payloadHash, isPresigned }
+    const { payloadHash, scope } = claim
+    return { seed, payloadHash, isPresigned, service: scope.service, key }
   }
 }

@@ -1,3 +1,4 @@
+import type { IamService } from '../../common/iam.ts'
 import type { S3Credentials } from '../../common/identity.ts'
 import type { Exchange } from '../exchange.ts'
 import type { SwiftPath } from '../swift/path.ts'
@@ -17,12 +18,18 @@ export interface CallSignature {
   /** What was signed for the body; absent: nothing was. */
   readonly payloadHash: string | undefined
   readonly isPresigned: boolean
+  /** `s3`, or `s3express` as clients sign for directory buckets. */
+  readonly service: string
+  /** With what: for calls that ask for other credentials by these. */
+  readonly key: { readonly accessKey: string; readonly sessionToken?: string }
 }
 
 /** Where secrets are asked for, and the keys of a day. */
 export interface Keyring {
   readonly credentials: S3Credentials
   readonly keys: SigningKeys
+  /** Absent where there is no identity service. */
+  readonly iam: IamService | undefined
 }
 
 /** A bucket that a call is about, as far as its log has to know. */

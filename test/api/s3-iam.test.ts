@@ -2,14 +2,21 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { Agent, createServer } from 'node:http'
+import type { AddressInfo, LookupFunction } from 'node:net'
+import {
+  CopyObjectCommand,
+  CreateBucketCommand,
+  GetObjectCommand,
+  ListDirectoryBucketsCommand,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t from 'tap'
 import { ADMIN_PASSWORD } from '../support/identity-rig.ts'
 import { makeS3User, openKeystoneAdmin } from '../support/keystone-admin.ts'
 import { openKeystoneStore } from './s3-keystone-store.ts'
-import { sendSigned, signV4, type TestKey } from './s3-store.ts'
+import { s3Client, sendSigned, signV4, type TestKey } from './s3-store.ts'
 
 const provider = createServer()
 provider.listen(0, '127.0.0.1')
@@ -92,11 +99,23 @@ const keyIn = (text: string): Session => ({
 })
 
 /** A request of S3's: its status and the code of its error. */
-async function s3(method: string, path: string, key: Session, body = ''): Promise<string> {
-  const headers: Record<string, string> =
-    key.token === undefined ? {} : { 'x-amz-security-token': key.token }
+async function s3(
+  method: string,
+  path: string,
+  key: Session,
+  body = '',
+  more: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const { token } = key
+  const headers = { ...more, ...(token !== undefined && { 'x-amz-security-token': token }) }
   const { status, code } = await sendSigned(store.port, { method, path, key, body, headers })
   return `${status} ${code}`.trim()
+}
+
+/** Every name is this machine's. */
+const onLoopback: LookupFunction = (_host, options, done) => {
+  if (options.all === true) done(null, [{ address: '127.0.0.1', family: 4 }])
+  else done(null, '127.0.0.1', 4)
 }
 
 const policy = (Action: string | string[], Resource = '*', Effect = 'Allow') =>
@@ -126,6 +145,87 @@ t.test('only managers of the project are the account’s root', async (t) => {
   t.equal((await call('DeleteUser', params)).outcome, 'done')
   t.equal((await call('CreateInstanceProfile')).status, 501)
 })
+
+t.test('directory buckets: clients make sessions of one bucket by themselves', async (t) => {
+  // By hosts: with the address of an endpoint of one's own the SDK makes paths with two slashes.
+  const where = {
+    endpoint: `http://s3.localhost:${store.port}`,
+    forcePathStyle: false,
+    requestHandler: { httpAgent: new Agent({ lookup: onLoopback }) },
+  }
+  const client = s3Client(store.port, ROOT, where)
+  const Bucket = 'express--here--x-s3'
+  const CreateBucketConfiguration = {
+    Location: { Type: 'AvailabilityZone', Name: 'here' },
+    Bucket: { Type: 'Directory', DataRedundancy: 'SingleAvailabilityZone' },
+  } as const
+  // At an endpoint of one's own the SDK wants a session of the bucket to make it, too.
+  const plain = s3Client(store.port, ROOT, { ...where, disableS3ExpressSessionAuth: true })
+  t.teardown(() => {
+    client.destroy()
+    plain.destroy()
+  })
+  await plain.send(new CreateBucketCommand({ Bucket, CreateBucketConfiguration }))
+  await client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: 'fast' }))
+  await client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: 'er', WriteOffsetBytes: 4 }))
+  await client.send(new CopyObjectCommand({ Bucket, Key: 'c', CopySource: `${Bucket}/k` }))
+  const { Body } = await client.send(new GetObjectCommand({ Bucket, Key: 'c' }))
+  t.equal(await Body!.transformToString(), 'faster')
+  const { Buckets } = await plain.send(new ListDirectoryBucketsCommand({}))
+  t.strictSame(
+    Buckets!.map(({ Name }) => Name),
+    [Bucket],
+  )
+})
+
+t.test(
+  'a session opens its own bucket only, for what it was asked for, and no more than before',
+  async (t) => {
+    const session = async (key: Session, bucket = 'iam-bucket', mode = 'ReadWrite') => {
+      const { token } = key
+      const headers = {
+        'x-amz-create-session-mode': mode,
+        ...(token !== undefined && { 'x-amz-security-token': token }),
+      }
+      const answer = await sendSigned(store.port, { path: `/${bucket}?session`, key, headers })
+      return answer.status === 200 ? { ...answer, key: keyIn(answer.body) } : { ...answer, key }
+    }
+    assert.equal(await s3('PUT', '/iam-other', ROOT), '200')
+    const { key } = await session(ROOT)
+    t.match(key.accessKeyId, /^ASIA/)
+    t.equal(await s3('GET', '/iam-bucket/o', key), '200')
+    t.equal(await s3('PUT', '/iam-bucket/by-session', key, 'x'), '200')
+    const denied = '403 AccessDenied'
+    t.equal(await s3('GET', '/iam-other', key), denied)
+    t.equal(await s3('PUT', '/iam-other/o', key, 'x'), denied)
+    t.equal(await s3('PUT', '/iam-new', key), denied)
+    t.equal(await s3('GET', '/', key), denied)
+    const source = { 'x-amz-copy-source': '/iam-other/o' }
+    t.equal(await s3('PUT', '/iam-bucket/copy', key, '', source), denied)
+    t.equal((await session(key)).code, 'AccessDenied', 'no session of a session')
+    t.equal((await call('CreateUser', { UserName: 'by-session' }, { key })).outcome, 'AccessDenied')
+    t.equal((await call('GetSessionToken', {}, { key, service: 'sts' })).outcome, 'AccessDenied')
+
+    const { key: reader } = await session(ROOT, 'iam-bucket', 'ReadOnly')
+    t.equal(await s3('GET', '/iam-bucket/o', reader), '200')
+    t.equal(await s3('PUT', '/iam-bucket/o', reader, 'x'), denied)
+    t.equal(await s3('DELETE', '/iam-bucket/o', reader), denied)
+    t.equal(await s3('POST', '/iam-bucket?delete', reader, '<Delete/>'), denied)
+
+    const weak = await userKey('weak')
+    const { key: weaker } = await session(weak)
+    t.equal(await s3('GET', '/iam-bucket/o', weaker), denied, 'nothing that was closed is open')
+    t.equal((await session(keyOf(stranger), 'theirs')).status, 200)
+    t.equal((await session(ROOT, 'iam-bucket', 'All')).code, 'InvalidArgument')
+    t.equal((await session(ROOT, 'no-such-bucket')).code, 'NoSuchBucket')
+    t.equal(
+      (await sendSigned(store.port, { path: '/iam-bucket?session', key: null })).code,
+      'AccessDenied',
+    )
+    const other = { ...key, token: `${key.token!.slice(0, -2)}AA` }
+    t.match(await s3('GET', '/iam-bucket/o', other), /^400 InvalidToken/)
+  },
+)
 
 t.test('a user has what policies give, and nothing of Swift’s or Keystone’s', async (t) => {
   const key = await userKey('ann')

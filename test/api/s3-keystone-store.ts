@@ -43,7 +43,11 @@ export async function openKeystoneStore(
       clock: { monotonicMs: () => hours++ * HOUR_MS, nowMs: () => Date.now() },
     },
   })
-  const store = await openTestStore(t.testdir(), { identity, versionsSettle: false })
+  const store = await openTestStore(t.testdir(), {
+    identity,
+    versionsSettle: false,
+    s3: { domains: ['s3.localhost'] },
+  })
   t.teardown(async () => {
     await store.close()
     await client.close()

@@ -1,7 +1,7 @@
 /** A store that speaks S3, and requests signed by hand: what the SDK would not send. */
 import { createHash, createHmac } from 'node:crypto'
 import { type ClientRequest, type IncomingHttpHeaders, request } from 'node:http'
-import { S3Client } from '@aws-sdk/client-s3'
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import type { TAP } from 'tap'
 import type { S3Credentials } from '../../common/identity.ts'
 import { openTestStore, type TestStore } from './swift-store.ts'
@@ -95,13 +95,14 @@ export async function openS3Rig(
   }
 }
 
-export function s3Client(port: number, key: TestKey = MAIN): S3Client {
+export function s3Client(port: number, key: TestKey = MAIN, more: S3ClientConfig = {}): S3Client {
   return new S3Client({
     endpoint: `http://127.0.0.1:${port}`,
     region: 'us-east-1',
     forcePathStyle: true,
     credentials: key,
     maxAttempts: 1,
+    ...more,
   })
 }
 

@@ -14,6 +14,7 @@ import { bucketSetting } from '../bucket/bucket-settings.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { type BucketRules, bucketRules } from './bucket-rules.ts'
+import { checkScope } from './bucket-scope.ts'
 import { type AccessFacts, type Decision, decide, type IdentityPolicies } from './decide.ts'
 import { isPublicPolicy } from './public-access.ts'
 import { requestKeys } from './request-keys.ts'
@@ -109,6 +110,7 @@ export async function refuseDenied(call: S3Call, entrance: Entrance): Promise<vo
 
 /** Whether an action that is about no bucket yet, or about all of an account, is the caller's. */
 export function mayInAccount(call: S3Call, action: string, account: string): boolean {
+  checkScope(call, undefined)
   const { exchange } = call
   const path = { account, container: undefined, object: undefined }
   const question = { acl: 'none', method: 'GET', path } as const

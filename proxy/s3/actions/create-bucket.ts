@@ -8,6 +8,7 @@ import { encodeAcl, privateAcl } from '../access/s3-acl.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { checkNewBucketName } from '../bucket/bucket-name.ts'
 import { type BucketSetting, setBucketSetting } from '../bucket/bucket-settings.ts'
+import { isDirectoryName } from '../bucket/directory-bucket.ts'
 import { setObjectLock } from '../lock/lock-configuration.ts'
 import { purgeUploads } from '../multipart/uploads.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
@@ -78,11 +79,16 @@ function settingsOfRequest(
   ]
 }
 
+const OF_BUCKETS = ['LocationConstraint']
+/** Zone and kind of a directory bucket, of which there is one here. */
+const OF_DIRECTORIES = [...OF_BUCKETS, 'Location', 'Bucket']
+
 async function checkLocation(call: S3Call): Promise<void> {
   const body = await receiveDocument(call, DOCUMENT_BYTES_MAX)
   if (body.length === 0) return
   const root = parseXml(body, 'CreateBucketConfiguration')
-  if (root.names.some((name) => name !== 'LocationConstraint')) throw malformedXml()
+  const known = isDirectoryName(call.bucket) ? OF_DIRECTORIES : OF_BUCKETS
+  if (root.names.some((name) => !known.includes(name))) throw malformedXml()
   const region = root.textOf('LocationConstraint')?.trim() ?? ''
   if (region === '' || region === call.settings.region || region === 'us-east-1') return
   throw new S3Error('IllegalLocationConstraintException', undefined, { LocationConstraint: region })

@@ -2,6 +2,7 @@ import type { ItemInfo } from '../../../common/storage-node.ts'
 import { type ObjectPlace, objectPath } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
 import { utf8Bytes } from '../../wire-text.ts'
+import { checkScope } from '../access/bucket-scope.ts'
 import {
   type AccessUse,
   type Entrance,
@@ -37,6 +38,7 @@ export async function findBucket(call: S3Call, bucket: string): Promise<FoundBuc
   const { backend } = call.exchange.proxy
   if (!isReachable(bucket))
     throw new S3Error('InvalidBucketName', undefined, { BucketName: bucket })
+  checkScope(call, bucket)
   const own = call.exchange.caller?.account
   if (own !== undefined) {
     const info = await backend.cachedContainer(own, bucket)

@@ -22,6 +22,7 @@ import { completeMultipartUpload } from '../actions/complete-multipart-upload.ts
 import { copyObject } from '../actions/copy-object.ts'
 import { createBucket } from '../actions/create-bucket.ts'
 import { createMultipartUpload } from '../actions/create-multipart-upload.ts'
+import { createSession } from '../actions/create-session.ts'
 import { deleteBucket } from '../actions/delete-bucket.ts'
 import { deleteBucketCors } from '../actions/delete-bucket-cors.ts'
 import { deleteBucketEncryption } from '../actions/delete-bucket-encryption.ts'
@@ -142,6 +143,7 @@ const ROWS: readonly Row[] = [
   ['GetBucketWebsite', 'bucket', 'GET', { query: 'website' }, getBucketWebsite],
   ['GetObjectLockConfiguration', 'bucket', 'GET', { query: 'object-lock' }, getObjectLock],
   ['PutObjectLockConfiguration', 'bucket', 'PUT', { query: 'object-lock' }, putObjectLock],
+  ['CreateSession', 'bucket', 'GET', { query: 'session' }, createSession],
   ['ListObjectVersions', 'bucket', 'GET', { query: 'versions' }, listObjectVersions],
   ['ListMultipartUploads', 'bucket', 'GET', { query: 'uploads' }, listMultipartUploads],
   ['ListObjectsV2', 'bucket', 'GET', { query: 'list-type=2' }, listObjectsV2],
@@ -220,7 +222,6 @@ const NOT_BUILT: Readonly<Record<'bucket' | 'object', readonly string[]>> = {
     'publicAccessBlock',
     'replication',
     'requestPayment',
-    'session',
     'tagging',
     'versioning',
     'website',

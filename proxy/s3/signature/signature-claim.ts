@@ -32,6 +32,8 @@ export interface ClaimV2 {
 
 export type SignatureClaim = ClaimV4 | ClaimV2
 
+export const EXPRESS = 's3express'
+
 /** What the signature may be for. */
 export interface ClaimScope {
   readonly services: readonly string[]
@@ -39,7 +41,8 @@ export interface ClaimScope {
   readonly payloadHash?: string
 }
 
-const OF_OBJECTS: ClaimScope = { services: ['s3'] }
+/** `s3express` is how clients sign for directory buckets. */
+const OF_OBJECTS: ClaimScope = { services: ['s3', EXPRESS] }
 
 /** Of a presigned URL: a week. */
 const EXPIRES_SECONDS_MAX = 604_800
