@@ -413,6 +413,24 @@ t.test('writers and removers at once: the newest version that is left is current
   clients[1]!.destroy()
 })
 
+t.test('all versions may be removed by several at once', async (t) => {
+  const beside = await store.openBeside()
+  const clients = [s3, s3Client(beside.port)]
+  const Bucket = await bucket('Enabled')
+  const keys = ['a', 'b', 'c', 'd', 'e']
+  for (let round = 0; round < 5; round++) {
+    for (const Body of ['1', '2', '3']) await Promise.all(keys.map((key) => put(Bucket, key, Body)))
+    const { Versions } = await s3.send(new ListObjectVersionsCommand({ Bucket }))
+    const Objects = Versions!.map(({ Key, VersionId }) => ({ Key: Key!, VersionId }))
+    const all = new DeleteObjectsCommand({ Bucket, Delete: { Objects } })
+    const answers = await Promise.all([0, 1, 0, 1, 0].map((which) => clients[which]!.send(all)))
+    for (const { Deleted, Errors } of answers) t.same([Deleted?.length, Errors], [15, undefined])
+    const left = await s3.send(new ListObjectVersionsCommand({ Bucket }))
+    t.same([left.Versions, left.DeleteMarkers], [undefined, undefined])
+  }
+  clients[1]!.destroy()
+})
+
 t.test("versions by their ids are the owner's, whatever the ACL lets others do", async (t) => {
   const Bucket = await bucket()
   const before = await put(Bucket, 'o', 'from before')

@@ -12,7 +12,7 @@ import { checkUnlocked } from './check-lock.ts'
 import { inTurn, ROUNDS_MAX, readCurrent, tooContended } from './current-object.ts'
 import { isDeleteMarker, linkedVersion, readVersion } from './find-version.ts'
 import { linkMeta } from './link-meta.ts'
-import { isNullVersion, newestVersion, nullVersions } from './name-versions.ts'
+import { isNullVersion, type ListedVersion, nullVersions, versionsOfName } from './name-versions.ts'
 import { compareVersionIds, type VersionId } from './version-names.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -97,7 +97,7 @@ async function checkRemovable(
   } catch (error) {
     const current = await readCurrent(exchange, place)
     const isLink = current === null || linkedVersion(current) !== null
-    const newest = isLink ? await newestVersion(exchange, place) : null
+    const newest = isLink ? await newestThere(exchange, place) : null
     const isCurrent = newest === null || newest.isMarker || pointsTo(current, newest.id)
     if (!isCurrent) await pointToNewest(exchange, place, { from: current?.writeId ?? null })
     throw error
@@ -117,7 +117,7 @@ async function moveAway(
   if (current === null) {
     if (!isDeleteMarker(info)) return true
     // Only the newest marker hides what is below.
-    const newest = await newestVersion(exchange, place)
+    const newest = await newestThere(exchange, place)
     if (newest === null || compareVersionIds(newest.id, id) !== 0) return true
     return pointToNewest(exchange, place, { from: null, except: id })
   }
@@ -149,24 +149,40 @@ async function pointToNewest(
   let from = of.from
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const isFirst = round === 0
-    const newest = await newestVersion(exchange, place, of.except)
+    const newest = await newestThere(exchange, place, of.except)
     if (newest === null || newest.isMarker) {
       if (from === null) return true
       const { status } = await backend.deleteObject(place, { condition: { ifWriteId: from } })
       return status !== 'precondition-failed' || !isFirst
     }
-    const target = await readVersion(exchange, place, { id: newest.id, head: true })
-    if (target === null) continue
-    const meta = linkMeta(target.read.info, { id: newest.id, deleteAt: undefined })
+    const meta = linkMeta(newest.info, { id: newest.id, deleteAt: undefined })
     const put = { meta, body: EMPTY, condition: { ifWriteId: from } }
     const outcome = await backend.putObject(place, put)
     if (outcome.status === 'precondition-failed') return !isFirst
     from = storedInfo(outcome).writeId
     // A marker or another removal may have come in between, and has not seen the name as it is now.
-    const now = await newestVersion(exchange, place, of.except)
+    const now = await newestThere(exchange, place, of.except)
     if (now !== null && compareVersionIds(now.id, newest.id) === 0) return true
   }
   throw tooContended()
+}
+
+/**
+ * The newest version of the name besides that one. While several go at once, the row of one that is gone is still listed: it is
+ * none any more, and never will be, for its id is nobody else's.
+ */
+async function newestThere(
+  exchange: Exchange,
+  place: ObjectPlace,
+  except?: VersionId,
+): Promise<(ListedVersion & { readonly info: ItemInfo }) | null> {
+  for await (const version of versionsOfName(exchange, place)) {
+    const { id } = version
+    if (except !== undefined && compareVersionIds(id, except) === 0) continue
+    const found = await readVersion(exchange, place, { id, head: true })
+    if (found !== null) return { ...version, info: found.read.info }
+  }
+  return null
 }
 
 function pointsTo(current: ItemInfo | null, id: VersionId): boolean {
