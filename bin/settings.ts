@@ -56,6 +56,8 @@ export type S3Setting = Pick<
   | 'accessLogRollMs'
   | 'storageClasses'
   | 'transitionBytesMin'
+  | 'notificationHosts'
+  | 'notificationEventsMax'
 > & {
   readonly keyFile?: string
 }
@@ -217,6 +219,10 @@ function decodeS3(config: Config, policies: readonly PolicySetting[]): S3Setting
     ...(config.has('storageClasses') && { storageClasses: decodeClasses(config, policies) }),
     ...(config.has('transitionBytesMin') && {
       transitionBytesMin: config.integer('transitionBytesMin', { min: 0, max: 2 ** 40 }),
+    }),
+    notificationHosts: config.texts('notificationHosts').map((host) => host.toLowerCase()),
+    ...(config.has('notificationEventsMax') && {
+      notificationEventsMax: config.integer('notificationEventsMax', { min: 1, max: 10_000_000 }),
     }),
   }
   config.end()

@@ -7,6 +7,7 @@ import type { BodySource } from './body.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import type { ReplySink } from './reply-sink.ts'
 import type { RequestKind } from './request-metrics.ts'
+import type { ChangeKind } from './s3/notifications/event-names.ts'
 import { queryOfUrl, type SwiftPath } from './swift/path.ts'
 import { Query } from './swift/query.ts'
 import type { VersionRules } from './swift/versions/version-rules.ts'
@@ -102,6 +103,8 @@ export class Exchange {
   versionRules: VersionRules | null = null
   /** Told the answer's status once that was sent. */
   onFinish: ((status: number) => void) | null = null
+  /** Set by the process itself: what a bucket's notifications call the change; by its method if absent. */
+  changeKind: ChangeKind | undefined
   bytesIn = 0
   bytesOut = 0
   /** A body being read in pieces. */

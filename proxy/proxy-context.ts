@@ -14,6 +14,7 @@ import { Policies } from './policies.ts'
 import { PROXY_DEFAULTS, type ProxyOptions } from './proxy-options.ts'
 import type { Reply } from './reply.ts'
 import { RequestMetrics } from './request-metrics.ts'
+import { type EventDesk, openEventDesk } from './s3/notifications/event-desk.ts'
 import { Statsd } from './statsd.ts'
 import { classBackend } from './storage-class/class-backend.ts'
 import { classBook } from './storage-class/orphan-bytes.ts'
@@ -47,6 +48,8 @@ export interface ProxyContext {
   /** Writers of one name in a container that keeps versions: they would only be in each other's way. */
   readonly versionTurns: NameTurns
   readonly layers: Layers
+  /** What buckets want to tell of. */
+  readonly events: EventDesk
   /** Answers a request that was made within another one; refusals and failures are replies, too. */
   readonly answerInner: (exchange: Exchange) => Promise<Reply>
   /** True once close() was called: answers then end their connection. */
@@ -76,6 +79,7 @@ export function createProxyContext(options: ProxyOptions, parts: ProxyParts): Pr
     log,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     policies,
+    events: openEventDesk(options, { backend, policy: policies.default.index }),
     requestMetrics: new RequestMetrics(options.metrics),
     statsd: options.layers?.statsd ? new Statsd(options.layers.statsd, random) : null,
     accessLines: options.layers?.accessLog ? new AccessLines(options.layers.accessLog) : null,

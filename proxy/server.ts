@@ -56,6 +56,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const lifecycle = s3?.lifecycleWorker(options.metrics)
   const accessLogs = s3?.accessLogs(options.metrics)
   const orphans = s3 === null ? null : new OrphanBytes(proxy, options.metrics)
+  const teller = s3?.eventTeller()
   const door = new Door(proxy, pipeline, s3)
   const server = createServer(options, door)
   const front = new Front({
@@ -75,11 +76,12 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
       lifecycle?.start()
       accessLogs?.start()
       orphans?.start()
+      teller?.start()
       return listening
     },
     close() {
       proxy.closing = true
-      const daemons = [syncer, lifecycle, orphans]
+      const daemons = [syncer, lifecycle, orphans, teller]
       closed ??= Promise.all([
         closeServer(server, front),
         ...daemons.map((daemon) => daemon?.stop()),

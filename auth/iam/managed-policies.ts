@@ -12,6 +12,8 @@ const DOCUMENTS = {
   AdministratorAccess: [allow('*')],
   AmazonS3FullAccess: [allow('s3:*', 's3-object-lambda:*')],
   AmazonS3ReadOnlyAccess: [allow('s3:Get*', 's3:List*', 's3:Describe*')],
+  AmazonSNSFullAccess: [allow('sns:*')],
+  AmazonSNSReadOnlyAccess: [allow('sns:GetTopicAttributes', 'sns:List*')],
   IAMFullAccess: [allow('iam:*')],
   IAMReadOnlyAccess: [allow('iam:Get*', 'iam:List*', 'iam:GenerateCredentialReport')],
 } as const

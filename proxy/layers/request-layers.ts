@@ -3,6 +3,7 @@
  * not switched on is not in it.
  */
 import type { ProxyOptions } from '../proxy-options.ts'
+import { notifyLayer } from '../s3/notifications/notify-layer.ts'
 import { bulkLayer } from './bulk/bulk.ts'
 import { denyHostsLayer } from './deny-hosts.ts'
 import { Domains } from './domains.ts'
@@ -33,6 +34,7 @@ export function requestLayers({
     offByDefault(options.containerSync, syncMarkLayer),
     offByDefault(options.ratelimit, (ratelimit) => rateLimitLayer(ratelimit, turnsMemory)),
     offByDefault(options.readOnly, readOnlyLayer),
+    notifyLayer(),
     offByDefault(options.etagQuoter, etagQuoterLayer),
     onByDefault(options.staticweb, staticWebLayer),
   ].filter(isOn)

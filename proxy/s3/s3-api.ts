@@ -14,6 +14,7 @@ import { BucketDirectory } from './bucket/bucket-directory.ts'
 import { addCrossOrigin } from './cors/cross-origin.ts'
 import { LifecycleWorker } from './lifecycle/lifecycle-worker.ts'
 import { AccessLogs } from './logging/access-logs.ts'
+import { EventTeller } from './notifications/event-teller.ts'
 import { chargedHeader } from './payment/request-payment.ts'
 import { isQueryCall, QueryApi } from './query-api/query-api.ts'
 import { isAnonymousPath } from './routing/anonymous-path.ts'
@@ -65,8 +66,9 @@ export class S3Api {
     this.#proxy = proxy
     this.#credentials = accessKeys
     this.#iam = iam
-    this.#queryApi = new QueryApi({ credentials: accessKeys, keys: this.#keys, iam })
     this.#settings = { ...S3_DEFAULTS, ...options }
+    const settings = this.#settings
+    this.#queryApi = new QueryApi({ credentials: accessKeys, keys: this.#keys, iam, settings })
     this.#websiteDomains = websiteDomains(this.#settings)
     const { backend, clock, policies, layers } = proxy
     this.#swiftDomains = layers.domains
@@ -99,6 +101,11 @@ export class S3Api {
   accessLogs(metrics: Registry): AccessLogs {
     this.#accessLogs = new AccessLogs({ proxy: this.#proxy, ...this.#parts }, { metrics })
     return this.#accessLogs
+  }
+
+  /** What tells of events in buckets. */
+  eventTeller(): EventTeller {
+    return new EventTeller({ proxy: this.#proxy, ...this.#parts })
   }
 
   /** Answers a request of S3's; never throws. */

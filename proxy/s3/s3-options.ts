@@ -26,6 +26,10 @@ export interface S3Options {
   readonly storageClasses?: readonly StorageClass[]
   /** Smaller objects stay where they are, unless a rule speaks of sizes. */
   readonly transitionBytesMin?: number
+  /** Hosts (as in URLs, with or without their port) that events may be sent to though they are not on the internet. */
+  readonly notificationHosts?: readonly string[]
+  /** Events of a topic that may wait; with more, the changes that they would tell of are refused. */
+  readonly notificationEventsMax?: number
 }
 
 export const S3_DEFAULTS = {
@@ -38,6 +42,8 @@ export const S3_DEFAULTS = {
   accessLogRollMs: 300_000,
   storageClasses: [],
   transitionBytesMin: 128 * 1024,
+  notificationHosts: [],
+  notificationEventsMax: 100_000,
 } satisfies Partial<S3Options>
 
 /** Hosts below which buckets are web sites: the configured ones, and AWS's names for them below each of S3's own. */

@@ -46,6 +46,7 @@ export function innerExchange(outer: Exchange, request: InnerRequest): Exchange 
   inner.caller = outer.caller
   inner.authority = authority ?? outer.authority
   inner.judged = outer.judged
+  inner.changeKind = outer.changeKind
   return inner
 }
 

@@ -138,7 +138,8 @@ function ownsBucket(call: S3Call, { use, path }: Entrance): boolean {
   return callerGrant(exchange, { acl: use.acl, method: use.method, path })?.owner === true
 }
 
-function isAccountKind(caller: Caller | null): boolean {
+/** Whether they have the powers of their account, not of policies alone. */
+export function isAccountKind(caller: Caller | null): boolean {
   return caller !== null && (caller.iam === undefined || caller.iam.kind === 'account')
 }
 
@@ -302,7 +303,7 @@ function factsOf(
     resource,
     principal: principalOf(caller),
     keys: requestKeys(call, asked),
-    identity: identityAt(call, account),
+    identity: identityAt(caller, account),
     bucket: {
       policy,
       isRestricted: isRestricted && policy !== null && isPublicPolicy(policy),
@@ -312,7 +313,7 @@ function factsOf(
 }
 
 /** What policies of the caller's own say in the account. */
-function identityAt({ exchange: { caller } }: S3Call, account: string): IdentityPolicies | null {
+export function identityAt(caller: Caller | null, account: string): IdentityPolicies | null {
   const iam = caller?.iam
   if (iam === undefined) return null
   const form = { principal: 'ignored', resource: 'required', bytesMax: 0 } as const

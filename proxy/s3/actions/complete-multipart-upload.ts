@@ -39,6 +39,7 @@ const OBJECT_BYTES_MAX = 5 * 1024 ** 4
 
 export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
   const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'POST' })
+  call.exchange.changeKind = 'ObjectCreated:CompleteMultipartUpload'
   const uploadId = call.query.get('uploadId')!
   const document = await receiveDocument(call, DOCUMENT_BYTES_MAX, { ofObject: true })
   const named = readPartList(parseXml(document, 'CompleteMultipartUpload'))

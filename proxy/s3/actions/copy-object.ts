@@ -38,6 +38,7 @@ const SOURCE_BYTES_MAX = 5 * 1024 ** 3
 /** PUT with x-amz-copy-source: the bytes are copied within the store. */
 export async function copyObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
+  call.exchange.changeKind = 'ObjectCreated:Copy'
   const replaces = directive(call, 'x-amz-metadata-directive') === 'REPLACE'
   const replacesTags = directive(call, 'x-amz-tagging-directive') === 'REPLACE'
   const requested = headOfRequest(call)

@@ -1,6 +1,6 @@
 import type { Reply } from '../../reply.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
-import { changeObject } from '../object/change-object.ts'
+import { changeNoted } from '../object/change-noted.ts'
 import { versionHeaders, versionIdOf } from '../object/version-id.ts'
 import type { S3Call } from '../s3-call.ts'
 import { emptyReply } from '../s3-reply.ts'
@@ -13,6 +13,8 @@ export async function deleteObjectTagging(call: S3Call): Promise<Reply> {
     method: 'POST',
   })
   const version = versionIdOf(call, place)
-  const found = await changeObject(call, place, version, () => ({ [S3_TAGGING]: '' }))
+  const found = await changeNoted(call, place, { version, kind: 'ObjectTagging:Delete' }, () => ({
+    [S3_TAGGING]: '',
+  }))
   return emptyReply(204, versionHeaders(place, found))
 }

@@ -65,6 +65,7 @@ async function storeForm(call: S3Call, { fields, file, filename }: PostForm): Pr
   const asked = new S3Call({ ...call.parts, target, form: headersOf(fields) })
   refuseNotBuilt(asked)
   asked.givenTags = tagsOf(fields)
+  call.exchange.changeKind = 'ObjectCreated:Post'
   const head = headOfRequest(asked)
   const place = await enterObject(asked, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const acl = await aclOfRequest(asked)

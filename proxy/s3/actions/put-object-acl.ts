@@ -4,7 +4,7 @@ import { closeBody } from '../../swift/object-body.ts'
 import { bucketRules } from '../access/bucket-rules.ts'
 import { decodeAcl } from '../access/s3-acl.ts'
 import { enterObject, findBucket } from '../bucket/find-bucket.ts'
-import { changeObject } from '../object/change-object.ts'
+import { changeNoted } from '../object/change-noted.ts'
 import { findForS3 } from '../object/find-for-s3.ts'
 import { refusePublic, storedAcl } from '../object/object-acl.ts'
 import { versionHeaders, versionIdOf } from '../object/version-id.ts'
@@ -27,7 +27,7 @@ export async function putObjectAcl(call: S3Call): Promise<Reply> {
   const acl = await aclOfCall(call, { owner, bucketOwner: account })
   if (ownership === 'BucketOwnerEnforced') throw new S3Error('AccessControlListNotSupported')
   refusePublic(acl, blocks)
-  const found = await changeObject(call, place, version, () => ({
+  const found = await changeNoted(call, place, { version, kind: 'ObjectAcl:Put' }, () => ({
     [S3_ACL]: '',
     ...storedAcl(acl, account),
   }))

@@ -1,7 +1,7 @@
 import type { Reply } from '../../reply.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
-import { changeObject } from '../object/change-object.ts'
+import { changeNoted } from '../object/change-noted.ts'
 import { versionHeaders, versionIdOf } from '../object/version-id.ts'
 import type { S3Call } from '../s3-call.ts'
 import { emptyReply } from '../s3-reply.ts'
@@ -22,6 +22,8 @@ export async function putObjectTagging(call: S3Call): Promise<Reply> {
   const document = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Tagging')
   const tags = readTagSet(document, OBJECT_TAGS_MAX)
   call.givenTags = tags
-  const found = await changeObject(call, place, version, () => ({ [S3_TAGGING]: encodeTags(tags) }))
+  const found = await changeNoted(call, place, { version, kind: 'ObjectTagging:Put' }, () => ({
+    [S3_TAGGING]: encodeTags(tags),
+  }))
   return emptyReply(200, versionHeaders(place, found))
 }

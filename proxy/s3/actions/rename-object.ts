@@ -13,6 +13,7 @@ import { closeBody } from '../../swift/object-body.ts'
 import { copyRecord } from '../../swift/versions/copy-record.ts'
 import { fromWire } from '../../wire-text.ts'
 import { checkKey, enterObject, enterOther, type S3Place } from '../bucket/find-bucket.ts'
+import { noted } from '../object/change-noted.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
 import { uploadOf } from '../object/object-traits.ts'
 import {
@@ -62,9 +63,12 @@ export async function renameObject(call: S3Call): Promise<Reply> {
     return emptyReply(200)
   const claimed = await claimObject(call, renaming.from.place, renaming.id)
   const moved = { claimed, condition }
-  await replacing(call, to, () => move(call, renaming, moved), {
-    uploadId: uploadOf(claimed) ?? '',
-  })
+  const makeMove = () =>
+    replacing(call, to, () => move(call, renaming, moved), { uploadId: uploadOf(claimed) ?? '' })
+  const { place } = renaming.from
+  await noted(call, place, { kind: 'removed' }, () =>
+    noted(call, to, { kind: 'ObjectCreated:Copy' }, makeMove),
+  )
   return emptyReply(200)
 }
 

@@ -11,6 +11,7 @@ export const BUCKET_SETTINGS = {
   encryption: 'x-container-sysmeta-s3-encryption',
   lifecycle: 'x-container-sysmeta-s3-lifecycle',
   logging: 'x-container-sysmeta-s3-logging',
+  notification: 'x-container-sysmeta-s3-notification',
   ownership: 'x-container-sysmeta-s3-ownership',
   policy: S3_POLICY,
   publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,

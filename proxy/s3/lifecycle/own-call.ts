@@ -20,6 +20,7 @@ export function ownCall(
     path: { account, container: bucket, object: key },
     authority: { by, account, owner: true },
   })
+  exchange.changeKind = 'expired'
   const target = { bucket, key, isVirtualHost: false }
   const query = new S3Query([])
   return new S3Call({ exchange, settings, directory, keyring, target, query, signature: null })

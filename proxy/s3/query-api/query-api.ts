@@ -1,5 +1,5 @@
 /**
- * APIs that AWS has beside S3 at hosts of their own, here at S3's: IAM and STS in the Query protocol (a form in, XML out).
+ * APIs that AWS has beside S3 at hosts of their own, here at S3's: IAM, STS and SNS in the Query protocol (a form in, XML out).
  * Source: docs.aws.amazon.com/IAM/latest/APIReference and /STS/latest/APIReference, "Making query requests".
  */
 import { createHash } from 'node:crypto'
@@ -11,9 +11,11 @@ import { bodyPieces } from '../../body.ts'
 import type { Exchange } from '../../exchange.ts'
 import type { Reply } from '../../reply.ts'
 import { queryOfUrl } from '../../swift/path.ts'
+import { callSns, SNS_VERSION } from '../notifications/sns-api.ts'
 import type { Keyring } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { asS3Error, s3Headers } from '../s3-error-reply.ts'
+import type { S3Settings } from '../s3-options.ts'
 import { queryPairs } from '../signature/canonical.ts'
 import { sessionTokenOf } from '../signature/session-token.ts'
 import { readClaim } from '../signature/signature-claim.ts'
@@ -28,6 +30,7 @@ const UNSIGNED = 'UNSIGNED-PAYLOAD'
 
 export interface QueryApiParts extends Keyring {
   readonly iam: IamService | undefined
+  readonly settings: S3Settings
 }
 
 /** Whether the request is one of them: a form to the root, which nobody else takes. */
@@ -68,7 +71,11 @@ export class QueryApi {
       const { Action: action } = params
       if (action === undefined) throw refusal('MissingAction', 'The request names no action.', 400)
       const signer = await this.#signer(exchange, body)
-      const outcome = await this.#iam().call({ accessKey: null, ...signer, action, params })
+      const asked = { exchange, settings: this.#parts.settings, action, params }
+      const outcome =
+        params.Version === SNS_VERSION
+          ? { result: await callSns(asked) }
+          : await this.#iam().call({ accessKey: null, ...signer, action, params })
       if ('error' in outcome) return this.#refused(exchange, params, outcome.error)
       const text = resultDocument(params, { result: outcome.result, requestId: exchange.transId })
       return {
@@ -138,7 +145,17 @@ function asQueryError(exchange: Exchange, error: ServiceError): ServiceError {
   )
 }
 
-const QUERY_CODES = ['MissingAction', 'InvalidSignature', 'NotImplemented']
+const QUERY_CODES = [
+  'MissingAction',
+  'InvalidSignature',
+  'NotImplemented',
+  'MissingAuthenticationToken',
+  'AuthorizationError',
+  'InvalidParameter',
+  'NotFound',
+  'Throttled',
+  'TopicLimitExceeded',
+]
 
 function refusal(code: string, message: string, status: number): ServiceError {
   return new ServiceError(code, message, { status })

@@ -49,9 +49,11 @@ function namespaceOf(version = '2010-05-08'): string {
 function elementOf(result: IamResult): XmlElement {
   const entries = Object.entries(result).filter(([, value]) => value !== null)
   return Object.fromEntries(
-    entries.map(([name, value]) => [name, name === 'SummaryMap' ? mapOf(value) : xmlOf(value)]),
+    entries.map(([name, value]) => [name, MAPS.includes(name) ? mapOf(value) : xmlOf(value)]),
   )
 }
+
+const MAPS = ['SummaryMap', 'Attributes']
 
 function xmlOf(value: IamValue): XmlValue {
   if (Array.isArray(value)) {

@@ -8,6 +8,11 @@ import { abortMultipartUpload } from '../actions/abort-multipart-upload.ts'
 import { appendObject } from '../actions/append-object.ts'
 import { getBucketLogging, putBucketLogging } from '../actions/bucket-logging.ts'
 import {
+  deleteBucketNotification,
+  getBucketNotification,
+  putBucketNotification,
+} from '../actions/bucket-notification.ts'
+import {
   deleteBucketPolicy,
   getBucketPolicy,
   getBucketPolicyStatus,
@@ -136,6 +141,27 @@ const ROWS: readonly Row[] = [
   ['GetBucketLifecycleConfiguration', 'bucket', 'GET', { query: 'lifecycle' }, getBucketLifecycle],
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
   ['GetBucketLogging', 'bucket', 'GET', { query: 'logging' }, getBucketLogging],
+  [
+    'GetBucketNotificationConfiguration',
+    'bucket',
+    'GET',
+    { query: 'notification' },
+    getBucketNotification,
+  ],
+  [
+    'PutBucketNotificationConfiguration',
+    'bucket',
+    'PUT',
+    { query: 'notification' },
+    putBucketNotification,
+  ],
+  [
+    'DeleteBucketNotification',
+    'bucket',
+    'DELETE',
+    { query: 'notification' },
+    deleteBucketNotification,
+  ],
   ['GetBucketRequestPayment', 'bucket', 'GET', { query: 'requestPayment' }, getRequestPayment],
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],
   ['GetBucketVersioning', 'bucket', 'GET', { query: 'versioning' }, getBucketVersioning],
