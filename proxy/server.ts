@@ -54,6 +54,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const { iam } = options.identity
   const s3 = accessKeys === undefined ? null : new S3Api({ accessKeys, iam }, s3Options, proxy)
   const lifecycle = s3?.lifecycleWorker(options.metrics)
+  const inventory = s3?.inventoryWorker()
   const accessLogs = s3?.accessLogs(options.metrics)
   const orphans = s3 === null ? null : new OrphanBytes(proxy, options.metrics)
   const teller = s3?.eventTeller()
@@ -74,6 +75,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
       const listening = await listen(server, address)
       syncer?.start()
       lifecycle?.start()
+      inventory?.start()
       accessLogs?.start()
       orphans?.start()
       teller?.start()
@@ -81,7 +83,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
     },
     close() {
       proxy.closing = true
-      const daemons = [syncer, lifecycle, orphans, teller]
+      const daemons = [syncer, lifecycle, inventory, orphans, teller]
       closed ??= Promise.all([
         closeServer(server, front),
         ...daemons.map((daemon) => daemon?.stop()),

@@ -12,6 +12,7 @@ import type { Reply } from '../reply.ts'
 import { pathOfUrl, queryOfUrl } from '../swift/path.ts'
 import { BucketDirectory } from './bucket/bucket-directory.ts'
 import { addCrossOrigin } from './cors/cross-origin.ts'
+import { InventoryWorker } from './inventory/inventory-worker.ts'
 import { LifecycleWorker } from './lifecycle/lifecycle-worker.ts'
 import { AccessLogs } from './logging/access-logs.ts'
 import { EventTeller } from './notifications/event-teller.ts'
@@ -95,6 +96,11 @@ export class S3Api {
   /** What looks after the buckets' lifecycle rules. */
   lifecycleWorker(metrics: Registry): LifecycleWorker {
     return new LifecycleWorker({ proxy: this.#proxy, ...this.#parts }, { metrics })
+  }
+
+  /** What writes the buckets' inventories. */
+  inventoryWorker(): InventoryWorker {
+    return new InventoryWorker({ proxy: this.#proxy, ...this.#parts })
   }
 
   /** What delivers the buckets' access logs; nothing is recorded before it is there. */

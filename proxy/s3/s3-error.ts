@@ -83,6 +83,7 @@ export const S3_ERRORS = {
   ],
   InvalidRange: [416, 'The requested range is not satisfiable.'],
   InvalidRequest: [400, 'Invalid request.'],
+  InvalidS3DestinationBucket: [400, 'The destination bucket is not there, or not one.'],
   InvalidStorageClass: [400, 'The storage class that you specified is not valid.'],
   InvalidTag: [400, 'The tag provided was not a valid tag.'],
   InvalidToken: [400, 'The provided token is malformed or otherwise not valid.'],
@@ -122,6 +123,7 @@ export const S3_ERRORS = {
   MissingRequestBodyError: [400, 'The request body is empty.'],
   NoSuchBucket: [404, 'The specified bucket does not exist.'],
   NoSuchBucketPolicy: [404, 'The bucket policy does not exist'],
+  NoSuchConfiguration: [404, 'The specified configuration does not exist.'],
   NoSuchCORSConfiguration: [404, 'The CORS configuration does not exist'],
   NoSuchKey: [404, 'The specified key does not exist.'],
   NoSuchLifecycleConfiguration: [404, 'The lifecycle configuration does not exist'],
@@ -186,6 +188,7 @@ export const S3_ERRORS = {
     400,
     'You have attempted to add more parts than the maximum of 10000 that are allowed for this object. You can use the CopyObject operation to copy this object to another and then add more data to the newly copied object.',
   ],
+  TooManyConfigurations: [400, 'There are as many configurations as a bucket may have.'],
   UserKeyMustBeSpecified: [
     400,
     'The bucket POST must contain the specified field name. If it is specified, please check the order of the fields.',

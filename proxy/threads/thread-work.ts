@@ -11,8 +11,8 @@ import { Piscina } from 'piscina'
 import { ServiceError } from '../../common/errors.ts'
 import { type FromThread, INPUT_BYTES, type ThreadJob, WORD, WORDS } from './thread-message.ts'
 
-/** Of each proxy: one that is not read from by its client waits, and needs no core. */
-const THREADS_MAX = 8
+/** Of each proxy. */
+const THREADS_MAX = 4
 const WAITING_MAX = 64
 /** Whose output is not taken for so long gives its thread to those who wait, if any do. */
 const STALLED_MS = 5_000

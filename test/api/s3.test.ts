@@ -863,7 +863,6 @@ t.test(
     ])[] = [
       ['GET', `/${Bucket}?replication`],
       ['GET', `/${Bucket}?analytics`],
-      ['PUT', `/${Bucket}?inventory`],
       ['DELETE', `/${Bucket}?intelligent-tiering`],
       ['POST', `/${Bucket}/k?restore`],
       ['GET', `/${Bucket}/k?torrent`],

@@ -29,7 +29,7 @@ export async function* bucketVersions(
 ): AsyncGenerator<SweptVersion> {
   let before: Before = NOBODY
   let held: VersionLine | undefined
-  for await (const line of linesBehind(call, at, after)) {
+  for await (const line of bucketLines(call, at, { after, prefix: '' })) {
     if (held !== undefined) {
       const swept = sweptVersion(held, before, line.key !== held.key)
       yield swept
@@ -87,14 +87,15 @@ function followedBy(before: Before, { facts }: SweptVersion, key: string): Befor
   }
 }
 
-async function* linesBehind(
+/** The lines of all names behind `after` that begin so. */
+export async function* bucketLines(
   call: S3Call,
   at: { readonly account: string; readonly container: string },
-  after: string,
+  { after, prefix }: { readonly after: string; readonly prefix: string },
 ): AsyncGenerator<VersionLine> {
   let [keyMarker, versionMarker] = [after, '']
   for (;;) {
-    const query = { prefix: '', delimiter: '', limit: PAGE_MAX, keyMarker, versionMarker }
+    const query = { prefix, delimiter: '', limit: PAGE_MAX, keyMarker, versionMarker }
     const page = await listVersionPage(call, at, query)
     yield* page.lines
     if (page.next === undefined) return

@@ -2,19 +2,12 @@
  * Whether a bucket takes another one's access log: its policy says so to the service that delivers logs, or (in one account)
  * its list does. Source: docs.aws.amazon.com/AmazonS3/latest/userguide, "Enabling Amazon S3 server access logging". Pure.
  */
-import { judgePolicy, type PolicyPrincipal } from '../../../common/access-policy/judge-policy.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { bucketRules } from '../access/bucket-rules.ts'
+import { judgeService } from '../access/service-permission.ts'
 import type { LogSetting, LogSource } from './log-setting.ts'
 
 const SERVICE = 'logging.s3.amazonaws.com'
-const PRINCIPAL: PolicyPrincipal = {
-  service: SERVICE,
-  arns: [],
-  accounts: [],
-  canonicalIds: [],
-  federated: [],
-}
 
 /** `info` is the bucket that the log goes to. */
 export function takesLog(
@@ -23,22 +16,11 @@ export function takesLog(
   source: LogSource,
 ): boolean {
   const { policy, acl, ownership } = bucketRules(account, info)
-  const keys: Readonly<Record<string, string>> = {
-    'aws:sourcearn': `arn:aws:s3:::${source.bucket}`,
-    'aws:sourceaccount': source.account,
-    'aws:principalservicename': SERVICE,
-    'aws:principalisawsservice': 'true',
-    'aws:securetransport': 'true',
-  }
-  const judged =
-    policy === null
-      ? null
-      : judgePolicy(policy, {
-          action: 's3:PutObject',
-          resource: `arn:aws:s3:::${bucket}/${prefix}`,
-          principal: PRINCIPAL,
-          keys: (name) => (Object.hasOwn(keys, name) ? [keys[name]!] : undefined),
-        })
+  const judged = judgeService(policy, {
+    service: SERVICE,
+    resource: `arn:aws:s3:::${bucket}/${prefix}`,
+    source,
+  })
   if (judged !== null) return judged === 'allow'
   if (source.account !== account || ownership === 'BucketOwnerEnforced') return false
   return (['WRITE', 'READ_ACP'] as const).every((needed) =>

@@ -6,6 +6,11 @@
 import type { Reply } from '../../reply.ts'
 import { abortMultipartUpload } from '../actions/abort-multipart-upload.ts'
 import { appendObject } from '../actions/append-object.ts'
+import {
+  deleteBucketInventory,
+  getBucketInventory,
+  putBucketInventory,
+} from '../actions/bucket-inventory.ts'
 import { getBucketLogging, putBucketLogging } from '../actions/bucket-logging.ts'
 import {
   deleteBucketNotification,
@@ -138,6 +143,15 @@ const ROWS: readonly Row[] = [
   ],
   ['GetBucketCors', 'bucket', 'GET', { query: 'cors' }, getBucketCors],
   ['GetBucketEncryption', 'bucket', 'GET', { query: 'encryption' }, getBucketEncryption],
+  ['GetBucketInventoryConfiguration', 'bucket', 'GET', { query: 'inventory' }, getBucketInventory],
+  ['PutBucketInventoryConfiguration', 'bucket', 'PUT', { query: 'inventory' }, putBucketInventory],
+  [
+    'DeleteBucketInventoryConfiguration',
+    'bucket',
+    'DELETE',
+    { query: 'inventory' },
+    deleteBucketInventory,
+  ],
   ['GetBucketLifecycleConfiguration', 'bucket', 'GET', { query: 'lifecycle' }, getBucketLifecycle],
   ['GetBucketLocation', 'bucket', 'GET', { query: 'location' }, getBucketLocation],
   ['GetBucketLogging', 'bucket', 'GET', { query: 'logging' }, getBucketLogging],
@@ -234,7 +248,6 @@ const NOT_BUILT: Readonly<Record<'bucket' | 'object', readonly string[]>> = {
     'cors',
     'encryption',
     'intelligent-tiering',
-    'inventory',
     'lifecycle',
     'logging',
     'metadataConfiguration',
