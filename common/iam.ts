@@ -64,6 +64,8 @@ export type IamOutcome =
 export interface IamService {
   /** Throws 503 if nobody can be asked. */
   call(request: IamRequest): Promise<IamOutcome>
+  /** The storage accounts of the people who have each of the e-mail addresses. Throws 503 if nobody can be asked. */
+  accountsOfEmails(emails: readonly string[]): Promise<Readonly<Record<string, readonly string[]>>>
 }
 
 /** What conditions may ask of whoever it is, by names in lower case. */

@@ -38,3 +38,9 @@ export function prefixOf(
 ): ResellerPrefix | undefined {
   return prefixes.find(({ prefix }) => account.startsWith(prefix))
 }
+
+/** Whether clients can have such an account: with one of the prefixes, and a name behind it. */
+export function isStorageAccount(name: string, prefixes: readonly ResellerPrefix[]): boolean {
+  const { prefix } = prefixOf(name, prefixes) ?? {}
+  return prefix !== undefined && name.length > prefix.length && name[prefix.length] !== '.'
+}

@@ -2,11 +2,13 @@ import { ServiceError } from '../../common/errors.ts'
 import { type Answer, ok } from '../../common/http/route.ts'
 import { checkSchema } from '../../common/http/schema.ts'
 import { callIam } from '../iam/actions.ts'
+import { accountsOfEmails } from '../iam/email-accounts.ts'
 import { enforce, type IdentityCall, type IdentityRoute } from './identity-call.ts'
 
 /** Calls of AWS's IAM and STS, which the S3 API passes on after it has found their signature good. For services only. */
 export const iamCallRoutes: readonly IdentityRoute[] = [
   { method: 'POST', path: '/v3/OS-SWIFTLET/iam', handle: call },
+  { method: 'POST', path: '/v3/OS-SWIFTLET/accounts_of_emails', handle: accountsBehind },
 ]
 
 const REQUEST = {
@@ -46,4 +48,20 @@ async function call(call: IdentityCall): Promise<Answer> {
     const { status, code, message } = error
     return ok({ error: { status, code, message } })
   }
+}
+
+const EMAILS = {
+  type: 'object',
+  properties: {
+    emails: { type: 'array', maxItems: 100, items: { type: 'string', maxLength: 255 } },
+  },
+  required: ['emails'],
+} as const
+
+/** Of grants that name people by their addresses. */
+async function accountsBehind(call: IdentityCall): Promise<Answer> {
+  enforce(call, 'call_iam')
+  checkSchema(EMAILS, call.body)
+  const { emails } = call.body as unknown as { readonly emails: readonly string[] }
+  return ok({ accounts: await accountsOfEmails(call.context.parts, emails) })
 }

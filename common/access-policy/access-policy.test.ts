@@ -220,6 +220,12 @@ t.test('variables are what the request says, never wildcards', async (t) => {
     }),
     null,
   )
+  const teams = { 'aws:principaltag/team': ['a', 'b*'] }
+  const team = variable('aws:PrincipalTag/team')
+  t.equal(like(team, 'b*', teams), 'allow', 'each value of a tag that has several')
+  t.equal(like(team, 'bc', teams), null, 'which is no wildcard')
+  t.equal(like(team, 'c', teams), null)
+  t.equal(like(`${team}/*`, 'a/1', teams), null, 'where it stands alone')
   const old = JSON.stringify({
     Version: '2008-10-17',
     Statement: allow({ Resource: `arn:${variable('aws:username')}` }),

@@ -6,7 +6,7 @@ import type {
   PrincipalMatcher,
   Statement,
 } from './policy-document.ts'
-import { asWritten, type ConditionKeys, fillIn } from './policy-variables.ts'
+import { asWritten, type ConditionKeys, fillIn, fillInAll } from './policy-variables.ts'
 import { fitsPattern } from './text-pattern.ts'
 
 /** Who asks, by all the names that policies may give them. */
@@ -56,7 +56,7 @@ function applies(statement: Statement, request: PolicyRequest, hasVariables: boo
     conditions.every(({ test, key, values }) =>
       test.holds(
         keys(key),
-        values.map(filled).filter((value) => value !== null),
+        values.flatMap((value) => (hasVariables ? fillInAll(value, keys) : [asWritten(value)])),
       ),
     )
   )

@@ -31,6 +31,19 @@ export function fillIn(text: string, keys: ConditionKeys): PolicyValue | null {
   return { text: filled + rest, pattern: [...pattern, ...patternOf(rest)] }
 }
 
+/**
+ * The same for a value of a condition: where it is one variable alone and the request says several things of it (a tag of
+ * somebody's with several values), each of them is a value.
+ */
+export function fillInAll(text: string, keys: ConditionKeys): readonly PolicyValue[] {
+  const [, name] = /^\$\{([^{}]*)\}$/.exec(text) ?? []
+  const said = name === undefined ? undefined : keys(name.trim().toLowerCase())
+  if (said !== undefined && said.length > 1)
+    return said.map((value) => ({ text: value, pattern: [...value] }))
+  const value = fillIn(text, keys)
+  return value === null ? [] : [value]
+}
+
 /** As it stands there: of policies that know no variables. */
 export function asWritten(text: string): PolicyValue {
   return { text, pattern: patternOf(text) }

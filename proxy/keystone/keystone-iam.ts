@@ -5,6 +5,7 @@ import type { IdentityClient } from '../../common/identity-client/identity-clien
 import { IAM_MARK } from './keystone-access-keys.ts'
 
 const PATH = '/v3/OS-SWIFTLET/iam'
+const EMAILS_PATH = '/v3/OS-SWIFTLET/accounts_of_emails'
 
 /** IAM and STS, as the identity service keeps them. */
 export class KeystoneIam implements IamService {
@@ -29,9 +30,26 @@ export class KeystoneIam implements IamService {
     })
     if (!/^(?:Get|List|Assume)/.test(action)) this.#marks.note(IAM_MARK)
     if (status === 200 && typeof body === 'object' && body !== null) return body as IamOutcome
-    throw new ServiceError('IdentityUnavailable', `a call of IAM is answered ${status}`, {
-      status: 503,
-      retryAfterSeconds: 2,
-    })
+    throw unavailable(status)
   }
+
+  async accountsOfEmails(
+    emails: readonly string[],
+  ): Promise<Readonly<Record<string, readonly string[]>>> {
+    const { status, body } = await this.#session.send({
+      method: 'POST',
+      path: EMAILS_PATH,
+      body: { emails },
+    })
+    if (status !== 200) throw unavailable(status)
+    const { accounts } = body as { readonly accounts: Readonly<Record<string, readonly string[]>> }
+    return accounts
+  }
+}
+
+function unavailable(status: number): ServiceError {
+  return new ServiceError('IdentityUnavailable', `a call of IAM is answered ${status}`, {
+    status: 503,
+    retryAfterSeconds: 2,
+  })
 }

@@ -151,6 +151,10 @@ export const S3_ERRORS = {
     'The public access block configuration was not found',
   ],
   OwnershipControlsNotFoundError: [404, 'The bucket ownership controls were not found'],
+  AmbiguousGrantByEmailAddress: [
+    400,
+    'The e-mail address you provided is associated with more than one account.',
+  ],
   UnresolvableGrantByEmailAddress: [
     400,
     'The e-mail address you provided does not match any account on record.',

@@ -479,3 +479,58 @@ t.test('the tags of a form are asked about as a header’s are', async (t) => {
   t.equal((await form('untagged/o')).status, 204)
   t.equal((await form('untagged/o', 'open')).status, 403)
 })
+
+t.test(
+  'whoever confirms it is shut out of the policy by it, and can still delete the bucket',
+  async (t) => {
+    const locked = deny('s3:*BucketPolicy', 'confirmed')
+    const body = JSON.stringify({ Version: '2012-10-17', Statement: [locked] })
+    t.equal((await signed({ method: 'PUT', path: '/confirmed' })).status, 200)
+    const put = (headers: Record<string, string>) =>
+      answer({ method: 'PUT', path: '/confirmed?policy', body, headers })
+    const header = 'x-amz-confirm-remove-self-bucket-access'
+    t.equal(await put({}), '204')
+    t.equal(await put({ [header]: 'false' }), '204', 'not shut out')
+    t.equal(await put({ [header]: 'true' }), '204')
+    t.equal(await answer({ path: '/confirmed?policy' }), '403 AccessDenied')
+    t.equal(await put({}), '403 AccessDenied')
+    t.equal(await answer({ method: 'DELETE', path: '/confirmed?policy' }), '403 AccessDenied')
+    t.equal(await answer({ method: 'DELETE', path: '/confirmed' }), '204')
+    t.equal(await answer({ method: 'PUT', path: '/confirmed' }), '200')
+    t.equal(
+      await answer({ path: '/confirmed?policy' }),
+      '404 NoSuchBucketPolicy',
+      'and begins anew',
+    )
+  },
+)
+
+t.test('an account before a bucket’s name says whose it is, and opens nothing', async (t) => {
+  await bucket('named', [allow('s3:ListBucket', 'named'), allow('s3:GetObject', 'named/open/*')])
+  await bucket('private-one')
+  t.equal(await answer({ method: 'PUT', path: '/theirs', key: OTHER }), '200')
+  const asks: readonly (readonly [string, string, TestKey])[] = [
+    ['/AUTH_test%3Anamed/open/o', '200 open/o', OTHER],
+    ['/%3Anamed/open/o', '200 open/o', OTHER],
+    ['/AUTH_test%3Anamed/open/o', '200 open/o', MAIN],
+    ['/AUTH_test%3Anamed/secret', '403 AccessDenied', OTHER],
+    ['/AUTH_test%3Aprivate-one/secret', '403 AccessDenied', OTHER],
+    ['/%3Aprivate-one/secret', '403 AccessDenied', OTHER],
+    ['/AUTH_test2%3Anamed/open/o', '404 NoSuchBucket', MAIN],
+    ['/AUTH_none%3Anamed/open/o', '404 NoSuchBucket', MAIN],
+    ['/.s3%3Abuckets/named', '404 NoSuchBucket', MAIN],
+    ['/AUTH_.test%3Anamed/open/o', '404 NoSuchBucket', MAIN],
+    ['/AUTH_%3Anamed/open/o', '404 NoSuchBucket', MAIN],
+    ['/a%3Ab%3Anamed/open/o', '400 InvalidBucketName', MAIN],
+  ]
+  for (const [path, wanted, key] of asks) t.equal(await answer({ path, key }), wanted, path)
+  t.equal(
+    await answer({ method: 'PUT', path: '/AUTH_test%3Afresh', key: OTHER }),
+    '400 InvalidBucketName',
+  )
+  t.equal(await answer({ method: 'PUT', path: '/AUTH_test2%3Afresh', key: OTHER }), '200')
+  t.equal(
+    await answer({ method: 'DELETE', path: '/AUTH_test%3Anamed', key: OTHER }),
+    '403 AccessDenied',
+  )
+})

@@ -69,6 +69,65 @@ t.test(
   },
 )
 
+t.test('grants by e-mail address are to the account of whoever has it', async (t) => {
+  const person = async (name: string, email: string, projects: readonly string[]) => {
+    const { id } = await made('/v3/users', { user: { name, domain_id: 'default', email } })
+    const role = (await rig.call('GET', '/v3/roles?name=member')).body.roles[0].id
+    for (const project of projects)
+      await rig.call('PUT', `/v3/projects/${project}/users/${id}/roles/${role}`)
+    return id
+  }
+  const [one, two] = await Promise.all(
+    ['mail-1', 'mail-2'].map((name) =>
+      made('/v3/projects', { project: { name, domain_id: 'default' } }),
+    ),
+  )
+  await person('bob', 'Bob@example.com', [one!.id])
+  await person('carol', 'carol@example.com', [one!.id, two!.id])
+  await person('dan', 'twice@example.com', [one!.id])
+  await person('dan2', 'twice@example.com', [two!.id])
+  const off = await person('off', 'off@example.com', [one!.id])
+  await rig.call('PATCH', `/v3/users/${off}`, { body: { user: { enabled: false } } })
+  const key = await newKey()
+  t.equal(await codeOf(key, '/mailed', 'PUT'), '200')
+  const put = async (headers: Record<string, string>, body = '') => {
+    const path = '/mailed?acl'
+    const { status, code } = await sendSigned(store.port, {
+      method: 'PUT',
+      path,
+      headers,
+      body,
+      key,
+    })
+    return `${status} ${code}`.trim()
+  }
+  const grant = (email: string) => ({ 'x-amz-grant-read': `emailAddress="${email}"` })
+  t.equal(await put(grant('bob@example.com')), '200', 'whatever the case')
+  const { body } = await sendSigned(store.port, { path: '/mailed?acl', key })
+  t.match(body, `<ID>AUTH_${one!.id}</ID>`)
+  t.equal(await put(grant('none@example.com')), '400 UnresolvableGrantByEmailAddress')
+  t.equal(await put(grant('off@example.com')), '400 UnresolvableGrantByEmailAddress', 'disabled')
+  t.equal(
+    await put(grant('carol@example.com')),
+    '400 UnresolvableGrantByEmailAddress',
+    'two projects',
+  )
+  t.equal(await put(grant('twice@example.com')), '400 AmbiguousGrantByEmailAddress')
+  t.equal(await put(grant('x'.repeat(300))), '400 UnresolvableGrantByEmailAddress')
+  t.equal(await put(grant('__proto__')), '400 UnresolvableGrantByEmailAddress')
+  const grantee = (email: string) =>
+    `<AccessControlPolicy><AccessControlList><Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="AmazonCustomerByEmail"><EmailAddress>${email}</EmailAddress></Grantee><Permission>READ</Permission></Grant></AccessControlList></AccessControlPolicy>`
+  t.equal(await put({}, grantee('bob@example.com')), '200', 'in a document')
+  t.equal(await put({}, grantee('none@example.com')), '400 UnresolvableGrantByEmailAddress')
+  const path = '/v3/OS-SWIFTLET/accounts_of_emails'
+  const user = { name: 'ann', domain: { id: 'default' }, password: 'annspassword' }
+  const token = (await rig.signIn({ project: { id: projectId } }, user)).headers.get(
+    'x-subject-token',
+  )!
+  const asked = { body: { emails: ['bob@example.com'] }, token }
+  t.equal((await rig.call('POST', path, asked)).status, 403, 'for services only')
+})
+
 t.test('secrets are for services only', async (t) => {
   const path = '/v3/OS-SWIFTLET/access_key'
   const key = await newKey()

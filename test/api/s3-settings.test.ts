@@ -122,7 +122,7 @@ t.test('tags that are none are refused', async (t) => {
   const longest = [['k'.repeat(128), 'v'.repeat(256)]] as const
   t.equal(await put('/bad-tags/o?tagging', tagging(longest)), '200')
   t.equal(await put('/bad-tags/o?tagging', tagging(many(10))), '200')
-  t.equal(await put('/bad-tags?tagging', tagging(many(50))), '204')
+  t.equal(await put('/bad-tags?tagging', tagging(many(50))), '200')
   for (const [name, tags] of Object.entries({
     'eleven of an object': many(11),
     'a long key': [['k'.repeat(129), '']],

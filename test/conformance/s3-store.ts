@@ -167,8 +167,8 @@ function configText(
       `storage_classes = ${CLASSES.join(', ')}`,
     ]),
     ...section('s3 alt'),
-    // No tenants within names here: all buckets are in one namespace.
-    ...section('s3 tenant', ['tenant =']),
+    // What they call a tenant stands before a bucket's name: here it is the account.
+    ...section('s3 tenant', [`tenant = ${users['s3 tenant'].account}`]),
     ...section('iam'),
     ...section('iam root'),
     ...section('iam alt root'),

@@ -148,7 +148,7 @@ await new Command('conformance:s3')
     '--modules <folder>',
     'Python modules that go before its own; by default pylib beside the checkout',
   )
-  .option('--seconds <n>', 'the limit of one test', '600')
+  .option('--seconds <n>', 'the limit of one test', '1200')
   .option('--out <folder>', 'keep data, configuration and outcomes there')
   .option('--amend', 'write the known list anew by what came out', false)
   .action((checkout: string, flags: Flags) => main(checkout, flags))

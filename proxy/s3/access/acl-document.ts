@@ -1,4 +1,5 @@
 /** ACLs in headers and documents of the S3 API. */
+import { isStorageAccount } from '../../reseller-prefix.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { malformedXml, type XmlNode } from '../xml/xml-in.ts'
@@ -29,12 +30,17 @@ export interface AclOwners {
 }
 
 /** What the request's headers say; undefined if they say nothing. */
-export function aclOfHeaders(call: S3Call, owners: AclOwners): Acl | undefined {
+export async function aclOfHeaders(call: S3Call, owners: AclOwners): Promise<Acl | undefined> {
   const canned = call.header('x-amz-acl')
-  const granted = Object.entries(HEADERS).flatMap(([name, permission]) => {
+  const given = Object.entries(HEADERS).flatMap(([name, permission]) => {
     const value = call.header(name)
-    return value === undefined ? [] : grantsOf(call, value, permission)
+    return value === undefined ? [] : value.split(',').map((part) => granteeText(part, permission))
   })
+  const emails = await knownEmails(
+    call,
+    given.flatMap(({ kind, value }) => (kind === 'emailaddress' ? value : [])),
+  )
+  const granted = given.map((one) => grantBy(call, one, emails))
   if (granted.length === 0) {
     return canned === undefined || canned === ''
       ? undefined
@@ -51,43 +57,61 @@ export function aclOfHeaders(call: S3Call, owners: AclOwners): Acl | undefined {
   return acl
 }
 
-/** `id="…", uri="…"` */
-function grantsOf(call: S3Call, text: string, permission: Permission): readonly AclGrant[] {
-  return text.split(',').map((part) => {
-    const [, kind, value = ''] = /^\s*(\w+)\s*=\s*"?([^"]*)"?\s*$/.exec(part) ?? []
-    switch (kind?.toLowerCase()) {
-      case 'id':
-        return { grantee: { account: knownAccount(call, value) }, permission }
-      case 'uri':
-        return { grantee: groupOf(value), permission }
-      case 'emailaddress':
-        throw unknownEmail(value)
-      default:
-        throw new S3Error('InvalidArgument', 'Argument format not recognized')
-    }
-  })
+interface GranteeText {
+  readonly kind: string
+  readonly value: string
+  readonly permission: Permission
+}
+
+/** One of `id="…", uri="…"` */
+function granteeText(part: string, permission: Permission): GranteeText {
+  const [, kind = '', value = ''] = /^\s*(\w+)\s*=\s*"?([^"]*)"?\s*$/.exec(part) ?? []
+  return { kind: kind.toLowerCase(), value, permission }
+}
+
+function grantBy(call: S3Call, { kind, value, permission }: GranteeText, emails: Emails): AclGrant {
+  switch (kind) {
+    case 'id':
+      return { grantee: { account: knownAccount(call, value) }, permission }
+    case 'uri':
+      return { grantee: groupOf(value), permission }
+    case 'emailaddress':
+      return { grantee: { account: accountOf(emails, value) }, permission }
+    default:
+      throw new S3Error('InvalidArgument', 'Argument format not recognized')
+  }
 }
 
 /** The list that a document says. The owner stays who it is. */
-export function aclOfDocument(call: S3Call, root: XmlNode, owner: string): Acl {
+export async function aclOfDocument(call: S3Call, root: XmlNode, owner: string): Promise<Acl> {
   const named = root.child('Owner')?.textOf('ID')?.trim()
   if (named !== undefined && named !== owner) throw new S3Error('AccessDenied')
   const list = root.child('AccessControlList')
   if (list === undefined) throw malformedXml()
-  const acl = { owner, grants: list.children('Grant').map((node) => grantOf(call, node)) }
-  checkGrantCount(acl)
+  const nodes = list.children('Grant')
+  checkGrantCount({ grants: nodes })
+  const acl = { owner, grants: await grantsOf(call, nodes) }
   return acl
 }
 
-/** One `<Grant>`. */
-export function grantOf(call: S3Call, node: XmlNode): AclGrant {
+/** Several `<Grant>`s. */
+export async function grantsOf(
+  call: S3Call,
+  nodes: readonly XmlNode[],
+): Promise<readonly AclGrant[]> {
+  const named = nodes.flatMap((node) => node.child('Grantee')?.textOf('EmailAddress')?.trim() ?? [])
+  const emails = await knownEmails(call, named)
+  return nodes.map((node) => grantOf(call, node, emails))
+}
+
+function grantOf(call: S3Call, node: XmlNode, emails: Emails): AclGrant {
   const text = node.textOf('Permission')?.trim()
   const permission = PERMISSIONS.find((known) => known === text)
   const grantee = node.child('Grantee')
   if (permission === undefined || grantee === undefined) throw malformedXml()
   const [id, uri, email] = ['ID', 'URI', 'EmailAddress'].map((name) => grantee.textOf(name)?.trim())
   if (uri !== undefined) return { grantee: groupOf(uri), permission }
-  if (email !== undefined) throw unknownEmail(email)
+  if (email !== undefined) return { grantee: { account: accountOf(emails, email) }, permission }
   if (id === undefined) throw malformedXml()
   return { grantee: { account: knownAccount(call, id) }, permission }
 }
@@ -95,8 +119,7 @@ export function grantOf(call: S3Call, node: XmlNode): AclGrant {
 /** An account that there can be: with one of the cluster's prefixes. */
 function knownAccount(call: S3Call, id: string): string {
   const { resellerPrefixes } = call.exchange.proxy.settings
-  if (resellerPrefixes.some(({ prefix }) => id.startsWith(prefix) && id.length > prefix.length))
-    return id
+  if (isStorageAccount(id, resellerPrefixes)) return id
   throw new S3Error('InvalidArgument', 'Invalid id', {
     ArgumentName: 'CanonicalUser/ID',
     ArgumentValue: id,
@@ -112,9 +135,28 @@ function groupOf(uri: string): Grantee {
   })
 }
 
-function unknownEmail(email: string): S3Error {
-  return new S3Error('UnresolvableGrantByEmailAddress', undefined, { emailAddress: email })
+/** Accounts behind e-mail addresses; no more than a list can name. */
+type Emails = Readonly<Record<string, readonly string[]>>
+
+/** Users of Keystone have addresses; where there is none, nobody has. */
+async function knownEmails(call: S3Call, named: readonly string[]): Promise<Emails> {
+  if (named.length === 0) return {}
+  checkGrantCount({ grants: named })
+  const { iam } = call.exchange.proxy.identity
+  const emails = [...new Set(named)].filter((email) => email.length <= EMAIL_CHARS_MAX)
+  return iam === undefined ? {} : iam.accountsOfEmails(emails)
 }
+
+function accountOf(emails: Emails, email: string): string {
+  const [account, ...others] = Object.hasOwn(emails, email) ? emails[email]! : []
+  const details = { emailAddress: email }
+  if (account === undefined)
+    throw new S3Error('UnresolvableGrantByEmailAddress', undefined, details)
+  if (others.length > 0) throw new S3Error('AmbiguousGrantByEmailAddress', undefined, details)
+  return account
+}
+
+const EMAIL_CHARS_MAX = 255
 
 const XSI = 'http://www.w3.org/2001/XMLSchema-instance'
 

@@ -10,6 +10,8 @@ import { type Acl, decodeAcl, privateAcl } from './s3-acl.ts'
 export interface BucketRules {
   readonly account: string
   readonly policy: PolicyDocument | null
+  /** The policy, whatever it says of itself, binds the owner as well. */
+  readonly bindsOwner: boolean
   readonly acl: Acl
   readonly blocks: PublicAccessBlock
   readonly ownership: Ownership
@@ -20,6 +22,7 @@ export function bucketRules(account: string, info: Pick<ItemInfo, 'meta'>): Buck
   return {
     account,
     policy: policy === undefined ? null : parsedPolicy(policy, BUCKET_POLICY),
+    bindsOwner: bucketSetting(info, 'policyBindsOwner') !== undefined,
     acl: aclOfBucket(account, info),
     blocks: decodeBlocks(bucketSetting(info, 'publicAccessBlock')),
     ownership: ownershipOf(info),

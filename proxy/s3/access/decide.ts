@@ -38,6 +38,8 @@ export interface AccessFacts {
     readonly policy: PolicyDocument | null
     /** A public policy counts for people of the bucket's account only. */
     readonly isRestricted: boolean
+    /** Whoever set the policy has confirmed that it may shut out its owner. */
+    readonly bindsOwner: boolean
     /** Whether whoever asks is of that account. */
     readonly isOwnAccount: boolean
   }
@@ -47,7 +49,7 @@ export interface AccessFacts {
 
 export type Decision = 'owner' | 'allowed' | 'denied' | 'nothing'
 
-/** Policies that their owner can always get at, so that nobody locks himself out. */
+/** Policies that their owner can always get at, so that nobody locks himself out who has not said that he wants to. */
 const OWNER_ALWAYS = ['s3:GetBucketPolicy', 's3:PutBucketPolicy', 's3:DeleteBucketPolicy']
 
 /** `nothing`: nobody has allowed it, and nobody has denied it. */
@@ -57,7 +59,8 @@ export function decide(facts: AccessFacts): Decision {
   const session = identity?.session ? judgeAll(identity.session, facts) : 'allow'
   if (own === 'deny' || session === 'deny') return 'denied'
   const bucket = judgeBucket(facts, facts.principal)
-  if (bucket === 'deny' && !(isOwner && OWNER_ALWAYS.includes(action))) return 'denied'
+  const mayAlways = isOwner && !facts.bucket.bindsOwner && OWNER_ALWAYS.includes(action)
+  if (bucket === 'deny' && !mayAlways) return 'denied'
   if (isOwner) return 'owner'
   const isAllowed = isOpen(facts, { own: own === 'allow', session: session === 'allow', bucket })
   return isAllowed ? 'allowed' : 'nothing'

@@ -306,6 +306,8 @@ function factsOf(
     identity: identityAt(caller, account),
     bucket: {
       policy,
+      // Operators of the whole cloud can always help.
+      bindsOwner: rules?.bindsOwner === true && caller?.groups.includes('.reseller_admin') !== true,
       isRestricted: isRestricted && policy !== null && isPublicPolicy(policy),
       isOwnAccount: caller?.account === account,
     },

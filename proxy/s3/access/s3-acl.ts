@@ -101,7 +101,7 @@ export function cannedAcl(name: string, owner: string, bucketOwner: string): Acl
   return { owner, grants: [...granted, ...grants] }
 }
 
-export function checkGrantCount({ grants }: Acl): void {
+export function checkGrantCount({ grants }: { readonly grants: readonly unknown[] }): void {
   if (grants.length <= GRANTS_MAX) return
   throw new S3Error('InvalidRequest', `An ACL has up to ${GRANTS_MAX} grants.`)
 }

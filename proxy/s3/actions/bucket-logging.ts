@@ -38,7 +38,7 @@ export async function putBucketLogging(call: S3Call): Promise<Reply> {
   const { account } = await enterBucket(call, use)
   if (call.ownAccount !== account) throw new S3Error('AccessDenied')
   const body = await receiveDocument(call, DOCUMENT_BYTES_MAX)
-  const asked = readLogSetting(call, parseXml(body, 'BucketLoggingStatus'))
+  const asked = await readLogSetting(call, parseXml(body, 'BucketLoggingStatus'))
   const source = { account, bucket: call.bucket }
   const setting = asked === null ? '' : encodeLogSetting(await settingFor(call, asked, source))
   await setBucketSetting(call, 'logging', setting)

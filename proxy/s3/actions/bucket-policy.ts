@@ -8,7 +8,7 @@ import { checkBucketPolicy } from '../access/policy-check.ts'
 import { isPublicPolicy } from '../access/public-access.ts'
 import { isPublicAcl } from '../access/s3-acl.ts'
 import { receiveDocument } from '../body/s3-body.ts'
-import { bucketSetting, setBucketSetting } from '../bucket/bucket-settings.ts'
+import { bucketSetting, setBucketSettings } from '../bucket/bucket-settings.ts'
 import { enterBucket } from '../bucket/find-bucket.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
@@ -30,14 +30,16 @@ export async function putBucketPolicy(call: S3Call): Promise<Reply> {
   checkBucketPolicy(policy, call.bucket)
   if (bucketRules(account, info).blocks.BlockPublicPolicy && isPublicPolicy(policy))
     throw new S3Error('AccessDenied')
-  await setBucketSetting(call, 'policy', text)
+  const confirmed = call.header('x-amz-confirm-remove-self-bucket-access')?.toLowerCase()
+  const policyBindsOwner = confirmed === 'true' ? 'yes' : ''
+  await setBucketSettings(call, { policy: text, policyBindsOwner })
   return emptyReply(204)
 }
 
 export async function deleteBucketPolicy(call: S3Call): Promise<Reply> {
   const use = { action: 's3:DeleteBucketPolicy', acl: 'none', method: 'DELETE' } as const
   await enterBucket(call, use)
-  await setBucketSetting(call, 'policy', '')
+  await setBucketSettings(call, { policy: '', policyBindsOwner: '' })
   return emptyReply(204)
 }
 

@@ -26,10 +26,12 @@ export async function createBucket(call: S3Call): Promise<Reply> {
   if (!mayInAccount(call, 's3:CreateBucket', account)) throw new S3Error('AccessDenied')
   const { bucket } = call
   const { backend } = call.exchange.proxy
+  if (call.target.account !== undefined && call.target.account !== account)
+    throw new S3Error('InvalidBucketName', undefined, { BucketName: bucket })
   checkNewBucketName(bucket)
   refuseNotBuilt(call)
   const wantsLock = call.header('x-amz-bucket-object-lock-enabled')?.toLowerCase() === 'true'
-  const settings = settingsOfRequest(call, account)
+  const settings = await settingsOfRequest(call, account)
   await checkLocation(call)
   actForAccount(call, account)
   call.exchange.path = { account, container: bucket, object: undefined }
@@ -40,7 +42,7 @@ export async function createBucket(call: S3Call): Promise<Reply> {
   if (there !== null) {
     // What would change its list is another bucket than the one that is there.
     const asked =
-      aclOfHeaders(call, { owner: account, bucketOwner: account }) ?? privateAcl(account)
+      (await aclOfHeaders(call, { owner: account, bucketOwner: account })) ?? privateAcl(account)
     if (encodeAcl(asked) !== encodeAcl(aclOfBucket(account, there)))
       throw new S3Error('BucketAlreadyExists', undefined, { BucketName: bucket })
     // The default region alone lets its owner make a bucket again; nothing happens to it.
@@ -64,13 +66,13 @@ export async function createBucket(call: S3Call): Promise<Reply> {
 }
 
 /** What the request's headers say of the new bucket: who owns what is put there, and its list. */
-function settingsOfRequest(
+async function settingsOfRequest(
   call: S3Call,
   account: string,
-): readonly (readonly [BucketSetting, string])[] {
+): Promise<readonly (readonly [BucketSetting, string])[]> {
   const asked = call.header('x-amz-object-ownership')
   const ownership = asked === undefined ? undefined : readOwnership(asked)
-  const acl = aclOfHeaders(call, { owner: account, bucketOwner: account })
+  const acl = await aclOfHeaders(call, { owner: account, bucketOwner: account })
   if (acl !== undefined && ownership === 'BucketOwnerEnforced' && !isOwnersOnly(acl, account))
     throw new S3Error('InvalidBucketAclWithObjectOwnership')
   return [

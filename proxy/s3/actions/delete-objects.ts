@@ -18,7 +18,8 @@ import type { XmlElement } from '../xml/xml-out.ts'
 const KEYS_MAX = 1000
 /** A thousand of the longest keys, each character escaped. */
 const DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
-const PARALLEL_MAX = 8
+/** Deletions that wait for a commit together share it. */
+const PARALLEL_MAX = 32
 const DELETE_USE = { action: 's3:DeleteObject', acl: 'write', method: 'DELETE' } as const
 
 interface Wanted {

@@ -31,7 +31,7 @@ export async function aclOfCall(
   call: S3Call,
   owners: { readonly owner: string; readonly bucketOwner: string },
 ): Promise<Acl> {
-  const byHeaders = aclOfHeaders(call, owners)
+  const byHeaders = await aclOfHeaders(call, owners)
   const body = await receiveDocument(call, ACL_BYTES_MAX)
   if (byHeaders !== undefined) return byHeaders
   if (body.length === 0) throw new S3Error('MissingSecurityHeader')

@@ -15,5 +15,5 @@ export async function putBucketTagging(call: S3Call): Promise<Reply> {
   await enterBucket(call, { action: 's3:PutBucketTagging', acl: 'none', method: 'PUT' })
   const document = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Tagging')
   await setBucketSetting(call, 'tagging', encodeTags(readTagSet(document, BUCKET_TAGS_MAX)))
-  return emptyReply(204)
+  return emptyReply(200)
 }

@@ -14,6 +14,7 @@ export const BUCKET_SETTINGS = {
   notification: 'x-container-sysmeta-s3-notification',
   ownership: 'x-container-sysmeta-s3-ownership',
   policy: S3_POLICY,
+  policyBindsOwner: 'x-container-sysmeta-s3-policy-binds-owner',
   publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,
   requestPayment: 'x-container-sysmeta-s3-request-payment',
   tagging: S3_BUCKET_TAGGING,
@@ -33,17 +34,28 @@ export function bucketSetting(
 }
 
 /** Sets it on the bucket that the request has entered; empty takes it away. */
-export async function setBucketSetting(
+export function setBucketSetting(
   call: S3Call,
   setting: BucketSetting,
   value: string,
 ): Promise<void> {
+  return setBucketSettings(call, { [setting]: value })
+}
+
+/** Sets them at once. */
+export async function setBucketSettings(
+  call: S3Call,
+  changes: Readonly<Partial<Record<BucketSetting, string>>>,
+): Promise<void> {
   const { account } = call.path
-  const headers = { [BUCKET_SETTINGS[setting]]: value }
+  const names = Object.keys(changes) as BucketSetting[]
+  const headers = Object.fromEntries(
+    names.map((name) => [BUCKET_SETTINGS[name], changes[name] ?? '']),
+  )
   const outcome = await call.exchange.proxy.backend.postContainer(account, call.bucket, { headers })
   if (outcome.status !== 'done') throw noSuchBucket(call.bucket)
   const { clock, settings } = call.exchange.proxy
   // What was taken away is taken away everywhere once that is answered.
-  if (!BINDING.includes(setting) || !settings.versionsSettle) return
+  if (!names.some((name) => BINDING.includes(name)) || !settings.versionsSettle) return
   await new Promise<void>((resolve) => clock.after(CACHED_MS_MAX, resolve))
 }

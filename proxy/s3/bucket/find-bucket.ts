@@ -1,4 +1,5 @@
 import type { ItemInfo } from '../../../common/storage-node.ts'
+import { isStorageAccount } from '../../reseller-prefix.ts'
 import { type ObjectPlace, objectPath } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
 import { utf8Bytes } from '../../wire-text.ts'
@@ -38,9 +39,13 @@ export async function findBucket(call: S3Call, bucket: string): Promise<FoundBuc
   const { backend } = call.exchange.proxy
   if (!isReachable(bucket))
     throw new S3Error('InvalidBucketName', undefined, { BucketName: bucket })
-  checkScope(call, bucket)
+  const named = bucket === call.bucket ? call.target.account : undefined
+  // A session of one bucket means it as its holder does, who has named no account.
+  checkScope(call, named === undefined ? bucket : undefined)
+  if (named) return bucketIn(call, named, bucket)
   const own = call.exchange.caller?.account
-  if (own !== undefined) {
+  // Without its own account in front a name may be that of a container of the caller's.
+  if (own !== undefined && named === undefined) {
     const info = await backend.cachedContainer(own, bucket)
     if (info !== null) return { account: own, info }
   }
@@ -48,6 +53,15 @@ export async function findBucket(call: S3Call, bucket: string): Promise<FoundBuc
   const info = owner === null ? null : await backend.cachedContainer(owner, bucket)
   if (info === null) throw noSuchBucket(bucket)
   return { account: owner!, info }
+}
+
+/** The bucket of an account that the request names; accounts of the store itself have none. */
+async function bucketIn(call: S3Call, account: string, bucket: string): Promise<FoundBucket> {
+  const { backend, settings } = call.exchange.proxy
+  const isOne = isStorageAccount(account, settings.resellerPrefixes)
+  const info = isOne ? await backend.cachedContainer(account, bucket) : null
+  if (info === null) throw noSuchBucket(bucket)
+  return { account, info }
 }
 
 /**

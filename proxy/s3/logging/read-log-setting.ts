@@ -1,6 +1,6 @@
 /** Reads `<BucketLoggingStatus>`; S3's errors for what is none. */
 import { utf8Bytes } from '../../wire-text.ts'
-import { grantOf } from '../access/acl-document.ts'
+import { grantsOf } from '../access/acl-document.ts'
 import type { AclGrant } from '../access/s3-acl.ts'
 import type { S3Call } from '../s3-call.ts'
 import { notImplemented, S3Error } from '../s3-error.ts'
@@ -20,7 +20,10 @@ const GRANTED = ['FULL_CONTROL', 'READ', 'WRITE']
 const GRANTS_MAX = 100
 
 /** Null: nothing is to be logged. */
-export function readLogSetting(call: S3Call, root: XmlNode): Omit<LogSetting, 'account'> | null {
+export async function readLogSetting(
+  call: S3Call,
+  root: XmlNode,
+): Promise<Omit<LogSetting, 'account'> | null> {
   const enabled = root.child('LoggingEnabled')
   if (enabled === undefined) {
     if (root.names.length > 0) throw malformedXml()
@@ -37,7 +40,7 @@ export function readLogSetting(call: S3Call, root: XmlNode): Omit<LogSetting, 'a
     })
   }
   const format = formatOf(enabled.child('TargetObjectKeyFormat'))
-  return { bucket, prefix, format, grants: grantsOf(call, enabled.child('TargetGrants')) }
+  return { bucket, prefix, format, grants: await targetGrants(call, enabled.child('TargetGrants')) }
 }
 
 function refuseExtensions(enabled: XmlNode): void {
@@ -63,9 +66,10 @@ function formatOf(node: XmlNode | undefined): LogKeyFormat {
   return source
 }
 
-function grantsOf(call: S3Call, node: XmlNode | undefined): readonly AclGrant[] {
-  const grants = (node?.children('Grant') ?? []).map((grant) => grantOf(call, grant))
-  if (grants.length > GRANTS_MAX) throw malformedXml()
+async function targetGrants(call: S3Call, node: XmlNode | undefined): Promise<readonly AclGrant[]> {
+  const nodes = node?.children('Grant') ?? []
+  if (nodes.length > GRANTS_MAX) throw malformedXml()
+  const grants = await grantsOf(call, nodes)
   if (!grants.every(({ permission }) => GRANTED.includes(permission))) throw malformedXml()
   return grants
 }

@@ -40,6 +40,7 @@ export function mayOnTopic(
     bucket: {
       policy: policy ? parsedPolicy(policy, TOPIC_POLICY) : null,
       isRestricted: false,
+      bindsOwner: false,
       isOwnAccount: caller.account === name.account,
     },
     isGranted: false,

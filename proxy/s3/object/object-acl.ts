@@ -14,7 +14,7 @@ export async function aclOfRequest(call: S3Call): Promise<Readonly<Record<string
   const { account, info } = await findBucket(call, call.bucket)
   // What nobody has signed is the bucket owner's, who could not get at it otherwise.
   const writer = call.exchange.caller?.account ?? account
-  const asked = aclOfHeaders(call, { owner: writer, bucketOwner: account })
+  const asked = await aclOfHeaders(call, { owner: writer, bucketOwner: account })
   if (asked === undefined && writer === account) return {}
   const ownership = ownershipOf(info)
   if (ownership === 'BucketOwnerEnforced') {

@@ -1,3 +1,4 @@
+import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { ObjectView } from '../../swift/found-object.ts'
 import { decodeManifest, segmentBytes, splitSegmentPath } from '../../swift/large/slo-manifest.ts'
 import { manifestOf } from '../../swift/large/static-object.ts'
@@ -8,7 +9,7 @@ import type { Checksum } from '../checksum/checksum-algorithm.ts'
 import { parsePartNumber } from '../multipart/upload-names.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
-import { checksumOfObject, uploadOf } from './object-traits.ts'
+import { checksumOfObject, partsCountOf, uploadOf } from './object-traits.ts'
 import { headObjectAt } from './write-condition.ts'
 
 /** A part of an object, asked for by its number. */
@@ -48,6 +49,14 @@ export async function partOfObject(call: S3Call, view: ObjectView): Promise<Obje
     range: { start, end: start + segmentBytes(own) },
     checksum: () => checksumOfPart(call, view, splitSegmentPath(own.name).object),
   }
+}
+
+/** InvalidPart for a number beyond an object's parts, by what is known of it without its key. */
+export function checkPartNumber(call: S3Call, info: ItemInfo): void {
+  const text = call.query.get('partNumber')
+  // Of an upload it is the part that the request makes.
+  if (text === undefined || call.query.get('uploadId') !== undefined) return
+  if (parsePartNumber(text) > (partsCountOf(info) ?? 1)) throw new S3Error('InvalidPart')
 }
 
 async function checksumOfPart(

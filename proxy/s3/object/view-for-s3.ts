@@ -20,6 +20,7 @@ import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { findForS3, type Wanted } from './find-for-s3.ts'
 import { uploadOf } from './object-traits.ts'
+import { checkPartNumber } from './part-of-object.ts'
 
 export interface WantedView extends Wanted {
   /** The key that the reader has brought. */
@@ -43,6 +44,7 @@ export async function openObject(
       : await findWithKey(call, place, { ...options, customer })
   const { read } = found
   try {
+    checkPartNumber(call, read.info)
     checkReader(read.info, customer)
   } catch (error) {
     await closeBody(read)
@@ -60,7 +62,10 @@ async function findWithoutKey(call: S3Call, place: S3Place, wanted: Wanted): Pro
     return await findForS3(call, place, wanted)
   } catch (error) {
     const isSealed = error instanceof ServiceError && error.code === CUSTOMER_KEY_NEEDED
-    if (isSealed) await findForS3(call, place, { ...wanted, head: true })
+    if (isSealed) {
+      const { read } = await findForS3(call, place, { ...wanted, head: true })
+      checkPartNumber(call, read.info)
+    }
     throw error
   }
 }

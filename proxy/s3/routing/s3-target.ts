@@ -5,6 +5,8 @@ import { unescapeBytes } from '../signature/canonical.ts'
 /** What a request is about: the service, a bucket, or an object. Later parts are absent, never empty. */
 export interface S3Target {
   readonly bucket: string | undefined
+  /** Set: `account:bucket`, that account's bucket whoever else has one of the name; empty: whose the name is for everybody. */
+  readonly account?: string
   readonly key: string | undefined
   /** The bucket stands in the Host header. */
   readonly isVirtualHost: boolean
@@ -25,11 +27,14 @@ export function parseTarget(
   const rest = text.slice(1)
   if (bucket !== undefined) return { bucket, key: rest || undefined, isVirtualHost: true }
   const slash = rest.indexOf('/')
-  const name = slash < 0 ? rest : rest.slice(0, slash)
+  const named = slash < 0 ? rest : rest.slice(0, slash)
+  const colon = named.indexOf(':')
+  const name = named.slice(colon + 1)
   const key = slash < 0 ? '' : rest.slice(slash + 1)
   if (name === '' && key !== '')
     throw new S3Error('InvalidBucketName', undefined, { BucketName: '' })
-  return { bucket: name || undefined, key: key || undefined, isVirtualHost: false }
+  const target = { bucket: name || undefined, key: key || undefined, isVirtualHost: false }
+  return colon < 0 ? target : { ...target, account: named.slice(0, colon) }
 }
 
 /** Whether the host is one of the domains, or a bucket's below one. */
