@@ -118,7 +118,16 @@ function nextRow(parser: Parser): CsvRow | null {
   return parser.read() as CsvRow | null
 }
 
+/** InvalidRequestParameter for marks that do not go together. */
 function openParser(input: CsvInput): Parser {
+  try {
+    return parserFor(input)
+  } catch {
+    throw new SelectError('InvalidRequestParameter')
+  }
+}
+
+function parserFor(input: CsvInput): Parser {
   const parser = parse({
     delimiter: input.fieldDelimiter,
     // Files from elsewhere end their lines as they do there.

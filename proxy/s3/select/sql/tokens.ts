@@ -12,7 +12,7 @@ export type Token =
   | { readonly kind: 'sign'; readonly at: number; readonly text: string }
   | { readonly kind: 'end'; readonly at: number; readonly text: '' }
 
-const BLANK = /(?:\s+|--[^\n]*|\/\*[\s\S]*?\*\/)+/y
+const BLANK = /(?:\s+|--[^\n]*)+/y
 const NAME = /[A-Za-z_$\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/y
 const NUMBER = /(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?/y
 const SIGN = /<=|>=|<>|!=|\|\||[=<>+\-*/%(),.[\];]/y
@@ -27,7 +27,7 @@ export function tokensOf(text: string): readonly Token[] {
   const tokens: Token[] = []
   let at = 0
   for (;;) {
-    at += match(BLANK, text, at).length
+    at = behindBlanks(text, at)
     if (at >= text.length) break
     const token = tokenAt(text, at)
     tokens.push(token.token)
@@ -35,6 +35,18 @@ export function tokensOf(text: string): readonly Token[] {
   }
   tokens.push({ kind: 'end', at, text: '' })
   return tokens
+}
+
+/** Behind blanks and comments. */
+function behindBlanks(text: string, from: number): number {
+  let at = from
+  for (;;) {
+    at += match(BLANK, text, at).length
+    if (!text.startsWith('/*', at)) return at
+    const close = text.indexOf('*/', at + 2)
+    if (close < 0) throw new SelectError('LexerInvalidLiteral', place(at))
+    at = close + 2
+  }
 }
 
 function tokenAt(text: string, at: number): { readonly token: Token; readonly end: number } {

@@ -20,7 +20,9 @@ export interface Nested {
 export type Value = SqlNumber | string | boolean | null | undefined | Timestamp | Nested
 
 const INT = /^\s*[+-]?\d{1,40}\s*$/
-const NUMBER = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?\s*$/
+const NUMBER = /^\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?\s*$/
+/** Longer texts are no numbers, whatever they say. */
+const NUMBER_CHARS_MAX = 400
 const INT_MAX = 2n ** 63n
 
 export function isNothing(value: Value): value is null | undefined {
@@ -33,6 +35,7 @@ export function isNumber(value: Value): value is SqlNumber {
 
 /** A number from its text; null for what is none. */
 export function parseNumber(text: string): SqlNumber | null {
+  if (text.length > NUMBER_CHARS_MAX) return null
   if (INT.test(text)) {
     const whole = BigInt(text.trim().replace(/^\+/, ''))
     return whole < INT_MAX && whole >= -INT_MAX ? whole : new Decimal(text.trim())
