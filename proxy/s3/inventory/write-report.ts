@@ -7,13 +7,9 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { bucketRules } from '../access/bucket-rules.ts'
 import { judgeService } from '../access/service-permission.ts'
-import { DEFAULT_CHECKSUM, encodeChecksum } from '../checksum/checksum-algorithm.ts'
-import { openHasher } from '../checksum/hasher.ts'
-import { sealOfRequest } from '../encryption/encryption-choice.ts'
 import { bucketLines } from '../lifecycle/bucket-lines.ts'
 import { type OwnCalls, ownCall } from '../lifecycle/own-call.ts'
-import { S3_CHECKSUM } from '../object/object-traits.ts'
-import { putPieces } from '../object/put-through-swift.ts'
+import { putOwnObject } from '../object/put-own-object.ts'
 import { S3Call } from '../s3-call.ts'
 import { inventoryLine, inventorySchema, isInventoried } from './inventory-lines.ts'
 import type { InventoryRule, InventoryTarget } from './inventory-rule.ts'
@@ -144,22 +140,7 @@ class Report {
   async #put(key: string, contentType: string, body: Buffer): Promise<void> {
     const { account, bucket } = this.#rule.target
     const call = callFor(ownCall(this.#calls, { account, bucket, key }), this.#rule.target)
-    const hasher = await openHasher(DEFAULT_CHECKSUM)
-    hasher.update(body)
-    const value = hasher.digest().toString('base64')
-    const checksum = encodeChecksum({ algorithm: DEFAULT_CHECKSUM, value, type: 'FULL_OBJECT' })
-    const put = {
-      path: { account, container: bucket, object: key },
-      head: { contentType, headers: {} },
-      added: () => ({ [S3_CHECKSUM]: checksum }),
-      seal: await sealOfRequest(call),
-    }
-    await putPieces(call, put, {
-      bytes: body.length,
-      async *pieces() {
-        yield body
-      },
-    })
+    await putOwnObject(call, { contentType, body })
   }
 }
 

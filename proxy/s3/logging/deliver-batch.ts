@@ -1,13 +1,8 @@
 import { bucketRules } from '../access/bucket-rules.ts'
 import { isPublicAcl, privateAcl } from '../access/s3-acl.ts'
-
-import { DEFAULT_CHECKSUM, encodeChecksum } from '../checksum/checksum-algorithm.ts'
-import { openHasher } from '../checksum/hasher.ts'
-import { sealOfRequest } from '../encryption/encryption-choice.ts'
 import { type OwnCalls, ownCall } from '../lifecycle/own-call.ts'
 import { storedAcl } from '../object/object-acl.ts'
-import { S3_CHECKSUM } from '../object/object-traits.ts'
-import { putPieces } from '../object/put-through-swift.ts'
+import { putOwnObject } from '../object/put-own-object.ts'
 import type { LogBatch } from './log-batches.ts'
 import { takesLog } from './log-permission.ts'
 import { logObjectKey } from './log-setting.ts'
@@ -31,19 +26,8 @@ export async function deliverBatch(calls: OwnCalls, batch: LogBatch): Promise<Lo
   })
   const call = ownCall({ ...calls, by: 'access-log' }, { account, bucket, key })
   const body = Buffer.from(`${lines.join('\n')}\n`)
-  const added = { ...aclOf(batch, bucketRules(account, info)), ...(await checksumOf(body)) }
-  const put = {
-    path: { account, container: bucket, object: key },
-    head: { contentType: 'text/plain', headers: {} },
-    added: () => added,
-    seal: await sealOfRequest(call),
-  }
-  await putPieces(call, put, {
-    bytes: body.length,
-    async *pieces() {
-      yield body
-    },
-  })
+  const added = aclOf(batch, bucketRules(account, info))
+  await putOwnObject(call, { contentType: 'text/plain', body, added })
   return 'delivered'
 }
 
@@ -55,13 +39,4 @@ function aclOf(
   if (ownership === 'BucketOwnerEnforced' || grants.length === 0) return {}
   const acl = { owner: account, grants: [...privateAcl(account).grants, ...grants] }
   return blocks.BlockPublicAcls && isPublicAcl(acl) ? {} : storedAcl(acl, account)
-}
-
-async function checksumOf(body: Buffer): Promise<Readonly<Record<string, string>>> {
-  const hasher = await openHasher(DEFAULT_CHECKSUM)
-  hasher.update(body)
-  const value = hasher.digest().toString('base64')
-  return {
-    [S3_CHECKSUM]: encodeChecksum({ algorithm: DEFAULT_CHECKSUM, value, type: 'FULL_OBJECT' }),
-  }
 }

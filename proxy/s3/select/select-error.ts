@@ -6,8 +6,6 @@ export const SELECT_ERRORS = {
   CSVUnescapedQuote: 'An unescaped quote was found while parsing the CSV file.',
   CastFailed: 'An attempt to convert from one data type to another using CAST failed.',
   EvaluatorInvalidArguments: 'There is an incorrect number or type of arguments in the call.',
-  EvaluatorInvalidTimestampFormatPattern:
-    'The timestamp format pattern in the SQL expression is not valid.',
   EvaluatorInvalidTimestampFormatPatternSymbol:
     'The timestamp format pattern contains a symbol that is not valid.',
   EvaluatorUnterminatedTimestampFormatPatternToken:
@@ -46,7 +44,6 @@ export const SELECT_ERRORS = {
   ParseExpectedIdentForAlias: 'The expected identifier for the alias was not found.',
   ParseExpectedKeyword: 'The expected keyword was not found in the SQL expression.',
   ParseExpectedLeftParenAfterCast: 'The expected left parenthesis after CAST was not found.',
-  ParseExpectedLeftParenBuiltinFunctionCall: 'The expected left parenthesis was not found.',
   ParseExpectedMember: 'The SQL expression contains an unsupported use of MEMBER.',
   ParseExpectedNumber: 'The expected number was not found in the SQL expression.',
   ParseExpectedRightParenBuiltinFunctionCall:
@@ -57,8 +54,6 @@ export const SELECT_ERRORS = {
   ParseNonUnaryAggregateFunctionCall: 'An aggregate function takes exactly one argument.',
   ParseSelectMissingFrom: 'The SQL expression contains a SELECT without FROM.',
   ParseUnexpectedKeyword: 'The SQL expression contains an unexpected keyword.',
-  ParseUnexpectedOperator: 'The SQL expression contains an unexpected operator.',
-  ParseUnexpectedTerm: 'The SQL expression contains an unexpected term.',
   ParseUnexpectedToken: 'The SQL expression contains an unexpected token.',
   ParseUnsupportedCallWithStar: 'Only COUNT can be called with *.',
   ParseUnsupportedSelect: 'The SQL expression contains an unsupported use of SELECT.',
