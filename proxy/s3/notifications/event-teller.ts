@@ -24,8 +24,9 @@ const LOOK_MS = 10_000
 /** After which a queue is asked for again that somebody else had. */
 const TAKEN_MS = 1_000
 /** Who has taken a queue and is not heard of for so long has died. */
-const LEASE_MS = 60_000
-const PAGE_MAX = 64
+const LEASE_MS = 30_000
+/** Between two renewals: two rounds of receivers that let wait as long as they may. */
+const PAGE_MAX = 32
 const PARALLEL_MAX = 16
 /** Events of a queue that were tried in vain; with so many, no others are tried before their time. */
 const TRIED_MAX = 32
