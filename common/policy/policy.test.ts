@@ -15,6 +15,7 @@ const policy = new Policy({
   nested: 'token.domain.id:%(target.user.domain_id)s',
   circle: 'rule:circle',
   dangling: 'rule:gone',
+  cloud: 'role:admin and is_admin_project:True',
 })
 
 const allows = (
@@ -55,6 +56,7 @@ t.test('what cannot be read is refused when it is read, a circle when it is aske
   }
   t.throws(() => allows('circle'), { code: 'BadPolicy' })
   t.notOk(allows('dangling'))
+  t.notOk(allows('cloud', { roles: ['admin'] }), 'nobody is of an admin project')
   t.throws(() => allows('unknown'), { code: 'BadPolicy' })
   t.notOk(allows('owner', { user_id: 'x' }, { target: { user: { id: {} } } }))
   t.notOk(allows('owner', { user_id: 'None' }, { target: { __proto__: { user: { id: 'None' } } } }))

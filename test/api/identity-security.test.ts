@@ -240,3 +240,116 @@ t.test(
     t.match(await ask('?allow_expired=1'), { status: 404 }, 'it is over for too long')
   },
 )
+
+t.test(
+  'a trust that is given on is never for more, longer or further than the first',
+  async (t) => {
+    const { clock, rig, people } = await start(t)
+    const [ann, bob, cid, dan] = await Promise.all(
+      ['ann', 'bob', 'cid', 'dan'].map((name) => people.user(name)),
+    )
+    const [work, other] = await Promise.all(['work', 'other'].map((name) => people.project(name)))
+    for (const role of ['member', 'reader', 'manager'])
+      await people.grant(ann!, role, `projects/${work}`)
+    await people.grant(ann!, 'member', `projects/${other}`)
+    const inHours = (hours: number) => new Date(clock.nowMs() + hours * 3600_000).toISOString()
+    const give = async (token: string, values: Readonly<Record<string, unknown>>) => {
+      const trust = {
+        trustor_user_id: ann!.id,
+        project_id: work,
+        impersonation: false,
+        roles: [{ name: 'member' }],
+        ...values,
+      }
+      return rig.call('POST', '/v3/OS-TRUST/trusts', { token, body: { trust } })
+    }
+    const signIn = async (id: string, { id: userId, password }: Person) => {
+      const answer = await rig.signIn({ 'OS-TRUST:trust': { id } }, { id: userId, password })
+      return { status: answer.status, token: answer.headers.get('x-subject-token') ?? '' }
+    }
+    const made = async (token: string, values: Readonly<Record<string, unknown>>) => {
+      const answer = await give(token, values)
+      t.equal(answer.status, 201, JSON.stringify(answer.body))
+      return answer.body.trust
+    }
+    const scope = { project: { id: work } }
+    const annToken = await people.token(ann!, scope)
+    const first = await made(annToken, {
+      trustee_user_id: bob!.id,
+      impersonation: true,
+      roles: [{ name: 'member' }, { name: 'reader' }],
+      allow_redelegation: true,
+      redelegation_count: 2,
+      expires_at: inHours(2),
+    })
+    const { token: bobToken } = await signIn(first.id, bob!)
+    const more: readonly (readonly [string, Readonly<Record<string, unknown>>])[] = [
+      ['a role that the first has not', { roles: [{ name: 'manager' }] }],
+      ['one more role', { roles: [{ name: 'member' }, { name: 'manager' }] }],
+      ['another project', { project_id: other }],
+      ['no project', { project_id: null, roles: [] }],
+      ['a second longer', { expires_at: inHours(3) }],
+      ['longer, written without fractions', { expires_at: inHours(3).replace(/\.\d+Z/, 'Z') }],
+      ['as often as the first', { allow_redelegation: true, redelegation_count: 2 }],
+      ['more often', { allow_redelegation: true, redelegation_count: 3 }],
+      ['a count of uses', { remaining_uses: 1 }],
+      ['somebody else as trustor', { trustor_user_id: dan!.id }],
+    ]
+    for (const [what, values] of more) {
+      t.match(await give(bobToken, { trustee_user_id: cid!.id, ...values }), { status: 403 }, what)
+    }
+    const narrow = { trustee_user_id: cid!.id, roles: [{ name: 'reader' }] }
+    const second = await made(bobToken, { ...narrow, allow_redelegation: true })
+    t.match(second, { redelegated_trust_id: first.id, redelegation_count: 1 })
+    t.equal(Date.parse(second.expires_at), Date.parse(first.expires_at), 'it ends with the first')
+    const { token: cidToken } = await signIn(second.id, cid!)
+    t.match(await rig.call('GET', '/v3/auth/projects', { token: cidToken }), { status: 200 })
+    const onward = {
+      trustee_user_id: dan!.id,
+      trustor_user_id: cid!.id,
+      roles: [{ name: 'reader' }],
+    }
+    t.match(
+      await give(cidToken, { ...onward, impersonation: true }),
+      { status: 403 },
+      'again as ann',
+    )
+    t.match(
+      await give(cidToken, { ...onward, roles: [{ name: 'member' }] }),
+      { status: 403 },
+      'what was left out',
+    )
+    const third = await made(cidToken, { ...onward, allow_redelegation: true })
+    t.equal(third.redelegation_count, 0)
+    const { token: danToken } = await signIn(third.id, dan!)
+    const last = { trustee_user_id: bob!.id, trustor_user_id: dan!.id, roles: [{ name: 'reader' }] }
+    t.match(await give(danToken, last), { status: 403 }, 'further than it goes')
+    const forged = {
+      redelegated_trust_id: first.id,
+      trustee_user_id: dan!.id,
+      trustor_user_id: cid!.id,
+    }
+    const cidOwn = await rig.signIn('unscoped', { id: cid!.id, password: cid!.password })
+    const unscoped = cidOwn.headers.get('x-subject-token')!
+    t.not((await give(unscoped, forged)).status, 201, 'by naming a trust without its token')
+    t.match(await signIn(first.id, cid!), { status: 403 }, 'a trust of somebody else')
+    const rescoped = await rig.call('POST', '/v3/auth/tokens', {
+      token: null,
+      body: { auth: { identity: { methods: ['token'], token: { id: danToken } }, scope } },
+    })
+    t.equal(rescoped.status, 403, 'its token gives no other')
+    await people.revoke(ann!, 'reader', `projects/${work}`)
+    await people.revoke(ann!, 'member', `projects/${work}`)
+    await people.revoke(ann!, 'manager', `projects/${work}`)
+    t.not(
+      (await signIn(third.id, dan!)).status,
+      201,
+      'what ann has not any more, nobody has by her',
+    )
+    await people.grant(ann!, 'member', `projects/${work}`)
+    t.equal((await signIn(third.id, dan!)).status, 201)
+    clock.move(2 * 3600_000 + 1000)
+    t.equal((await signIn(third.id, dan!)).status, 401, 'over with the first')
+    t.match(await rig.call('GET', '/v3/auth/projects', { token: danToken }), { status: 401 })
+  },
+)
