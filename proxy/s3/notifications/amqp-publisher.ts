@@ -35,12 +35,14 @@ export class AmqpPublisher implements Publisher {
     // The order of the map is that of their last use.
     this.#links.delete(key)
     this.#links.set(key, linking)
+    let isRouted: boolean
     try {
-      await inTime(linking.then((link) => sendBy(link, topic, message)))
+      isRouted = await inTime(linking.then((link) => sendBy(link, topic, message)))
     } catch (error) {
       await this.#drop(key, linking)
       throw error
     }
+    if (!isRouted) throw new Error('no queue has taken the event')
   }
 
   async close(): Promise<void> {
@@ -99,7 +101,8 @@ async function openLink(
   return { model, channel, returned, over: Promise.race([over, channelOver]) }
 }
 
-async function sendBy(link: Link, topic: Topic, { id, body }: EventMessage): Promise<void> {
+/** False: no queue has taken it. Confirmations are waited for whatever the level: what nobody waits for would pile up in memory. */
+async function sendBy(link: Link, topic: Topic, { id, body }: EventMessage): Promise<boolean> {
   const { exchange, ackLevel } = deliveryOf(topic.attributes)
   const isRoutable = ackLevel === 'routable'
   const options = {
@@ -113,13 +116,9 @@ async function sendBy(link: Link, topic: Topic, { id, body }: EventMessage): Pro
       error ? reject(error) : resolve(),
     )
   })
-  if (ackLevel === 'none') {
-    confirmed.catch(() => {})
-    return
-  }
   await Promise.race([confirmed, link.over])
   // What no queue takes comes back before it is confirmed.
-  if (link.returned.delete(id)) throw new Error('no queue has taken the event')
+  return !link.returned.delete(id)
 }
 
 async function inTime<T>(work: Promise<T>): Promise<T> {
