@@ -24,6 +24,8 @@ export interface AccessQuestion {
   readonly acl: AclChoice
   readonly method?: string
   readonly path?: SwiftPath
+  /** Of an object that the request was let see: its bucket's policy has no more to say. */
+  readonly isPart?: boolean
 }
 
 const NO_GROUPS: readonly string[] = []

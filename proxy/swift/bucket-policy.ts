@@ -34,8 +34,8 @@ export async function isForbidden(
   container: ItemInfo | null,
 ): Promise<boolean> {
   const path = question.path ?? exchange.path!
-  if (!mayBeForbidden(path, container) || exchange.judged?.has(placeKey(path)) === true)
-    return false
+  if (question.isPart === true || !mayBeForbidden(path, container)) return false
+  if (exchange.judged?.has(placeKey(path)) === true) return false
   if (denies({ exchange, question, container: container! }, 'by name')) return true
   const name = path.container!
   if (!name.endsWith(SEGMENTS_SUFFIX) || name === SEGMENTS_SUFFIX) return false
@@ -60,8 +60,10 @@ export function forbidsObject(
 }
 
 /** From here on the place's policy has been judged by whoever knows better what is asked. */
-export function markJudged(exchange: Exchange, ...places: readonly SwiftPath[]): void {
-  exchange.judged = new Set([...(exchange.judged ?? []), ...places.map(placeKey)])
+export function markJudged(exchange: Exchange, place: SwiftPath): void {
+  const { judged } = exchange
+  const key = placeKey(place)
+  if (judged?.has(key) !== true) exchange.judged = new Set([...(judged ?? []), key])
 }
 
 /** Where the parts of a bucket's multipart uploads lie. */

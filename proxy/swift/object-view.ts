@@ -4,7 +4,8 @@
  */
 import { type Exchange, refusal } from '../exchange.ts'
 import { escapePath } from '../wire-text.ts'
-import { markJudged, segmentsOf } from './bucket-policy.ts'
+import type { AccessQuestion } from './access.ts'
+import { segmentsOf } from './bucket-policy.ts'
 import {
   type FoundObject,
   findObject,
@@ -17,8 +18,9 @@ import { dynamicView, OBJECT_MANIFEST } from './large/dynamic-object.ts'
 import { manifestView, STATIC_LARGE_OBJECT, staticView } from './large/static-object.ts'
 import { followLink } from './links/follow-link.ts'
 import { LINK_TARGET, shownLink, targetOf } from './links/symlink.ts'
-import { accessObject } from './object-access.ts'
+import { accessObject, type ObjectPlace } from './object-access.ts'
 import { closeBody } from './object-body.ts'
+import { containerOfVersions } from './versions/version-names.ts'
 
 /** Whether the object is shown as it lies in the store. */
 export function isPlain({ read, version }: FoundObject): boolean {
@@ -85,11 +87,9 @@ async function viewLarge(
   const { headers } = read.info.meta
   const asksForManifest = options.isAsked && exchange.query.get('multipart-manifest') === 'get'
   if (headers[STATIC_LARGE_OBJECT] !== undefined) {
-    if (asksForManifest) return manifestView(exchange, found)
-    // Whoever may see the whole may see its parts: they were asked for when it was put together.
-    const { account, container } = place
-    markJudged(exchange, segmentsOf({ account, container, object: undefined }))
-    return staticView(exchange, found, { ...options, openSegment })
+    return asksForManifest
+      ? manifestView(exchange, found)
+      : staticView(exchange, found, { ...options, openSegment: segmentsOfWhole(place) })
   }
   if (headers[OBJECT_MANIFEST] !== undefined && !asksForManifest) {
     return dynamicView(exchange, found, { ...options, openSegment })
@@ -97,8 +97,29 @@ async function viewLarge(
   return { ...found, headers: [] }
 }
 
-export const openSegment: OpenSegment = async (exchange, path, { head, depth }) => {
-  const place = await accessObject(exchange, { acl: 'read', method: 'GET', path })
+export const openSegment: OpenSegment = (exchange, path, options) =>
+  openAt(exchange, { acl: 'read', method: 'GET', path }, options)
+
+/**
+ * Whoever may see the whole may see those of its parts that lie where S3 keeps them for its bucket: who put it together was
+ * asked about each. No others: links and lists could lead there past the bucket's policy.
+ */
+function segmentsOfWhole(whole: ObjectPlace): OpenSegment {
+  const { account } = whole
+  const bucket = containerOfVersions(whole.container) ?? whole.container
+  const { container } = segmentsOf({ account, container: bucket, object: undefined })
+  return (exchange, path, options) => {
+    const isPart = path.account === account && path.container === container
+    return openAt(exchange, { acl: 'read', method: 'GET', path, isPart }, options)
+  }
+}
+
+async function openAt(
+  exchange: Exchange,
+  question: AccessQuestion,
+  { head, depth }: Pick<ViewOptions, 'head' | 'depth'>,
+): Promise<ObjectView> {
+  const place = await accessObject(exchange, question)
   const found = await findObject(exchange, place, { head })
   if (found === null) throw refusal(404)
   if (isPlain(found)) return { ...found, headers: [] }

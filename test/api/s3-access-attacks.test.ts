@@ -392,7 +392,33 @@ t.test('a Deny by tags of objects, and of parts of uploads, holds for Swift’s 
   await swift('PUT', '/elsewhere/part', { headers: to })
   t.equal((await swift('GET', '/elsewhere/part')).status, 403, 'by a link')
   t.equal((await swift('GET', '/classes/big')).status, 200, 'the whole is read as before')
+  await swift('PUT', '/elsewhere/mix-1', { headers: { 'x-symlink-target': 'classes/big' } })
+  await swift('PUT', '/elsewhere/mix-2', { headers: to })
+  await swift('PUT', '/elsewhere/mixed', { headers: { 'x-object-manifest': 'elsewhere/mix-' } })
+  t.not(
+    await swift('GET', '/elsewhere/mixed')
+      .then((res) => res.text())
+      .catch(() => 'cut'),
+    'partpart',
+    'nor behind a link to a whole that may be seen',
+  )
+  const copied = {
+    method: 'PUT',
+    path: '/classes/copied',
+    headers: { 'x-amz-copy-source': 'elsewhere/part' },
+  }
+  t.equal(await answer(copied), '403 AccessDenied', 'nor by a copy of S3’s into the bucket')
   t.equal(await answer({ path: '/classes/big' }), '200 part', 'by S3, too')
+  await setPolicy('classes', [
+    deny('s3:PutObject', 'classes/other'),
+    deny('s3:ListBucket', 'classes'),
+  ])
+  t.equal((await swift('GET', '/classes%2Bsegments')).status, 403, 'what lists them')
+  t.equal((await swift('PUT', partPath, { body: 'other' })).status, 403, 'what writes them')
+  const again = await signed({ method: 'POST', path: '/classes/big-2?uploads' })
+  const second = /<UploadId>(\w+)</.exec(again.body)![1]
+  const path = `/classes/big-2?partNumber=1&uploadId=${second}`
+  t.equal((await signed({ method: 'PUT', path, body: 'part' })).status, 200, 'S3 writes its own')
   await setPolicy('classes', [deny('s3:GetObject', 'classes/big')])
   t.equal((await swift('GET', '/classes/big')).status, 403)
 })

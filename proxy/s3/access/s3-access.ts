@@ -5,7 +5,7 @@ import { mentionsKey } from '../../../common/access-policy/policy-document.ts'
 import type { Caller } from '../../../common/identity.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { authoriseCaller, callerGrant } from '../../swift/access.ts'
-import { markJudged, segmentsOf } from '../../swift/bucket-policy.ts'
+import { markJudged } from '../../swift/bucket-policy.ts'
 import { S3_ACL } from '../../swift/foreign-meta.ts'
 import { isRefused } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
@@ -50,9 +50,7 @@ export async function letIn(call: S3Call, entrance: Entrance): Promise<ObjectJud
     return isOnObject(use.action) ? (object) => judgeOwned(call, entrance, object) : null
   const judge = await letInByRules(call, entrance)
   const { account, container } = path
-  const bucket = { account, container, object: undefined }
-  // Parts are written where they lie with the right to write into their bucket.
-  markJudged(call.exchange, bucket, ...(use.acl === 'read' ? [] : [segmentsOf(bucket)]))
+  markJudged(call.exchange, { account, container, object: undefined })
   return judge
 }
 

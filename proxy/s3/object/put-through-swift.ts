@@ -12,11 +12,13 @@ import { encodeSse, S3_SSE } from '../../encryption/sse-record.ts'
 import { type Authority, refusal } from '../../exchange.ts'
 import type { ProxyContext } from '../../proxy-context.ts'
 import { type Reply, replyHeader } from '../../reply.ts'
+import { markJudged } from '../../swift/bucket-policy.ts'
 import { S3_CLASS } from '../../swift/foreign-meta.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import type { SwiftPath } from '../../swift/path.ts'
 import { S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
 import type { S3Body } from '../body/s3-body.ts'
+import { segmentsContainer } from '../bucket/bucket-name.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { innerHeaders, type ObjectHead } from './object-headers.ts'
@@ -125,6 +127,8 @@ async function putBytes(
     ...(put.authority !== undefined && { authority: put.authority }),
     ...(put.seal && { proxy: sealingProxy(exchange.proxy, put.seal) }),
   })
+  // Parts are written where they lie with the right to write into their bucket.
+  if (put.path.container === segmentsContainer(call.bucket)) markJudged(inner, put.path)
   inner.versionRules = S3_VERSION_RULES
   inner.onlyIfWriteId = put.ifWriteId
   if (put.isManifest !== true) inner.storageClass = put.head.headers[S3_CLASS]
