@@ -113,6 +113,34 @@ t.test('storage classes are in policies that there are', async (t) => {
   for (const [message, ...given] of bad) t.throws(() => read(...given), { message })
 })
 
+t.test('targets of replication are named with all that they need', (t) => {
+  const cluster = newSettings(random, SHAPE)
+  const read = (target: object) =>
+    decodeSettings(
+      JSON.stringify({ format: 1, ...cluster, s3: { replicationTargets: [target] } }),
+      'swiftlet.json',
+    ).s3?.replicationTargets
+  const good = {
+    name: 'other',
+    endpoint: 'https://s3.example.org',
+    accessKeyId: 'key',
+    secretAccessKey: 'secret',
+    accounts: ['AUTH_a'],
+  }
+  t.strictSame(read(good), [{ ...good, isSwiftlet: false, isPrivate: false }])
+  const bad: readonly (readonly [RegExp, object])[] = [
+    [/name is letters/, { name: 'a:b' }],
+    [/endpoint is no URL/, { endpoint: 's3.example.org' }],
+    [/endpoint is no URL/, { endpoint: 'https://user@s3.example.org' }],
+    [/endpoint is no URL/, { endpoint: 'https://s3.example.org/path' }],
+    [/unknown setting secret/, { secret: 'x' }],
+  ]
+  for (const [message, more] of bad) t.throws(() => read({ ...good, ...more }), { message })
+  const { secretAccessKey: _, ...keyless } = good
+  t.throws(() => read(keyless), { message: /secretAccessKey is missing/ })
+  t.end()
+})
+
 t.test('expired objects may be kept for a while', (t) => {
   const cluster = newSettings(random, SHAPE)
   const read = (expiryDelays: unknown) =>

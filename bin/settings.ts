@@ -8,6 +8,7 @@ import type { LayerOptions } from '../proxy/layers/layer-options.ts'
 import { DEFAULT_LIMITS, type Limits } from '../proxy/limits.ts'
 import { CONSISTENCIES, type StoragePolicy } from '../proxy/proxy-options.ts'
 import { needsService, type ResellerPrefix } from '../proxy/reseller-prefix.ts'
+import type { ReplicationTarget } from '../proxy/s3/replication/replication-target.ts'
 import type { S3Options } from '../proxy/s3/s3-options.ts'
 import type { StorageClass } from '../proxy/storage-class/class-backend.ts'
 import { decodeIdentitySettings, type IdentitySettings } from './identity/identity-settings.ts'
@@ -54,6 +55,7 @@ export type S3Setting = Pick<
   | 'customerKeysNeedTls'
   | 'lifecycleDayMs'
   | 'accessLogRollMs'
+  | 'replicationTargets'
   | 'storageClasses'
   | 'transitionBytesMin'
   | 'notificationHosts'
@@ -216,6 +218,9 @@ function decodeS3(config: Config, policies: readonly PolicySetting[]): S3Setting
     ...(config.has('accessLogRollSeconds') && {
       accessLogRollMs: 1000 * config.integer('accessLogRollSeconds', { min: 1, max: 86_400 }),
     }),
+    ...(config.has('replicationTargets') && {
+      replicationTargets: config.list('replicationTargets', decodeTarget),
+    }),
     ...(config.has('storageClasses') && { storageClasses: decodeClasses(config, policies) }),
     ...(config.has('transitionBytesMin') && {
       transitionBytesMin: config.integer('transitionBytesMin', { min: 0, max: 2 ** 40 }),
@@ -251,6 +256,25 @@ function decodeClasses(
     throw config.wrong('storageClasses', 'has a name twice')
   }
   return classes
+}
+
+function decodeTarget(config: Config): ReplicationTarget {
+  const [name, endpoint] = [config.text('name'), config.text('endpoint')]
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(name)) throw config.wrong('name', 'is letters, digits, - and _')
+  if (!/^https?:\/\/[^/?#@]+\/?$/.test(endpoint) || !URL.canParse(endpoint)) {
+    throw config.wrong('endpoint', 'is no URL of a store: https://s3.example.com')
+  }
+  return {
+    name,
+    endpoint,
+    ...(config.has('region') && { region: config.text('region') }),
+    accessKeyId: config.text('accessKeyId'),
+    secretAccessKey: config.text('secretAccessKey'),
+    accounts: config.texts('accounts'),
+    ...(config.has('buckets') && { buckets: config.texts('buckets') }),
+    isSwiftlet: config.boolean('isSwiftlet', false),
+    isPrivate: config.boolean('isPrivate', false),
+  }
 }
 
 function decodePolicy(config: Config): PolicySetting {

@@ -58,6 +58,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
   const accessLogs = s3?.accessLogs(options.metrics)
   const orphans = s3 === null ? null : new OrphanBytes(proxy, options.metrics)
   const teller = s3?.eventTeller()
+  const replication = s3?.replicationWorker(options.metrics)
   const door = new Door(proxy, pipeline, s3)
   const server = createServer(options, door)
   const front = new Front({
@@ -77,13 +78,14 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
       lifecycle?.start()
       inventory?.start()
       accessLogs?.start()
+      replication?.start()
       orphans?.start()
       teller?.start()
       return listening
     },
     close() {
       proxy.closing = true
-      const daemons = [syncer, lifecycle, inventory, orphans, teller]
+      const daemons = [syncer, lifecycle, inventory, orphans, teller, replication]
       closed ??= Promise.all([
         closeServer(server, front),
         ...daemons.map((daemon) => daemon?.stop()),

@@ -4,6 +4,7 @@
  */
 import type { ProxyOptions } from '../proxy-options.ts'
 import { notifyLayer } from '../s3/notifications/notify-layer.ts'
+import { replicationLayer } from '../s3/replication/replication-layer.ts'
 import { bulkLayer } from './bulk/bulk.ts'
 import { denyHostsLayer } from './deny-hosts.ts'
 import { Domains } from './domains.ts'
@@ -32,6 +33,7 @@ export function requestLayers({
   const inner = [
     offByDefault(options.nameCheck, nameCheckLayer),
     offByDefault(options.containerSync, syncMarkLayer),
+    replicationLayer(),
     offByDefault(options.ratelimit, (ratelimit) => rateLimitLayer(ratelimit, turnsMemory)),
     offByDefault(options.readOnly, readOnlyLayer),
     notifyLayer(),

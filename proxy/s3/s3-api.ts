@@ -18,6 +18,7 @@ import { AccessLogs } from './logging/access-logs.ts'
 import { EventTeller } from './notifications/event-teller.ts'
 import { chargedHeader } from './payment/request-payment.ts'
 import { isQueryCall, QueryApi } from './query-api/query-api.ts'
+import { ReplicationWorker } from './replication/replication-worker.ts'
 import { isAnonymousPath } from './routing/anonymous-path.ts'
 import { actionOf, subjectOf } from './routing/route-call.ts'
 import { S3Query } from './routing/s3-query.ts'
@@ -112,6 +113,11 @@ export class S3Api {
   /** What tells of events in buckets. */
   eventTeller(): EventTeller {
     return new EventTeller({ proxy: this.#proxy, ...this.#parts })
+  }
+
+  /** What brings buckets to where they are replicated to. */
+  replicationWorker(metrics: Registry): ReplicationWorker {
+    return new ReplicationWorker({ proxy: this.#proxy, ...this.#parts }, { metrics })
   }
 
   /** Answers a request of S3's; never throws. */

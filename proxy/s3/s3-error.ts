@@ -169,6 +169,7 @@ export const S3_ERRORS = {
   ],
   PreconditionFailed: [412, 'At least one of the preconditions that you specified did not hold.'],
   QuotaExceeded: [403, 'The quota of the bucket or of the account does not leave room for it.'],
+  ReplicationConfigurationNotFoundError: [404, 'The replication configuration was not found'],
   RequestTimeTooSkewed: [
     403,
     'The difference between the request time and the server’s time is too large.',

@@ -1,6 +1,7 @@
 import type { S3Credentials } from '../../common/identity.ts'
 import type { RootSecrets } from '../encryption/root-secrets.ts'
 import type { StorageClass } from '../storage-class/class-backend.ts'
+import type { ReplicationTarget } from './replication/replication-target.ts'
 
 /** The S3 API beside the Swift API, on the same objects. */
 export interface S3Options {
@@ -22,6 +23,12 @@ export interface S3Options {
   readonly lifecycleDayMs?: number
   /** How long records of buckets' access logs wait for others that share their object. */
   readonly accessLogRollMs?: number
+  /** Where buckets may be replicated to. */
+  readonly replicationTargets?: readonly ReplicationTarget[]
+  /** Between two looks at what is to be replicated. */
+  readonly replicationIntervalMs?: number
+  /** What cannot be replicated for so long has failed. */
+  readonly replicationGiveUpMs?: number
   /** Besides STANDARD, which is a container's own policy: the warmest first. Lifecycle rules never go back in the list. */
   readonly storageClasses?: readonly StorageClass[]
   /** Smaller objects stay where they are, unless a rule speaks of sizes. */
@@ -40,6 +47,9 @@ export const S3_DEFAULTS = {
   customerKeysNeedTls: false,
   lifecycleDayMs: 86_400_000,
   accessLogRollMs: 300_000,
+  replicationTargets: [],
+  replicationIntervalMs: 5_000,
+  replicationGiveUpMs: 24 * 3_600_000,
   storageClasses: [],
   transitionBytesMin: 128 * 1024,
   notificationHosts: [],

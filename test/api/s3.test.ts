@@ -861,7 +861,7 @@ t.test(
       path: string,
       headers?: Record<string, string>,
     ])[] = [
-      ['GET', `/${Bucket}?replication`],
+      ['GET', `/${Bucket}?metrics`],
       ['GET', `/${Bucket}?analytics`],
       ['DELETE', `/${Bucket}?intelligent-tiering`],
       ['POST', `/${Bucket}/k?restore`],

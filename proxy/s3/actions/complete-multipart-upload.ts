@@ -4,6 +4,7 @@ import type { Reply } from '../../reply.ts'
 import { findObject, NULL_VERSION } from '../../swift/found-object.ts'
 import { encodeManifest } from '../../swift/large/slo-manifest.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
+import type { Replica } from '../../swift/versions/version-rules.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { algorithmOfHeader, type Checksum, checksumHeader } from '../checksum/checksum-algorithm.ts'
@@ -26,6 +27,7 @@ import { type PutOutcome, putPieces } from '../object/put-through-swift.ts'
 import { replacing } from '../object/replaced-parts.ts'
 import { versionHeaders, versionOfFound } from '../object/version-id.ts'
 import { writeCondition } from '../object/write-condition.ts'
+import { replicaOfRequest } from '../replication/replica-request.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checksumElement, xmlReply } from '../s3-reply.ts'
@@ -38,6 +40,7 @@ const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
 const OBJECT_BYTES_MAX = 5 * 1024 ** 4
 
 export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
+  const replica = await replicaOfRequest(call, 's3:ReplicateObject')
   const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'POST' })
   call.exchange.changeKind = 'ObjectCreated:CompleteMultipartUpload'
   const uploadId = call.query.get('uploadId')!
@@ -55,7 +58,15 @@ export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
   const taken = await uploads.take(call.key, found)
   let made: PutOutcome
   try {
-    made = await writeManifest(call, { place, uploads, taken, parts, checksum, condition })
+    made = await writeManifest(call, {
+      place,
+      uploads,
+      taken,
+      parts,
+      checksum,
+      condition,
+      replica,
+    })
   } catch (error) {
     await uploads.giveBack(call.key, taken)
     throw error
@@ -132,6 +143,7 @@ async function writeManifest(
     readonly parts: readonly StoredPart[]
     readonly checksum: Checksum | undefined
     readonly condition: IncomingHttpHeaders
+    readonly replica: Replica | undefined
   },
 ): Promise<PutOutcome> {
   const { taken, parts, checksum } = of
@@ -146,9 +158,9 @@ async function writeManifest(
     },
   }
   checkStillOurs(call, taken)
-  const { condition } = of
+  const { condition, replica } = of
   const [path, added] = [call.path, () => meta]
-  const put = { path, head: record.head, added, condition, isManifest: true } as const
+  const put = { path, head: record.head, added, condition, replica, isManifest: true } as const
   return replacing(call, of.place, () => putPieces(call, put, source), { uploadId })
 }
 

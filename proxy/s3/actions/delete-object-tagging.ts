@@ -1,7 +1,7 @@
 import type { Reply } from '../../reply.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
-import { changeNoted } from '../object/change-noted.ts'
 import { versionHeaders, versionIdOf } from '../object/version-id.ts'
+import { changeTags } from '../replication/change-tags.ts'
 import type { S3Call } from '../s3-call.ts'
 import { emptyReply } from '../s3-reply.ts'
 import { S3_TAGGING } from '../tagging/tag-set.ts'
@@ -13,7 +13,7 @@ export async function deleteObjectTagging(call: S3Call): Promise<Reply> {
     method: 'POST',
   })
   const version = versionIdOf(call, place)
-  const found = await changeNoted(call, place, { version, kind: 'ObjectTagging:Delete' }, () => ({
+  const found = await changeTags(call, place, { version, kind: 'ObjectTagging:Delete' }, () => ({
     [S3_TAGGING]: '',
   }))
   return emptyReply(204, versionHeaders(place, found))

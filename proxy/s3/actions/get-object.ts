@@ -22,6 +22,7 @@ import { partOfObject } from '../object/part-of-object.ts'
 import { versionHeaders, versionIdOf } from '../object/version-id.ts'
 import { openObject } from '../object/view-for-s3.ts'
 import { preconditionFailed } from '../object/write-condition.ts'
+import { replicationHeader } from '../replication/replication-status.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checksumHeaders } from '../s3-reply.ts'
@@ -73,6 +74,7 @@ async function replyOf(
     ...lockHeaders(info),
     ...encryptionOfObject(call, info),
     ...told.versioned,
+    ...(await replicationHeader(call, view)),
     ...(told.isCurrent ? await expirationHeader(call, expiringFacts(info)) : []),
   ]
   override(headers, told.overrides)

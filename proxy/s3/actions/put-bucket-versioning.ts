@@ -4,6 +4,7 @@ import { OBJECT_LOCK } from '../../swift/versions/object-lock.ts'
 import { S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
 import { versionsOf } from '../../swift/versions/version-settings.ts'
 import { receiveDocument } from '../body/s3-body.ts'
+import { bucketSetting } from '../bucket/bucket-settings.ts'
 import { enterBucket } from '../bucket/find-bucket.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
 import { failureOf } from '../object/put-through-swift.ts'
@@ -34,6 +35,12 @@ export async function putBucketVersioning(call: S3Call): Promise<Reply> {
     throw new S3Error(
       'InvalidBucketState',
       'An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.',
+    )
+  }
+  if (status === 'Suspended' && bucketSetting(info, 'replication') !== undefined) {
+    throw new S3Error(
+      'InvalidBucketState',
+      'A replication configuration is present on this bucket, so the versioning state cannot be changed.',
     )
   }
   const inner = innerExchange(call.exchange, {

@@ -12,12 +12,14 @@ import { S3_CHECKSUM } from '../object/object-traits.ts'
 import { putBody } from '../object/put-through-swift.ts'
 import { replacing } from '../object/replaced-parts.ts'
 import { writeCondition } from '../object/write-condition.ts'
+import { answerIsHere, IS_HERE, replicaOfRequest } from '../replication/replica-request.ts'
 import type { S3Call } from '../s3-call.ts'
 import { checksumHeaders, emptyReply } from '../s3-reply.ts'
 import { decodeTags, S3_TAGGING } from '../tagging/tag-set.ts'
 
 export async function putObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
+  if (call.header(IS_HERE) !== undefined) return answerIsHere(call)
   return storeRequest(call)
 }
 
@@ -29,6 +31,7 @@ export async function putNewObject(call: S3Call): Promise<Reply> {
 async function storeRequest(call: S3Call, more: IncomingHttpHeaders = {}): Promise<Reply> {
   const requested = headOfRequest(call)
   const tagging = taggingOfRequest(call)
+  const replica = await replicaOfRequest(call, 's3:ReplicateObject')
   const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const head = withLock(call, place, requested)
   const acl = await aclOfRequest(call)
@@ -37,7 +40,7 @@ async function storeRequest(call: S3Call, more: IncomingHttpHeaders = {}): Promi
   const body = await S3Body.open(call, { algorithm: DEFAULT_CHECKSUM, md5: false })
   const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: encodeChecksum(body.checksum!) })
   const stored = await replacing(call, place, () =>
-    putBody(call, { path: call.path, head, added, condition, seal }, body),
+    putBody(call, { path: call.path, head, added, condition, seal, replica }, body),
   )
   return emptyReply(200, [
     'ETag',

@@ -16,14 +16,21 @@ export const BUCKET_SETTINGS = {
   policy: S3_POLICY,
   policyBindsOwner: 'x-container-sysmeta-s3-policy-binds-owner',
   publicAccessBlock: S3_PUBLIC_ACCESS_BLOCK,
+  replication: 'x-container-sysmeta-s3-replication',
   requestPayment: 'x-container-sysmeta-s3-request-payment',
   tagging: S3_BUCKET_TAGGING,
   website: 'x-container-sysmeta-s3-website',
 } as const
 export type BucketSetting = keyof typeof BUCKET_SETTINGS
 
-/** What says who may do what. */
-const BINDING: readonly BucketSetting[] = ['acl', 'ownership', 'policy', 'publicAccessBlock']
+/** What says who may do what, and what must be marked before it is written. */
+const BINDING: readonly BucketSetting[] = [
+  'acl',
+  'ownership',
+  'policy',
+  'publicAccessBlock',
+  'replication',
+]
 
 /** As it was stored; undefined if it is not set. */
 export function bucketSetting(

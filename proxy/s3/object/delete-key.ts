@@ -5,8 +5,10 @@ import { replyHeader } from '../../reply.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
 import { REMOVED_MARKER } from '../../swift/object-post.ts'
+import type { Replica } from '../../swift/versions/version-rules.ts'
 import { versionRulesOf } from '../lock/lock-headers.ts'
 import { Uploads } from '../multipart/uploads.ts'
+import { REPLICA, S3_REPLICATION } from '../replication/replication-status.ts'
 import type { S3Call } from '../s3-call.ts'
 import { lookForVersion } from './find-for-s3.ts'
 import { ownUploadOf } from './object-traits.ts'
@@ -20,6 +22,8 @@ export interface DeleteWanted {
   readonly condition: IncomingHttpHeaders
   /** Only what the name was then: a record of this write id. */
   readonly ifWriteId?: string
+  /** Another store's delete marker. */
+  readonly replica?: Replica | undefined
   /** A version that is current (again) stays. */
   readonly keepsCurrent?: boolean
 }
@@ -47,8 +51,13 @@ export async function deleteKey(
     headers: condition,
     ...(version !== undefined && { query: `version-id=${version}` }),
   })
-  const rules = versionRulesOf(call)
-  inner.versionRules = wanted.keepsCurrent === true ? { ...rules, keepsCurrent: true } : rules
+  const { keepsCurrent, replica } = wanted
+  inner.versionRules = {
+    ...versionRulesOf(call),
+    ...(keepsCurrent === true && { keepsCurrent }),
+    ...(replica !== undefined && { replica }),
+  }
+  if (replica !== undefined) inner.addedMeta = () => ({ [S3_REPLICATION]: REPLICA })
   inner.onlyIfWriteId = wanted.ifWriteId
   const reply = await call.exchange.proxy.answerInner(inner)
   await dropReply(reply)

@@ -16,9 +16,10 @@ import { markJudged } from '../../swift/bucket-policy.ts'
 import { S3_CLASS } from '../../swift/foreign-meta.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import type { SwiftPath } from '../../swift/path.ts'
-import { S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
+import { type Replica, S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
 import type { S3Body } from '../body/s3-body.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
+import { REPLICA, S3_REPLICATION } from '../replication/replication-status.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { innerHeaders, type ObjectHead } from './object-headers.ts'
@@ -45,6 +46,8 @@ export interface SwiftPut {
   readonly ifWriteId?: string
   /** In place of the caller's rights. */
   readonly authority?: Authority
+  /** Another store's version. */
+  readonly replica?: Replica | undefined
   /** How the body is to be enciphered. */
   readonly seal?: SseSeal | null
   /** The body says what the object is made of: it stays in its container's policy, whatever class the parts have. */
@@ -129,11 +132,13 @@ async function putBytes(
   })
   // Parts are written where they lie with the right to write into their bucket.
   if (put.path.container === segmentsContainer(call.bucket)) markJudged(inner, put.path)
-  inner.versionRules = S3_VERSION_RULES
+  const { replica } = put
+  inner.versionRules = replica ? { ...S3_VERSION_RULES, replica } : S3_VERSION_RULES
   inner.onlyIfWriteId = put.ifWriteId
   if (put.isManifest !== true) inner.storageClass = put.head.headers[S3_CLASS]
   const sse = put.seal ? { [S3_SSE]: encodeSse(put.seal.record) } : {}
-  inner.addedMeta = () => ({ ...put.head.headers, ...put.added(), ...sse })
+  const kept = replica ? { [S3_REPLICATION]: REPLICA } : {}
+  inner.addedMeta = () => ({ ...put.head.headers, ...put.added(), ...sse, ...kept })
   const reply = await exchange.proxy.answerInner(inner)
   await dropReply(reply)
   if (reply.status !== 201) throw failureOf(reply)

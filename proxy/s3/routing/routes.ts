@@ -24,6 +24,11 @@ import {
   putBucketPolicy,
 } from '../actions/bucket-policy.ts'
 import {
+  deleteBucketReplication,
+  getBucketReplication,
+  putBucketReplication,
+} from '../actions/bucket-replication.ts'
+import {
   deleteBucketWebsite,
   getBucketWebsite,
   putBucketWebsite,
@@ -175,6 +180,15 @@ const ROWS: readonly Row[] = [
     'DELETE',
     { query: 'notification' },
     deleteBucketNotification,
+  ],
+  ['GetBucketReplication', 'bucket', 'GET', { query: 'replication' }, getBucketReplication],
+  ['PutBucketReplication', 'bucket', 'PUT', { query: 'replication' }, putBucketReplication],
+  [
+    'DeleteBucketReplication',
+    'bucket',
+    'DELETE',
+    { query: 'replication' },
+    deleteBucketReplication,
   ],
   ['GetBucketRequestPayment', 'bucket', 'GET', { query: 'requestPayment' }, getRequestPayment],
   ['GetBucketTagging', 'bucket', 'GET', { query: 'tagging' }, getBucketTagging],

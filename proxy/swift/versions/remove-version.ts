@@ -140,7 +140,7 @@ async function removePlain(exchange: Exchange, place: ObjectPlace): Promise<Item
  * Lets the name point to the newest version besides `except`, or to nothing if that is a delete marker, as long as it is
  * what `from` says (a write's id; null: nothing). False: it was something else by then.
  */
-async function pointToNewest(
+export async function pointToNewest(
   exchange: Exchange,
   place: ObjectPlace,
   of: { readonly from: string | null; readonly except?: VersionId },

@@ -1,3 +1,10 @@
+import type { VersionId } from './version-names.ts'
+
+/** A version that another store brings, with the id that it has there. */
+export interface Replica {
+  readonly id: VersionId
+}
+
 /**
  * What S3 asks of versions beyond Swift: a removed version gives way to the one before it, deletions while versioning is
  * suspended leave a null delete marker, and `null` may be a version that is not current any more. Set by the process
@@ -8,6 +15,8 @@ export interface VersionRules {
   readonly bypassesGovernance: boolean
   /** A version that is current (again) is not removed: a 412. */
   readonly keepsCurrent?: boolean
+  /** The version or delete marker being written is this one; what is newer stays current. */
+  readonly replica?: Replica
 }
 
 /** Of requests that ask for nothing beyond. */

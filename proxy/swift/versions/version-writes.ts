@@ -34,7 +34,7 @@ import { DELETE_MARKER_TYPE, linkedVersion, placeForVersion, readVersion } from 
 import { linkMeta } from './link-meta.ts'
 import { NULL_MARK } from './name-versions.ts'
 import { defaultRetention, encodeRetention, RETENTION } from './object-lock.ts'
-import { dropOlderNulls, leaveVersion } from './remove-version.ts'
+import { dropOlderNulls, leaveVersion, pointToNewest } from './remove-version.ts'
 import type { Store, Stored } from './store-object.ts'
 import {
   compareVersionIds,
@@ -56,7 +56,8 @@ export async function putVersion(
   const { place, condition } = draft
   const current = await readCurrent(exchange, place)
   checkCurrent(condition, current)
-  const id = nextId(exchange, current)
+  const replica = exchange.versionRules?.replica
+  const id = replica?.id ?? nextId(exchange, current)
   const where = await placeForVersion(exchange, place, id)
   // The time to vanish is the name's: versions stay.
   const { 'x-delete-at': deleteAt, ...headers } = draft.headers
@@ -71,7 +72,8 @@ export async function putVersion(
       inTurn(exchange, place, async () => {
         const now = known === undefined ? await readCurrent(exchange, place) : known
         known = undefined
-        await makeCurrent(exchange, link, now)
+        if (replica === undefined) await makeCurrent(exchange, link, now)
+        else await makeNewestCurrent(exchange, place, id)
       }),
     undo: () => drop(exchange, place, id),
   })
@@ -155,8 +157,10 @@ async function markDeleted(
 ): Promise<Reply> {
   const before = await readCurrent(exchange, place)
   checkCurrent(condition, before)
-  const id = nextId(exchange, before)
-  await putMarker(exchange, place, { id, headers: {} })
+  const replica = exchange.versionRules?.replica
+  const id = replica?.id ?? nextId(exchange, before)
+  const added = exchange.addedMeta?.() ?? {}
+  await putMarker(exchange, place, { id, headers: added })
   await hide(exchange, place, { id, condition, keepsNull: true })
   const headers = ['X-Object-Version-Id', formatVersionId(id)]
   return statusReply(before === null ? 404 : 204, headers)
@@ -369,6 +373,26 @@ async function makeCurrent(
   throw tooContended()
 }
 
+/** Makes the replica current if it is to be: whoever has stored it may have died before it was. */
+export function placeReplica(exchange: Exchange, place: ObjectPlace, id: VersionId): Promise<void> {
+  return inTurn(exchange, place, () => makeNewestCurrent(exchange, place, id))
+}
+
+/** After a replica, which may be older than what is here already: a delete marker among that. */
+async function makeNewestCurrent(
+  exchange: Exchange,
+  place: ObjectPlace,
+  id: VersionId,
+): Promise<void> {
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const current = await readCurrent(exchange, place)
+    if (current !== null && (isLinkTo(current, id) || isNewer(current, id))) return
+    await keepNull(exchange, place, current)
+    if (await pointToNewest(exchange, place, { from: current?.writeId ?? null })) return
+  }
+  throw tooContended()
+}
+
 /** Copies an object from before versioning to a version of its own, by the time of its write. */
 async function keepNull(
   exchange: Exchange,
@@ -411,7 +435,7 @@ function isNewer(current: ItemInfo, id: VersionId): boolean {
 }
 
 /** The id that a plain object is kept under. */
-function nullId({ stamp }: ItemInfo): VersionId {
+export function nullId({ stamp }: ItemInfo): VersionId {
   return { ticks: stamp.ticks, rest: stamp.proposer.toString(16).padStart(16, '0') }
 }
 

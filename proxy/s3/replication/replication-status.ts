@@ -1,0 +1,35 @@
+/** How far a version's replication has come: what is kept of it beside the version, and x-amz-replication-status. */
+import type { ItemInfo } from '../../../common/storage-node.ts'
+import type { FoundObject } from '../../swift/found-object.ts'
+import { parseVersionId } from '../../swift/versions/version-names.ts'
+import type { S3Call } from '../s3-call.ts'
+import { factsOf, replicationOf, ruleFor } from './replication-rule.ts'
+
+/** `COMPLETED` (with the id that the version has there), `FAILED` or `REPLICA`. */
+export const S3_REPLICATION = 'x-object-sysmeta-s3-replication'
+export const REPLICA = 'REPLICA'
+
+/** Undefined: it waits, or stays. */
+export function finalStatus({ meta }: Pick<ItemInfo, 'meta'>): string | undefined {
+  return meta.headers[S3_REPLICATION] || undefined
+}
+
+/** The id that a version has at the other store; undefined if it is not there, or has none. */
+export function idThere(info: Pick<ItemInfo, 'meta'>): string | undefined {
+  return finalStatus(info)?.split(' ')[1]
+}
+
+/** PENDING is what a rule is about and nobody has brought to its end. */
+export async function replicationHeader(
+  call: S3Call,
+  { read: { info }, version }: Pick<FoundObject, 'read' | 'version'>,
+): Promise<readonly string[]> {
+  const final = finalStatus(info)?.split(' ')[0]
+  if (final !== undefined) return ['x-amz-replication-status', final]
+  const bucket = await call.exchange.proxy.backend.cachedContainer(call.path.account, call.bucket)
+  const replication = bucket === null ? null : replicationOf(bucket)
+  if (replication === null) return []
+  const ticks = parseVersionId(version ?? '')?.ticks ?? info.stamp.ticks
+  const facts = factsOf(info, { key: call.key, isMarker: false, ticks })
+  return ruleFor(replication, facts) === null ? [] : ['x-amz-replication-status', 'PENDING']
+}
