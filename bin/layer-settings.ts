@@ -5,6 +5,7 @@
 import type { Config } from '../common/config.ts'
 import { AccessLines, type AccessLogOptions } from '../proxy/access-log/access-lines.ts'
 import { DIGESTS } from '../proxy/layers/digest.ts'
+import { isInRange } from '../proxy/layers/ip-range.ts'
 import type { LayerOptions } from '../proxy/layers/layer-options.ts'
 
 /** Throws a 400 `BadConfig` that names the setting for what is not right. */
@@ -40,6 +41,19 @@ const origin: Field = (config, name) => {
   const url = config.text(name)
   if (/^https?:\/\/[^/?#\s]+\/?$/.test(url)) return url
   throw config.wrong(name, 'is https://HOST or http://HOST')
+}
+const networks: Field = (config, name) => {
+  const ranges = config.texts(name)
+  if (ranges.length === 0) throw config.wrong(name, 'is empty: nobody could connect')
+  for (const range of ranges) {
+    if (!isInRange(range.replace(/\/.*$/, ''), range)) {
+      throw config.wrong(
+        name,
+        `has ${range}, which is no address and no network such as 10.0.0.0/8`,
+      )
+    }
+  }
+  return ranges
 }
 const regexp: Field = (config, name) => {
   const pattern = config.text(name)
@@ -119,6 +133,7 @@ const LAYERS: Readonly<Record<keyof LayerOptions, Fields>> = {
   crossdomain: { policy: text },
   listEndpoints: {},
   denyHosts: { hosts: needed(texts) },
+  proxyProtocol: { trusted: networks },
   api: {
     allowAccountManagement: flag,
     allowOpenExpired: flag,

@@ -46,6 +46,7 @@ const LAYERS = {
   ratelimit: { containerRates: [{ objects: 100, perSecond: 0.5 }], waitSecondsMax: 10 },
   nameCheck: { forbiddenRegexp: '^x' },
   listEndpoints: {},
+  proxyProtocol: { trusted: ['10.0.0.0/8', '2001:db8::/32', '192.0.2.1'] },
   api: { allowOpenExpired: true, corsAllowOrigins: ['https://app.example'] },
   containerSync: {
     realms: [{ name: 'r', key: 'k', clusters: [{ name: 'c', url: 'http://127.0.0.1/v1' }] }],
@@ -62,6 +63,8 @@ t.test(
     for (const layers of [
       {},
       { tempurl: false },
+      { proxyProtocol: {} },
+      { proxyProtocol: false },
       { tempurl: { allowedDigests: ['sha512'] } },
       LAYERS,
     ]) {
@@ -75,6 +78,10 @@ t.test(
       [{ tempurl: { allowedDigests: ['md5'] } }, /must be a list of sha1, sha256, sha512/],
       [{ tempurl: true }, /tempurl: must be an object/],
       [{ domainRemap: {} }, /storageDomains is missing/],
+      [{ proxyProtocol: { trusted: [] } }, /trusted is empty/],
+      [{ proxyProtocol: { trusted: ['10.0.0.1/8'] } }, /trusted has 10.0.0.1\/8, which is no/],
+      [{ proxyProtocol: { trusted: ['balancer.example'] } }, /trusted has balancer.example/],
+      [{ proxyProtocol: { trust: ['10.0.0.0/8'] } }, /unknown setting trust/],
       [{ nameCheck: { forbiddenRegexp: '(' } }, /is no regular expression/],
       [{ accessLog: { template: '{nobody}' } }, /template no such field: \{nobody\}/],
       [{ accessLog: { anonymizationMethod: 'rot13' } }, /no hashing method rot13/],

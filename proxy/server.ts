@@ -7,9 +7,11 @@ import {
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { Registry } from 'prom-client'
 import { answer } from './answer.ts'
 import { Exchange, type Message, refusal } from './exchange.ts'
 import { Front } from './front/front.ts'
+import { HeaderGate } from './front/header-gate.ts'
 import { hotPath, isObjectUrl } from './hot-path.ts'
 import { requestLayers } from './layers/request-layers.ts'
 import { ContainerSyncer } from './layers/sync/container-syncer.ts'
@@ -65,6 +67,7 @@ export function createProxyServer(options: ProxyOptions): ProxyServer {
     server,
     isTls: options.tls !== undefined,
     proxy,
+    gate: headerGate(proxy, options.metrics),
     takes: door.takesPlain,
     answer: (message) => door.answerPlain(message),
     isIdle: (socket) => door.isIdle(socket),
@@ -274,6 +277,13 @@ function createServer(options: ProxyOptions, door: Door): Server {
   server.on('checkContinue', (req, res) => door.answer(req, res, true))
   server.on('checkExpectation', (req, res) => door.answerOtherExpectation(req, res))
   return server
+}
+
+function headerGate({ settings }: ProxyContext, metrics: Registry): HeaderGate | null {
+  const { layers, clientTimeoutMs } = settings
+  return layers?.proxyProtocol
+    ? new HeaderGate(layers.proxyProtocol, { metrics, clientTimeoutMs })
+    : null
 }
 
 const TIMEOUTS = { clientTimeoutMs: 60_000, keepAliveTimeoutMs: 75_000, connectionsMax: 0 }

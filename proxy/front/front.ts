@@ -4,6 +4,7 @@ import { INLINE_BYTES_MAX } from '../../common/storage-node.ts'
 import type { Exchange, Message } from '../exchange.ts'
 import type { ParserError } from '../parser-refusal.ts'
 import type { ProxyContext } from '../proxy-context.ts'
+import type { HeaderGate } from './header-gate.ts'
 import { HttpSockets } from './http-sockets.ts'
 import { PlainConnection } from './plain-connection.ts'
 import type { PlainRules } from './request-head.ts'
@@ -14,6 +15,8 @@ export interface FrontOptions {
   /** Beside encryption the parser costs nothing that would be noticed: then node:http has every connection from the start. */
   readonly isTls: boolean
   readonly proxy: ProxyContext
+  /** Reads what load balancers say before their clients; null: there are none that do. */
+  readonly gate: HeaderGate | null
   /** Whether plain requests such as this one are answered without node:http. */
   readonly takes: PlainRules['takes']
   /** Answers such a request; never rejects. */
@@ -38,9 +41,12 @@ export class Front {
 
   constructor(options: FrontOptions) {
     this.#options = options
-    const { server, isTls, proxy, isIdle, refuse } = options
+    const { server, isTls, proxy, gate, isIdle, refuse } = options
     const accept = (socket: Socket) => this.#accept(socket)
-    this.#sockets = new HttpSockets(server, isTls ? 'secureConnection' : 'connection', accept)
+    this.#sockets = new HttpSockets(server, isTls ? 'secureConnection' : 'connection', (socket) =>
+      gate === null || !isTls || gate.admit(socket) ? accept(socket) : socket.destroy(),
+    )
+    gate?.standBefore(server, { isTls })
     this.#second = new SecondReading({
       sockets: this.#sockets,
       lineTimeoutMs: proxy.settings.clientTimeoutMs,
@@ -58,6 +64,7 @@ export class Front {
   closeIdle(): void {
     for (const connection of this.#connections) connection.closeIdle()
     this.#second.close()
+    this.#options.gate?.close()
   }
 
   #accept(socket: Socket): void {

@@ -1,4 +1,5 @@
 import type { AccessLogOptions } from '../access-log/access-lines.ts'
+import type { ProxyProtocolOptions } from '../front/header-gate.ts'
 import type { CrossdomainOptions } from '../middleware/crossdomain.ts'
 import type { StatsdOptions } from '../statsd.ts'
 import type { BulkOptions } from './bulk/bulk.ts'
@@ -68,6 +69,8 @@ export interface LayerOptions {
   readonly listEndpoints?: Readonly<Record<never, never>> | false
   readonly denyHosts?: DenyHostsOptions | false
 
+  /** What every connection must begin with. */
+  readonly proxyProtocol?: ProxyProtocolOptions | false
   /** What the handlers themselves allow. */
   readonly api?: ApiOptions | false
   /** What /info tells whom. */

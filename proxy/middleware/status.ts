@@ -44,10 +44,12 @@ const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
 
 /**
  * Whether it comes from this machine and nobody else: a proxy in front passes on what comes from elsewhere, and a page
- * from elsewhere whose name leads here (DNS rebinding) has another Host.
+ * from elsewhere whose name leads here (DNS rebinding) has another Host. What a balancer says of its clients' addresses is
+ * not enough for that.
  */
-function isFromHere({ socket, headers }: Exchange): boolean {
+function isFromHere({ proxy, socket, headers }: Exchange): boolean {
   return (
+    !proxy.settings.layers?.proxyProtocol &&
     LOOPBACK.test(socket.remoteAddress ?? '') &&
     LOOPBACK_HOST.test(headers.host ?? '') &&
     FORWARDING.every((name) => headers[name] === undefined)

@@ -18,6 +18,9 @@ import { createProxyServer } from '../../proxy/server.ts'
 import { openLocalNode } from '../../storage-node/local-node.ts'
 import { onLoopback, ringOver } from '../support/ring-over.ts'
 
+/** In what a proxy beside the first may differ. */
+type OtherOptions = Partial<Pick<ProxyOptions, 'tls' | 'layers' | 'metrics' | 'clientTimeoutMs'>>
+
 export interface TestStore {
   readonly port: number
   /** `http://127.0.0.1:…` */
@@ -29,7 +32,7 @@ export interface TestStore {
   /** Brings container totals to their accounts, and expired objects to their end, now. */
   runDaemons(): Promise<void>
   /** Another proxy over the same storage node, with a cache of its own; it ends with this one. */
-  openBeside(other?: Pick<ProxyOptions, 'tls'>): Promise<{ readonly port: number }>
+  openBeside(other?: OtherOptions): Promise<{ readonly port: number }>
   close(): Promise<void>
 }
 
@@ -57,11 +60,7 @@ export async function openTestStore(
   const ring = ringOver(onLoopback([6200]), { replicas: 1, partPower: 4, device: 'd1' })
   const identity = await testIdentity()
   const closing: (() => Promise<void>)[] = []
-  const openProxy = async (
-    proposer: number,
-    listenPort: number,
-    other: Pick<ProxyOptions, 'tls'> = {},
-  ) => {
+  const openProxy = async (proposer: number, listenPort: number, other: OtherOptions = {}) => {
     const backend = createClusterBackend({
       ...context,
       hashing: { prefix: 'test', suffix: 'store', placement: 'xxh64' },
@@ -102,7 +101,7 @@ export async function openTestStore(
     lines,
     context: { ...context, backend },
     runDaemons: () => backend.runDaemonsOnce(),
-    openBeside: (other) => openProxy(2, 0, other),
+    openBeside: (other) => openProxy(closing.length + 1, 0, other),
     async close() {
       for (const close of closing) await close()
       await node.close()
