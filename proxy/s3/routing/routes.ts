@@ -241,7 +241,7 @@ const ROWS: readonly Row[] = [
   ['UploadPart', 'object', 'PUT', { query: 'uploadId' }, uploadPart],
   ['CopyObject', 'object', 'PUT', { header: 'x-amz-copy-source' }, copyObject],
   ['RenameObject', 'object', 'PUT', { query: 'renameObject' }, renameObject],
-  ['PutObject', 'object', 'PUT', { header: WRITE_OFFSET }, appendObject],
+  ['AppendObject', 'object', 'PUT', { header: WRITE_OFFSET }, appendObject],
   ['PutObjectTagging', 'object', 'PUT', { query: 'tagging' }, putObjectTagging],
   ['PutObject', 'object', 'PUT', {}, putObject],
   ['AbortMultipartUpload', 'object', 'DELETE', { query: 'uploadId' }, abortMultipartUpload],
