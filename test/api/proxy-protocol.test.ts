@@ -10,9 +10,9 @@ import { BLOCK_BYTES_MAX, LINE_BYTES_MAX, readProxyHeader } from '../../proxy/fr
 import type { ClusterStatus } from '../../proxy/status/cluster-status.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { httpClient, rawExchange, statusesIn } from './http-client.ts'
-import { openTestStore } from './swift-store.ts'
+import { openS3Store, presign, sendSigned } from './s3-store.ts'
 
-const store = await openTestStore(t.testdir(), {
+const store = await openS3Store(t.testdir(), {
   readStatus: async () => ({}) as ClusterStatus,
 })
 const client = httpClient(store.port)
@@ -24,6 +24,26 @@ const KEY = { 'x-auth-token': token, 'x-account-meta-temp-url-key': 'secret' }
 await client.call('POST', '/v1/AUTH_test', { headers: KEY })
 await client.call('PUT', '/v1/AUTH_test/c', { headers: KEY })
 await client.call('PUT', '/v1/AUTH_test/c/o', { headers: KEY, body: 'hello' })
+
+const POLICY = {
+  Version: '2012-10-17',
+  Statement: [
+    {
+      Effect: 'Deny',
+      Principal: '*',
+      Action: 's3:GetObject',
+      Resource: 'arn:aws:s3:::places/*',
+      Condition: { IpAddress: { 'aws:SourceIp': ['203.0.113.0/24'] } },
+    },
+  ],
+}
+for (const [path, body] of [
+  ['/places', ''],
+  ['/places/o', 'hello'],
+  ['/places?policy', JSON.stringify(POLICY)],
+] as const) {
+  await sendSigned(store.port, { method: 'PUT', path, body })
+}
 
 const BALANCERS = { proxyProtocol: { trusted: ['10.0.0.0/8', '127.0.0.0/8'] } }
 const made = makeCertificate(t.testdir())
@@ -230,6 +250,17 @@ for (const door of DOORS) {
   )
 }
 
+for (const door of DOORS) {
+  t.test(`${door.name}: aws:SourceIp is the address that the header tells`, async (t) => {
+    for (const [name, header, address] of HEADERS) {
+      const status = address === V4 ? 403 : 200
+      const asked = [get('/v1/AUTH_test/places/o', AUTH), get(presign('GET', '/places/o', 'x'))]
+      const answers = await ask(door, header, `${asked[0]}\r\n${asked[1]}${LAST}`)
+      t.same(statusesIn(answers), [status, status], name)
+    }
+  })
+}
+
 t.test('a header may come byte by byte', async (t) => {
   for (const [at, [name, header, address]] of HEADERS.entries()) {
     if (header.length > LINE_BYTES_MAX) continue
@@ -312,5 +343,6 @@ t.test('the store does not wait for headers when it closes', async (t) => {
   await rawExchange(plain, `${line('UNKNOWN')}${get('/healthcheck', LAST)}`)
   await store.close()
   await closed
-  t.pass('both are closed')
+  t.equal(await countOf(metrics, 'late'), 0)
+  t.equal(await countOf(metrics, 'ended'), 2)
 })
