@@ -19,9 +19,13 @@ t.test('identity on PostgreSQL', { skip }, async (t) => {
   )
   t.ok(tests.length > 0)
   for (const name of tests) {
-    await t.spawn(process.execPath, ['--import=tsx', join(folder, name)], {
-      name,
-      env: { ...process.env, SWIFTLET_TEST_POSTGRES: server.url('postgres') },
-    })
+    await t.spawn(
+      process.execPath,
+      ['--import=tsx', '--import=./test/support/close-first.ts', join(folder, name)],
+      {
+        name,
+        env: { ...process.env, SWIFTLET_TEST_POSTGRES: server.url('postgres') },
+      },
+    )
   }
 })
