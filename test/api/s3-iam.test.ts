@@ -205,6 +205,15 @@ t.test(
     t.equal((await session(key)).code, 'AccessDenied', 'no session of a session')
     t.equal((await call('CreateUser', { UserName: 'by-session' }, { key })).outcome, 'AccessDenied')
     t.equal((await call('GetSessionToken', {}, { key, service: 'sts' })).outcome, 'AccessDenied')
+    const sns = (action: string, who: Session) => {
+      const topic = { Name: 'by-session', TopicArn: `arn:aws:sns::${owner.account}:by-session` }
+      const params = { Version: '2010-03-31', ...topic }
+      return call(action, params, { key: who, service: 'sns' })
+    }
+    t.equal((await sns('CreateTopic', ROOT)).outcome, 'done')
+    for (const action of ['CreateTopic', 'GetTopicAttributes', 'ListTopics', 'DeleteTopic'])
+      t.equal((await sns(action, key)).outcome, 'AuthorizationError', action)
+    t.equal((await sns('DeleteTopic', ROOT)).outcome, 'done')
 
     const { key: reader } = await session(ROOT, 'iam-bucket', 'ReadOnly')
     t.equal(await s3('GET', '/iam-bucket/o', reader), '200')

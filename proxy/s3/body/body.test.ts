@@ -219,6 +219,12 @@ t.test('XML is read as text, and refused where it is more than that', async (t) 
     '<!doctype x><Delete/>',
     '<Delete><![CDATA[x]]></Delete>',
     `<Delete>${deep}</Delete>`,
+    // Each character is looked at once: otherwise these would take hours.
+    '<a'.repeat(1 << 20),
+    '<'.repeat(1 << 21),
+    '<?'.repeat(1 << 20),
+    `${'<a'.repeat(1 << 20)}>`,
+    `${'<?'.repeat(1 << 20)}>`,
   ]) {
     t.equal(
       codeOf(() => parseXml(Buffer.from(bad), 'Delete')),

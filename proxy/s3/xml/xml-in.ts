@@ -94,13 +94,18 @@ export function malformedXml(): S3Error {
   return new S3Error('MalformedXML')
 }
 
-/** How deep elements stand within each other, at most: counted, not parsed. */
+/** How deep elements stand within each other, at most: counted, not parsed, and no character is looked at twice. */
 function depthOf(text: string): number {
   let depth = 0
   let deepest = 0
-  for (const [tag] of text.matchAll(/<[^!?][^>]*>/g)) {
-    if (tag.startsWith('</')) depth--
-    else if (!tag.endsWith('/>')) deepest = Math.max(deepest, ++depth)
+  for (let start = text.indexOf('<'); start >= 0; ) {
+    const end = text.indexOf('>', start)
+    if (end < 0) break
+    const kind = text[start + 1]
+    if (kind === '/') depth--
+    else if (kind !== '!' && kind !== '?' && text[end - 1] !== '/')
+      deepest = Math.max(deepest, ++depth)
+    start = text.indexOf('<', end)
   }
   return deepest
 }
