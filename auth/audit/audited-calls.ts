@@ -133,6 +133,7 @@ const CALLS: Readonly<Record<string, AuditedCall>> = {
     idField: 'access',
   },
   'POST /v3/OS-SWIFTLET/iam': { operation: 'updated', resource: 'iam', idField: 'action' },
+  'POST /v3/OS-SWIFTLET/accounts_of_emails': { operation: 'read', resource: 'user' },
   [`POST ${STORE_USERS}`]: created('user'),
   [`DELETE ${STORE_USERS}/:name`]: deleted('user', 'name'),
   [`PUT ${STORE_USERS}/:name/key`]: updated('user', 'name'),
