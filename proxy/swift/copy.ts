@@ -11,7 +11,7 @@ import { PLACED } from '../storage-class/placed-record.ts'
 import { escapePath } from '../wire-text.ts'
 import { type BatchReport, renderReport, reportType, statusLine } from './batch-report.ts'
 import { conditionOf, conditionSubject, judgeForRead } from './condition-headers.ts'
-import { S3_ACL, S3_CLASS } from './foreign-meta.ts'
+import { S3_ACL, S3_CLASS, S3_REPLICATION } from './foreign-meta.ts'
 import { findObject, findVersion, type ObjectView, versionAcl, versionOf } from './found-object.ts'
 import { heartbeatReply, wantsHeartbeat } from './heartbeat.ts'
 import { lastModified } from './http-date.ts'
@@ -185,6 +185,7 @@ const NOT_COPIED = new Set([
   S3_ACL,
   S3_SSE,
   S3_CLASS,
+  S3_REPLICATION,
   PLACED,
 ])
 

@@ -6,6 +6,9 @@ export const S3_ACL = 'x-object-sysmeta-s3-acl'
 /** The storage class that S3 has given an object; absent: STANDARD. */
 export const S3_CLASS = 'x-object-sysmeta-s3-class'
 
+/** How far the version has come to another store: `COMPLETED` (with the id that it has there), `FAILED` or `REPLICA`. */
+export const S3_REPLICATION = 'x-object-sysmeta-s3-replication'
+
 /** What S3's public access block says of a container: the names of what is set, behind a `=`. */
 export const S3_PUBLIC_ACCESS_BLOCK = 'x-container-sysmeta-s3-public-access-block'
 

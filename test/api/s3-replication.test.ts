@@ -384,6 +384,42 @@ t.test("objects of clients' own keys stay", async (t) => {
   t.same(await versionsOf(there.s3, name, 'sealed'), [])
 })
 
+t.test(
+  "Swift's copies go, its static large objects are put together, and what points elsewhere stays",
+  async (t) => {
+    const name = await pair('swift-made')
+    await here.swift('PUT', '/segments')
+    await here.swift('PUT', '/segments/part1', { body: 'x'.repeat(100_000) })
+    await here.swift('PUT', '/segments/part2', { body: 'y' })
+    await put(name, 'key', 'body')
+    t.equal(await settled(here.s3, name, 'key'), 'COMPLETED')
+    const made = [
+      ['PUT', 'copy', { 'x-copy-from': `${name}/key` }],
+      ['COPY', 'key', { destination: `${name}/copied` }],
+      ['PUT', 'dynamic', { 'x-object-manifest': 'segments/part' }],
+      ['PUT', 'link', { 'x-symlink-target': 'segments/part2' }],
+    ] as const
+    for (const [method, key, headers] of made) {
+      const { status } = await here.swift(method, `/${name}/${key}`, { headers })
+      t.equal(status, 201, key)
+    }
+    const body = JSON.stringify([{ path: '/segments/part1' }, { path: '/segments/part2' }])
+    const put201 = await here.swift('PUT', `/${name}/static?multipart-manifest=put`, { body })
+    t.equal(put201.status, 201)
+    for (const key of ['copy', 'copied', 'static']) {
+      t.equal(await settled(here.s3, name, key), 'COMPLETED', key)
+      t.same(await versionsOf(there.s3, name, key), await versionsOf(here.s3, name, key))
+    }
+    const whole = await there.swift('GET', `/${name}/static`)
+    t.equal(await whole.text(), `${'x'.repeat(100_000)}y`)
+    await until('the marks are done with', () => noMarks(name))
+    for (const key of ['dynamic', 'link']) {
+      t.equal(await statusOf(here.s3, name, key), undefined)
+      t.same(await versionsOf(there.s3, name, key), [])
+    }
+  },
+)
+
 t.test('a store that is no Swiftlet gets versions in their order', async (t) => {
   const name = 'plain'
   await pair(name, [{}], `arn:swiftlet:replication::plain:${name}`)

@@ -1,6 +1,8 @@
 /** A bucket's replication configuration as it is kept and shown, and what it means for a version. Pure. */
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { type SseRecord, sseOf } from '../../encryption/sse-record.ts'
+import { OBJECT_MANIFEST } from '../../swift/large/dynamic-object.ts'
+import { targetOf } from '../../swift/links/symlink.ts'
 import { bucketSetting } from '../bucket/bucket-settings.ts'
 import { type TagSet, tagsOfObject } from '../tagging/tag-set.ts'
 import type { XmlElement } from '../xml/xml-out.ts'
@@ -37,6 +39,8 @@ export interface ReplicatedFacts {
   /** When it was written. */
   readonly ticks: number
   readonly sse: SseRecord | undefined
+  /** It stands for what lies elsewhere, which its writer may not have been let read. */
+  readonly isPointer: boolean
 }
 
 /** Of containers as they lie in the cache: each is read once. */
@@ -62,8 +66,10 @@ export function mayConcern({ rules }: Replication, key: string): boolean {
   return rules.some(({ isEnabled, prefix }) => isEnabled && key.startsWith(prefix))
 }
 
-export function factsOf(info: ItemInfo, of: Omit<ReplicatedFacts, 'tags' | 'sse'>) {
-  return { ...of, tags: tagsOfObject(info), sse: sseOf(info.meta) }
+export function factsOf(info: ItemInfo, of: Omit<ReplicatedFacts, 'tags' | 'sse' | 'isPointer'>) {
+  const { meta } = info
+  const isPointer = targetOf(meta) !== null || meta.headers[OBJECT_MANIFEST] !== undefined
+  return { ...of, tags: tagsOfObject(info), sse: sseOf(meta), isPointer }
 }
 
 /** The rule by which a version goes, that of the highest priority; null if it stays. */
@@ -72,7 +78,7 @@ export function ruleFor(replication: Replication, facts: ReplicatedFacts): Repli
     .filter((one) => one.isEnabled && isAbout(one, facts))
     .sort((a, b) => (b.priority ?? 0) - (a.priority ?? 0))
   if (rule === undefined) return null
-  if (facts.isMarker && !rule.deleteMarkers) return null
+  if (facts.isPointer || (facts.isMarker && !rule.deleteMarkers)) return null
   if (facts.ticks < replication.sinceTicks && !rule.existing) return null
   return isReadable(rule, facts.sse) ? rule : null
 }

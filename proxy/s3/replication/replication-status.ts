@@ -1,12 +1,12 @@
 /** How far a version's replication has come: what is kept of it beside the version, and x-amz-replication-status. */
 import type { ItemInfo } from '../../../common/storage-node.ts'
+import { S3_REPLICATION } from '../../swift/foreign-meta.ts'
 import type { FoundObject } from '../../swift/found-object.ts'
-import { parseVersionId } from '../../swift/versions/version-names.ts'
+import type { ObjectPlace } from '../../swift/object-access.ts'
+import { containerOfVersions, parseVersionId } from '../../swift/versions/version-names.ts'
 import type { S3Call } from '../s3-call.ts'
 import { factsOf, replicationOf, ruleFor } from './replication-rule.ts'
 
-/** `COMPLETED` (with the id that the version has there), `FAILED` or `REPLICA`. */
-export const S3_REPLICATION = 'x-object-sysmeta-s3-replication'
 export const REPLICA = 'REPLICA'
 
 /** Undefined: it waits, or stays. */
@@ -22,8 +22,9 @@ export function idThere(info: Pick<ItemInfo, 'meta'>): string | undefined {
 /** PENDING is what a rule is about and nobody has brought to its end. */
 export async function replicationHeader(
   call: S3Call,
-  { read: { info }, version }: Pick<FoundObject, 'read' | 'version'>,
+  { place, read: { info }, version }: FoundObject,
 ): Promise<readonly string[]> {
+  if (isElsewhere(call, place)) return []
   const final = finalStatus(info)?.split(' ')[0]
   if (final !== undefined) return ['x-amz-replication-status', final]
   const bucket = await call.exchange.proxy.backend.cachedContainer(call.path.account, call.bucket)
@@ -32,4 +33,10 @@ export async function replicationHeader(
   const ticks = parseVersionId(version ?? '')?.ticks ?? info.stamp.ticks
   const facts = factsOf(info, { key: call.key, isMarker: false, ticks })
   return ruleFor(replication, facts) === null ? [] : ['x-amz-replication-status', 'PENDING']
+}
+
+/** What was found is what a link leads to: its own bucket's affair. */
+function isElsewhere({ bucket, key }: S3Call, { container, object }: ObjectPlace): boolean {
+  const versions = containerOfVersions(container)
+  return versions === null ? container !== bucket || object !== key : versions !== bucket
 }
