@@ -1,7 +1,15 @@
 /** Ways to get in without rights, past lists, policies and what keeps buckets from being public: through both APIs. */
 import { createHash, createHmac } from 'node:crypto'
 import t from 'tap'
-import { GUEST, MAIN, OTHER, openS3Rig, type SignedRequest, type TestKey } from './s3-store.ts'
+import {
+  GUEST,
+  MAIN,
+  OTHER,
+  openS3Rig,
+  type SignedRequest,
+  sendSigned,
+  type TestKey,
+} from './s3-store.ts'
 
 const { store, signed, swift, token } = await openS3Rig(t)
 /** One of no account at all. */
@@ -559,4 +567,27 @@ t.test('an account before a bucket’s name says whose it is, and opens nothing'
     await answer({ method: 'DELETE', path: '/AUTH_test%3Anamed', key: OTHER }),
     '403 AccessDenied',
   )
+})
+
+t.test('what was taken away is so through every proxy once that is answered', async (t) => {
+  const { store, signed, swift } = await openS3Rig(t, { versionsSettle: true })
+  const beside = await store.openBeside()
+  const there = (path: string, key: TestKey | null = null) => sendSigned(beside.port, { path, key })
+  for (const name of ['open-one', 'open-two']) {
+    await signed({ method: 'PUT', path: `/${name}` })
+    await signed({ method: 'PUT', path: `/${name}/o`, body: 'o' })
+    await swift('POST', `/${name}`, { headers: { 'x-container-read': '.r:*' } })
+    t.equal((await there(`/${name}/o`)).status, 200, 'the other proxy remembers the bucket')
+  }
+  const policy = { Version: '2012-10-17', Statement: [deny('s3:GetObject', 'open-one/*')] }
+  const block =
+    '<PublicAccessBlockConfiguration><IgnorePublicAcls>true</IgnorePublicAcls></PublicAccessBlockConfiguration>'
+  await Promise.all([
+    signed({ method: 'PUT', path: '/open-one?policy', body: JSON.stringify(policy) }),
+    signed({ method: 'PUT', path: '/open-two?publicAccessBlock', body: block }),
+  ])
+  t.equal((await there('/open-one/o', MAIN)).status, 403, 'a policy, for the owner')
+  t.equal((await there('/open-one/o')).status, 403)
+  t.equal((await there('/open-two/o')).status, 403, 'a public access block')
+  t.equal((await fetch(`http://127.0.0.1:${beside.port}/v1/AUTH_test/open-two/o`)).status, 401)
 })
