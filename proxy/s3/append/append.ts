@@ -128,18 +128,21 @@ export class Append {
     const nameAt = (index: number) =>
       `${partName(uploadId, index + 1)}-${randomId(random).slice(0, 8)}`
     const made = [nameAt(kept.length), nameAt(kept.length + 1)]
+    let etag: string
     try {
       if (parts === undefined) kept.push(await this.#copyToPart(uploads, made[0]!))
       const name = made[1]!
       kept.push(await this.#putPart(uploads, { name, body, tail }))
-      const etag = await this.#writeManifest(kept, { uploadId, checksum: this.#checksumWith(body) })
-      await uploads.expire(tail.map((segment) => splitSegmentPath(segment.name).object))
-      return this.#appended(etag, body)
+      etag = await this.#writeManifest(kept, { uploadId, checksum: this.#checksumWith(body) })
     } catch (error) {
       // What is not clear may have happened: the object may be made of them.
       if (!this.#isUnclear) await uploads.dropParts(made)
       throw body.failure ?? error
     }
+    // It is appended: parts that cannot be let go now are left until the object goes.
+    const old = tail.map((segment) => splitSegmentPath(segment.name).object)
+    await uploads.expire(old).catch(() => {})
+    return this.#appended(etag, body)
   }
 
   /** What the object has of its own becomes its first part. */
