@@ -32,6 +32,8 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
   const access = accessObject(exchange, { acl: 'write' })
   const place = access instanceof Promise ? await access : access
   const length = declaredLength(exchange)
+  // What was looked at is not what versions would keep of it.
+  if (exchange.onlyIfWriteId !== undefined && place.versions !== undefined) throw refusal(412)
   checkObjectName(exchange, place.object)
   const checking = checkQuotas(exchange, place, length)
   if (checking !== undefined) await checking

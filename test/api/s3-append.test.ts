@@ -227,3 +227,57 @@ t.test('what cannot be appended says why, and changes nothing', async (t) => {
   await s3.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration }))
   t.equal(await put(`/${Bucket}/o`, at('0')), 'InvalidBucketState')
 })
+
+t.test('parts that cannot be let go now take none of the new ones along', async (t) => {
+  const body = 'p'.repeat(70_000)
+  await append('kept-parts', 0, 'a')
+  await append('kept-parts', 1, body)
+  await append('kept-parts', 70_001, 'b'.repeat(1000))
+  const { backend } = store.context
+  const { postObject } = backend
+  let refused = 0
+  Object.assign(backend, {
+    async postObject(...given: Parameters<typeof postObject>) {
+      if (!given[0].container.endsWith('+segments')) return postObject.apply(backend, given)
+      refused++
+      throw Object.assign(new Error('busy'), { status: 503 })
+    },
+  })
+  const seen = await outcome('kept-parts', 71_001, 'c'.repeat(1000))
+  Object.assign(backend, { postObject })
+  t.ok(refused > 0, 'a part was to be let go')
+  t.equal(seen, '72001')
+  const whole = `a${body}${'b'.repeat(1000)}${'c'.repeat(1000)}`
+  t.ok(`${await read('kept-parts')}` === whole)
+})
+
+t.test('versioning that is switched on meanwhile keeps what was there', async (t) => {
+  const Bucket = 'append-late-versions'
+  await s3.send(new CreateBucketCommand({ Bucket }))
+  const body = 'v'.repeat(100_000)
+  await s3.send(new PutObjectCommand({ Bucket, Key: 'k', Body: body }))
+  const { backend } = store.context
+  const { openObject, putObject } = backend
+  const VersioningConfiguration = { Status: 'Enabled' as const }
+  /** When the part has been written. */
+  const switchOn = async () => {
+    Object.assign(backend, { openObject, putObject })
+    await s3.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration }))
+  }
+  Object.assign(backend, {
+    async putObject(...given: Parameters<typeof putObject>) {
+      const done = await putObject.apply(backend, given)
+      if (given[0].container === `${Bucket}+segments`) await switchOn()
+      return done
+    },
+  })
+  const { code } = await signed({
+    method: 'PUT',
+    path: `/${Bucket}/k`,
+    headers: { 'x-amz-write-offset-bytes': '100000' },
+    body: 'more',
+  })
+  t.equal(code, 'OperationAborted')
+  const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key: 'k' }))
+  t.ok((await Body!.transformToString()) === body)
+})

@@ -232,3 +232,50 @@ t.test('a duplicate that a crash has left can be deleted without harm to the oth
   t.equal((await signed({ method: 'DELETE', path: `/${BUCKET}/first` })).status, 204)
   t.equal(await keptParts(), before, 'parts that two may have had stay')
 })
+
+t.test(
+  'what a renaming that died has left is renamed on, and nothing takes the parts of the other along',
+  async (t) => {
+    const body = await putInParts('left')
+    stuck.add('left')
+    t.equal((await rename('left', 'left-copy')).status, 500)
+    t.equal(await outcome('left-copy', 'left-third'), '200')
+    const before = await keptParts()
+    t.equal((await signed({ method: 'DELETE', path: `/${BUCKET}/left-third` })).status, 204)
+    t.equal(await keptParts(), before)
+    t.equal(await read('left'), body)
+  },
+)
+
+t.test('nothing is appended to what is being renamed', async (t) => {
+  await put('growing', 'g'.repeat(100_000))
+  stuck.add('growing')
+  t.equal((await rename('growing', 'grown')).status, 500)
+  const headers = { 'x-amz-write-offset-bytes': '100000' }
+  const append = { method: 'PUT', headers, body: 'more' }
+  t.match(await signed({ ...append, path: `/${BUCKET}/growing` }), { code: 'OperationAborted' })
+  t.equal((await signed({ ...append, path: `/${BUCKET}/grown` })).status, 200)
+})
+
+t.test('a renaming that has not begun leaves no mark', async (t) => {
+  await putInParts('unmoved')
+  const { readObject } = backend
+  let isOver = false
+  Object.assign(backend, {
+    readObject: (...given: Parameters<typeof readObject>) => {
+      // The look at what is to be replaced.
+      if (!isOver && given[0].object === 'never' && given[1]?.head === true) {
+        isOver = true
+        throw Object.assign(new Error('busy'), { status: 503 })
+      }
+      return readObject.apply(backend, given)
+    },
+  })
+  t.not((await rename('unmoved', 'never')).status, 200)
+  Object.assign(backend, { readObject })
+  t.ok(isOver)
+  t.equal(await outcome('unmoved', 'moved-at-last'), '200', 'nobody has claimed it')
+  const before = await keptParts()
+  t.equal((await signed({ method: 'DELETE', path: `/${BUCKET}/moved-at-last` })).status, 204)
+  t.equal(await keptParts(), before - 2, 'its parts were its own')
+})

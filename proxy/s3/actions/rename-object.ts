@@ -22,6 +22,7 @@ import {
   dropClaim,
   renamedFrom,
   renamedHeaders,
+  sharesParts,
 } from '../object/rename-claim.ts'
 import { replacing } from '../object/replaced-parts.ts'
 import { headObjectAt, preconditionFailed, writeCondition } from '../object/write-condition.ts'
@@ -43,6 +44,14 @@ interface Renaming {
   readonly token: string | undefined
 }
 
+interface Claimed {
+  readonly record: ItemInfo
+  /** The parts are the new name's once the old one is gone. */
+  readonly isOwner: boolean
+  /** From here on the new name may have them. */
+  isMoving: boolean
+}
+
 export async function renameObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
   const to = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
@@ -61,14 +70,23 @@ export async function renameObject(call: S3Call): Promise<Reply> {
     before === null ? await destinationCondition(call, to) : { ifWriteId: before.writeId }
   if (before !== null && (await headObjectAt(call, renaming.from.place)) === null)
     return emptyReply(200)
-  const claimed = await claimObject(call, renaming.from.place, renaming.id)
-  const moved = { claimed, condition }
-  const makeMove = () =>
-    replacing(call, to, () => move(call, renaming, moved), { uploadId: uploadOf(claimed) ?? '' })
   const { place } = renaming.from
-  await noted(call, place, { kind: 'removed' }, () =>
-    noted(call, to, { kind: 'ObjectCreated:Copy' }, makeMove),
-  )
+  const { record, ownedParts } = await claimObject(call, place, renaming.id)
+  // The mark of an earlier request with the token is this one's, as long as its copy has it, too.
+  const isOwner = ownedParts || (before !== null && sharesParts(before) === renaming.id)
+  const claimed: Claimed = { record, isOwner, isMoving: false }
+  const makeMove = () =>
+    replacing(call, to, () => move(call, renaming, { claimed, condition }), {
+      uploadId: uploadOf(record) ?? '',
+    })
+  try {
+    await noted(call, place, { kind: 'removed' }, () =>
+      noted(call, to, { kind: 'ObjectCreated:Copy' }, makeMove),
+    )
+  } catch (error) {
+    if (!claimed.isMoving) await dropClaim(call, place, { record, parts: ownedParts })
+    throw error
+  }
   return emptyReply(200)
 }
 
@@ -76,13 +94,15 @@ export async function renameObject(call: S3Call): Promise<Reply> {
 async function move(
   call: S3Call,
   renaming: Renaming,
-  { claimed, condition }: { readonly claimed: ItemInfo; readonly condition: Condition },
+  { claimed, condition }: { readonly claimed: Claimed; readonly condition: Condition },
 ): Promise<void> {
   const { backend } = call.exchange.proxy
   const { from, to } = renaming
+  claimed.isMoving = true
   let stored = await store(call, renaming, condition)
   if (stored === null) {
-    await dropClaim(call, from.place, { record: claimed, parts: true })
+    // Nothing was stored.
+    claimed.isMoving = false
     throw preconditionFailed('If-*')
   }
   for (let round = 0; round < ROUNDS_MAX && stored !== null; round++) {
@@ -91,7 +111,8 @@ async function move(
     const removed = await backend.deleteObject(from.place, gone)
     const holder = removed.status === 'done' ? 'nobody' : await holderNow(call, renaming)
     if (holder === 'nobody') {
-      if (uploadOf(made) !== undefined) await dropClaim(call, to, { record: made, parts: true })
+      if (uploadOf(made) !== undefined && claimed.isOwner)
+        await dropClaim(call, to, { record: made, parts: true })
       return
     }
     if (holder === 'other') {

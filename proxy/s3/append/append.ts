@@ -27,6 +27,7 @@ import { PARTS_MAX, partName } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import { checksumOfObject, S3_CHECKSUM, s3Etag } from '../object/object-traits.ts'
 import { type BytesToPut, OBJECT_BYTES_MAX, putPieces } from '../object/put-through-swift.ts'
+import { unclaimedHeaders } from '../object/rename-claim.ts'
 import { keptClass } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
@@ -52,7 +53,7 @@ export class Append {
   readonly #before: Appendable
   /** Of the whole, if one of the whole and its end can be made of it. */
   readonly #checksum: Checksum | undefined
-  /** A write has failed that may have been made all the same. */
+  /** A write has failed that may have been made all the same: the object may be made of the new parts. */
   #isUnclear = false
 
   constructor(call: S3Call, place: S3Place, before: Appendable) {
@@ -135,14 +136,21 @@ export class Append {
       kept.push(await this.#putPart(uploads, { name, body, tail }))
       etag = await this.#writeManifest(kept, { uploadId, checksum: this.#checksumWith(body) })
     } catch (error) {
-      // What is not clear may have happened: the object may be made of them.
-      if (!this.#isUnclear) await uploads.dropParts(made)
+      if (!this.#isUnclear) await this.#dropUnused(uploads, made)
       throw body.failure ?? error
     }
     // It is appended: parts that cannot be let go now are left until the object goes.
     const old = tail.map((segment) => splitSegmentPath(segment.name).object)
     await uploads.expire(old).catch(() => {})
     return this.#appended(etag, body)
+  }
+
+  /** Deletes parts that the object is not made of; all stay where nobody can say. */
+  async #dropUnused(uploads: Uploads, names: readonly string[]): Promise<void> {
+    const now = await appendableAt(this.#call, this.#place).catch(() => undefined)
+    if (now === undefined) return
+    const used = new Set(now?.parts?.segments.map(({ name }) => splitSegmentPath(name).object))
+    await uploads.dropParts(names.filter((name) => !used.has(name)))
   }
 
   /** What the object has of its own becomes its first part. */
@@ -283,9 +291,9 @@ function partAt(
 }
 
 /** Everything that is kept with the object, but what tells of its bytes. */
-function headOf({ meta }: ItemInfo) {
-  const { [S3_CHECKSUM]: _, [PLACED]: __, ...headers } = meta.headers
-  return { contentType: meta.contentType ?? PART_TYPE, headers }
+function headOf(info: ItemInfo) {
+  const { [S3_CHECKSUM]: _, [PLACED]: __, ...headers } = unclaimedHeaders(info)
+  return { contentType: info.meta.contentType ?? PART_TYPE, headers }
 }
 
 function checksumMeta(checksum: Checksum | undefined): Readonly<Record<string, string>> {

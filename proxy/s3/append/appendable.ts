@@ -6,7 +6,8 @@ import { isReader } from '../../swift/object-body.ts'
 import { isPlain } from '../../swift/object-view.ts'
 import type { S3Place } from '../bucket/find-bucket.ts'
 import { findForS3 } from '../object/find-for-s3.ts'
-import { S3_SHARES_PARTS, uploadOf } from '../object/object-traits.ts'
+import { uploadOf } from '../object/object-traits.ts'
+import { isClaimed, sharesParts } from '../object/rename-claim.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 
@@ -25,6 +26,10 @@ export async function appendableAt(call: S3Call, place: S3Place): Promise<Append
   const found = await findForS3(call, place, { version: undefined, head: true }).catch(nothing)
   if (found === null) return null
   const { info } = found.read
+  const { clock } = call.exchange.proxy
+  // Who renames it has looked at what it is made of.
+  if (isClaimed(info, clock.nowMs()) || sharesParts(info) !== undefined)
+    throw new S3Error('OperationAborted')
   const uploadId = uploadOf(info)
   if (uploadId === undefined) {
     if (isPlain(found) && info.meta.headers[STATIC_LARGE_OBJECT] === undefined)
@@ -34,7 +39,6 @@ export async function appendableAt(call: S3Call, place: S3Place): Promise<Append
       'Links, and large objects that clients of the Swift API have put together, cannot be appended to.',
     )
   }
-  if (info.meta.headers[S3_SHARES_PARTS]) throw new S3Error('OperationAborted')
   const segments = decodeManifest(await manifestOf(call.exchange, found)).filter(isPart)
   const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
   return { info, bytes, parts: { uploadId, segments } }

@@ -8,7 +8,7 @@ import { type Checksum, decodeChecksum } from '../checksum/checksum-algorithm.ts
 export const S3_ETAG = 'x-object-sysmeta-s3-etag'
 /** Of multipart objects: the upload that they were made by; its parts are theirs alone. */
 export const S3_UPLOAD = 'x-object-sysmeta-s3-upload'
-/** Of a multipart object that is being renamed: two names may have its parts, so that none takes them along. */
+/** Of a multipart object that is being renamed: by whom. Two names may have its parts, so that none takes them along. */
 export const S3_SHARES_PARTS = 'x-object-sysmeta-s3-shares-parts'
 export const S3_CHECKSUM = 'x-object-sysmeta-s3-checksum'
 /** The ETag as S3 has it, without quotes. What stands for a large object of Swift's is no MD5, and says so. */

@@ -21,24 +21,58 @@ const CLAIM_MS_MIN = 60_000
 const BYTES_PER_MS = 1_000
 const ROUNDS_MAX = 8
 
+/** In place of a claim's id: two names have the parts, and nobody knows any more which of them was first. */
+const SHARED_FOR_GOOD = '*'
+
+export interface ClaimedObject {
+  readonly record: ItemInfo
+  /** Its parts were its own before: whoever has put the mark there may take it away. */
+  readonly ownedParts: boolean
+}
+
 /** Claims the object; NoSuchKey, PreconditionFailed by its conditions, or OperationAborted if somebody else has it. */
-export async function claimObject(call: S3Call, place: S3Place, id: string): Promise<ItemInfo> {
+export async function claimObject(
+  call: S3Call,
+  place: S3Place,
+  id: string,
+): Promise<ClaimedObject> {
   const { backend, clock } = call.exchange.proxy
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const { info } = (await findForS3(call, place, { version: undefined, head: true })).read
     checkSource(call, info, 'x-amz-rename-source')
-    const held = claimOf(info)
-    if (held !== null && held.id !== id && held.untilMs > clock.nowMs()) break
+    if (isClaimed(info, clock.nowMs()) && claimHolder(info, id) !== 'self') break
     const untilMs = Math.ceil(clock.nowMs() + CLAIM_MS_MIN + info.bytes / BYTES_PER_MS)
-    const shared = uploadOf(info) === undefined ? {} : { [S3_SHARES_PARTS]: 'yes' }
+    const mark = sharesParts(info)
+    const shared = uploadOf(info) === undefined ? {} : { [S3_SHARES_PARTS]: markAfter(mark, id) }
     const headers = { ...info.meta.headers, ...shared, [CLAIM]: `${untilMs} ${id}` }
     const outcome = await backend.postObject(place, {
       meta: { headers },
       condition: { ifWriteId: info.writeId },
     })
-    if (outcome.status === 'done') return outcome.info
+    if (outcome.status === 'done') return { record: outcome.info, ownedParts: mark === undefined }
   }
   throw new S3Error('OperationAborted')
+}
+
+/** Whether somebody may be renaming it. */
+export function isClaimed(info: ItemInfo, nowMs: number): boolean {
+  return (claimOf(info)?.untilMs ?? 0) > nowMs
+}
+
+/** Who has marked the object's parts as those of two names; undefined: they are its own. */
+export function sharesParts({ meta }: ItemInfo): string | undefined {
+  return meta.headers[S3_SHARES_PARTS] || undefined
+}
+
+/** Somebody else's mark stays for good: another name may have the parts as well. */
+function markAfter(mark: string | undefined, id: string): string {
+  return mark === undefined || mark === id ? id : SHARED_FOR_GOOD
+}
+
+/** An object's headers without what a renaming that has not come to its end has left. */
+export function unclaimedHeaders({ meta }: ItemInfo): Readonly<Record<string, string>> {
+  const { [CLAIM]: _claim, ...headers } = meta.headers
+  return headers
 }
 
 /** Whose claim it is: `nobody` also where the object was written anew. */
@@ -63,10 +97,10 @@ export async function dropClaim(
 
 /** An object's headers under its new name. */
 export function renamedHeaders(
-  { meta }: ItemInfo,
+  info: ItemInfo,
   from: { readonly key: string; readonly token: string | undefined },
 ): Readonly<Record<string, string>> {
-  const { [CLAIM]: _claim, [RENAMED]: _renamed, ...headers } = meta.headers
+  const { [RENAMED]: _renamed, ...headers } = unclaimedHeaders(info)
   return from.token === undefined ? headers : { ...headers, [RENAMED]: `${from.token} ${from.key}` }
 }
 
