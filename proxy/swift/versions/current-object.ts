@@ -50,6 +50,18 @@ export async function readUnchanged(
   return null
 }
 
+/** Tries with the current object as it is, and anew when others have changed it meanwhile, until it is true: done. */
+export async function untilUnchanged(
+  exchange: Exchange,
+  place: ObjectPlace,
+  attempt: (current: ItemInfo | null) => Promise<boolean>,
+): Promise<void> {
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    if (await attempt(await readCurrent(exchange, place))) return
+  }
+  throw tooContended()
+}
+
 /** Lets the name's writers of this proxy go one after the other. */
 export function inTurn<T>(
   exchange: Exchange,

@@ -9,7 +9,7 @@ import { type Exchange, refusal } from '../../exchange.ts'
 import type { ObjectPlace } from '../object-access.ts'
 import { storedInfo } from '../object-write.ts'
 import { checkUnlocked } from './check-lock.ts'
-import { inTurn, ROUNDS_MAX, readCurrent, tooContended } from './current-object.ts'
+import { inTurn, ROUNDS_MAX, readCurrent, tooContended, untilUnchanged } from './current-object.ts'
 import { isDeleteMarker, linkedVersion, readVersion } from './find-version.ts'
 import { linkMeta } from './link-meta.ts'
 import { isNullVersion, type ListedVersion, nullVersions, versionsOfName } from './name-versions.ts'
@@ -50,17 +50,11 @@ export async function dropOlderNulls(
 }
 
 /** Lets the name point elsewhere if it points to the version, which is not there (any more). */
-export async function leaveVersion(
-  exchange: Exchange,
-  place: ObjectPlace,
-  id: VersionId,
-): Promise<void> {
-  for (let round = 0; round < ROUNDS_MAX; round++) {
-    const current = await readCurrent(exchange, place)
-    if (!pointsTo(current, id)) return
-    if (await pointToNewest(exchange, place, { from: current!.writeId, except: id })) return
-  }
-  throw tooContended()
+export function leaveVersion(exchange: Exchange, place: ObjectPlace, id: VersionId): Promise<void> {
+  return untilUnchanged(exchange, place, async (current) => {
+    if (!pointsTo(current, id)) return true
+    return pointToNewest(exchange, place, { from: current!.writeId, except: id })
+  })
 }
 
 async function removeInTurn(

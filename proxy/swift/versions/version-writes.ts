@@ -29,6 +29,7 @@ import {
   readUnchanged,
   tooContended,
   unlessChanged,
+  untilUnchanged,
 } from './current-object.ts'
 import { DELETE_MARKER_TYPE, linkedVersion, placeForVersion, readVersion } from './find-version.ts'
 import { linkMeta } from './link-meta.ts'
@@ -379,18 +380,12 @@ export function placeReplica(exchange: Exchange, place: ObjectPlace, id: Version
 }
 
 /** After a replica, which may be older than what is here already: a delete marker among that. */
-async function makeNewestCurrent(
-  exchange: Exchange,
-  place: ObjectPlace,
-  id: VersionId,
-): Promise<void> {
-  for (let round = 0; round < ROUNDS_MAX; round++) {
-    const current = await readCurrent(exchange, place)
-    if (current !== null && (isLinkTo(current, id) || isNewer(current, id))) return
+function makeNewestCurrent(exchange: Exchange, place: ObjectPlace, id: VersionId): Promise<void> {
+  return untilUnchanged(exchange, place, async (current) => {
+    if (current !== null && (isLinkTo(current, id) || isNewer(current, id))) return true
     await keepNull(exchange, place, current)
-    if (await pointToNewest(exchange, place, { from: current?.writeId ?? null })) return
-  }
-  throw tooContended()
+    return pointToNewest(exchange, place, { from: current?.writeId ?? null })
+  })
 }
 
 /** Copies an object from before versioning to a version of its own, by the time of its write. */
