@@ -7,7 +7,7 @@ import { Counter, type Registry } from 'prom-client'
 import { Pace } from '../backend/pace.ts'
 import { PeriodicPass } from '../backend/periodic-pass.ts'
 import type { ProxyContext } from '../proxy-context.ts'
-import { LifecycleBook, type LifecyclePage } from '../s3/lifecycle/lifecycle-book.ts'
+import { DueBook, type DuePage } from '../upkeep/due-book.ts'
 import { classContainer, msOfTicks, ownerOfBytes, placedOf } from './placed-record.ts'
 
 /** The book's container, beside that of the lifecycle rules. */
@@ -26,13 +26,13 @@ export function classBook({
   backend,
   clock,
   policies,
-}: Pick<OrphanContext, 'backend' | 'clock' | 'policies'>): LifecycleBook {
-  return new LifecycleBook({ backend, clock, policy: policies.default.index, container: BOOK })
+}: Pick<OrphanContext, 'backend' | 'clock' | 'policies'>): DueBook {
+  return new DueBook({ backend, clock, policy: policies.default.index, container: BOOK })
 }
 
 export class OrphanBytes {
   readonly #context: OrphanContext
-  readonly #book: LifecycleBook
+  readonly #book: DueBook
   readonly #pass: PeriodicPass
   readonly #pace: Pace
   #removed = 0
@@ -89,11 +89,11 @@ export class OrphanBytes {
     return found
   }
 
-  async #look(taken: LifecyclePage): Promise<void> {
+  async #look(taken: DuePage): Promise<void> {
     const { backend, policies, clock } = this.#context
     const { account, bucket } = taken
     const owner = await backend.readContainer(account, bucket)
-    let page: LifecyclePage | null = taken
+    let page: DuePage | null = taken
     let isLeft = owner !== null
     for (const { index } of policies.all) {
       const container = classContainer(bucket, index)
@@ -113,7 +113,7 @@ export class OrphanBytes {
 
   /** Names of bytes that nothing names, a page at a time; `policy` is that of their owners' container, if there is one. */
   async *#orphans(
-    { account, bucket }: LifecyclePage,
+    { account, bucket }: DuePage,
     container: string,
     policy: number | undefined,
   ): AsyncGenerator<readonly string[]> {

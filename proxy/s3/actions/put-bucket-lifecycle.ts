@@ -3,7 +3,7 @@ import type { Reply } from '../../reply.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { setBucketSetting } from '../bucket/bucket-settings.ts'
 import { enterBucket } from '../bucket/find-bucket.ts'
-import { LifecycleBook } from '../lifecycle/lifecycle-book.ts'
+import { lifecycleBook } from '../lifecycle/lifecycle-book.ts'
 import { encodeLifecycle, TRANSITION_MINIMUMS } from '../lifecycle/lifecycle-rule.ts'
 import { readLifecycle } from '../lifecycle/read-lifecycle.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -30,12 +30,12 @@ export async function putBucketLifecycle(call: S3Call): Promise<Reply> {
     })
   }
   const root = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'LifecycleConfiguration')
-  const { backend, clock, random, policies } = call.exchange.proxy
+  const { proxy } = call.exchange
   const rules = readLifecycle(root, {
-    newId: () => randomId(random),
+    newId: () => randomId(proxy.random),
     classes: call.settings.storageClasses,
   })
-  const book = new LifecycleBook({ backend, clock, policy: policies.default.index })
+  const book = lifecycleBook(proxy)
   await book.note(account, call.bucket)
   await setBucketSetting(call, 'lifecycle', encodeLifecycle({ rules, transitionMinimum }))
   await book.note(account, call.bucket)

@@ -3,7 +3,7 @@
  * a book like that of lifecycles says whose turn a bucket is, and is told every thousand lines that somebody is still at it.
  */
 import { PeriodicPass } from '../../backend/periodic-pass.ts'
-import { LifecycleBook, type LifecyclePage } from '../lifecycle/lifecycle-book.ts'
+import { DueBook, type DuePage } from '../../upkeep/due-book.ts'
 import { DAY_MS } from '../lifecycle/lifecycle-steps.ts'
 import type { OwnCalls } from '../lifecycle/own-call.ts'
 import { type InventoryRule, inventoriesOf, isDue } from './inventory-rule.ts'
@@ -15,14 +15,14 @@ const BUSY_MS = 1_000
 const RETRY_MS = 60 * 60 * 1000
 
 /** The book of buckets that have inventory configurations. */
-export function inventoryBook({ backend, clock, policies }: OwnCalls['proxy']): LifecycleBook {
+export function inventoryBook({ backend, clock, policies }: OwnCalls['proxy']): DueBook {
   const policy = policies.default.index
-  return new LifecycleBook({ backend, clock, policy, container: 'inventory' })
+  return new DueBook({ backend, clock, policy, container: 'inventory' })
 }
 
 export class InventoryWorker {
   readonly #calls: OwnCalls
-  readonly #book: LifecycleBook
+  readonly #book: DueBook
   readonly #pass: PeriodicPass
   readonly #dayMs: number
   #isOver = false
@@ -69,7 +69,7 @@ export class InventoryWorker {
     return found
   }
 
-  async #round(taken: LifecyclePage): Promise<void> {
+  async #round(taken: DuePage): Promise<void> {
     const { account, bucket, startedMs } = taken
     const { proxy } = this.#calls
     const info = await proxy.backend.readContainer(account, bucket)
@@ -78,7 +78,7 @@ export class InventoryWorker {
       await this.#book.close(taken)
       return
     }
-    let page: LifecyclePage | null = taken
+    let page: DuePage | null = taken
     const mayGoOn = async (): Promise<boolean> => {
       if (page !== null && !this.#isOver) page = await this.#book.keep(page, page)
       return page !== null && !this.#isOver

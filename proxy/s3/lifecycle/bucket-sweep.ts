@@ -5,17 +5,12 @@
 import { ServiceError } from '../../../common/errors.ts'
 import type { ListRow } from '../../../common/storage-node.ts'
 import type { Pace } from '../../backend/pace.ts'
+import { type DueBook, type DuePage, type DueState, LEASE_MS } from '../../upkeep/due-book.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
 import { readUploadName, UPLOADS_PREFIX } from '../multipart/upload-names.ts'
 import { Uploads } from '../multipart/uploads.ts'
 import type { S3Call } from '../s3-call.ts'
 import { bucketVersions, type SweptVersion } from './bucket-lines.ts'
-import {
-  LEASE_MS,
-  type LifecycleBook,
-  type LifecyclePage,
-  type SweepState,
-} from './lifecycle-book.ts'
 import { lifecycleOf } from './lifecycle-headers.ts'
 import type { LifecycleMetrics, SweepOutcome } from './lifecycle-metrics.ts'
 import { type MoveSettings, moveFor } from './lifecycle-moves.ts'
@@ -26,7 +21,7 @@ import { takeStep } from './take-step.ts'
 
 export interface SweepContext {
   readonly calls: OwnCalls
-  readonly book: LifecycleBook
+  readonly book: DueBook
   readonly metrics: LifecycleMetrics
   readonly pace: Pace
   readonly dayMs: number
@@ -51,14 +46,14 @@ export class BucketSweep {
   readonly #context: SweepContext
   readonly #lifecycle: Lifecycle
   readonly #text: string
-  #page: LifecyclePage
+  #page: DuePage
   #looked = 0
   #steps = 0
   #noted = { looked: 0, steps: 0 }
   #failures = 0
   #hasFailed = false
 
-  constructor(context: SweepContext, page: LifecyclePage, lifecycle: Lifecycle) {
+  constructor(context: SweepContext, page: DuePage, lifecycle: Lifecycle) {
     this.#context = context
     this.#page = page
     this.#lifecycle = lifecycle
@@ -66,7 +61,7 @@ export class BucketSweep {
   }
 
   /** The book's page as this one has left it. */
-  get page(): LifecyclePage {
+  get page(): DuePage {
     return this.#page
   }
 
@@ -212,18 +207,18 @@ export class BucketSweep {
     return this.#looked >= LOOKED_MAX || this.#steps >= STEPS_MAX || this.#context.isOver()
   }
 
-  async #leaveAt(stage: SweepState['stage'], after: string): Promise<SweepEnd> {
+  async #leaveAt(stage: DueState['stage'], after: string): Promise<SweepEnd> {
     return (await this.#note({ ...this.#page, stage, after })) ? 'more' : 'lost'
   }
 
-  async #noteAt(stage: SweepState['stage'], after: string): Promise<boolean> {
+  async #noteAt(stage: DueState['stage'], after: string): Promise<boolean> {
     const { looked, steps } = this.#noted
     const isEnough = this.#looked - looked >= NOTE_LOOKED || this.#steps - steps >= NOTE_STEPS
     return !isEnough || this.#note({ ...this.#page, stage, after })
   }
 
   /** False: somebody else has the page. */
-  async #note(state: SweepState): Promise<boolean> {
+  async #note(state: DueState): Promise<boolean> {
     const { book, metrics } = this.#context
     metrics.looked += this.#looked - this.#noted.looked
     this.#noted = { looked: this.#looked, steps: this.#steps }

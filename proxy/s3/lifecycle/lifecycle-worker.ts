@@ -5,8 +5,9 @@
 import type { Registry } from 'prom-client'
 import { Pace } from '../../backend/pace.ts'
 import { PeriodicPass } from '../../backend/periodic-pass.ts'
+import type { DueBook } from '../../upkeep/due-book.ts'
 import { BucketSweep, type SweepContext } from './bucket-sweep.ts'
-import { LifecycleBook } from './lifecycle-book.ts'
+import { lifecycleBook } from './lifecycle-book.ts'
 import { lifecycleOf } from './lifecycle-headers.ts'
 import { LifecycleMetrics } from './lifecycle-metrics.ts'
 import { DAY_MS } from './lifecycle-steps.ts'
@@ -24,7 +25,7 @@ const SWEEPS_A_SHORT_DAY = 5
 
 export class LifecycleWorker {
   readonly #calls: OwnCalls
-  readonly #book: LifecycleBook
+  readonly #book: DueBook
   readonly #metrics: LifecycleMetrics
   readonly #pass: PeriodicPass
   readonly #context: SweepContext
@@ -33,10 +34,10 @@ export class LifecycleWorker {
 
   constructor(calls: OwnCalls, options: { readonly metrics: Registry }) {
     const { proxy, settings } = calls
-    const { backend, clock, log, policies } = proxy
+    const { clock, log } = proxy
     this.#calls = calls
     this.#dayMs = settings.lifecycleDayMs
-    this.#book = new LifecycleBook({ backend, clock, policy: policies.default.index })
+    this.#book = lifecycleBook(proxy)
     const isShort = this.#dayMs < DAY_MS
     this.#pass = new PeriodicPass({
       name: 'lifecycle',

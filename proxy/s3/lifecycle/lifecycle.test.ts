@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Backend } from '../../backend/backend.ts'
-import { LEASE_MS, LifecycleBook } from './lifecycle-book.ts'
+import { DueBook, LEASE_MS } from '../../upkeep/due-book.ts'
 import { moveFor } from './lifecycle-moves.ts'
 import type { LifecycleRule } from './lifecycle-rule.ts'
 import {
@@ -143,7 +143,10 @@ t.test('the first rule to come is told', async (t) => {
 
 t.test('a bucket is one worker’s at a time, and goes on where the last one stopped', async (t) => {
   let nowMs = NOW_MS
-  const book = new LifecycleBook({ backend: memory(), clock: { nowMs: () => nowMs }, policy: 0 })
+  const book = new DueBook({
+    ...{ backend: memory(), clock: { nowMs: () => nowMs } },
+    ...{ policy: 0, container: 'lifecycle' },
+  })
   const due = async () => {
     const found: string[] = []
     for await (const { account, bucket } of book.due()) found.push(`${account}/${bucket}`)
