@@ -5,9 +5,9 @@
  */
 import { Counter, type Registry } from 'prom-client'
 import { Pace } from '../backend/pace.ts'
-import { PeriodicPass } from '../backend/periodic-pass.ts'
 import type { ProxyContext } from '../proxy-context.ts'
 import { DueBook, type DuePage } from '../upkeep/due-book.ts'
+import { DuePass } from '../upkeep/due-pass.ts'
 import { classContainer, msOfTicks, ownerOfBytes, placedOf } from './placed-record.ts'
 
 /** The book's container, beside that of the lifecycle rules. */
@@ -33,20 +33,27 @@ export function classBook({
 export class OrphanBytes {
   readonly #context: OrphanContext
   readonly #book: DueBook
-  readonly #pass: PeriodicPass
+  readonly #pass: DuePass
   readonly #pace: Pace
   #removed = 0
-  #isOver = false
 
   constructor(context: OrphanContext, metrics: Registry) {
-    const { clock, log } = context
+    const { clock, log, random } = context
     this.#context = context
     this.#book = classBook(context)
     this.#pace = new Pace(clock, { perSecond: LOOKS_PER_SECOND })
-    const run = () => this.pass()
-    this.#pass = new PeriodicPass({
-      ...{ name: 'orphan-bytes', clock, log, run },
-      ...{ busyMs: BUSY_MS, idleMs: IDLE_MS },
+    this.#pass = new DuePass({
+      name: 'orphan-bytes',
+      ...{ clock, log, random },
+      book: this.#book,
+      pauses: { busyMs: BUSY_MS, idleMs: IDLE_MS, startMs: IDLE_MS },
+      work: async (page) => {
+        await this.#look(page)
+        return true
+      },
+      failed({ account, bucket }, error) {
+        log.warn('no orphans looked for', { account, container: bucket, error })
+      },
     })
     const value = () => this.#removed
     new Counter({
@@ -61,32 +68,16 @@ export class OrphanBytes {
   }
 
   start(): void {
-    this.#pass.start(this.#context.random.below(IDLE_MS))
+    this.#pass.start()
   }
 
   async stop(): Promise<void> {
-    this.#isOver = true
     await this.#pass.stop()
   }
 
   /** Looks through every container that is due; true if there was any. */
-  async pass(): Promise<boolean> {
-    let found = false
-    const failures: unknown[] = []
-    for await (const { account, bucket } of this.#book.due()) {
-      if (this.#isOver) break
-      try {
-        const page = await this.#book.take(account, bucket)
-        if (page === null) continue
-        found = true
-        await this.#look(page)
-      } catch (error) {
-        this.#context.log.warn('no orphans looked for', { account, container: bucket, error })
-        failures.push(error)
-      }
-    }
-    if (failures.length > 0) throw failures[0]
-    return found
+  pass(): Promise<boolean> {
+    return this.#pass.pass()
   }
 
   async #look(taken: DuePage): Promise<void> {
@@ -102,7 +93,7 @@ export class OrphanBytes {
           await backend.deleteObject({ account, container, object, policy: index })
           this.#removed++
         }
-        page = this.#isOver ? null : await this.#book.keep(page, page)
+        page = this.#pass.isOver ? null : await this.#book.keep(page, page)
         if (page === null) return
       }
       if (owner === null) isLeft = !(await this.#removeEmpty(account, container)) || isLeft

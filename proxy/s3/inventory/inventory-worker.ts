@@ -2,15 +2,14 @@
  * Writes the reports of buckets that have inventory configurations: when one was set, and after every midnight (UTC). Runs in every proxy;
  * a book like that of lifecycles says whose turn a bucket is, and is told every thousand lines that somebody is still at it.
  */
-import { PeriodicPass } from '../../backend/periodic-pass.ts'
 import { DueBook, type DuePage } from '../../upkeep/due-book.ts'
+import { DuePass } from '../../upkeep/due-pass.ts'
+import { dayPauses } from '../lifecycle/day-pauses.ts'
 import { DAY_MS } from '../lifecycle/lifecycle-steps.ts'
 import type { OwnCalls } from '../lifecycle/own-call.ts'
 import { type InventoryRule, inventoriesOf, isDue } from './inventory-rule.ts'
 import { writeReport } from './write-report.ts'
 
-const IDLE_MS = 60_000
-const BUSY_MS = 1_000
 /** Until what could not be written is tried again. */
 const RETRY_MS = 60 * 60 * 1000
 
@@ -23,50 +22,35 @@ export function inventoryBook({ backend, clock, policies }: OwnCalls['proxy']): 
 export class InventoryWorker {
   readonly #calls: OwnCalls
   readonly #book: DueBook
-  readonly #pass: PeriodicPass
+  readonly #pass: DuePass
   readonly #dayMs: number
-  #isOver = false
 
   constructor(calls: OwnCalls) {
     const { proxy, settings } = calls
-    const { clock, log } = proxy
+    const { clock, log, random } = proxy
     this.#calls = calls
     this.#dayMs = settings.lifecycleDayMs
     this.#book = inventoryBook(proxy)
-    const isShort = this.#dayMs < DAY_MS
-    this.#pass = new PeriodicPass({
+    this.#pass = new DuePass({
       name: 'inventory',
-      clock,
-      log,
-      run: () => this.pass(),
-      busyMs: isShort ? this.#dayMs / 20 : BUSY_MS,
-      idleMs: isShort ? this.#dayMs / 10 : IDLE_MS,
+      ...{ clock, log, random },
+      book: this.#book,
+      pauses: dayPauses(this.#dayMs),
+      work: async (page) => {
+        await this.#round(page)
+        return true
+      },
+      failed: (of, error) => log.warn('inventories not written', { ...of, error }),
     })
   }
 
-  /** Proxies begin at different times. */
   start(): void {
-    const { random } = this.#calls.proxy
-    this.#pass.start(random.below(Math.ceil(Math.min(IDLE_MS, this.#dayMs / 10))))
+    this.#pass.start()
   }
 
   /** Leaves the report that is being written: the next one who has the bucket begins it anew. */
   async stop(): Promise<void> {
-    this.#isOver = true
     await this.#pass.stop()
-  }
-
-  /** All buckets that are due; true if there was any. */
-  async pass(): Promise<boolean> {
-    let found = false
-    for await (const { account, bucket } of this.#book.due()) {
-      if (this.#isOver) break
-      const page = await this.#book.take(account, bucket)
-      if (page === null) continue
-      found = true
-      await this.#round(page)
-    }
-    return found
   }
 
   async #round(taken: DuePage): Promise<void> {
@@ -80,8 +64,8 @@ export class InventoryWorker {
     }
     let page: DuePage | null = taken
     const mayGoOn = async (): Promise<boolean> => {
-      if (page !== null && !this.#isOver) page = await this.#book.keep(page, page)
-      return page !== null && !this.#isOver
+      if (page !== null && !this.#pass.isOver) page = await this.#book.keep(page, page)
+      return page !== null && !this.#pass.isOver
     }
     let isWhole = true
     for (const rule of rules.filter((known) => isDue(known, startedMs))) {
@@ -89,7 +73,7 @@ export class InventoryWorker {
       if (page === null) return
     }
     const nowMs = proxy.clock.nowMs()
-    if (this.#isOver) await this.#book.leave(page, page, nowMs)
+    if (this.#pass.isOver) await this.#book.leave(page, page, nowMs)
     else if (isWhole) await this.#book.finish(page, this.#nextMs(startedMs, nowMs))
     else await this.#book.leave(page, page, nowMs + Math.min(RETRY_MS, this.#dayMs / 10))
   }

@@ -4,9 +4,10 @@
  */
 import type { Registry } from 'prom-client'
 import { Pace } from '../../backend/pace.ts'
-import { PeriodicPass } from '../../backend/periodic-pass.ts'
-import type { DueBook } from '../../upkeep/due-book.ts'
+import type { DueBook, DuePage } from '../../upkeep/due-book.ts'
+import { DuePass } from '../../upkeep/due-pass.ts'
 import { BucketSweep, type SweepContext } from './bucket-sweep.ts'
+import { dayPauses } from './day-pauses.ts'
 import { lifecycleBook } from './lifecycle-book.ts'
 import { lifecycleOf } from './lifecycle-headers.ts'
 import { LifecycleMetrics } from './lifecycle-metrics.ts'
@@ -15,9 +16,6 @@ import type { OwnCalls } from './own-call.ts'
 
 /** Of each proxy. */
 const STEPS_PER_SECOND = 100
-/** How often the book is looked into, where days are days. */
-const IDLE_MS = 60_000
-const BUSY_MS = 1_000
 /** A sweep in which something failed is begun again so many times a day. */
 const RETRIES_A_DAY = 24
 /** Sweeps in a day that is shorter than a day. */
@@ -27,25 +25,23 @@ export class LifecycleWorker {
   readonly #calls: OwnCalls
   readonly #book: DueBook
   readonly #metrics: LifecycleMetrics
-  readonly #pass: PeriodicPass
+  readonly #pass: DuePass
   readonly #context: SweepContext
   readonly #dayMs: number
-  #isOver = false
 
   constructor(calls: OwnCalls, options: { readonly metrics: Registry }) {
     const { proxy, settings } = calls
-    const { clock, log } = proxy
+    const { clock, log, random } = proxy
     this.#calls = calls
     this.#dayMs = settings.lifecycleDayMs
     this.#book = lifecycleBook(proxy)
-    const isShort = this.#dayMs < DAY_MS
-    this.#pass = new PeriodicPass({
+    this.#pass = new DuePass({
       name: 'lifecycle',
-      clock,
-      log,
-      run: () => this.pass(),
-      busyMs: isShort ? this.#dayMs / 20 : BUSY_MS,
-      idleMs: isShort ? this.#dayMs / 10 : IDLE_MS,
+      ...{ clock, log, random },
+      book: this.#book,
+      pauses: dayPauses(this.#dayMs),
+      work: (page) => this.#sweep(page),
+      failed: (of, error) => log.warn('bucket not looked through', { ...of, error }),
     })
     this.#metrics = new LifecycleMetrics(options.metrics, () => this.#pass.status)
     this.#context = {
@@ -54,43 +50,22 @@ export class LifecycleWorker {
       metrics: this.#metrics,
       pace: new Pace(clock, { perSecond: STEPS_PER_SECOND }),
       dayMs: this.#dayMs,
-      isOver: () => this.#isOver,
+      isOver: () => this.#pass.isOver,
     }
   }
 
-  /** Proxies begin at different times. */
   start(): void {
-    const { random } = this.#calls.proxy
-    this.#pass.start(random.below(Math.ceil(Math.min(IDLE_MS, this.#dayMs / 10))))
+    this.#pass.start()
   }
 
   /** Ends at the next name. */
   async stop(): Promise<void> {
-    this.#isOver = true
     await this.#pass.stop()
   }
 
-  /** A slice of each bucket that is due; true if there was any. */
-  async pass(): Promise<boolean> {
-    let found = false
-    const failures: unknown[] = []
-    for await (const { account, bucket } of this.#book.due()) {
-      if (this.#isOver) break
-      try {
-        found = (await this.#sweep(account, bucket)) || found
-      } catch (error) {
-        this.#calls.proxy.log.warn('bucket not looked through', { account, bucket, error })
-        failures.push(error)
-      }
-    }
-    if (failures.length > 0) throw failures[0]
-    return found
-  }
-
-  /** False if it is not ours. */
-  async #sweep(account: string, bucket: string): Promise<boolean> {
-    const page = await this.#book.take(account, bucket)
-    if (page === null) return false
+  /** A slice of the bucket; false if it has no rules any more. */
+  async #sweep(page: DuePage): Promise<boolean> {
+    const { account, bucket } = page
     const info = await this.#calls.proxy.backend.readContainer(account, bucket)
     const lifecycle = info === null ? null : lifecycleOf(info)
     if (lifecycle === null) {

@@ -2,6 +2,7 @@ import t from 'tap'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Backend } from '../../backend/backend.ts'
 import { DueBook, LEASE_MS } from '../../upkeep/due-book.ts'
+import { DuePass } from '../../upkeep/due-pass.ts'
 import { moveFor } from './lifecycle-moves.ts'
 import type { LifecycleRule } from './lifecycle-rule.ts'
 import {
@@ -183,6 +184,37 @@ t.test('a bucket is one worker’s at a time, and goes on where the last one sto
   t.strictSame(await due(), ['a/b'], 'what was noted since is not closed')
   await book.close((await book.take('a', 'b'))!)
   t.strictSame(await due(), [])
+})
+
+t.test('that one bucket fails does not keep the others waiting', async (t) => {
+  const clock = { nowMs: () => NOW_MS, monotonicMs: () => 0, after: () => () => {} }
+  const book = new DueBook({ ...{ backend: memory(), clock }, ...{ policy: 0, container: 'any' } })
+  const log = { info() {}, warn() {}, error() {} }
+  const worked: string[] = []
+  const failed: string[] = []
+  const pass = new DuePass({
+    ...{ name: 'any', clock, log, book },
+    random: { below: () => 0, bytes: (count) => new Uint8Array(count) },
+    pauses: { busyMs: 1, idleMs: 1, startMs: 1 },
+    async work({ bucket }) {
+      worked.push(bucket)
+      if (bucket !== 'good') throw new Error(bucket)
+      return true
+    },
+    failed: ({ account, bucket }, error) =>
+      failed.push(`${account}/${bucket} ${(error as Error).message}`),
+  })
+  t.equal(await pass.pass(), false, 'nothing is due')
+  for (const bucket of ['bad', 'good', 'worse']) await book.note('a', bucket)
+  await t.rejects(pass.pass(), { message: 'bad' }, 'the first failure is that of the pass')
+  t.strictSame(worked, ['bad', 'good', 'worse'])
+  t.strictSame(failed, ['a/bad bad', 'a/worse worse'])
+  t.equal(await pass.pass(), false, 'they are taken for a while')
+  await book.note('a', 'good')
+  t.equal(await pass.pass(), true)
+  await pass.stop()
+  await book.note('a', 'good')
+  t.equal(await pass.pass(), false, 'nothing is begun when it is over')
 })
 
 /** As much of a store as the book needs: one container. */
