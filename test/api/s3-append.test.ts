@@ -1,10 +1,8 @@
 /** PutObject with x-amz-write-offset-bytes over a real socket. */
 import { createHash } from 'node:crypto'
 import {
-  CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateBucketCommand,
-  CreateMultipartUploadCommand,
   GetObjectAttributesCommand,
   GetObjectCommand,
   HeadObjectCommand,
@@ -12,11 +10,10 @@ import {
   PutBucketVersioningCommand,
   PutObjectCommand,
   PutObjectTaggingCommand,
-  UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { seededRandom } from '../support/seeded-random.ts'
-import { openS3Rig } from './s3-store.ts'
+import { openS3Rig, putInParts } from './s3-store.ts'
 
 const BUCKET = 'append'
 const { s3, swift, signed, store } = await openS3Rig(t)
@@ -116,16 +113,8 @@ t.test('an object of any size grows by pieces of any size', async (t) => {
 t.test('what was put in parts grows, and keeps its tags', async (t) => {
   const of = { Bucket: BUCKET, Key: 'parts' }
   const start = { ...of, ChecksumAlgorithm: 'CRC32' as const, ChecksumType: 'FULL_OBJECT' as const }
-  const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ ...start, Tagging: 'a=b' }))
   const bodies = ['x'.repeat(5 * 1024 * 1024), 'the end']
-  const Parts: { readonly ETag: string | undefined; readonly PartNumber: number }[] = []
-  for (const [index, Body] of bodies.entries()) {
-    const part = { ...of, UploadId, PartNumber: index + 1, Body }
-    const { ETag } = await s3.send(new UploadPartCommand({ ...part, ChecksumAlgorithm: 'CRC32' }))
-    Parts.push({ ETag, PartNumber: index + 1 })
-  }
-  const done = { ...of, UploadId, MultipartUpload: { Parts }, ChecksumType: start.ChecksumType }
-  await s3.send(new CompleteMultipartUploadCommand(done))
+  await putInParts(s3, { ...start, Tagging: 'a=b' }, bodies)
   const bytes = bodies.join('').length
   const other = { ChecksumAlgorithm: 'SHA256' as const }
   t.equal(await outcome('parts', bytes, ' not', other), 'InvalidRequest', 'another checksum')

@@ -1,6 +1,5 @@
 /** Lifecycle rules over a real socket, with days of a second: what goes, what stays, and what is said of it. */
 import {
-  CompleteMultipartUploadCommand,
   CreateBucketCommand,
   CreateMultipartUploadCommand,
   DeleteBucketLifecycleCommand,
@@ -17,7 +16,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t, { type TAP } from 'tap'
-import { openS3Rig, testCredentials } from './s3-store.ts'
+import { openS3Rig, putInParts, testCredentials } from './s3-store.ts'
 
 const DAY_MS = 1000
 /** Nothing waits longer than this for what is to happen, however slow the machine is. */
@@ -233,20 +232,10 @@ t.test('objects go by prefix, tags and size, and all others stay', async (t) => 
 t.test('a multipart object goes, and an upload that nobody completes is aborted', async (t) => {
   const Bucket = await bucket('uploads')
   const begin = (Key: string) => s3.send(new CreateMultipartUploadCommand({ Bucket, Key }))
-  const part = async (Key: string, UploadId: string | undefined) => {
-    const sent = { Bucket, Key, UploadId, PartNumber: 1, Body: 'part' }
-    return (await s3.send(new UploadPartCommand(sent))).ETag
-  }
-  const { UploadId } = await begin('whole')
-  const ETag = await part('whole', UploadId)
-  await s3.send(
-    new CompleteMultipartUploadCommand({
-      ...{ Bucket, Key: 'whole', UploadId },
-      MultipartUpload: { Parts: [{ PartNumber: 1, ETag }] },
-    }),
-  )
+  await putInParts(s3, { Bucket, Key: 'whole' }, ['part'])
   const left = await begin('left/one')
-  await part('left/one', left.UploadId)
+  const part = { Bucket, Key: 'left/one', UploadId: left.UploadId, PartNumber: 1 }
+  await s3.send(new UploadPartCommand({ ...part, Body: 'part' }))
   await begin('other')
   await setRules(
     Bucket,

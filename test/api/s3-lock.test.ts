@@ -1,9 +1,7 @@
 /** Object lock over a real socket: what is locked stays as it is, whichever API is asked, and through whichever proxy. */
 import {
-  CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateBucketCommand,
-  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
@@ -16,7 +14,6 @@ import {
   PutObjectLegalHoldCommand,
   PutObjectLockConfigurationCommand,
   PutObjectRetentionCommand,
-  UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
 import {
@@ -25,7 +22,7 @@ import {
   mayRetain,
   type Retention,
 } from '../../proxy/swift/versions/object-lock.ts'
-import { OTHER, openS3Rig, s3Client, sendSigned } from './s3-store.ts'
+import { OTHER, openS3Rig, putInParts, s3Client, sendSigned } from './s3-store.ts'
 
 const DAY_MS = 86_400_000
 const FAR = new Date('2140-01-01T00:00:00.000Z')
@@ -290,16 +287,8 @@ t.test('a default is given to what either API writes, and to uploads', async (t)
 t.test('the parts of a locked upload stay, too', async (t) => {
   const name = await lockable()
   const at = { Bucket: name, Key: 'big' }
-  const { UploadId } = await s3.send(
-    new CreateMultipartUploadCommand({ ...at, ObjectLockLegalHoldStatus: 'ON' }),
-  )
-  const { ETag } = await s3.send(
-    new UploadPartCommand({ ...at, UploadId, PartNumber: 1, Body: 'part' }),
-  )
-  const MultipartUpload = { Parts: [{ PartNumber: 1, ETag }] }
-  const { VersionId } = await s3.send(
-    new CompleteMultipartUploadCommand({ ...at, UploadId, MultipartUpload }),
-  )
+  const begin = { ...at, ObjectLockLegalHoldStatus: 'ON' as const }
+  const { VersionId } = await putInParts(s3, begin, ['part'])
   const [part] = (await (await swift('GET', `/${name}+segments?prefix=parts/`)).text()).split('\n')
   const path = `/${name}+segments/${part}`
   t.equal((await swift('DELETE', path)).status, 403)

@@ -1,9 +1,7 @@
 /** Notifications of buckets over real sockets: what is told, to whom, and that none is lost. */
 import {
-  CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateBucketCommand,
-  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
   DeleteObjectTaggingCommand,
@@ -16,7 +14,6 @@ import {
   PutObjectTaggingCommand,
   type S3Client,
   type TopicConfiguration,
-  UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t, { type TAP } from 'tap'
 import { systemClock } from '../../common/clock.ts'
@@ -28,6 +25,7 @@ import {
   OTHER,
   openS3Rig,
   openS3Store,
+  putInParts,
   s3Client,
   sendSigned,
   testCredentials,
@@ -113,13 +111,7 @@ t.test('all changes are told, whichever API makes them', async (t) => {
   await s3.send(
     new CopyObjectCommand({ Bucket, Key: 'copy', CopySource: encodeURI(`${Bucket}/put me ü`) }),
   )
-  const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ Bucket, Key: 'parts' }))
-  const part = { Bucket, Key: 'parts', UploadId, PartNumber: 1, Body: 'part' }
-  const { ETag: partTag } = await s3.send(new UploadPartCommand(part))
-  const MultipartUpload = { Parts: [{ ETag: partTag, PartNumber: 1 }] }
-  await s3.send(
-    new CompleteMultipartUploadCommand({ Bucket, Key: 'parts', UploadId, MultipartUpload }),
-  )
+  await putInParts(s3, { Bucket, Key: 'parts' }, ['part'])
   const tagged = { Bucket, Key: 'copy' }
   const Tagging = { TagSet: [{ Key: 'a', Value: 'b' }] }
   await s3.send(new PutObjectTaggingCommand({ ...tagged, Tagging }))

@@ -1,19 +1,16 @@
 /** RenameObject over a real socket: what goes along, who may, and what is left when something dies in the middle. */
 import { createHash } from 'node:crypto'
 import {
-  CompleteMultipartUploadCommand,
   CreateBucketCommand,
-  CreateMultipartUploadCommand,
   GetObjectCommand,
   GetObjectTaggingCommand,
   ListObjectsV2Command,
   PutBucketVersioningCommand,
   PutObjectCommand,
   RenameObjectCommand,
-  UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
-import { GUEST, OTHER, openS3Rig, type SignedRequest } from './s3-store.ts'
+import { GUEST, OTHER, openS3Rig, putInParts, type SignedRequest } from './s3-store.ts'
 
 const BUCKET = 'rename'
 const { store, s3, swift, signed } = await openS3Rig(t)
@@ -57,18 +54,9 @@ async function names(): Promise<readonly string[]> {
   return Contents.map(({ Key }) => Key!)
 }
 
-async function putInParts(Key: string): Promise<string> {
-  const of = { Bucket: BUCKET, Key }
-  const { UploadId } = await s3.send(new CreateMultipartUploadCommand(of))
+async function putTwoParts(Key: string): Promise<string> {
   const bodies = ['x'.repeat(5 * 1024 * 1024), 'the end']
-  const Parts: { readonly ETag: string | undefined; readonly PartNumber: number }[] = []
-  for (const [index, Body] of bodies.entries()) {
-    const PartNumber = index + 1
-    const { ETag } = await s3.send(new UploadPartCommand({ ...of, UploadId, PartNumber, Body }))
-    Parts.push({ ETag, PartNumber })
-  }
-  const MultipartUpload = { Parts }
-  await s3.send(new CompleteMultipartUploadCommand({ ...of, UploadId, MultipartUpload }))
+  await putInParts(s3, { Bucket: BUCKET, Key }, bodies)
   return bodies.join('')
 }
 
@@ -107,7 +95,7 @@ t.test('an object goes with all that it has', async (t) => {
 })
 
 t.test('an object in parts goes without its bytes, and keeps them', async (t) => {
-  const body = await putInParts('parts')
+  const body = await putTwoParts('parts')
   t.equal(await outcome('parts', 'moved'), '200')
   t.equal(await read('moved'), body)
   t.equal(await read('parts'), 'NoSuchKey')
@@ -204,7 +192,7 @@ t.test('of ten who rename one object one does', async (t) => {
 
 t.test('what died in the middle leaves both names, and comes to its end again', async (t) => {
   const token = { headers: { 'x-amz-client-token': 'token-1', 'if-none-match': '*' } }
-  const body = await putInParts('dying')
+  const body = await putTwoParts('dying')
   stuck.add('dying')
   t.equal((await rename('dying', 'living', token)).status, 500)
   t.equal(await read('dying'), body, 'both have it')
@@ -221,7 +209,7 @@ t.test('what died in the middle leaves both names, and comes to its end again', 
 })
 
 t.test('a duplicate that a crash has left can be deleted without harm to the other', async (t) => {
-  const body = await putInParts('first')
+  const body = await putTwoParts('first')
   stuck.add('first')
   t.equal((await rename('first', 'second')).status, 500)
   t.equal((await signed({ method: 'DELETE', path: `/${BUCKET}/second` })).status, 204)
@@ -236,7 +224,7 @@ t.test('a duplicate that a crash has left can be deleted without harm to the oth
 t.test(
   'what a renaming that died has left is renamed on, and nothing takes the parts of the other along',
   async (t) => {
-    const body = await putInParts('left')
+    const body = await putTwoParts('left')
     stuck.add('left')
     t.equal((await rename('left', 'left-copy')).status, 500)
     t.equal(await outcome('left-copy', 'left-third'), '200')
@@ -258,7 +246,7 @@ t.test('nothing is appended to what is being renamed', async (t) => {
 })
 
 t.test('a renaming that has not begun leaves no mark', async (t) => {
-  await putInParts('unmoved')
+  await putTwoParts('unmoved')
   const { readObject } = backend
   let isOver = false
   Object.assign(backend, {

@@ -2,19 +2,16 @@
 import { spawnSync } from 'node:child_process'
 import { crc32, gzipSync } from 'node:zlib'
 import {
-  CompleteMultipartUploadCommand,
   CreateBucketCommand,
-  CreateMultipartUploadCommand,
   type InputSerialization,
   type OutputSerialization,
   PutBucketPolicyCommand,
   PutObjectCommand,
   type ScanRange,
   SelectObjectContentCommand,
-  UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
-import { GUEST, OTHER, openS3Rig, presign, s3Client } from './s3-store.ts'
+import { GUEST, OTHER, openS3Rig, presign, putInParts, s3Client } from './s3-store.ts'
 
 const { store, s3, signed } = await openS3Rig(t)
 const Bucket = 'queried'
@@ -180,24 +177,11 @@ t.test('packed objects are unpacked, and parts of an upload are one object', asy
     t.equal(await textOf('people.bz2', 'SELECT MAX(age) FROM S3Object', asked), '64\n')
   }
   const first = `number,digit\n${long.repeat(6)}`
-  await putInParts('parts.csv', [first, '7,3\n8,4\n'])
+  await putInParts(s3, { Bucket, Key: 'parts.csv' }, [first, '7,3\n8,4\n'])
   const ranged = { input: NAMED, range: { Start: first.length } }
   const ask = 'SELECT number FROM S3Object WHERE digit < 5'
   t.equal(await textOf('parts.csv', ask, ranged), '7\n8\n')
 })
-
-async function putInParts(Key: string, bodies: readonly string[]): Promise<void> {
-  const key = { Bucket, Key }
-  const { UploadId } = await s3.send(new CreateMultipartUploadCommand(key))
-  const parts = []
-  for (const [index, Body] of bodies.entries()) {
-    const PartNumber = index + 1
-    const { ETag } = await s3.send(new UploadPartCommand({ ...key, UploadId, PartNumber, Body }))
-    parts.push({ ETag, PartNumber })
-  }
-  const MultipartUpload = { Parts: parts }
-  await s3.send(new CompleteMultipartUploadCommand({ ...key, UploadId, MultipartUpload }))
-}
 
 t.test('scan ranges that lie side by side have every record once', async (t) => {
   const lines = Array.from({ length: 300 }, (_, n) => 'x'.repeat((n * 7) % 23))

@@ -1,10 +1,8 @@
 /** What S3 keeps beside buckets and objects, over a real socket: tags and CORS rules; and forms. */
 import { createHmac } from 'node:crypto'
 import {
-  CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateBucketCommand,
-  CreateMultipartUploadCommand,
   DeleteBucketTaggingCommand,
   DeleteObjectTaggingCommand,
   GetBucketTaggingCommand,
@@ -15,7 +13,6 @@ import {
   PutObjectCommand,
   PutObjectTaggingCommand,
   type Tag,
-  UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { signingKey } from '../../proxy/s3/signature/signing-keys.ts'
@@ -25,6 +22,7 @@ import {
   OTHER,
   openS3Rig,
   presign,
+  putInParts,
   type RawAnswer,
   type SignedRequest,
   send,
@@ -103,12 +101,7 @@ t.test('an object has its tags from its first moment, however it is made', async
     new CopyObjectCommand({ Bucket, Key: 'bare', CopySource, TaggingDirective: 'REPLACE' }),
   )
   t.strictSame(await tagsOf(Bucket, 'bare'), [])
-  const upload = { Bucket, Key: 'parts' }
-  const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ ...upload, Tagging }))
-  const part = { ...upload, UploadId, PartNumber: 1 }
-  const { ETag } = await s3.send(new UploadPartCommand({ ...part, Body: 'part' }))
-  const MultipartUpload = { Parts: [{ ETag, PartNumber: 1 }] }
-  await s3.send(new CompleteMultipartUploadCommand({ ...upload, UploadId, MultipartUpload }))
+  await putInParts(s3, { Bucket, Key: 'parts', Tagging }, ['part'])
   t.strictSame(await tagsOf(Bucket, 'parts'), [...SIGNS, ...COLOUR])
   await s3.send(new PutObjectCommand({ Bucket, Key: 'put', Body: 'anew' }))
   t.strictSame(await tagsOf(Bucket, 'put'), [], 'and loses them with it')

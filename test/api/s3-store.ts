@@ -1,7 +1,16 @@
 /** A store that speaks S3, and requests signed by hand: what the SDK would not send. */
 import { createHash, createHmac } from 'node:crypto'
 import { type ClientRequest, type IncomingHttpHeaders, request } from 'node:http'
-import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
+import {
+  type CompletedPart,
+  CompleteMultipartUploadCommand,
+  type CompleteMultipartUploadCommandOutput,
+  CreateMultipartUploadCommand,
+  type CreateMultipartUploadCommandInput,
+  S3Client,
+  type S3ClientConfig,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
 import type { TAP } from 'tap'
 import type { S3Credentials } from '../../common/identity.ts'
 import { openTestStore, type TestStore } from './swift-store.ts'
@@ -104,6 +113,25 @@ export function s3Client(port: number, key: TestKey = MAIN, more: S3ClientConfig
     maxAttempts: 1,
     ...more,
   })
+}
+
+/** Puts an object by a multipart upload; each body is a part. */
+export async function putInParts(
+  s3: S3Client,
+  begin: CreateMultipartUploadCommandInput,
+  bodies: readonly string[],
+): Promise<CompleteMultipartUploadCommandOutput> {
+  const { Bucket, Key, ChecksumAlgorithm, ChecksumType } = begin
+  const { UploadId } = await s3.send(new CreateMultipartUploadCommand(begin))
+  const upload = { Bucket, Key, UploadId }
+  const Parts: CompletedPart[] = []
+  for (const [index, Body] of bodies.entries()) {
+    const part = { ...upload, PartNumber: index + 1, Body, ChecksumAlgorithm }
+    const { ETag } = await s3.send(new UploadPartCommand(part))
+    Parts.push({ ETag, PartNumber: part.PartNumber })
+  }
+  const complete = { ...upload, MultipartUpload: { Parts }, ChecksumType }
+  return s3.send(new CompleteMultipartUploadCommand(complete))
 }
 
 export interface SignedRequest {

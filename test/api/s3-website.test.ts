@@ -1,14 +1,11 @@
 /** Buckets as web sites, over a real socket: what browsers see of them, and what they must not see. */
 import {
-  CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateBucketCommand,
-  CreateMultipartUploadCommand,
   GetBucketWebsiteCommand,
   HeadObjectCommand,
   PutBucketWebsiteCommand,
   PutObjectCommand,
-  UploadPartCommand,
   type WebsiteConfiguration,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
@@ -17,6 +14,7 @@ import {
   OTHER,
   openS3Rig,
   presign,
+  putInParts,
   type RawAnswer,
   send,
   testCredentials,
@@ -314,13 +312,7 @@ t.test('an object can say where its reader is sent', async (t) => {
   await s3.send(new CopyObjectCommand(moved))
   t.equal(sentTo(await browse(Bucket, '/away')), '301 /', 'and one on itself changes it')
   const upload = { Bucket, Key: 'parts', WebsiteRedirectLocation: '/index.html' }
-  const { UploadId } = await s3.send(new CreateMultipartUploadCommand(upload))
-  const part = { Bucket, Key: 'parts', UploadId, PartNumber: 1 }
-  const { ETag } = await s3.send(new UploadPartCommand({ ...part, Body: 'part' }))
-  const MultipartUpload = { Parts: [{ ETag, PartNumber: 1 }] }
-  await s3.send(
-    new CompleteMultipartUploadCommand({ Bucket, Key: 'parts', UploadId, MultipartUpload }),
-  )
+  await putInParts(s3, upload, ['part'])
   t.equal(sentTo(await browse(Bucket, '/parts')), '301 /index.html')
   for (const bad of ['x', 'javascript:alert(1)', 'ftp://h/', '/a b', `/${'a'.repeat(2048)}`]) {
     const headers = { 'x-amz-website-redirect-location': bad }
