@@ -1,7 +1,7 @@
 /** Behind the sign-in, around the writes of both APIs: buckets that want to tell of them do. */
-import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Exchange } from '../../exchange.ts'
 import type { Layer, Next } from '../../layers/layer.ts'
+import { type ObjectWrite, objectWriteLayer } from '../../layers/object-writes.ts'
 import { isStream, type Reply, replyHeader } from '../../reply.ts'
 import { findObject, NULL_VERSION, versionAcl, versionOf } from '../../swift/found-object.ts'
 import {
@@ -11,40 +11,15 @@ import {
   objectPath,
 } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
-import { accountHeader, pathHeader } from '../../swift/path-header.ts'
 import { type ChangeKind, isRemoval, OUTCOMES } from './event-names.ts'
 import { type ChangeOutcome, notedChange, type ObjectChange, rulesFor } from './note-change.ts'
 
-/** Always there: it costs a look at the container, which the handler looks at, too. */
+/** Always there. */
 export function notifyLayer(): Layer {
-  return {
-    name: 'notifications',
-    concerns: ({ path, method }) =>
-      path?.object !== undefined && (method === 'PUT' || method === 'DELETE' || method === 'COPY'),
-    answer(exchange, next) {
-      const path = targetOf(exchange)
-      if (path === null) return next()
-      const bucket = containerOf(exchange, path)
-      return bucket instanceof Promise
-        ? bucket.then((info) => answerIn(exchange, { path, bucket: info, next }))
-        : answerIn(exchange, { path, bucket, next })
-    },
-  }
+  return objectWriteLayer('notifications', answerIn)
 }
 
-/** Null for what the handler will refuse. */
-function targetOf(exchange: Exchange): SwiftPath | null {
-  if (exchange.method !== 'COPY') return exchange.path
-  if (!exchange.header('destination')) return null
-  const account = accountHeader(exchange, 'destination-account') ?? exchange.path!.account
-  return { account, ...pathHeader(exchange, 'Destination') }
-}
-
-function answerIn(
-  exchange: Exchange,
-  of: { readonly path: SwiftPath; readonly bucket: ItemInfo | null; readonly next: Next },
-): Reply | Promise<Reply> {
-  const { path, bucket, next } = of
+function answerIn(exchange: Exchange, { path, bucket, next }: ObjectWrite): Reply | Promise<Reply> {
   if (bucket === null) return next()
   const version = exchange.method === 'DELETE' ? versionOf(exchange) : undefined
   const change: ObjectChange = {

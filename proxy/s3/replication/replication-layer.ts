@@ -1,48 +1,24 @@
 /** Behind the sign-in, around the writes of both APIs: what is to be replicated is marked before it is written. */
 import { ServiceError } from '../../../common/errors.ts'
-import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Exchange } from '../../exchange.ts'
 import type { Layer, Next } from '../../layers/layer.ts'
+import { type ObjectWrite, objectWriteLayer } from '../../layers/object-writes.ts'
 import { isStream, type Reply, replyHeader } from '../../reply.ts'
 import { versionOf } from '../../swift/found-object.ts'
-import { accessObject, containerOf } from '../../swift/object-access.ts'
+import { accessObject } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
-import { accountHeader, pathHeader } from '../../swift/path-header.ts'
 import { type MarkedBucket, ReplicationMarks, type StoredMark } from './replication-marks.ts'
 import { mayConcern, replicationOf } from './replication-rule.ts'
 
-/** Always there: it costs a look at the container, which the handler looks at, too. */
+/** Always there. */
 export function replicationLayer(): Layer {
-  return {
-    name: 'replication',
-    concerns: ({ path, method }) =>
-      path?.object !== undefined && (method === 'PUT' || method === 'DELETE' || method === 'COPY'),
-    answer(exchange, next) {
-      const path = targetOf(exchange)
-      // Versions that are removed for good are removed here alone, and replicas came from elsewhere.
-      const isOwn = exchange.versionRules?.replica !== undefined
-      if (path === null || isOwn || versionOf(exchange) !== undefined) return next()
-      const bucket = containerOf(exchange, path)
-      return bucket instanceof Promise
-        ? bucket.then((info) => answerIn(exchange, { path, bucket: info, next }))
-        : answerIn(exchange, { path, bucket, next })
-    },
-  }
+  return objectWriteLayer('replication', answerIn)
 }
 
-/** Null for what the handler will refuse. */
-function targetOf(exchange: Exchange): SwiftPath | null {
-  if (exchange.method !== 'COPY') return exchange.path
-  if (!exchange.header('destination')) return null
-  const account = accountHeader(exchange, 'destination-account') ?? exchange.path!.account
-  return { account, ...pathHeader(exchange, 'Destination') }
-}
-
-function answerIn(
-  exchange: Exchange,
-  of: { readonly path: SwiftPath; readonly bucket: ItemInfo | null; readonly next: Next },
-): Reply | Promise<Reply> {
-  const { path, bucket, next } = of
+function answerIn(exchange: Exchange, { path, bucket, next }: ObjectWrite): Reply | Promise<Reply> {
+  // Versions that are removed for good are removed here alone, and replicas came from elsewhere.
+  const isOwn = exchange.versionRules?.replica !== undefined
+  if (isOwn || versionOf(exchange) !== undefined) return next()
   const replication = bucket === null ? null : replicationOf(bucket)
   if (replication === null || !mayConcern(replication, path.object!)) return next()
   return answerMarked(exchange, path, next)
