@@ -3,12 +3,13 @@
  * its change is made (`begun`) and again when that was (`ready`), so that no crash in between loses it: what became of the
  * change is then found out by looking (settle-event.ts). Names begin with the time, so that a listing has the oldest first.
  */
-import { createHash, hash } from 'node:crypto'
-import type { Clock } from '../../../common/clock.ts'
 import { ServiceError } from '../../../common/errors.ts'
-import type { Random } from '../../../common/random.ts'
-import type { Backend, ObjectPath } from '../../backend/backend.ts'
-import { wholeBody } from '../../swift/object-body.ts'
+import {
+  containerFor,
+  HiddenQueues,
+  type HiddenQueuesOptions,
+  timeOfName,
+} from '../queue/hidden-queues.ts'
 import type { PendingEvent } from './event-record.ts'
 import type { TopicName } from './topic.ts'
 import type { TopicBook } from './topic-book.ts'
@@ -17,11 +18,6 @@ const ACCOUNT = '.s3-events'
 const OF_ACCOUNT = 'x-container-sysmeta-of-account'
 const OF_TOPIC = 'x-container-sysmeta-of-topic'
 const TYPES = { begun: 'application/x-event;begun', ready: 'application/x-event;ready' } as const
-/** Behind all events. */
-const LEASE = '~lease'
-const LEASE_TYPE = 'application/x-lease;until='
-const PAGE_MAX = 1_000
-const TIME_DIGITS = 14
 
 /** A topic's queue: its container. */
 export interface EventQueue {
@@ -51,34 +47,29 @@ export interface QueueLease {
 /** By the event's name. */
 export type Tries = Readonly<Record<string, { readonly count: number; readonly nextMs: number }>>
 
-export interface EventQueuesOptions {
-  readonly backend: Backend
+export interface EventQueuesOptions extends HiddenQueuesOptions {
   readonly topics: TopicBook
-  readonly clock: Pick<Clock, 'nowMs'>
-  readonly random: Random
-  /** The index of the storage policy that events are kept in. */
-  readonly policy: number
   /** Of a topic; more are refused with the change that they would tell of. */
   readonly eventsMax: number
 }
 
 export class EventQueues {
   readonly #options: EventQueuesOptions
+  readonly #queues: HiddenQueues
 
   constructor(options: EventQueuesOptions) {
     this.#options = options
+    this.#queues = new HiddenQueues(ACCOUNT, options)
   }
 
   /** Durable when it resolves. Null: there is no such topic. 503 EventQueueFull, and the change must not be made. */
   async begin(topic: TopicName, event: PendingEvent): Promise<EventMark | null> {
-    const { backend, clock, random, eventsMax } = this.#options
+    const { clock, eventsMax } = this.#options
     const container = containerOf(topic)
-    const known = await backend.cachedContainer(ACCOUNT, container)
+    const known = await this.#queues.known(container)
     if (known === null && !(await this.#make(topic))) return null
     if ((known?.stats?.objects ?? 0) >= eventsMax) throw queueFull()
-    const time = String(Math.floor(clock.nowMs())).padStart(TIME_DIGITS, '0')
-    const name = `${time}-${Buffer.from(random.bytes(8)).toString('hex')}`
-    const mark = { container, name }
+    const mark = { container, name: this.#queues.nameAt(clock.nowMs()) }
     try {
       await this.#write(mark, 'begun', event)
     } catch (error) {
@@ -95,30 +86,21 @@ export class EventQueues {
   }
 
   /** It was told, or there is nothing to be told. */
-  async remove(mark: EventMark): Promise<void> {
-    await this.#options.backend.deleteObject(this.#place(mark))
+  remove(mark: EventMark): Promise<void> {
+    return this.#queues.remove(mark)
   }
 
   /** All queues that have events, or had. */
   async *queues(): AsyncGenerator<EventQueue> {
-    const { backend } = this.#options
-    let marker = ''
-    for (;;) {
-      const query = { limit: PAGE_MAX, ...(marker !== '' && { marker }) }
-      const page = await backend.listAccount(ACCOUNT, query)
-      for (const row of page?.entries ?? []) {
-        if ('subdir' in row) continue
-        marker = row.name
-        const queue = await this.queue(row.name)
-        if (queue !== null) yield queue
-      }
-      if (page === null || page.entries.length < PAGE_MAX) return
+    for await (const container of this.#queues.containers()) {
+      const queue = await this.queue(container)
+      if (queue !== null) yield queue
     }
   }
 
   /** Null if there is none of that container's name. */
   async queue(container: string): Promise<EventQueue | null> {
-    const headers = (await this.#options.backend.cachedContainer(ACCOUNT, container))?.meta.headers
+    const headers = (await this.#queues.known(container))?.meta.headers
     const [account, name] = [headers?.[OF_ACCOUNT], headers?.[OF_TOPIC]]
     if (account === undefined || name === undefined) return null
     return { container, topic: { account, name } }
@@ -126,87 +108,65 @@ export class EventQueues {
 
   /** Events behind `after`, the oldest first. */
   async events(container: string, after: string, limit: number): Promise<readonly QueuedEvent[]> {
-    const page = await this.#options.backend.listContainer(ACCOUNT, container, {
-      limit,
-      endMarker: LEASE,
-      ...(after !== '' && { marker: after }),
-    })
-    return (page?.entries ?? []).flatMap((row) => {
-      if ('subdir' in row) return []
-      const { name, contentType } = row
-      const atMs = Number(name.slice(0, TIME_DIGITS))
-      return [{ container, name, isReady: contentType === TYPES.ready, atMs }]
+    const rows = await this.#queues.rows(container, after, limit)
+    return rows.map(({ name, contentType }) => {
+      return { container, name, isReady: contentType === TYPES.ready, atMs: timeOfName(name) }
     })
   }
 
   /** Null if somebody else was quicker. */
   async read(mark: EventMark): Promise<PendingEvent | null> {
-    const read = await this.#options.backend.readObject(this.#place(mark))
-    if (read === null) return null
-    return JSON.parse(Buffer.from(await wholeBody(read)).toString()) as PendingEvent
+    return (await this.#queues.read<PendingEvent>(mark))?.value ?? null
   }
 
   /** Takes the queue until then; null if somebody else has it. */
   async take(container: string, untilMs: number): Promise<QueueLease | null> {
-    const { backend, clock } = this.#options
-    const read = await backend.readObject(this.#place({ container, name: LEASE }))
-    if (read === null) {
-      return this.keep({ container, writeId: '', tries: {} }, { untilMs, tries: {} }, null)
-    }
-    const text = Buffer.from(await wholeBody(read)).toString()
-    if (Number(read.info.meta.contentType?.slice(LEASE_TYPE.length)) > clock.nowMs()) return null
-    const { tries } = JSON.parse(text) as { readonly tries: Tries }
-    const { writeId } = read.info
-    return this.keep({ container, writeId, tries }, { untilMs, tries })
+    const lease = await this.#queues.lease<{ readonly tries: Tries }>(container)
+    if (lease === 'taken') return null
+    const { writeId, value } = lease
+    const tries = value?.tries ?? {}
+    return this.#keep({ container, writeId, untilMs, tries })
   }
 
   /** Keeps it until then, or (0) lets go of it; null: it is lost. */
-  async keep(
+  keep(
     { container, writeId }: QueueLease,
     { untilMs, tries }: { readonly untilMs: number; readonly tries: Tries },
-    ifWriteId: string | null = writeId,
   ): Promise<QueueLease | null> {
-    const body = Buffer.from(JSON.stringify({ format: 1, tries }))
-    const meta = { ...metaOf(body), contentType: LEASE_TYPE + Math.ceil(untilMs) }
-    const put = { meta, body, condition: { ifWriteId } }
-    const place = this.#place({ container, name: LEASE })
-    const outcome = await this.#options.backend.putObject(place, put)
-    return outcome.status === 'done' ? { container, writeId: outcome.info.writeId, tries } : null
+    return this.#keep({ container, writeId, untilMs, tries })
   }
 
   /** The topic is gone: so is its queue, once it is empty. */
-  async drop(container: string): Promise<void> {
-    await this.remove({ container, name: LEASE })
-    await this.#options.backend.deleteContainer(ACCOUNT, container)
+  drop(container: string): Promise<void> {
+    return this.#queues.drop(container)
+  }
+
+  async #keep(lease: {
+    readonly container: string
+    readonly writeId: string | null
+    readonly untilMs: number
+    readonly tries: Tries
+  }): Promise<QueueLease | null> {
+    const { container, writeId, untilMs, tries } = lease
+    const kept = await this.#queues.keepLease(container, { writeId, untilMs, value: { tries } })
+    return kept === null ? null : { container, writeId: kept, tries }
   }
 
   /** False if there is no such topic. */
   async #make(topic: TopicName): Promise<boolean> {
-    const { backend, topics, policy } = this.#options
-    if ((await topics.read(topic)) === null) return false
-    await backend.putAccount(ACCOUNT, { headers: {} })
+    if ((await this.#options.topics.read(topic)) === null) return false
     const headers = { [OF_ACCOUNT]: topic.account, [OF_TOPIC]: topic.name }
-    await backend.putContainer(ACCOUNT, containerOf(topic), { meta: { headers }, policy })
+    await this.#queues.make(containerOf(topic), headers)
     return true
   }
 
   async #write(mark: EventMark, state: keyof typeof TYPES, event: PendingEvent): Promise<void> {
-    const body = Buffer.from(JSON.stringify({ format: 1, ...event }))
-    const meta = { ...metaOf(body), contentType: TYPES[state] }
-    await this.#options.backend.putObject(this.#place(mark), { meta, body })
+    await this.#queues.write(mark, { value: event, contentType: TYPES[state] })
   }
-
-  #place({ container, name }: EventMark): ObjectPath {
-    return { account: ACCOUNT, container, object: name, policy: this.#options.policy }
-  }
-}
-
-function metaOf(body: Uint8Array) {
-  return { etag: hash('md5', body, 'hex'), headers: {} }
 }
 
 function containerOf({ account, name }: TopicName): string {
-  return createHash('sha256').update(`${account}/${name}`).digest('hex')
+  return containerFor(account, name)
 }
 
 function queueFull(): ServiceError {

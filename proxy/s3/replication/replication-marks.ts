@@ -4,23 +4,15 @@
  * where nobody has completed it, what the name has become since then is looked at. Marks' names begin with the time of what they
  * are about, so that a listing has the oldest first.
  */
-import { createHash, hash } from 'node:crypto'
-import type { Clock } from '../../../common/clock.ts'
 import { ServiceError } from '../../../common/errors.ts'
-import type { Random } from '../../../common/random.ts'
-import type { Backend, ObjectPath } from '../../backend/backend.ts'
-import { wholeBody } from '../../swift/object-body.ts'
+import { containerFor, HiddenQueues, type HiddenQueuesOptions } from '../queue/hidden-queues.ts'
 
 const ACCOUNT = '.s3-replication'
 const OF_ACCOUNT = 'x-container-sysmeta-of-account'
 const OF_BUCKET = 'x-container-sysmeta-of-bucket'
-/** Behind all marks. */
-const LEASE = '~lease'
-const LEASE_TYPE = 'application/x-lease;until='
 /** All of the bucket is to be looked through. */
 const SCAN = '~scan'
-const PAGE_MAX = 1_000
-const TIME_DIGITS = 14
+const TYPE = 'application/x-mark'
 /** Of a bucket; with more, its writes are refused. */
 const MARKS_MAX = 100_000
 
@@ -47,28 +39,22 @@ export interface StoredMark extends Mark {
   readonly name: string
 }
 
-export interface MarksOptions {
-  readonly backend: Backend
-  readonly clock: Pick<Clock, 'nowMs'>
-  readonly random: Random
-  /** The index of the storage policy that marks are kept in. */
-  readonly policy: number
-}
-
 export class ReplicationMarks {
-  readonly #options: MarksOptions
+  readonly #options: HiddenQueuesOptions
+  readonly #queues: HiddenQueues
 
-  constructor(options: MarksOptions) {
+  constructor(options: HiddenQueuesOptions) {
     this.#options = options
+    this.#queues = new HiddenQueues(ACCOUNT, options)
   }
 
   /** Durable when it resolves. 503: too many wait, and the change must not be made. */
   async begin(of: MarkedBucket, mark: Pick<Mark, 'kind' | 'key' | 'version'>): Promise<StoredMark> {
-    const { backend, clock } = this.#options
-    const known = await backend.cachedContainer(ACCOUNT, containerOf(of))
+    const known = await this.#queues.known(containerOf(of))
     if ((known?.stats?.objects ?? 0) >= MARKS_MAX) throw queueFull()
-    const atMs = Math.floor(clock.nowMs())
-    return this.#write(of, { ...mark, name: this.#nameAt(atMs), atMs, isReady: false })
+    const atMs = Math.floor(this.#options.clock.nowMs())
+    const name = this.#queues.nameAt(atMs)
+    return this.#write(of, { ...mark, name, atMs, isReady: false })
   }
 
   /** Of what is there already: it goes in the order of when it was written. */
@@ -78,7 +64,7 @@ export class ReplicationMarks {
     writtenMs: number,
   ): Promise<void> {
     const atMs = Math.floor(this.#options.clock.nowMs())
-    const name = this.#nameAt(Math.floor(writtenMs))
+    const name = this.#queues.nameAt(writtenMs)
     await this.#write(of, { kind: 'existing', ...mark, name, atMs, isReady: true })
   }
 
@@ -88,130 +74,86 @@ export class ReplicationMarks {
   }
 
   /** It is done, or there is nothing to be done. */
-  async remove(of: MarkedBucket, { name }: Pick<StoredMark, 'name'>): Promise<void> {
-    await this.#options.backend.deleteObject(this.#place(of, name))
+  remove(of: MarkedBucket, { name }: Pick<StoredMark, 'name'>): Promise<void> {
+    return this.#queues.remove({ container: containerOf(of), name })
   }
 
   /** All buckets that have marks, or had. */
   async *buckets(): AsyncGenerator<MarkedBucket> {
-    const { backend } = this.#options
-    let marker = ''
-    for (;;) {
-      const query = { limit: PAGE_MAX, ...(marker !== '' && { marker }) }
-      const page = await backend.listAccount(ACCOUNT, query)
-      for (const row of page?.entries ?? []) {
-        if ('subdir' in row) continue
-        marker = row.name
-        const headers = (await backend.cachedContainer(ACCOUNT, row.name))?.meta.headers
-        const [account, bucket] = [headers?.[OF_ACCOUNT], headers?.[OF_BUCKET]]
-        if (account !== undefined && bucket !== undefined) yield { account, bucket }
-      }
-      if (page === null || page.entries.length < PAGE_MAX) return
+    for await (const container of this.#queues.containers()) {
+      const headers = (await this.#queues.known(container))?.meta.headers
+      const [account, bucket] = [headers?.[OF_ACCOUNT], headers?.[OF_BUCKET]]
+      if (account !== undefined && bucket !== undefined) yield { account, bucket }
     }
   }
 
   /** Names of marks behind `after`, the oldest first. */
   async names(of: MarkedBucket, after: string, limit: number): Promise<readonly string[]> {
-    const page = await this.#options.backend.listContainer(ACCOUNT, containerOf(of), {
-      limit,
-      endMarker: LEASE,
-      ...(after !== '' && { marker: after }),
-    })
-    return (page?.entries ?? []).flatMap((row) => ('subdir' in row ? [] : [row.name]))
+    return (await this.#queues.rows(containerOf(of), after, limit)).map(({ name }) => name)
   }
 
   /** Null if somebody else was quicker. */
   async read(of: MarkedBucket, name: string): Promise<StoredMark | null> {
-    const read = await this.#options.backend.readObject(this.#place(of, name))
-    if (read === null) return null
-    return { ...(JSON.parse(`${await wholeBody(read)}`) as Mark), name }
+    const read = await this.#queues.read<Mark>({ container: containerOf(of), name })
+    return read === null ? null : { ...read.value, name }
   }
 
   /** The name behind which a scan goes on that was asked for (empty: from the beginning); null: none was. */
   async scan(
     of: MarkedBucket,
   ): Promise<{ readonly after: string; readonly writeId: string } | null> {
-    const read = await this.#options.backend.readObject(this.#place(of, SCAN))
-    if (read === null) return null
-    const { after } = JSON.parse(`${await wholeBody(read)}`) as { readonly after: string }
-    return { after, writeId: read.info.writeId }
+    const read = await this.#queues.read<{ readonly after: string }>(scanOf(of))
+    return read === null ? null : { after: read.value.after, writeId: read.info.writeId }
   }
 
   async requestScan(of: MarkedBucket): Promise<void> {
-    await this.#put(of, SCAN, { body: { after: '' } })
+    const put = { value: { after: '' }, contentType: TYPE }
+    await this.#making(of, () => this.#queues.write(scanOf(of), put))
   }
 
   /** It has come so far (null: to its end), unless another was asked for. */
   async keepScan(of: MarkedBucket, writeId: string, after: string | null): Promise<void> {
     const condition = { ifWriteId: writeId }
-    if (after !== null) await this.#put(of, SCAN, { body: { after }, condition })
-    else await this.#options.backend.deleteObject(this.#place(of, SCAN), { condition })
+    if (after === null) return this.#queues.remove(scanOf(of), condition)
+    const put = { value: { after }, contentType: TYPE, condition }
+    await this.#making(of, () => this.#queues.write(scanOf(of), put))
   }
 
   /** Takes the bucket until then; the lease's write id, or null if somebody else has it. */
   async take(of: MarkedBucket, untilMs: number): Promise<string | null> {
-    const { backend, clock } = this.#options
-    const read = await backend.readObject(this.#place(of, LEASE), { head: true })
-    const until = Number(read?.info.meta.contentType?.slice(LEASE_TYPE.length) ?? 0)
-    if (until > clock.nowMs()) return null
-    return this.keep(of, read?.info.writeId ?? null, untilMs)
+    const lease = await this.#queues.lease(containerOf(of))
+    return lease === 'taken' ? null : this.keep(of, lease.writeId, untilMs)
   }
 
   /** Keeps it until then, or (0) lets go of it; null: it is lost. */
-  async keep(of: MarkedBucket, writeId: string | null, untilMs: number): Promise<string | null> {
-    const contentType = LEASE_TYPE + Math.ceil(untilMs)
-    const condition = { ifWriteId: writeId }
-    const outcome = await this.#put(of, LEASE, { body: {}, contentType, condition })
-    return outcome.status === 'done' ? outcome.info.writeId : null
+  keep(of: MarkedBucket, writeId: string | null, untilMs: number): Promise<string | null> {
+    const lease = { writeId, untilMs, value: {} }
+    return this.#making(of, () => this.#queues.keepLease(containerOf(of), lease))
   }
 
   async #write(of: MarkedBucket, { name, ...mark }: StoredMark): Promise<StoredMark> {
-    await this.#put(of, name, { body: mark })
+    const put = { value: mark, contentType: TYPE }
+    await this.#making(of, () => this.#queues.write({ container: containerOf(of), name }, put))
     return { name, ...mark }
   }
 
-  async #put(
-    of: MarkedBucket,
-    name: string,
-    put: {
-      readonly body: object
-      readonly contentType?: string
-      readonly condition?: { readonly ifWriteId: string | null }
-    },
-  ) {
-    const { backend } = this.#options
-    const { contentType = 'application/x-mark', condition } = put
-    const body = Buffer.from(JSON.stringify({ format: 1, ...put.body }))
-    const meta = { etag: hash('md5', body, 'hex'), contentType, headers: {} }
-    const write = async () =>
-      backend.putObject(this.#place(of, name), { meta, body, ...(condition && { condition }) })
+  /** A write; where the bucket has no container yet, that is made. */
+  #making<T>(of: MarkedBucket, write: () => Promise<T>): Promise<T> {
     return write().catch(async (error: unknown) => {
       if (!(error instanceof ServiceError) || error.status !== 404) throw error
-      await this.#make(of)
+      const headers = { [OF_ACCOUNT]: of.account, [OF_BUCKET]: of.bucket }
+      await this.#queues.make(containerOf(of), headers)
       return write()
     })
-  }
-
-  async #make(of: MarkedBucket): Promise<void> {
-    const { backend, policy } = this.#options
-    await backend.putAccount(ACCOUNT, { headers: {} })
-    const headers = { [OF_ACCOUNT]: of.account, [OF_BUCKET]: of.bucket }
-    await backend.putContainer(ACCOUNT, containerOf(of), { meta: { headers }, policy })
-  }
-
-  #nameAt(ms: number): string {
-    const time = String(Math.max(0, ms)).padStart(TIME_DIGITS, '0')
-    return `${time}-${Buffer.from(this.#options.random.bytes(8)).toString('hex')}`
-  }
-
-  #place(of: MarkedBucket, object: string): ObjectPath {
-    const { policy } = this.#options
-    return { account: ACCOUNT, container: containerOf(of), object, policy }
   }
 }
 
 function containerOf({ account, bucket }: MarkedBucket): string {
-  return createHash('sha256').update(`${account}/${bucket}`).digest('hex')
+  return containerFor(account, bucket)
+}
+
+function scanOf(of: MarkedBucket) {
+  return { container: containerOf(of), name: SCAN }
 }
 
 function queueFull(): ServiceError {
