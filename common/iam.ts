@@ -18,6 +18,8 @@ export interface IamPrincipal {
   readonly policies: readonly string[]
   /** What the session was narrowed to: it may do only what these allow, too. */
   readonly sessionPolicies?: readonly string[]
+  /** What bounds them, JSON: they may do only what it allows, too. */
+  readonly boundary?: string
   /** Policies of the cloud's own account are about all accounts. */
   readonly isCloud: boolean
   readonly tags: readonly { readonly key: string; readonly value: string }[]

@@ -1,8 +1,10 @@
-import { iamEntities, iamProviders } from '../tables/iam.ts'
+import { iamEntities, iamPolicies, iamProviders } from '../tables/iam.ts'
 import { rootArn } from './arns.ts'
+import { POLICIES_MAX } from './customer-policies.ts'
 import { KINDS } from './entities.ts'
 import { authorise, type IamHandler } from './iam-call.ts'
-import { MANAGED_POLICIES } from './managed-policies.ts'
+import { SHARED_CHARACTERS_MAX } from './policy-forms.ts'
+import { VERSIONS_MAX } from './policy-versions.ts'
 
 export const ACCOUNT_ACTIONS: Readonly<Record<string, IamHandler>> = {
   async GetAccountSummary(call) {
@@ -12,6 +14,7 @@ export const ACCOUNT_ACTIONS: Readonly<Record<string, IamHandler>> = {
     const count = async (kind: keyof typeof KINDS) =>
       (await iamEntities.list(parts.state, { prefix: [projectId, kind] })).length
     const providers = await iamProviders.list(parts.state, { prefix: [projectId] })
+    const policies = await iamPolicies.list(parts.state, { prefix: [projectId] })
     return {
       SummaryMap: {
         Users: await count('user'),
@@ -21,7 +24,10 @@ export const ACCOUNT_ACTIONS: Readonly<Record<string, IamHandler>> = {
         Roles: await count('role'),
         RolesQuota: KINDS.role.countMax,
         Providers: providers.length,
-        Policies: MANAGED_POLICIES.size,
+        Policies: policies.length,
+        PoliciesQuota: POLICIES_MAX,
+        PolicySizeQuota: SHARED_CHARACTERS_MAX,
+        VersionsPerPolicyQuota: VERSIONS_MAX,
         AccessKeysPerUserQuota: 2,
         GroupsPerUserQuota: 10,
         AttachedPoliciesPerUserQuota: 10,

@@ -3,11 +3,15 @@ import type { IamRequest, IamResult } from '../../common/iam.ts'
 import type { IdentityParts } from '../identity-parts.ts'
 import { KEY_ACTIONS } from './access-keys.ts'
 import { ACCOUNT_ACTIONS } from './account.ts'
+import { ATTACHED_POLICY_ACTIONS } from './attached-policies.ts'
+import { BOUNDARY_ACTIONS } from './boundaries.ts'
 import { BUCKET_SESSION_ACTIONS } from './bucket-session.ts'
+import { CUSTOMER_POLICY_ACTIONS } from './customer-policies.ts'
 import type { IamHandler } from './iam-call.ts'
 import { callerOfKey } from './iam-caller.ts'
 import { accessDenied } from './iam-error.ts'
-import { POLICY_ACTIONS } from './policies.ts'
+import { INLINE_POLICY_ACTIONS } from './inline-policies.ts'
+import { POLICY_VERSION_ACTIONS } from './policy-versions.ts'
 import { PROVIDER_ACTIONS } from './providers.ts'
 import { ROLE_ACTIONS } from './roles.ts'
 import { STS_ACTIONS } from './sts.ts'
@@ -21,7 +25,11 @@ export const IAM_ACTIONS: Readonly<Record<string, IamHandler>> = {
   ...KEY_ACTIONS,
   ...GROUP_ACTIONS,
   ...ROLE_ACTIONS,
-  ...POLICY_ACTIONS,
+  ...INLINE_POLICY_ACTIONS,
+  ...ATTACHED_POLICY_ACTIONS,
+  ...CUSTOMER_POLICY_ACTIONS,
+  ...POLICY_VERSION_ACTIONS,
+  ...BOUNDARY_ACTIONS,
   ...PROVIDER_ACTIONS,
   ...STS_ACTIONS,
   ...BUCKET_SESSION_ACTIONS,

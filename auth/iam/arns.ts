@@ -1,5 +1,5 @@
 import type { IdentityParts } from '../identity-parts.ts'
-import type { IamEntityRow } from '../tables/iam.ts'
+import type { IamEntityRow, IamPolicyRow } from '../tables/iam.ts'
 
 type Settings = Pick<IdentityParts, 'settings'>
 
@@ -49,6 +49,13 @@ export function sessionArn(parts: Settings, role: IamEntityRow, session: string)
 
 export function providerArn(parts: Settings, projectId: string, name: string): string {
   return `arn:aws:iam::${accountIdOf(parts, projectId)}:oidc-provider/${name}`
+}
+
+export function policyArn(
+  parts: Settings,
+  { projectId, path, name }: Pick<IamPolicyRow, 'projectId' | 'path' | 'name'>,
+): string {
+  return `arn:aws:iam::${accountIdOf(parts, projectId)}:policy${path}${name}`
 }
 
 /** `arn:aws:iam::ACCOUNT:role/path/NAME` in its parts; null if it is none. */

@@ -1,10 +1,10 @@
 /** What users, groups and roles have in common. */
 
-import { type IamResult, tagValues } from '../../common/iam.ts'
+import type { IamResult } from '../../common/iam.ts'
 import type { StateReader, StateTransaction } from '../../common/state/state-store.ts'
 import { type IamEntityRow, type IamKind, iamEntities } from '../tables/iam.ts'
 import { entityArn } from './arns.ts'
-import { authorise, type IamCall } from './iam-call.ts'
+import { authorise, type IamCall, resourceTags, valueOrNone } from './iam-call.ts'
 import {
   deleteConflict,
   entityExists,
@@ -15,6 +15,7 @@ import {
 import { entityId } from './iam-ids.ts'
 import {
   ANY_TEXT,
+  ARN,
   GROUP_NAME,
   optional,
   optionalNumber,
@@ -26,6 +27,7 @@ import {
   tagsOf,
   USER_NAME,
 } from './iam-params.ts'
+import { boundaryOf, knownPolicy, type SharedPolicy } from './shared-policies.ts'
 
 type NamedKind = Exclude<IamKind, 'account'>
 
@@ -62,7 +64,7 @@ export async function entityNamed(
   const { projectId } = call.caller
   const row = await iamEntities.get(reader, projectId, kind, name.toLowerCase())
   const place = row ?? { projectId, kind, path: '/', name }
-  authoriseEntity(call, place, row)
+  authoriseEntity(call, place, row, row && (await boundaryOf(call.parts, row, reader)))
   if (row === undefined) throw noSuchEntity(`The ${kind} with name ${name}`)
   return row
 }
@@ -71,17 +73,25 @@ export function authoriseEntity(
   call: IamCall,
   place: Pick<IamEntityRow, 'projectId' | 'kind' | 'path' | 'name'>,
   row?: IamEntityRow,
+  boundary?: SharedPolicy,
 ): void {
-  const tagged = /^(?:iam|aws):resourcetag\/(.+)$/
+  const { action, params } = call
+  // A parameter counts where the action takes it: elsewhere anybody could add it to please a condition.
+  const named = NAMES_POLICY.test(action) ? params.PolicyArn : undefined
+  const bounds = SETS_BOUNDARY.test(action) ? params.PermissionsBoundary : boundary?.arn
   authorise(call, {
     projectId: place.projectId,
     arn: entityArn(call.parts, place),
     keys: (name) => {
-      const key = tagged.exec(name)?.[1]
-      return key === undefined || row === undefined ? undefined : tagValues(row.tags, key)
+      if (name === 'iam:policyarn') return valueOrNone(named)
+      if (name === 'iam:permissionsboundary') return valueOrNone(bounds)
+      return row === undefined ? undefined : resourceTags(row.tags, name)
     },
   })
 }
+
+const NAMES_POLICY = /^(?:Attach|Detach)(?:User|Group|Role)Policy$/
+const SETS_BOUNDARY = /^(?:Create(?:User|Role)|Put(?:User|Role)PermissionsBoundary)$/
 
 /** One that has nothing yet but what is given. */
 export function newEntity(
@@ -108,10 +118,11 @@ export async function createEntity(
   role: IamEntityRow['role'] = null,
 ): Promise<IamEntityRow> {
   const { parts, params, caller } = call
+  const { projectId } = caller
   const { param, form, countMax } = KINDS[kind]
   const name = required(params, param, form)
   const row = newEntity(call, {
-    projectId: caller.projectId,
+    projectId,
     kind,
     name,
     path: optional(params, 'Path', PATH) ?? '/',
@@ -119,15 +130,27 @@ export async function createEntity(
     role,
   })
   authoriseEntity(call, row)
-  await parts.state.transaction(async (tx) => {
-    const there = await iamEntities.get(tx, row.projectId, kind, row.nameKey)
+  const bounded = kind === 'group' ? undefined : optional(params, 'PermissionsBoundary', ARN)
+  return parts.state.transaction(async (tx) => {
+    const there = await iamEntities.get(tx, projectId, kind, row.nameKey)
     if (there !== undefined) throw entityExists(`${titleOf(kind)} with name ${name}`)
-    const prefix = [row.projectId, kind]
+    const prefix = [projectId, kind]
     const others = await iamEntities.list(tx, { prefix, limit: countMax })
     if (others.length >= countMax) throw limitExceeded(`${kind}s of an account: ${countMax}`)
-    await iamEntities.put(tx, row)
+    const made = bounded === undefined ? row : await boundedBy(call, { row, arn: bounded }, tx)
+    await iamEntities.put(tx, made)
+    return made
   })
-  return row
+}
+
+/** The entity, bounded from now on by the policy of its account. Throws NoSuchEntity. */
+export async function boundedBy(
+  { parts }: IamCall,
+  { row, arn }: { readonly row: IamEntityRow; readonly arn: string },
+  tx: StateTransaction,
+): Promise<IamEntityRow> {
+  const { ref } = await knownPolicy(parts, { projectId: row.projectId, arn }, tx)
+  return { ...row, boundary: ref }
 }
 
 /** Changes the entity that the call names, as it is at that moment. */
@@ -156,7 +179,7 @@ export async function renameEntity(call: IamCall, kind: 'user' | 'group'): Promi
       ...(name !== undefined && { name, nameKey: name.toLowerCase() }),
       ...(path !== undefined && { path }),
     }
-    authoriseEntity(call, next, row)
+    authoriseEntity(call, next, row, await boundaryOf(parts, row, tx))
     if (next.nameKey !== row.nameKey) {
       const there = await iamEntities.get(tx, row.projectId, kind, next.nameKey)
       if (there !== undefined) throw entityExists(`${titleOf(kind)} with name ${next.name}`)
@@ -243,13 +266,23 @@ export function markerName(marker: string | undefined): string | undefined {
   return name
 }
 
+/** The page that is asked for of what is at hand in any order. */
+export function pageOfSorted<Row>(
+  { params }: Pick<IamCall, 'params'>,
+  rows: readonly Row[],
+  page: Omit<Parameters<typeof pageOf<Row>>[1], 'count'>,
+): IamResult {
+  const { keyOf } = page
+  const count = optionalNumber(params, 'MaxItems', { min: 1, max: 1000 }) ?? 100
+  const after = markerName(params.Marker)
+  const rest = after === undefined ? rows : rows.filter((row) => keyOf(row) > after)
+  const sorted = [...rest].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
+  return pageOf(sorted, { ...page, count })
+}
+
 /** Elements of the names only, for answers that list names. */
 export function pageOfNames(call: IamCall, names: readonly string[], element: string): IamResult {
-  const count = optionalNumber(call.params, 'MaxItems', { min: 1, max: 1000 }) ?? 100
-  const after = markerName(call.params.Marker)
-  const sorted = [...names].sort()
-  const rest = after === undefined ? sorted : sorted.filter((name) => name > after)
-  return pageOf(rest, { count, element, show: (name) => name, keyOf: (name) => name })
+  return pageOfSorted(call, names, { element, show: (name) => name, keyOf: (name) => name })
 }
 
 /** As answers show it. */
@@ -265,11 +298,19 @@ export function showEntity(call: IamCall, row: IamEntityRow): IamResult {
 }
 
 /** Nothing where there are none. */
-export function showTags(row: IamEntityRow): IamResult {
+export function showTags(row: Pick<IamEntityRow, 'tags'>): IamResult {
   return row.tags.length === 0 ? {} : { Tags: tagList(row) }
 }
 
-export function tagList({ tags }: IamEntityRow): readonly IamResult[] {
+/** Nothing where nothing bounds it. */
+export async function showBoundary({ parts }: IamCall, row: IamEntityRow): Promise<IamResult> {
+  const boundary = await boundaryOf(parts, row)
+  if (boundary === undefined) return {}
+  const PermissionsBoundaryType = 'PermissionsBoundaryPolicy'
+  return { PermissionsBoundary: { PermissionsBoundaryType, PermissionsBoundaryArn: boundary.arn } }
+}
+
+export function tagList({ tags }: Pick<IamEntityRow, 'tags'>): readonly IamResult[] {
   return tags.map(({ key, value }) => ({ Key: key, Value: value }))
 }
 

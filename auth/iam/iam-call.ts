@@ -1,7 +1,8 @@
 import { judgePolicy } from '../../common/access-policy/judge-policy.ts'
 import type { ConditionKeys } from '../../common/access-policy/policy-variables.ts'
-import { type IamRequest, type IamResult, principalKeys } from '../../common/iam.ts'
+import { type IamRequest, type IamResult, principalKeys, tagValues } from '../../common/iam.ts'
 import type { IdentityParts } from '../identity-parts.ts'
+import type { IamTag } from '../tables/iam.ts'
 import { type IamCaller, namesOf } from './iam-caller.ts'
 import { accessDenied } from './iam-error.ts'
 import { parseOwn } from './policy-forms.ts'
@@ -46,13 +47,22 @@ function isAllowed({ parts, caller, action }: IamCall, target: IamTarget): boole
   return (isRoot && isOwn) || (said && (isOwn || principal.isCloud))
 }
 
-/** What somebody's own policies, and those of their session, say of an action. */
+interface OwnJudgement {
+  /** Allowed by a policy of their own, and by all that bounds them. */
+  readonly said: boolean
+  readonly isDenied: boolean
+  /** Allowed by all that bounds them: the session's policies, the boundary. */
+  readonly isWithin: boolean
+}
+
+/** What somebody's own policies say of an action, those of their session, and what bounds them. */
 export function judgeOwn(
   parts: IdentityParts,
   caller: Pick<IamCaller, 'principal' | 'projectId'>,
   asked: { readonly action: string; readonly target: IamTarget },
-): { readonly said: boolean; readonly isDenied: boolean } {
+): OwnJudgement {
   const { principal } = caller
+  const { policies, sessionPolicies, boundary } = principal
   const own = principalKeys(principal)
   const nowMs = parts.clock.nowMs()
   const request = {
@@ -63,12 +73,26 @@ export function judgeOwn(
   }
   const judge = (texts: readonly string[]) =>
     texts.map((text) => judgePolicy(parseOwn(text), request))
-  const judged = judge(principal.policies)
-  const session = principal.sessionPolicies === undefined ? null : judge(principal.sessionPolicies)
+  const judged = judge(policies)
+  const bounds = [sessionPolicies, boundary === undefined ? undefined : [boundary]]
+  const bounded = bounds.filter((texts) => texts !== undefined).map(judge)
+  const isWithin = bounded.every((one) => one.includes('allow'))
   return {
-    isDenied: [...judged, ...(session ?? [])].includes('deny'),
-    said: judged.includes('allow') && (session === null || session.includes('allow')),
+    isDenied: [...judged, ...bounded.flat()].includes('deny'),
+    isWithin,
+    said: judged.includes('allow') && isWithin,
   }
+}
+
+/** The values of a tag of what is asked for, if a condition's key names one. */
+export function resourceTags(tags: readonly IamTag[], name: string): readonly string[] | undefined {
+  const key = /^(?:iam|aws):resourcetag\/(.+)$/.exec(name)?.[1]
+  return key === undefined ? undefined : tagValues(tags, key)
+}
+
+/** A value of a condition's key. */
+export function valueOrNone(value: string | undefined): readonly string[] | undefined {
+  return value === undefined ? undefined : [value]
 }
 
 /** Conditions may ask what time it is. */

@@ -22,8 +22,8 @@ import {
   storageAccount,
 } from './arns.ts'
 import { unknownKey } from './iam-error.ts'
-import { MANAGED_POLICIES } from './managed-policies.ts'
 import { openSession, type RoleSession, type Session } from './session-token.ts'
+import { boundaryOf, isPolicyGone, policiesByRefs } from './shared-policies.ts'
 
 export interface SigningKey {
   readonly accessKey: string
@@ -43,8 +43,21 @@ export interface IamCaller {
   readonly credential?: CredentialRow
 }
 
+/** Times that somebody is read, if policies of theirs are deleted meanwhile. */
+const READS_MAX = 3
+
 /** Throws InvalidClientTokenId if the key is none, InvalidToken or ExpiredToken for what is wrong with a session's. */
 export async function callerOfKey(parts: IdentityParts, key: SigningKey): Promise<IamCaller> {
+  for (let reads = 1; ; reads++) {
+    try {
+      return await readCaller(parts, key)
+    } catch (error) {
+      if (!isPolicyGone(error) || reads === READS_MAX) throw error
+    }
+  }
+}
+
+async function readCaller(parts: IdentityParts, key: SigningKey): Promise<IamCaller> {
   try {
     if (key.sessionToken !== undefined) return await callerOfSession(parts, key)
     const row = await iamKeys.get(parts.state, key.accessKey)
@@ -77,7 +90,7 @@ async function callerOfSession(parts: IdentityParts, key: SigningKey): Promise<I
   const role = await iamEntities.one(parts.state, 'id', session.roleId)
   if (role === undefined) throw unknownKey()
   await requireAccount(parts, role.projectId)
-  const principal = { ...sessionPrincipal(parts, role, session), ...scopeOf(session) }
+  const principal = { ...(await sessionPrincipal(parts, role, session)), ...scopeOf(session) }
   return { secret, projectId: role.projectId, principal, isRoot: false }
 }
 
@@ -125,7 +138,7 @@ async function cloudPoliciesOf(
   if (cloudProjectId === null) return []
   const nameKey = storageAccount(parts, projectId).toLowerCase()
   const row = await iamEntities.get(parts.state, cloudProjectId, 'account', nameKey)
-  return row === undefined ? [] : policiesOf(row)
+  return row === undefined ? [] : policiesOf(parts, [row])
 }
 
 async function userPrincipal(parts: IdentityParts, user: IamEntityRow): Promise<IamPrincipal> {
@@ -139,18 +152,20 @@ async function userPrincipal(parts: IdentityParts, user: IamEntityRow): Promise<
     arns: [arn],
     userId: user.id,
     userName: user.name,
-    policies: [user, ...groups].flatMap(policiesOf),
+    policies: await policiesOf(parts, [user, ...groups]),
+    ...(await boundsOf(parts, user)),
     isCloud: isCloud(parts, user.projectId),
     tags: user.tags,
   }
 }
 
 /** Whom a session of the role is, at the time it is used: the role's policies are those of now. */
-export function sessionPrincipal(
-  parts: Pick<IdentityParts, 'settings'>,
+async function sessionPrincipal(
+  parts: Pick<IdentityParts, 'settings' | 'state'>,
   role: IamEntityRow,
-  session: Pick<RoleSession, 'name' | 'policies' | 'tags' | 'federated' | 'expiresMs'>,
-): IamPrincipal {
+  session: RoleSession,
+): Promise<IamPrincipal> {
+  const sessionPolicies = await narrowedTo(parts, session)
   const arn = sessionArn(parts, role, session.name)
   return {
     kind: 'session',
@@ -159,8 +174,9 @@ export function sessionPrincipal(
     // The session as older clients of RGW name it, too.
     arns: [arn, arn.replace('arn:aws:sts:', 'arn:aws:iam:'), entityArn(parts, role)],
     userId: `${role.id}:${session.name}`,
-    policies: policiesOf(role),
-    ...(session.policies.length > 0 && { sessionPolicies: session.policies }),
+    policies: await policiesOf(parts, [role]),
+    ...(await boundsOf(parts, role)),
+    ...(sessionPolicies !== null && { sessionPolicies }),
     isCloud: isCloud(parts, role.projectId),
     tags: [
       ...session.tags,
@@ -171,12 +187,37 @@ export function sessionPrincipal(
   }
 }
 
-/** The texts of all policies of a user, a group or a role. */
-export function policiesOf({ inline, attached }: IamEntityRow): readonly string[] {
-  const shared = attached
-    .map((arn) => MANAGED_POLICIES.get(arn))
-    .filter((text) => text !== undefined)
-  return [...Object.values(inline), ...shared]
+/** The texts of all policies of users, groups or roles. Throws PolicyGone. */
+async function policiesOf(
+  parts: Pick<IdentityParts, 'settings' | 'state'>,
+  rows: readonly IamEntityRow[],
+): Promise<readonly string[]> {
+  const refs = new Set(rows.flatMap(({ attached }) => attached))
+  const shared = await policiesByRefs(parts, [...refs])
+  return [...rows.flatMap(({ inline }) => Object.values(inline)), ...shared.map(({ text }) => text)]
+}
+
+async function boundsOf(
+  parts: Pick<IdentityParts, 'settings' | 'state'>,
+  row: IamEntityRow,
+): Promise<Pick<IamPrincipal, 'boundary'>> {
+  const policy = await boundaryOf(parts, row)
+  return policy === undefined ? {} : { boundary: policy.text }
+}
+
+/** The texts of all that the session was narrowed to; null if it was not. Once one of them is deleted the session may nothing. */
+async function narrowedTo(
+  parts: Pick<IdentityParts, 'settings' | 'state'>,
+  { policies, policyRefs = [] }: RoleSession,
+): Promise<readonly string[] | null> {
+  if (policies.length + policyRefs.length === 0) return null
+  try {
+    const shared = await policiesByRefs(parts, policyRefs)
+    return [...policies, ...shared.map(({ text }) => text)]
+  } catch (error) {
+    if (isPolicyGone(error)) return []
+    throw error
+  }
 }
 
 /** How policies name whoever it is. */

@@ -18,6 +18,11 @@ export function limitExceeded(what: string): ServiceError {
   return new ServiceError('LimitExceeded', `Cannot exceed quota for ${what}.`, { status: 409 })
 }
 
+/** What is given contradicts itself. */
+export function invalidInput(message: string): ServiceError {
+  return new ServiceError('InvalidInput', message, { status: 400 })
+}
+
 export function validationError(message: string): ServiceError {
   return new ServiceError('ValidationError', message, { status: 400 })
 }

@@ -1,9 +1,16 @@
 import type { Random } from '../../common/random.ts'
+import { OWN_POLICY_BEGINNING } from '../tables/iam.ts'
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
 
 /** What AWS's ids begin with, by what they are of. */
-export const ID_BEGINNINGS = { user: 'AIDA', group: 'AGPA', role: 'AROA', account: 'AIDA' } as const
+export const ID_BEGINNINGS = {
+  user: 'AIDA',
+  group: 'AGPA',
+  role: 'AROA',
+  account: 'AIDA',
+  policy: OWN_POLICY_BEGINNING,
+} as const
 
 /** `AIDA` and 17 letters and digits. */
 export function entityId(random: Random, kind: keyof typeof ID_BEGINNINGS): string {

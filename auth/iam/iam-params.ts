@@ -30,6 +30,14 @@ export const DOCUMENT: ParamForm = {
   pattern: /^[\t\n\r -ÿ]{1,131072}$/,
   what: 'a policy document',
 }
+export const DESCRIPTION: ParamForm = {
+  pattern: /^[\p{L}\p{M}\p{Z}\p{S}\p{N}\p{P}]{0,1000}$/u,
+  what: 'up to 1,000 letters, digits and signs',
+}
+export const VERSION_ID: ParamForm = {
+  pattern: /^v[1-9]\d{0,8}(?:\.[A-Za-z0-9-]{0,64})?$/,
+  what: "the id of a version, like 'v1'",
+}
 export const ANY_TEXT: ParamForm = { pattern: /^.{1,2048}$/s, what: 'a text' }
 
 type Params = IamRequest['params']
@@ -58,6 +66,11 @@ export function optionalNumber(
   const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
   if (number >= min && number <= max) return number
   throw validationError(`Value at '${name}' must be a number from ${min} to ${max}.`)
+}
+
+/** False if it is not there. */
+export function optionalFlag(params: Params, name: string): boolean {
+  return optional(params, name, { pattern: /^(?:true|false)$/, what: 'true or false' }) === 'true'
 }
 
 /** `ClientIDList.member.1`, `.2` and so on. */

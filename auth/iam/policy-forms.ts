@@ -1,11 +1,12 @@
 /** What policies of IAM's look like where they are written, and how they are read again. */
+import { parsedPolicy } from '../../common/access-policy/parsed-policy.ts'
 import {
   type PolicyDocument,
   type PolicyForm,
   parsePolicy,
 } from '../../common/access-policy/policy-document.ts'
 import { ServiceError } from '../../common/errors.ts'
-import { malformedDocument } from './iam-error.ts'
+import { limitExceeded, malformedDocument } from './iam-error.ts'
 
 /** Somebody's own; AWS's bounds are of all of a kind together. */
 export const OWN_POLICY: PolicyForm = {
@@ -40,5 +41,21 @@ export function checkPolicy(text: string, form: PolicyForm): void {
 
 /** One that was checked when it was written, of whatever kind. */
 export function parseOwn(text: string): PolicyDocument {
-  return parsePolicy(text, ROLE_POLICY)
+  return parsedPolicy(text, ROLE_POLICY)
+}
+
+/** Characters of a shared policy, without white space. */
+export const SHARED_CHARACTERS_MAX = 6144
+
+/**
+ * A shared policy, as it is kept to be judged: without white space between its elements. AWS does not count white space inside
+ * of texts either; here it counts, so that what is judged stays as small as it looks. Throws MalformedPolicyDocument, LimitExceeded.
+ */
+export function checkedShared(document: string): string {
+  checkPolicy(document, { ...OWN_POLICY, bytesMax: Number.POSITIVE_INFINITY })
+  const text = JSON.stringify(JSON.parse(document))
+  const characters = Math.max(text.length, document.replaceAll(/\s/g, '').length)
+  if (characters > SHARED_CHARACTERS_MAX)
+    throw limitExceeded(`characters of a policy: ${SHARED_CHARACTERS_MAX}`)
+  return text
 }

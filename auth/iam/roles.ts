@@ -6,6 +6,7 @@ import {
   deleteEntity,
   listEntities,
   namedEntity,
+  showBoundary,
   showEntity,
   showTags,
   tagList,
@@ -27,11 +28,11 @@ export const ROLE_ACTIONS: Readonly<Record<string, IamHandler>> = {
         optionalNumber(params, 'MaxSessionDuration', SESSION_SECONDS) ?? SESSION_SECONDS.min,
     }
     const row = await createEntity(call, 'role', role)
-    return { Role: { ...briefly(call, row), ...showTags(row) } }
+    return { Role: { ...briefly(call, row), ...(await showMore(call, row)) } }
   },
   async GetRole(call) {
     const row = await namedEntity(call, 'role')
-    return { Role: { ...showRole(call, row), ...showTags(row) } }
+    return { Role: { ...showRole(call, row), ...(await showMore(call, row)) } }
   },
   ListRoles: (call) => listEntities(call, 'role', (row) => showRole(call, row), 'Roles'),
   async UpdateRole(call) {
@@ -85,6 +86,11 @@ function trustOf(document: string): string {
 function briefly(call: IamCall, row: IamEntityRow): IamResult {
   const trust = encodeURIComponent(row.role!.trust)
   return { ...showEntity(call, row), AssumeRolePolicyDocument: trust }
+}
+
+/** What lists leave out. */
+async function showMore(call: IamCall, row: IamEntityRow): Promise<IamResult> {
+  return { ...(await showBoundary(call, row)), ...showTags(row) }
 }
 
 function showRole(call: IamCall, row: IamEntityRow): IamResult {

@@ -25,6 +25,8 @@ export interface RoleSession extends SessionBase {
   readonly name: string
   /** What it was narrowed to: JSON. */
   readonly policies: readonly string[]
+  /** Shared policies that it was narrowed to, too: what they say is looked up when it is used. */
+  readonly policyRefs?: readonly string[]
   readonly tags: readonly IamTag[]
   readonly federated?: string
 }

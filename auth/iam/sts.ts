@@ -7,8 +7,8 @@ import { type IamResult, principalKeys, tagKeys, tagValues } from '../../common/
 import type { IdentityParts } from '../identity-parts.ts'
 import { type IamEntityRow, type IamTag, iamEntities } from '../tables/iam.ts'
 import { accountIdOf, entityArn, parseArn, projectOfAccountId, sessionArn } from './arns.ts'
-import { type IamCall, type IamHandler, judgeOwn, timeKeys } from './iam-call.ts'
-import { namesOf } from './iam-caller.ts'
+import { type IamCall, type IamHandler, judgeOwn, timeKeys, valueOrNone } from './iam-call.ts'
+import { type IamCaller, namesOf } from './iam-caller.ts'
 import { accessDenied, noSuchEntity, validationError } from './iam-error.ts'
 import {
   ANY_TEXT,
@@ -19,9 +19,9 @@ import {
   SESSION_NAME,
   tagsOf,
 } from './iam-params.ts'
-import { MANAGED_POLICIES } from './managed-policies.ts'
 import { checkPolicy, SESSION_POLICY, TRUST_POLICY } from './policy-forms.ts'
-import { startSession } from './session-token.ts'
+import { type RoleSession, startSession } from './session-token.ts'
+import { knownPolicy } from './shared-policies.ts'
 
 const KEY_SECONDS = { min: 900, max: 129_600 }
 const ROLE_SECONDS_MIN = 900
@@ -63,15 +63,30 @@ export const STS_ACTIONS: Readonly<Record<string, IamHandler>> = {
     const names = namesOf(parts, caller)
     const action = 'sts:AssumeRole'
     const target = { projectId: role.projectId, arn: entityArn(parts, role) }
-    const { said, isDenied } = judgeOwn(parts, caller, { action, target })
+    const { said, isDenied, isWithin } = judgeOwn(parts, caller, { action, target })
     // Who is trusted by name may; who is of an account that is trusted needs a policy of its own, too.
     const asked = { role, tags, keys: extra, action }
-    const byName = trusts(parts, { ...asked, principal: { ...names, accounts: [] } })
+    const person = isWithin ? { ...names, accounts: [] } : pastBounds(caller, role)
+    const byName = person !== null && trusts(parts, { ...asked, principal: person })
     const isTrusted =
       byName || ((said || caller.isRoot) && trusts(parts, { ...asked, principal: names }))
     if (isDenied || !isTrusted) throw accessDenied(caller.principal.arn, action, target.arn)
-    return assume(call, { role, tags })
+    return assume(call, { role, tags, ...(await narrowing(call, role)) })
   },
+}
+
+/**
+ * By which names a trust gives what bounds do not allow: in one's own account a user's, and the session's own, which is not the
+ * role's; null in another account. Source: docs.aws.amazon.com/IAM/latest/UserGuide, "Permissions boundaries for IAM entities".
+ */
+function pastBounds(
+  { principal, projectId }: IamCaller,
+  role: IamEntityRow,
+): PolicyPrincipal | null {
+  if (role.projectId !== projectId) return null
+  const { kind } = principal
+  const arns = principal.arns.filter((arn) => kind === 'user' || arn.includes(':assumed-role/'))
+  return { arns, accounts: [], canonicalIds: [], federated: [] }
 }
 
 /** The role of a call that is signed by nobody: the token says who it is. */
@@ -95,7 +110,8 @@ export async function assumeByWebIdentity(
   const action = 'sts:AssumeRoleWithWebIdentity'
   if (!trusts(parts, { role, tags, keys, action, principal }))
     throw accessDenied(subject, action, entityArn(parts, role))
-  const assumed = assume(call, { role, tags, federated: provider })
+  const narrowed = await narrowing(call, role)
+  const assumed = assume(call, { role, tags, federated: provider, ...narrowed })
   return {
     ...assumed,
     SubjectFromWebIdentityToken: subject,
@@ -153,11 +169,12 @@ function assume(
     role,
     tags,
     federated,
+    ...narrowed
   }: {
     readonly role: IamEntityRow
     readonly tags: readonly IamTag[]
     readonly federated?: string
-  },
+  } & Narrowing,
 ): IamResult {
   const max = role.role!.maxSessionSeconds
   const name = required(params, 'RoleSessionName', SESSION_NAME)
@@ -167,7 +184,7 @@ function assume(
     kind: 'role',
     roleId: role.id,
     name,
-    policies: sessionPolicies(params),
+    ...narrowed,
     tags,
     ...(federated !== undefined && { federated }),
     expiresMs: parts.clock.nowMs() + seconds * 1000,
@@ -179,23 +196,22 @@ function assume(
   }
 }
 
-/** What the session is narrowed to: a policy that comes along, and shared ones. */
-function sessionPolicies(params: IamCall['params']): readonly string[] {
+type Narrowing = Required<Pick<RoleSession, 'policies' | 'policyRefs'>>
+
+/** What the session is narrowed to: a policy that comes along, and shared ones of the role's account. */
+async function narrowing(
+  { parts, params }: Pick<IamCall, 'parts' | 'params'>,
+  { projectId }: IamEntityRow,
+): Promise<Narrowing> {
   const policy = optional(params, 'Policy', { ...ANY_TEXT, pattern: /^.{1,4096}$/s })
   const arns = Object.keys(params)
     .filter((name) => /^PolicyArns\.member\.\d+\.arn$/.test(name))
-    .map((name) => params[name]!)
-  const shared = arns.map((arn) => {
-    const text = MANAGED_POLICIES.get(arn)
-    if (text === undefined) throw noSuchEntity(`Policy ${arn}`)
-    return text
-  })
-  if (shared.length > 10) throw validationError("Value at 'PolicyArns' must be up to 10 policies.")
-  if (policy === undefined) return shared
-  checkPolicy(policy, SESSION_POLICY)
-  return [policy, ...shared]
-}
-
-function valueOrNone(value: string | undefined): readonly string[] | undefined {
-  return value === undefined ? undefined : [value]
+    .map((name) => required(params, name, ARN))
+  if (arns.length > 10) throw validationError("Value at 'PolicyArns' must be up to 10 policies.")
+  const shared = await Promise.all(arns.map((arn) => knownPolicy(parts, { projectId, arn })))
+  if (policy !== undefined) checkPolicy(policy, SESSION_POLICY)
+  return {
+    policies: policy === undefined ? [] : [policy],
+    policyRefs: shared.map(({ ref }) => ref),
+  }
 }

@@ -1,4 +1,5 @@
-import { type IamEntityRow, iamEntities, iamKeys } from '../tables/iam.ts'
+import type { IamResult } from '../../common/iam.ts'
+import { type IamEntityRow, type IamTag, iamEntities, iamKeys } from '../tables/iam.ts'
 import { rootArn, storageAccount } from './arns.ts'
 import {
   changeEntity,
@@ -11,6 +12,7 @@ import {
   namedEntity,
   pageOf,
   renameEntity,
+  showBoundary,
   showEntity,
   showTags,
   tagList,
@@ -24,12 +26,11 @@ const TAGS_MAX = 50
 
 export const USER_ACTIONS: Readonly<Record<string, IamHandler>> = {
   async CreateUser(call) {
-    const row = await createEntity(call, 'user')
-    return { User: { ...showEntity(call, row), ...showTags(row) } }
+    return { User: await showWhole(call, await createEntity(call, 'user')) }
   },
   async GetUser(call) {
     const row = await userAsked(call)
-    return { User: row === null ? rootUser(call) : { ...showEntity(call, row), ...showTags(row) } }
+    return { User: row === null ? rootUser(call) : await showWhole(call, row) }
   },
   ListUsers: (call) => listEntities(call, 'user', (row) => showEntity(call, row), 'Users'),
   async UpdateUser(call) {
@@ -113,6 +114,10 @@ export async function userAsked(call: IamCall): Promise<IamEntityRow | null> {
   return entityNamed(call, { kind: 'user', name: principal.userName })
 }
 
+async function showWhole(call: IamCall, row: IamEntityRow): Promise<IamResult> {
+  return { ...showEntity(call, row), ...(await showBoundary(call, row)), ...showTags(row) }
+}
+
 /** An account's root, as GetUser shows it. */
 function rootUser({ parts, caller }: IamCall) {
   const account = storageAccount(parts, caller.projectId)
@@ -146,13 +151,16 @@ export async function addTags(
   kind: 'user' | 'role',
 ): Promise<Record<string, never>> {
   const added = tagsOf(call.params)
-  await changeEntity(call, kind, (row) => {
-    const kept = row.tags.filter(({ key }) => !added.some((tag) => tag.key === key))
-    const tags = [...kept, ...added]
-    if (tags.length > TAGS_MAX) throw limitExceeded(`tags: ${TAGS_MAX}`)
-    return { ...row, tags }
-  })
+  await changeEntity(call, kind, (row) => ({ ...row, tags: withTags(row.tags, added) }))
   return {}
+}
+
+/** Those that are there, with further ones in the place of those with the same keys. Throws LimitExceeded. */
+export function withTags(before: readonly IamTag[], added: readonly IamTag[]): readonly IamTag[] {
+  const kept = before.filter(({ key }) => !added.some((tag) => tag.key === key))
+  const tags = [...kept, ...added]
+  if (tags.length > TAGS_MAX) throw limitExceeded(`tags: ${TAGS_MAX}`)
+  return tags
 }
 
 export async function removeTags(

@@ -25,12 +25,15 @@ export interface KeystoneAccessKeysOptions {
   readonly keptMs?: number
   /** Keys remembered, those that do not exist included; beyond it the one remembered longest is forgotten. */
   readonly keysMax?: number
+  /** The same of the characters of their holders' policies, of which one key can have many. */
+  readonly policyCharactersMax?: number
 }
 
 const DEFAULTS = {
   freshMs: 5_000,
   keptMs: 60_000,
   keysMax: 10_000,
+  policyCharactersMax: 64 * 1024 * 1024,
 } satisfies Partial<KeystoneAccessKeysOptions>
 
 /** The name that changes of IAM are noted by. */
@@ -67,6 +70,7 @@ export class KeystoneAccessKeys implements S3Credentials {
   readonly #options: Required<Omit<KeystoneAccessKeysOptions, 'marks'>>
   readonly #marks: ChangeMarks
   readonly #answers = new Map<string, Answer>()
+  #policyCharacters = 0
   readonly #asking = new Map<string, Promise<Answer>>()
 
   constructor(options: KeystoneAccessKeysOptions) {
@@ -159,13 +163,29 @@ export class KeystoneAccessKeys implements S3Credentials {
   }
 
   #remember(name: string, answer: Answer): void {
-    this.#answers.delete(name)
-    if (this.#answers.size >= this.#options.keysMax) {
-      const [oldest] = this.#answers.keys()
-      this.#answers.delete(oldest!)
-    }
+    this.#forget(name)
     this.#answers.set(name, answer)
+    this.#policyCharacters += policyCharacters(answer.known)
+    const { keysMax, policyCharactersMax } = this.#options
+    while (this.#answers.size > keysMax || this.#policyCharacters > policyCharactersMax) {
+      const [oldest] = this.#answers.keys()
+      this.#forget(oldest!)
+    }
   }
+
+  #forget(name: string): void {
+    const answer = this.#answers.get(name)
+    if (answer === undefined) return
+    this.#answers.delete(name)
+    this.#policyCharacters -= policyCharacters(answer.known)
+  }
+}
+
+function policyCharacters(known: Known): number {
+  const principal = 'refused' in known ? undefined : known.principal
+  if (principal === undefined) return 0
+  const { policies, sessionPolicies = [], boundary = '' } = principal
+  return [...policies, ...sessionPolicies, boundary].reduce((sum, text) => sum + text.length, 0)
 }
 
 function digest(text: string): string {

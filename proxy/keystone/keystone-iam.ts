@@ -18,19 +18,23 @@ export class KeystoneIam implements IamService {
   }
 
   async call({ accessKey, sessionToken, action, params }: IamRequest): Promise<IamOutcome> {
-    const { status, body } = await this.#session.send({
-      method: 'POST',
-      path: PATH,
-      body: {
-        access_key: accessKey,
-        ...(sessionToken !== undefined && { session_token: sessionToken }),
-        action,
-        params,
-      },
+    const { status, body } = await this.#send({
+      access_key: accessKey,
+      ...(sessionToken !== undefined && { session_token: sessionToken }),
+      action,
+      params,
     })
-    if (!/^(?:Get|List|Assume)/.test(action)) this.#marks.note(IAM_MARK)
     if (status === 200 && typeof body === 'object' && body !== null) return body as IamOutcome
     throw unavailable(status)
+  }
+
+  async #send(asked: { readonly action: string; readonly [name: string]: unknown }) {
+    try {
+      return await this.#session.send({ method: 'POST', path: PATH, body: asked })
+    } finally {
+      // A change whose answer is lost may have been made, too.
+      if (!/^(?:Get|List|Assume)/.test(asked.action)) this.#marks.note(IAM_MARK)
+    }
   }
 
   async accountsOfEmails(

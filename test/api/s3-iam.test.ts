@@ -1,6 +1,5 @@
 /** IAM and STS over a real socket, signed by hand: who may manage an account, and what keys, sessions and policies open. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, createServer } from 'node:http'
 import type { AddressInfo, LookupFunction } from 'node:net'
@@ -15,8 +14,9 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import t from 'tap'
 import { ADMIN_PASSWORD } from '../support/identity-rig.ts'
 import { makeS3User, openKeystoneAdmin } from '../support/keystone-admin.ts'
+import { element, iamClient, keyIn, policy, type SessionKey as Session } from './iam-client.ts'
 import { openKeystoneStore } from './s3-keystone-store.ts'
-import { s3Client, sendSigned, signV4, type TestKey } from './s3-store.ts'
+import { s3Client, sendSigned, type TestKey } from './s3-store.ts'
 
 const provider = createServer()
 provider.listen(0, '127.0.0.1')
@@ -40,90 +40,12 @@ const member = await makeS3User(admin, { name: 'member', project: 'one' })
 const stranger = await makeS3User(admin, { name: 'stranger', project: 'two', role: 'manager' })
 const ROOT = keyOf(owner)
 
-interface Session extends TestKey {
-  readonly token?: string
-}
-
-/** A call of IAM or STS: its status, its error's code, and its XML. */
-async function call(
-  action: string,
-  params: Readonly<Record<string, string>> = {},
-  options: {
-    readonly key?: Session | null
-    readonly body?: string
-    readonly service?: string
-  } = {},
-) {
-  const { key = ROOT, service = 'iam' } = options
-  const version = service === 'iam' ? '2010-05-08' : '2011-06-15'
-  const body = new URLSearchParams({ Action: action, Version: version, ...params }).toString()
-  const headers: Record<string, string> = { 'content-type': 'application/x-www-form-urlencoded' }
-  if (key !== null) Object.assign(headers, signed(key, { body, service }))
-  const response = await fetch(`${store.url}/`, {
-    method: 'POST',
-    headers,
-    body: options.body ?? body,
-  })
-  const text = await response.text()
-  const code = /<Code>(.*?)<\/Code>/.exec(text)?.[1] ?? ''
-  return { status: response.status, code, text, outcome: code === '' ? 'done' : code }
-}
-
-/** As AWS signs services other than S3: the body's hash stands in no header. */
-function signed(
-  key: Session,
-  { body, service }: { readonly body: string; readonly service: string },
-) {
-  const timestamp = new Date().toISOString().replace(/[-:]|\.\d{3}/g, '')
-  const { host, ...sent } = {
-    host: new URL(store.url).host,
-    'x-amz-date': timestamp,
-    ...(key.token !== undefined && { 'x-amz-security-token': key.token }),
-  }
-  const payloadHash = createHash('sha256').update(body).digest('hex')
-  const headers = { host, ...sent }
-  const asked = { method: 'POST', path: '/', headers, payloadHash, timestamp, key, service }
-  return { ...sent, authorization: signV4(asked) }
-}
-
-const element = (text: string, name: string): string => {
-  const value = new RegExp(`<${name}>(.*?)</${name}>`, 's').exec(text)?.[1]
-  assert.ok(value !== undefined, `${name} in ${text}`)
-  return value.replaceAll('&quot;', '"')
-}
-
-const keyIn = (text: string): Session => ({
-  accessKeyId: element(text, 'AccessKeyId'),
-  secretAccessKey: element(text, 'SecretAccessKey'),
-  ...(text.includes('<SessionToken>') && { token: element(text, 'SessionToken') }),
-})
-
-/** A request of S3's: its status and the code of its error. */
-async function s3(
-  method: string,
-  path: string,
-  key: Session,
-  body = '',
-  more: Readonly<Record<string, string>> = {},
-): Promise<string> {
-  const { token } = key
-  const headers = { ...more, ...(token !== undefined && { 'x-amz-security-token': token }) }
-  const { status, code } = await sendSigned(store.port, { method, path, key, body, headers })
-  return `${status} ${code}`.trim()
-}
+const { call, s3, userKey } = iamClient(store, ROOT)
 
 /** Every name is this machine's. */
 const onLoopback: LookupFunction = (_host, options, done) => {
   if (options.all === true) done(null, [{ address: '127.0.0.1', family: 4 }])
   else done(null, '127.0.0.1', 4)
-}
-
-const policy = (Action: string | string[], Resource = '*', Effect = 'Allow') =>
-  JSON.stringify({ Version: '2012-10-17', Statement: { Effect, Action, Resource } })
-
-const userKey = async (name: string): Promise<Session> => {
-  assert.equal((await call('CreateUser', { UserName: name })).outcome, 'done')
-  return keyIn((await call('CreateAccessKey', { UserName: name })).text)
 }
 
 assert.equal(await s3('PUT', '/iam-bucket', ROOT), '200')

@@ -18,10 +18,16 @@ export interface KeystoneStore {
 
 const HOUR_MS = 3_600_000
 
+export interface KeystoneStoreOptions {
+  /** What was read of a key stays read until it is known to have changed; otherwise each request asks anew. */
+  readonly remembersKeys?: boolean
+}
+
 /** Opens both; they are closed when the file's tests are over. */
 export async function openKeystoneStore(
   t: Pick<TAP, 'testdir' | 'teardown'>,
   settings: IdentitySettingsChoice = {},
+  { remembersKeys = false }: KeystoneStoreOptions = {},
 ): Promise<KeystoneStore> {
   const rig = await IdentityRig.start({ settings })
   const client = await IdentityClient.open({
@@ -37,10 +43,13 @@ export async function openKeystoneStore(
     settings: KEYSTONE_DEFAULTS,
     prefixes: PROXY_DEFAULTS.resellerPrefixes,
     publicUri: rig.url,
-    // Each look at the memory of keys is another hour: everything is asked anew.
+    // Each look at the memory of keys is another hour, or all are at the same moment.
     keys: {
       session: client.session,
-      clock: { monotonicMs: () => hours++ * HOUR_MS, nowMs: () => Date.now() },
+      clock: {
+        monotonicMs: () => (remembersKeys ? 0 : hours++ * HOUR_MS),
+        nowMs: () => Date.now(),
+      },
     },
   })
   const store = await openTestStore(t.testdir(), {

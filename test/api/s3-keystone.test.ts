@@ -142,6 +142,31 @@ t.test('secrets are for services only', async (t) => {
   t.equal((await rig.call('POST', path, { body })).body.access_key.secret, key.secretAccessKey)
 })
 
+t.test('policies of many holders are remembered as far as there is room for them', async (t) => {
+  let asked = 0
+  const principal = { kind: 'user', account: 'a', arn: '', arns: [], userId: 'u', tags: [] }
+  const bounds = { policies: ['x'.repeat(40)], boundary: 'y'.repeat(10), isCloud: false }
+  const keys = new KeystoneAccessKeys({
+    session: {
+      async send() {
+        asked++
+        const known = { access_key: { secret: 's', principal: { ...principal, ...bounds } } }
+        return { status: 200, header: () => null, body: known }
+      },
+    },
+    validate: () => null,
+    clock: { monotonicMs: () => 0, nowMs: () => 0 },
+    policyCharactersMax: 100,
+  })
+  for (const name of ['a', 'b', 'a', 'b']) await keys.find(name)
+  t.equal(asked, 2, 'two fit')
+  await keys.find('c')
+  await keys.find('b')
+  t.equal(asked, 3)
+  await keys.find('a')
+  t.equal(asked, 4, 'the oldest was forgotten')
+})
+
 t.test(
   'answers are remembered for a while, longer if nobody answers, and not for ever',
   async (t) => {

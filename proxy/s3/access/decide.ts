@@ -17,6 +17,8 @@ export interface IdentityPolicies {
   readonly policies: readonly PolicyDocument[]
   /** Null: the session was not narrowed. */
   readonly session: readonly PolicyDocument[] | null
+  /** Null: nothing bounds whoever it is. */
+  readonly boundary: PolicyDocument | null
   /** Whether the policies are about the resource's account. */
   readonly isHere: boolean
   /** Whether they are about all accounts, whatever the resource's own say. */
@@ -57,36 +59,48 @@ export function decide(facts: AccessFacts): Decision {
   const { identity, isOwner, action } = facts
   const own = judgeAll(identity?.policies ?? [], facts)
   const session = identity?.session ? judgeAll(identity.session, facts) : 'allow'
-  if (own === 'deny' || session === 'deny') return 'denied'
+  const boundary = identity?.boundary ? judgeAll([identity.boundary], facts) : 'allow'
+  if (own === 'deny' || session === 'deny' || boundary === 'deny') return 'denied'
   const bucket = judgeBucket(facts, facts.principal)
   const mayAlways = isOwner && !facts.bucket.bindsOwner && OWNER_ALWAYS.includes(action)
   if (bucket === 'deny' && !mayAlways) return 'denied'
   if (isOwner) return 'owner'
-  const isAllowed = isOpen(facts, { own: own === 'allow', session: session === 'allow', bucket })
+  const isAllowed = isOpen(facts, {
+    own: own === 'allow',
+    session: session === 'allow',
+    boundary: boundary === 'allow',
+    bucket,
+  })
   return isAllowed ? 'allowed' : 'nothing'
 }
 
-function isOpen(
-  facts: AccessFacts,
-  judged: { readonly own: boolean; readonly session: boolean; readonly bucket: Judgement },
-): boolean {
+interface Judged {
+  readonly own: boolean
+  readonly session: boolean
+  readonly boundary: boolean
+  readonly bucket: Judgement
+}
+
+function isOpen(facts: AccessFacts, judged: Judged): boolean {
   const { identity } = facts
   const byResource = (judged.bucket === 'allow' && mayBePublic(facts)) || facts.isGranted
   if (identity === null) return byResource
-  const byIdentity = judged.own && judged.session
+  const byIdentity = judged.own && judged.session && judged.boundary
   if (byIdentity && (identity.isHere || identity.isCloud)) return true
   if (identity.kind === 'account') return byResource
   // In another account both have to say so; in one's own a policy that means the person, not the whole account, is enough.
   if (!identity.isHere) return byIdentity && byResource
-  return namesThePerson(facts, judged.session)
+  return namesThePerson(facts, judged)
 }
 
-function namesThePerson(facts: AccessFacts, session: boolean): boolean {
+/** What a policy gives to a user goes past what bounds them, what it gives to a role does not, what to its session does. */
+function namesThePerson(facts: AccessFacts, { session, boundary }: Judged): boolean {
   const { principal, identity } = facts
   if (principal === null || identity === null || !mayBePublic(facts)) return false
   const person = { ...principal, accounts: [] }
   if (judgeBucket(facts, person) !== 'allow') return false
-  return session || judgeBucket(facts, { ...person, arns: identity.sessionArns }) === 'allow'
+  const isWithin = session && (boundary || identity.kind === 'user')
+  return isWithin || judgeBucket(facts, { ...person, arns: identity.sessionArns }) === 'allow'
 }
 
 function mayBePublic({ bucket }: AccessFacts): boolean {

@@ -322,6 +322,7 @@ export function identityAt(caller: Caller | null, account: string): IdentityPoli
     kind: iam.kind,
     policies: parse(iam.policies),
     session: iam.sessionPolicies === undefined ? null : parse(iam.sessionPolicies),
+    boundary: iam.boundary === undefined ? null : parsedPolicy(iam.boundary, form),
     isHere: iam.kind !== 'account' && iam.account === account,
     isCloud: iam.isCloud,
     sessionArns: iam.arns.filter((arn) => arn.includes(':assumed-role/')),
