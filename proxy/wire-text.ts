@@ -51,8 +51,11 @@ export function unescapeUrl(latin1: string): string | null {
   return decodeUtf8(unescapeBytes(Buffer.from(latin1, 'latin1')))
 }
 
+const PLAIN_PATH = /^[\w.~/-]*$/
+
 /** Escapes text for a URL or a header that holds a path, as Swift's `quote` does: slashes stay. */
 export function escapePath(text: string): string {
+  if (PLAIN_PATH.test(text)) return text
   return encodeURIComponent(text)
     .replaceAll('%2F', '/')
     .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)

@@ -5,7 +5,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Registry } from 'prom-client'
 import type { IamService } from '../../common/iam.ts'
-import type { S3Credentials } from '../../common/identity.ts'
+import type { S3Credential, S3Credentials } from '../../common/identity.ts'
+import { type Soon, soon } from '../../common/soon.ts'
 import type { Exchange } from '../exchange.ts'
 import type { ProxyContext } from '../proxy-context.ts'
 import type { Reply } from '../reply.ts'
@@ -29,7 +30,7 @@ import { asS3Error, s3ErrorReply, s3Headers } from './s3-error-reply.ts'
 import { S3_DEFAULTS, type S3Options, type S3Settings, websiteDomains } from './s3-options.ts'
 import { type QueryPairs, queryPairs } from './signature/canonical.ts'
 import { sessionTokenOf } from './signature/session-token.ts'
-import { readClaim } from './signature/signature-claim.ts'
+import { readClaim, type SignatureClaim } from './signature/signature-claim.ts'
 import { SigningKeys } from './signature/signing-keys.ts'
 import { verifyV2, verifyV4 } from './signature/verify.ts'
 import { answerWebsite, websiteCall } from './website/website-door.ts'
@@ -128,10 +129,11 @@ export class S3Api {
       const site = bucketOfHost(exchange.headers.host, this.#websiteDomains)
       if (site !== undefined) return await this.#answerWebsite(exchange, site)
       if (isQueryCall(exchange)) return await this.#queryApi.answer(exchange)
-      const call = await this.#callOf(exchange)
+      const calling = this.#callOf(exchange)
+      const call = calling instanceof Promise ? await calling : calling
       exchange.kind = KINDS[subjectOf(call)]
       const reply = await this.#answer(call)
-      await addCrossOrigin(call, reply)
+      if (exchange.headers.origin !== undefined) await addCrossOrigin(call, reply)
       this.#accessLogs?.follow(call, reply)
       return reply
     } catch (error) {
@@ -163,35 +165,53 @@ export class S3Api {
     }
   }
 
-  async #callOf(exchange: Exchange): Promise<S3Call> {
+  #callOf(exchange: Exchange): Soon<S3Call> {
     const { domains } = this.#settings
     const pairs = queryPairs(queryOfUrl(exchange.url))
     const target = parseTarget(pathOfUrl(exchange.url), exchange.headers.host, domains)
     const bucket = target.isVirtualHost ? target.bucket : undefined
     // What is signed in a URL is another request than the one that a browser asks about.
     const isPreflight = exchange.method === 'OPTIONS'
-    const signature = isPreflight ? null : await this.#verify(exchange, pairs, bucket)
-    return new S3Call({
-      exchange,
-      ...this.#parts,
-      target,
-      query: new S3Query(pairs),
-      signature,
-    })
+    const signing = isPreflight ? null : this.#verify(exchange, pairs, bucket)
+    const query = new S3Query(pairs)
+    return soon(
+      signing,
+      (signature) => new S3Call({ exchange, ...this.#parts, target, query, signature }),
+    )
   }
 
   /** Who has signed becomes the exchange's caller; null if nobody has. */
-  async #verify(
+  #verify(
     exchange: Exchange,
     query: QueryPairs,
     bucket: string | undefined,
-  ): Promise<CallSignature | null> {
+  ): Soon<CallSignature | null> {
     const claim = readClaim(exchange, query)
     if (claim === null) return null
-    const { accessKey } = claim
     const sessionToken = sessionTokenOf(exchange, query)
-    const finding = this.#credentials.find(accessKey, sessionToken)
-    const credential = finding instanceof Promise ? await finding : finding
+    const finding = this.#credentials.find(claim.accessKey, sessionToken)
+    return soon(finding, (credential) =>
+      this.#verifyClaim(exchange, { claim, credential, query, bucket, sessionToken }),
+    )
+  }
+
+  #verifyClaim(
+    exchange: Exchange,
+    {
+      claim,
+      credential,
+      query,
+      bucket,
+      sessionToken,
+    }: {
+      readonly claim: SignatureClaim
+      readonly credential: S3Credential | null
+      readonly query: QueryPairs
+      readonly bucket: string | undefined
+      readonly sessionToken: string | undefined
+    },
+  ): CallSignature {
+    const { accessKey } = claim
     if (credential === null) {
       throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: accessKey })
     }

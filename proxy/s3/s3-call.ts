@@ -104,6 +104,7 @@ export class S3Call {
   readonly notes: CallNotes
   /** Tags that the request's document gives, for policies that ask about them; null: it has none, or was not read yet. */
   givenTags: TagSet | null = null
+  #headerNames: readonly string[] | undefined
 
   constructor(parts: S3CallParts) {
     this.notes = parts.notes ?? newNotes()
@@ -136,6 +137,11 @@ export class S3Call {
 
   /** All header names, those in a presigned URL's query included. */
   get headerNames(): readonly string[] {
+    this.#headerNames ??= this.#namesOfHeaders()
+    return this.#headerNames
+  }
+
+  #namesOfHeaders(): readonly string[] {
     if (this.form !== null) return [...this.form.keys()]
     const names = Object.keys(this.exchange.headers)
     if (this.signature?.isPresigned !== true) return names

@@ -40,7 +40,7 @@ export function groupGrant(exchange: Exchange, question: AccessQuestion): Grant 
 
 /** The same by the caller's own groups, whatever was granted in their place. */
 export function callerGrant(exchange: Exchange, question: AccessQuestion): Grant | null {
-  return grantByGroups(accessRequest(exchange, question), exchange.proxy.settings.resellerPrefixes)
+  return grantByGroups(groupRequest(exchange, question), exchange.proxy.settings.resellerPrefixes)
 }
 
 /** Lets the request go on, or ends it with a 401 (nobody signed in) or 403. */
@@ -123,18 +123,23 @@ export function isOwn(exchange: Exchange, account: string): boolean {
   return isOwnAccount(account, caller?.project, proxy.settings.resellerPrefixes)
 }
 
-function accessRequest(exchange: Exchange, question: AccessQuestion): AccessRequest {
+/** What groups are judged by. */
+function groupRequest(exchange: Exchange, question: AccessQuestion): AccessRequest {
   const { caller } = exchange
-  const path = question.path ?? exchange.path!
-  const request = {
+  return {
     method: question.method ?? exchange.method,
-    path,
+    path: question.path ?? exchange.path!,
     groups: caller?.groups ?? NO_GROUPS,
     referer: exchange.header('referer'),
+    project: caller?.project,
   }
-  if (caller?.project === undefined) return request
-  const { project } = caller
-  return { ...request, project, own: isOwn(exchange, path.account) }
+}
+
+/** What ACLs are judged by, too. */
+function accessRequest(exchange: Exchange, question: AccessQuestion): AccessRequest {
+  const request = groupRequest(exchange, question)
+  if (request.project === undefined) return request
+  return { ...request, own: isOwn(exchange, request.path.account) }
 }
 
 /** Whether names in the account's ACLs mean users of the domain in which the caller's are unique. */

@@ -53,14 +53,15 @@ export function innerExchange(outer: Exchange, request: InnerRequest): Exchange 
 /** `/v1/account/container/object`, escaped. */
 export function urlOf(path: SwiftPath, query?: string): string {
   const { account, container, object } = path
-  const parts = [account, container, object].filter((part) => part !== undefined)
-  const url = `/v1/${parts.map(escapePath).join('/')}`
+  let url = `/v1/${escapePath(account)}`
+  if (container !== undefined) url += `/${escapePath(container)}`
+  if (object !== undefined) url += `/${escapePath(object)}`
   return query === undefined ? url : `${url}?${query}`
 }
 
 /** Lets go of an inner reply that nobody will send. */
-export async function dropReply(reply: Reply): Promise<void> {
-  if (isStream(reply.body)) await reply.body.close()
+export function dropReply(reply: Reply): void | Promise<void> {
+  if (isStream(reply.body)) return reply.body.close()
 }
 
 /** All of a reply's body, at most so many bytes; null if it is longer. The reply is used up. */

@@ -1,4 +1,5 @@
 /** ACLs in headers and documents of the S3 API. */
+import type { Soon } from '../../../common/soon.ts'
 import { isStorageAccount } from '../../reseller-prefix.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
@@ -15,13 +16,13 @@ import {
   type Permission,
 } from './s3-acl.ts'
 
-const HEADERS: Readonly<Record<string, Permission>> = {
-  'x-amz-grant-full-control': 'FULL_CONTROL',
-  'x-amz-grant-read': 'READ',
-  'x-amz-grant-read-acp': 'READ_ACP',
-  'x-amz-grant-write': 'WRITE',
-  'x-amz-grant-write-acp': 'WRITE_ACP',
-}
+const HEADERS: readonly (readonly [name: string, permission: Permission])[] = [
+  ['x-amz-grant-full-control', 'FULL_CONTROL'],
+  ['x-amz-grant-read', 'READ'],
+  ['x-amz-grant-read-acp', 'READ_ACP'],
+  ['x-amz-grant-write', 'WRITE'],
+  ['x-amz-grant-write-acp', 'WRITE_ACP'],
+]
 
 export interface AclOwners {
   /** Whose it will be. */
@@ -30,23 +31,30 @@ export interface AclOwners {
 }
 
 /** What the request's headers say; undefined if they say nothing. */
-export async function aclOfHeaders(call: S3Call, owners: AclOwners): Promise<Acl | undefined> {
-  const canned = call.header('x-amz-acl')
-  const given = Object.entries(HEADERS).flatMap(([name, permission]) => {
-    const value = call.header(name)
-    return value === undefined ? [] : value.split(',').map((part) => granteeText(part, permission))
-  })
+export function aclOfHeaders(call: S3Call, owners: AclOwners): Soon<Acl | undefined> {
+  const canned = call.header('x-amz-acl') || undefined
+  const grants = HEADERS.filter(([name]) => call.header(name) !== undefined)
+  if (grants.length > 0) return aclOfGrants(call, owners, { canned, grants })
+  return canned === undefined ? undefined : cannedAcl(canned, owners.owner, owners.bucketOwner)
+}
+
+async function aclOfGrants(
+  call: S3Call,
+  owners: AclOwners,
+  headers: { readonly canned: string | undefined; readonly grants: typeof HEADERS },
+): Promise<Acl> {
+  const given = headers.grants.flatMap(([name, permission]) =>
+    call
+      .header(name)!
+      .split(',')
+      .map((part) => granteeText(part, permission)),
+  )
   const emails = await knownEmails(
     call,
     given.flatMap(({ kind, value }) => (kind === 'emailaddress' ? value : [])),
   )
   const granted = given.map((one) => grantBy(call, one, emails))
-  if (granted.length === 0) {
-    return canned === undefined || canned === ''
-      ? undefined
-      : cannedAcl(canned, owners.owner, owners.bucketOwner)
-  }
-  if (canned !== undefined) {
+  if (headers.canned !== undefined) {
     throw new S3Error(
       'InvalidRequest',
       'Specifying both Canned ACLs and Header Grants is not allowed',

@@ -3,6 +3,7 @@
 import { parsedPolicy } from '../../../common/access-policy/parsed-policy.ts'
 import { mentionsKey } from '../../../common/access-policy/policy-document.ts'
 import type { Caller } from '../../../common/identity.ts'
+import type { Soon } from '../../../common/soon.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { authoriseCaller, callerGrant } from '../../swift/access.ts'
 import { markJudged } from '../../swift/bucket-policy.ts'
@@ -43,13 +44,19 @@ export interface Entrance {
   readonly version?: string | undefined
 }
 
-/** Lets the call in, or throws AccessDenied. What is on an object is judged when that was found: null, it is judged now. */
-export async function letIn(call: S3Call, entrance: Entrance): Promise<ObjectJudge | null> {
-  const { use, path } = entrance
-  if (ownsBucket(call, entrance) && isPlain(call, entrance.bucket))
-    return isOnObject(use.action) ? (object) => judgeOwned(call, entrance, object) : null
+/**
+ * Lets the call in, or throws AccessDenied. What is on an object is judged when that was found: null, it is judged now.
+ * Costs no wait for who owns a bucket without a policy.
+ */
+export function letIn(call: S3Call, entrance: Entrance): Soon<ObjectJudge | null> {
+  if (!isPlain(call, entrance.bucket) || !ownsBucket(call, entrance))
+    return letInJudged(call, entrance)
+  return isOnObject(entrance.use.action) ? (object) => judgeOwned(call, entrance, object) : null
+}
+
+async function letInJudged(call: S3Call, entrance: Entrance): Promise<ObjectJudge | null> {
   const judge = await letInByRules(call, entrance)
-  const { account, container } = path
+  const { account, container } = entrance.path
   markJudged(call.exchange, { account, container, object: undefined })
   return judge
 }

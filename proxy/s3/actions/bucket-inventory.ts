@@ -76,11 +76,13 @@ export async function putBucketInventory(call: S3Call): Promise<Reply> {
 }
 
 async function targetAccount(call: S3Call, { target }: AskedInventory): Promise<string> {
-  const found = await findBucket(call, target.bucket).catch((error: unknown) => {
+  try {
+    const found = await findBucket(call, target.bucket)
+    return found.account
+  } catch (error) {
     if (error instanceof S3Error) throw new S3Error('InvalidS3DestinationBucket')
     throw error
-  })
-  return found.account
+  }
 }
 
 /** The page in the book is closed by who looks for the configurations next. */

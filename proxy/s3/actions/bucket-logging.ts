@@ -68,17 +68,23 @@ async function settingFor(
 
 /** The target as it is now: what lets the log in may have been set by another proxy a moment ago. */
 async function freshTarget(call: S3Call, bucket: string): Promise<FoundBucket> {
-  const found = await findBucket(call, bucket).catch((error: unknown) => {
-    if (error instanceof S3Error) return null
-    throw error
-  })
-  const { backend } = call.exchange.proxy
-  const info = found === null ? null : await backend.readContainer(found.account, bucket)
-  if (info === null) {
-    const details = { TargetBucket: bucket }
-    throw new S3Error('NoSuchKey', 'The target bucket for logging does not exist.', details)
+  const { account } = await knownTarget(call, bucket)
+  const info = await call.exchange.proxy.backend.readContainer(account, bucket)
+  if (info === null) throw noTarget(bucket)
+  return { account, info }
+}
+
+async function knownTarget(call: S3Call, bucket: string): Promise<FoundBucket> {
+  try {
+    return await findBucket(call, bucket)
+  } catch (error) {
+    throw error instanceof S3Error ? noTarget(bucket) : error
   }
-  return { account: found!.account, info }
+}
+
+function noTarget(bucket: string): S3Error {
+  const details = { TargetBucket: bucket }
+  return new S3Error('NoSuchKey', 'The target bucket for logging does not exist.', details)
 }
 
 /** What no log can go to. */

@@ -74,11 +74,11 @@ export async function completeMultipartUpload(call: S3Call): Promise<Reply> {
   await uploads.end(call.key, taken, { taken: true })
   const used = new Set(parts.map(({ name }) => name))
   await uploads.dropParts(stored.map(({ name }) => name).filter((name) => !used.has(name)))
-  const expiration = await expirationHeader(call, {
+  const expiration = await expirationHeader(call, () => ({
     bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
     tags: decodeTags(taken.record.head.headers[S3_TAGGING]),
     writtenMs: call.exchange.proxy.clock.nowMs(),
-  })
+  }))
   const headers = [...encryptionHeaders(call, seal?.record), ...made.versionHeaders, ...expiration]
   return resultReply(call, { etag: multipartEtag(parts), checksum, headers })
 }

@@ -91,11 +91,11 @@ export async function copyObject(call: S3Call): Promise<Reply> {
     const stored = await replacing(call, place, () =>
       putPieces(call, put, bytesOfSource(view, range, hasher)),
     ).finally(() => hasher.close())
-    const expiration = await expirationHeader(call, {
+    const expiration = await expirationHeader(call, () => ({
       bytes: info.bytes,
       tags: decodeTags(tagging[S3_TAGGING]),
       writtenMs: call.exchange.proxy.clock.nowMs(),
-    })
+    }))
     return xmlReply(
       'CopyObjectResult',
       {

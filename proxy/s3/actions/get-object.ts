@@ -6,6 +6,7 @@ import { conditionOf } from '../../swift/condition-headers.ts'
 import type { ObjectView } from '../../swift/found-object.ts'
 import { closeBody, pieceOf } from '../../swift/object-body.ts'
 import { type ByteRange, contentRange, rangesOf } from '../../swift/range.ts'
+import type { AccessUse } from '../access/s3-access.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { customerKeyOf } from '../encryption/customer-key.ts'
 import { encryptionOfObject, refuseWriteHeaders } from '../encryption/encryption-choice.ts'
@@ -37,15 +38,19 @@ const OVERRIDES: Readonly<Record<string, string>> = {
   'response-content-encoding': 'Content-Encoding',
 }
 
+const READ: AccessUse = { action: 's3:GetObject', acl: 'read', method: 'GET' }
+
 export async function getObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const place = await enterObject(call, { action: 's3:GetObject', acl: 'read', method: 'GET' })
+  const entering = enterObject(call, READ)
+  const place = entering instanceof Promise ? await entering : entering
   const version = versionIdOf(call, place)
   const isHead = call.exchange.method === 'HEAD'
   const overrides = overridesOf(call)
   refuseWriteHeaders(call)
   const customer = customerKeyOf(call)
-  const view = await openObject(call, place, { version, head: isHead, customer })
+  const opening = openObject(call, place, { version, head: isHead, customer })
+  const view = opening instanceof Promise ? await opening : opening
   try {
     return await replyOf(call, view, {
       overrides,
@@ -68,14 +73,19 @@ async function replyOf(
   },
 ): Promise<Reply> {
   const { info } = view.read
+  const replicating = replicationHeader(call, view)
+  const replicated: readonly string[] =
+    replicating instanceof Promise ? await replicating : replicating
+  const expiring = told.isCurrent ? expirationHeader(call, () => expiringFacts(info)) : []
+  const expires: readonly string[] = expiring instanceof Promise ? await expiring : expiring
   const headers = [
     ...objectReplyHeaders(info),
     ...tagCountHeader(info),
     ...lockHeaders(info),
     ...encryptionOfObject(call, info),
     ...told.versioned,
-    ...(await replicationHeader(call, view)),
-    ...(told.isCurrent ? await expirationHeader(call, expiringFacts(info)) : []),
+    ...replicated,
+    ...expires,
   ]
   override(headers, told.overrides)
   const condition = conditionOf(call.exchange)
@@ -83,7 +93,7 @@ async function replyOf(
     await closeBody(view.read)
     return { status: 304, headers, body: null }
   }
-  const part = await partOfObject(call, view)
+  const part = call.query.has('partNumber') ? await partOfObject(call, view) : null
   if (part !== null) headers.push(...partsCountHeader(info))
   const range = part?.range ?? rangeOf(call, info.bytes)
   if (call.header('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED') {
@@ -124,7 +134,10 @@ function rangeOf(call: S3Call, bytes: number): ByteRange | null {
   })
 }
 
+const NO_OVERRIDES: ReadonlyMap<string, string> = new Map()
+
 function overridesOf(call: S3Call): ReadonlyMap<string, string> {
+  if (call.query.isEmpty) return NO_OVERRIDES
   const found = new Map<string, string>()
   for (const [parameter, name] of Object.entries(OVERRIDES)) {
     const value = call.query.get(parameter)

@@ -17,14 +17,14 @@ import type { S3Call } from '../s3-call.ts'
 import { checksumHeaders, emptyReply } from '../s3-reply.ts'
 import { decodeTags, S3_TAGGING } from '../tagging/tag-set.ts'
 
-export async function putObject(call: S3Call): Promise<Reply> {
+export function putObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
   if (call.header(IS_HERE) !== undefined) return answerIsHere(call)
   return storeRequest(call)
 }
 
 /** The same where nothing may be there yet. */
-export async function putNewObject(call: S3Call): Promise<Reply> {
+export function putNewObject(call: S3Call): Promise<Reply> {
   return storeRequest(call, { 'if-none-match': '*' })
 }
 
@@ -42,16 +42,17 @@ async function storeRequest(call: S3Call, more: IncomingHttpHeaders = {}): Promi
   const stored = await replacing(call, place, () =>
     putBody(call, { path: call.path, head, added, condition, seal, replica }, body),
   )
+  const expires = await expirationHeader(call, () => ({
+    bytes: body.plan.bytes ?? call.exchange.bytesIn,
+    tags: decodeTags(tagging[S3_TAGGING]),
+    writtenMs: call.exchange.proxy.clock.nowMs(),
+  }))
   return emptyReply(200, [
     'ETag',
     `"${stored.etag}"`,
     ...checksumHeaders(body.checksum),
     ...encryptionHeaders(call, seal?.record),
-    ...(await expirationHeader(call, {
-      bytes: body.plan.bytes ?? call.exchange.bytesIn,
-      tags: decodeTags(tagging[S3_TAGGING]),
-      writtenMs: call.exchange.proxy.clock.nowMs(),
-    })),
+    ...expires,
     ...stored.versionHeaders,
   ])
 }

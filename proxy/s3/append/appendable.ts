@@ -1,5 +1,6 @@
 /** An object that bytes can be appended to, as it is now. */
 import type { ItemInfo, ItemRead } from '../../../common/storage-node.ts'
+import type { FoundObject } from '../../swift/found-object.ts'
 import { decodeManifest, type StoredObject } from '../../swift/large/slo-manifest.ts'
 import { manifestOf, STATIC_LARGE_OBJECT } from '../../swift/large/static-object.ts'
 import { isReader } from '../../swift/object-body.ts'
@@ -23,7 +24,7 @@ export interface Appendable {
 
 /** Null if there is none. InvalidRequest for what is another API's large object or link. */
 export async function appendableAt(call: S3Call, place: S3Place): Promise<Appendable | null> {
-  const found = await findForS3(call, place, { version: undefined, head: true }).catch(nothing)
+  const found = await objectAt(call, place)
   if (found === null) return null
   const { info } = found.read
   const { clock } = call.exchange.proxy
@@ -70,7 +71,11 @@ function isPart(segment: object): segment is StoredObject {
   return 'name' in segment
 }
 
-function nothing(error: unknown): null {
-  if (error instanceof S3Error && error.code === 'NoSuchKey') return null
-  throw error
+async function objectAt(call: S3Call, place: S3Place): Promise<FoundObject | null> {
+  try {
+    return await findForS3(call, place, { version: undefined, head: true })
+  } catch (error) {
+    if (error instanceof S3Error && error.code === 'NoSuchKey') return null
+    throw error
+  }
 }

@@ -1,4 +1,5 @@
 import { createHash, type Hash, hash } from 'node:crypto'
+import { type Soon, soon } from '../../../common/soon.ts'
 import { bodyPieces, receiveWhole } from '../../body.ts'
 import type { Exchange } from '../../exchange.ts'
 import {
@@ -50,23 +51,25 @@ export class S3Body {
    * compared here only if nobody else will. `ofObject`: checksums in the headers are not of the body, but of the object
    * that it speaks of.
    */
-  static async open(
+  static open(
     call: S3Call,
     options: {
       readonly algorithm: ChecksumAlgorithm | null
       readonly md5: boolean
       readonly ofObject?: boolean
     },
-  ): Promise<S3Body> {
+  ): Soon<S3Body> {
     const payloadHash = call.signature?.payloadHash ?? unsignedHash(call)
-    const names = call.headerNames.filter(
-      (name) => options.ofObject !== true || algorithmOfHeader(name) === undefined,
-    )
+    const names =
+      options.ofObject === true
+        ? call.headerNames.filter((name) => algorithmOfHeader(name) === undefined)
+        : call.headerNames
     const plan = planBody((name) => call.header(name), names, payloadHash)
     const algorithm = plan.checksum?.algorithm ?? options.algorithm
-    const opening = algorithm === null ? null : openHasher(algorithm)
-    const hasher = opening instanceof Promise ? await opening : opening
-    return new S3Body(call, plan, { hasher, algorithm, md5: options.md5 })
+    return soon(
+      algorithm === null ? null : openHasher(algorithm),
+      (hasher) => new S3Body(call, plan, { hasher, algorithm, md5: options.md5 }),
+    )
   }
 
   /** Why the body did not end well. */
@@ -107,12 +110,16 @@ export class S3Body {
   }
 
   /** All of it; null if it is longer. */
-  async whole(bytesMax: number): Promise<Buffer | null> {
+  whole(bytesMax: number): Soon<Buffer | null> {
     if (this.plan.bytes !== null && this.plan.bytes > bytesMax) {
       this.#hasher?.close()
       return null
     }
     if (this.#decoder === null && this.plan.bytes !== null) return this.#atOnce(this.plan.bytes)
+    return this.#gathered(bytesMax)
+  }
+
+  async #gathered(bytesMax: number): Promise<Buffer | null> {
     const pieces: Buffer[] = []
     for await (const piece of this.pieces()) {
       if (this.#bytes > bytesMax) return null
@@ -122,10 +129,21 @@ export class S3Body {
   }
 
   /** A body that is not coded and whose length is known. */
-  async #atOnce(bytes: number): Promise<Buffer> {
+  #atOnce(bytes: number): Soon<Buffer> {
+    const receiving = receiveWhole(this.#exchange, bytes)
+    return receiving instanceof Promise ? this.#whenCome(receiving) : this.#checked(receiving)
+  }
+
+  async #whenCome(receiving: Promise<Buffer>): Promise<Buffer> {
     try {
-      const receiving = receiveWhole(this.#exchange, bytes)
-      const body = receiving instanceof Promise ? await receiving : receiving
+      return this.#checked(await receiving)
+    } finally {
+      this.#hasher?.close()
+    }
+  }
+
+  #checked(body: Buffer): Buffer {
+    try {
       this.#take(body)
       this.#end({
         sha256: this.plan.sha256 === undefined ? null : hash('sha256', body, 'hex'),

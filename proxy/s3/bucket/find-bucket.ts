@@ -1,3 +1,4 @@
+import { type Soon, soon } from '../../../common/soon.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { isStorageAccount } from '../../reseller-prefix.ts'
 import { type ObjectPlace, objectPath } from '../../swift/object-access.ts'
@@ -26,6 +27,11 @@ export interface FoundBucket {
   readonly info: ItemInfo
 }
 
+/** The request's own bucket, and what it means in it. */
+export interface OwnBucket extends FoundBucket {
+  readonly path: SwiftPath
+}
+
 /** An object's place, and what has to be said of the object before anybody sees it; null: the call was let in already. */
 export interface S3Place extends ObjectPlace {
   readonly judge: ObjectJudge | null
@@ -35,7 +41,7 @@ export interface S3Place extends ObjectPlace {
  * The bucket by its name: the caller's own container first, then whoever the name belongs to. Costs no wait where the
  * caller's own container is cached. NoSuchBucket if there is none.
  */
-export async function findBucket(call: S3Call, bucket: string): Promise<FoundBucket> {
+export function findBucket(call: S3Call, bucket: string): Soon<FoundBucket> {
   const { backend } = call.exchange.proxy
   if (!isReachable(bucket))
     throw new S3Error('InvalidBucketName', undefined, { BucketName: bucket })
@@ -45,10 +51,15 @@ export async function findBucket(call: S3Call, bucket: string): Promise<FoundBuc
   if (named) return bucketIn(call, named, bucket)
   const own = call.exchange.caller?.account
   // Without its own account in front a name may be that of a container of the caller's.
-  if (own !== undefined && named === undefined) {
-    const info = await backend.cachedContainer(own, bucket)
-    if (info !== null) return { account: own, info }
-  }
+  if (own === undefined || named !== undefined) return bucketOfOwner(call, bucket)
+  return soon(backend.cachedContainer(own, bucket), (info) =>
+    info === null ? bucketOfOwner(call, bucket) : { account: own, info },
+  )
+}
+
+/** The bucket of whoever the name belongs to. */
+async function bucketOfOwner(call: S3Call, bucket: string): Promise<FoundBucket> {
+  const { backend } = call.exchange.proxy
   const owner = await call.directory.ownerOf(bucket)
   const info = owner === null ? null : await backend.cachedContainer(owner, bucket)
   if (info === null) throw noSuchBucket(bucket)
@@ -68,15 +79,18 @@ async function bucketIn(call: S3Call, account: string, bucket: string): Promise<
  * Finds the request's own bucket: the request's path is known from here on. AccessDenied for who expects another's, or
  * would have to pay for it and has not said so.
  */
-export async function findOwnBucket(call: S3Call, object: string | undefined) {
-  const found = await findBucket(call, call.bucket)
+export function findOwnBucket(call: S3Call, object: string | undefined): Soon<OwnBucket> {
+  return soon(findBucket(call, call.bucket), (found) => ownBucket(call, found, object))
+}
+
+function ownBucket(call: S3Call, found: FoundBucket, object: string | undefined): OwnBucket {
   const path = { account: found.account, container: call.bucket, object }
   call.exchange.path = path
   call.notes.bucket = notedBucket(found)
   call.notes.key ??= object
   checkExpectedOwner(call, 'x-amz-expected-bucket-owner', found.account)
   checkPayer(call, found)
-  return { ...found, path }
+  return { account: found.account, info: found.info, path }
 }
 
 export function notedBucket({ account, info }: FoundBucket): NotedBucket {
@@ -91,27 +105,42 @@ export async function enterBucket(call: S3Call, use: AccessUse): Promise<FoundBu
 }
 
 /** The same for the request's object: where it is, or would be. */
-export async function enterObject(call: S3Call, use: AccessUse): Promise<S3Place> {
+export function enterObject(call: S3Call, use: AccessUse): Soon<S3Place> {
   checkKey(call.key)
-  const { path, info } = await findOwnBucket(call, call.key)
-  return enterPlace(call, { use, path, bucket: info }, call.query.get('versionId'))
+  return soon(findOwnBucket(call, call.key), ({ path, info }) =>
+    enterPlace(call, { use, path, bucket: info }, call.query.get('versionId')),
+  )
 }
 
 /** The same for an object of a bucket that was found. */
-export async function enterPlace(
+export function enterPlace(
   call: S3Call,
   entrance: Entrance,
   version: string | undefined,
-): Promise<S3Place> {
+): Soon<S3Place> {
   const { use, path, bucket } = entrance
   const action = versionAction(use.action, version)
   // Versions by their ids are for the account's owner, as in Swift: a container's ACL is about what is current.
   const acl = version === undefined ? use.acl : 'none'
-  const judge = await letIn(call, { path, bucket, version, use: { ...use, acl, action } })
+  const entering = letIn(call, { path, bucket, version, use: { ...use, acl, action } })
+  return soon(entering, (judge) =>
+    soon(mayBeside(call, entrance, { action, version }), () => placeFor(path, bucket, judge)),
+  )
+}
+
+function placeFor(path: SwiftPath, bucket: ItemInfo, judge: ObjectJudge | null): S3Place {
+  return Object.assign(objectPath(path, bucket), { judge })
+}
+
+/** Throws AccessDenied unless the call may do, too, what its headers want beside its action. */
+function mayBeside(
+  call: S3Call,
+  entrance: Entrance,
+  { action, version }: { readonly action: string; readonly version: string | undefined },
+): Soon<unknown> {
   if (PASSES_GOVERNANCE.includes(action) && wantsBypass(call))
-    await letIn(call, { ...entranceFor(entrance, 's3:BypassGovernanceRetention'), version })
-  if (action === 's3:PutObject') await mayAlso(call, entrance)
-  return { ...objectPath(path, bucket), judge }
+    return letIn(call, { ...entranceFor(entrance, 's3:BypassGovernanceRetention'), version })
+  return action === 's3:PutObject' ? mayAlso(call, entrance) : undefined
 }
 
 /** What headers of a write do beside it. Locks take a right of their own, as at AWS; for the others no Deny is enough. */
@@ -122,10 +151,21 @@ const BESIDE = [
   { headers: /^x-amz-tagging/, action: 's3:PutObjectTagging', ask: refuseDenied },
 ] as const
 
-async function mayAlso(call: S3Call, entrance: Entrance): Promise<void> {
-  const names = call.headerNames
+/** Any of them: most writes have none. */
+const BESIDE_ANY = /^x-amz-(?:object-lock-|acl|grant-|tagging)/
+
+function mayAlso(call: S3Call, entrance: Entrance): Soon<void> {
+  const given = call.headerNames.filter((name) => BESIDE_ANY.test(name))
   // A form's tags come in a field.
-  const given = call.givenTags === null ? names : [...names, 'x-amz-tagging']
+  if (call.givenTags !== null) given.push('x-amz-tagging')
+  return given.length === 0 ? undefined : askBeside(call, entrance, given)
+}
+
+async function askBeside(
+  call: S3Call,
+  entrance: Entrance,
+  given: readonly string[],
+): Promise<void> {
   for (const { headers, action, ask } of BESIDE) {
     if (given.some((name) => headers.test(name))) await ask(call, entranceFor(entrance, action))
   }

@@ -43,8 +43,12 @@ export interface Checksum {
 
 /** `x-amz-checksum-crc32` */
 export function checksumHeader(algorithm: ChecksumAlgorithm): string {
-  return `x-amz-checksum-${algorithm.toLowerCase()}`
+  return HEADERS[algorithm]
 }
+
+const HEADERS = Object.fromEntries(
+  CHECKSUM_ALGORITHMS.map((name) => [name, `x-amz-checksum-${name.toLowerCase()}`]),
+) as Readonly<Record<ChecksumAlgorithm, string>>
 
 /** `ChecksumCRC32`, as XML has it. */
 export function checksumTag(algorithm: ChecksumAlgorithm): string {

@@ -6,7 +6,16 @@ import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 
 const KEY_BYTES = 32
-const PREFIX = 'server-side-encryption-customer-'
+
+/** Whole names: one that is put together for each request is dear to look up. */
+const HEADERS = {
+  object: headersOf('x-amz-server-side-encryption-customer-'),
+  source: headersOf('x-amz-copy-source-server-side-encryption-customer-'),
+} as const
+
+function headersOf(prefix: string) {
+  return { algorithm: `${prefix}algorithm`, key: `${prefix}key`, md5: `${prefix}key-md5` }
+}
 
 export interface CustomerKey {
   readonly key: Uint8Array
@@ -19,10 +28,10 @@ export function customerKeyOf(
   call: S3Call,
   of: 'object' | 'source' = 'object',
 ): CustomerKey | undefined {
-  const prefix = of === 'object' ? `x-amz-${PREFIX}` : `x-amz-copy-source-${PREFIX}`
-  const algorithm = call.header(`${prefix}algorithm`)
-  const text = call.header(`${prefix}key`)
-  const md5 = call.header(`${prefix}key-md5`)
+  const names = HEADERS[of]
+  const algorithm = call.header(names.algorithm)
+  const text = call.header(names.key)
+  const md5 = call.header(names.md5)
   if (algorithm === undefined && text === undefined && md5 === undefined) return undefined
   if (algorithm === undefined) throw incomplete('a valid encryption algorithm')
   if (algorithm !== 'AES256') throw new S3Error('InvalidEncryptionAlgorithmError')
@@ -36,11 +45,11 @@ export function customerKeyOf(
   }
   const key = Buffer.from(text, 'base64')
   if (key.length !== KEY_BYTES) {
-    throw invalid(`${prefix}key`, 'The secret key was invalid for the specified algorithm.')
+    throw invalid(names.key, 'The secret key was invalid for the specified algorithm.')
   }
   if (!isSame(hash('md5', key, 'base64'), md5)) {
     throw invalid(
-      `${prefix}key-md5`,
+      names.md5,
       'The calculated MD5 hash of the key did not match the hash that was provided.',
     )
   }

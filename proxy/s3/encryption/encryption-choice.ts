@@ -1,5 +1,6 @@
 /** How the store is to encipher an object: what its maker or its bucket says. */
 
+import { type Soon, soon } from '../../../common/soon.ts'
 import type { ItemInfo, ItemMeta } from '../../../common/storage-node.ts'
 import type { SseSeal } from '../../encryption/sse-backend.ts'
 import {
@@ -18,6 +19,9 @@ import { decodeDefault } from './bucket-encryption.ts'
 import { customerKeyOf, isKeyOf, keyNeeded, otherKey } from './customer-key.ts'
 
 const SSE = 'x-amz-server-side-encryption'
+const SSE_KEY_ID = `${SSE}-aws-kms-key-id`
+const SSE_CONTEXT = `${SSE}-context`
+const SSE_BUCKET_KEY = `${SSE}-bucket-key-enabled`
 const STORE_MODES = ['AES256', 'aws:kms', 'aws:kms:dsse'] as const
 const CONTEXT_BYTES_MAX = 4096
 
@@ -30,7 +34,7 @@ export interface StoreEncryption {
 }
 
 /** The seal of an object that the request makes; null: nobody wants one. */
-export async function sealOfRequest(call: S3Call): Promise<SseSeal | null> {
+export function sealOfRequest(call: S3Call): Soon<SseSeal | null> {
   const asked = askedOf(call)
   const customer = customerKeyOf(call)
   if (customer !== undefined) {
@@ -45,7 +49,12 @@ export async function sealOfRequest(call: S3Call): Promise<SseSeal | null> {
     const check = customerCheck(customer.key, salt)
     return { record: { mode: 'customer', salt, check }, roots: customerSecret(customer.key) }
   }
-  const wanted = asked ?? (await defaultOf(call))
+  return asked === null
+    ? soon(defaultOf(call), (wanted) => sealFor(call, wanted))
+    : sealFor(call, asked)
+}
+
+function sealFor(call: S3Call, wanted: StoreEncryption | null): SseSeal | null {
   if (wanted === null) return null
   const { mode, keyId, context, bucketKey } = checkStoreEncryption(call, wanted)
   const salt = drawSalt(call.exchange.proxy.random)
@@ -79,7 +88,7 @@ export function checkStoreEncryption(call: S3Call, wanted: StoreEncryption): Sto
   if (wanted.mode === 'AES256') return wanted
   if (wanted.keyId === undefined) {
     throw new S3Error('InvalidArgument', 'This store has no default KMS key: name one.', {
-      ArgumentName: `${SSE}-aws-kms-key-id`,
+      ArgumentName: SSE_KEY_ID,
       ArgumentValue: 'null',
     })
   }
@@ -102,8 +111,8 @@ export function encryptionHeaders(call: S3Call, record: SseRecord | undefined): 
   return [
     SSE,
     mode,
-    ...(keyId === undefined ? [] : [`${SSE}-aws-kms-key-id`, keyId]),
-    ...(bucketKey === true ? [`${SSE}-bucket-key-enabled`, 'true'] : []),
+    ...(keyId === undefined ? [] : [SSE_KEY_ID, keyId]),
+    ...(bucketKey === true ? [SSE_BUCKET_KEY, 'true'] : []),
   ]
 }
 
@@ -130,9 +139,10 @@ function storeSeal(call: S3Call, record: SseRecord): SseSeal {
 
 function askedOf(call: S3Call): StoreEncryption | null {
   const text = call.header(SSE)
-  const keyId = call.header(`${SSE}-aws-kms-key-id`)
-  const context = call.header(`${SSE}-context`)
-  const bucketKey = call.header(`${SSE}-bucket-key-enabled`)?.toLowerCase() === 'true'
+  const keyId = call.header(SSE_KEY_ID)
+  const context = call.header(SSE_CONTEXT)
+  if (text === undefined && keyId === undefined && context === undefined) return null
+  const bucketKey = call.header(SSE_BUCKET_KEY)?.toLowerCase() === 'true'
   const mode = STORE_MODES.find((known) => known === text)
   if (text !== undefined && mode === undefined) {
     throw new S3Error('InvalidArgument', 'The encryption method specified is not supported', {
@@ -156,15 +166,16 @@ function askedOf(call: S3Call): StoreEncryption | null {
   }
 }
 
-async function defaultOf(call: S3Call): Promise<StoreEncryption | null> {
-  const { info } = await findBucket(call, call.bucket)
-  const text = bucketSetting(info, 'encryption')
-  return text === undefined ? null : decodeDefault(text)
+function defaultOf(call: S3Call): Soon<StoreEncryption | null> {
+  return soon(findBucket(call, call.bucket), ({ info }) => {
+    const text = bucketSetting(info, 'encryption')
+    return text === undefined ? null : decodeDefault(text)
+  })
 }
 
 /** Base64 of a JSON object of texts. */
 function checkContext(text: string): string {
-  const argument = { ArgumentName: `${SSE}-context`, ArgumentValue: text.slice(0, 64) }
+  const argument = { ArgumentName: SSE_CONTEXT, ArgumentValue: text.slice(0, 64) }
   if (text.length > CONTEXT_BYTES_MAX) throw new S3Error('InvalidArgument', undefined, argument)
   try {
     const context: unknown = JSON.parse(Buffer.from(text, 'base64').toString())

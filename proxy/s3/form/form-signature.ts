@@ -4,7 +4,6 @@ import type { Caller } from '../../../common/identity.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { ALGORITHM, credentialOf } from '../signature/signature-claim.ts'
-import { hmacSha256 } from '../signature/signing-keys.ts'
 import { isEqualText } from '../signature/verify.ts'
 
 type Fields = ReadonlyMap<string, string>
@@ -51,7 +50,7 @@ async function signerV4(call: S3Call, fields: Fields): Promise<Caller> {
   )
   const { secret, caller } = await credential(call, fields, accessKey)
   const key = call.keyring.keys.get(secret, scope)
-  if (!isEqualText(hmacSha256(key, policy).toString('hex'), signature)) {
+  if (!isEqualText(key.hex(policy), signature)) {
     throw wrongSignature(accessKey, policy, signature)
   }
   return caller

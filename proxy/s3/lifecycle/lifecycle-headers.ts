@@ -1,4 +1,5 @@
 /** What answers say of a bucket's rules: when an object goes, or an upload that is not completed. */
+import { type Soon, soon } from '../../../common/soon.ts'
 import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { bucketSetting } from '../bucket/bucket-settings.ts'
@@ -21,14 +22,24 @@ export function lifecycleOf(info: ItemInfo): Lifecycle | null {
   return lifecycle
 }
 
-/** x-amz-expiration of a current version; its days are those of the calendar. */
-export async function expirationHeader(
+const NOTHING: readonly string[] = []
+
+/** x-amz-expiration of a current version, about which is asked where there are rules; its days are those of the calendar. */
+export function expirationHeader(
   call: S3Call,
+  version: () => Pick<VersionFacts, 'bytes' | 'tags' | 'writtenMs'>,
+): Soon<readonly string[]> {
+  return soon(lifecycleOfCall(call), (lifecycle) =>
+    lifecycle === null ? NOTHING : expirationBy(lifecycle, call.key, version()),
+  )
+}
+
+function expirationBy(
+  lifecycle: Lifecycle,
+  key: string,
   version: Pick<VersionFacts, 'bytes' | 'tags' | 'writtenMs'>,
-): Promise<readonly string[]> {
-  const lifecycle = await lifecycleOfCall(call)
-  if (lifecycle === null) return []
-  const expiration = expirationOf(lifecycle.rules, { ...version, key: call.key })
+): readonly string[] {
+  const expiration = expirationOf(lifecycle.rules, { ...version, key })
   if (expiration === null) return []
   const { atMs, ruleId } = expiration
   const date = new Date(atMs).toUTCString()
@@ -57,8 +68,9 @@ export async function abortionHeaders(
   return ['x-amz-abort-date', date, 'x-amz-abort-rule-id', encodeURIComponent(ruleId)]
 }
 
-async function lifecycleOfCall(call: S3Call): Promise<Lifecycle | null> {
+function lifecycleOfCall(call: S3Call): Soon<Lifecycle | null> {
   const { account } = call.path
-  const info = await call.exchange.proxy.backend.cachedContainer(account, call.bucket)
-  return info === null ? null : lifecycleOf(info)
+  return soon(call.exchange.proxy.backend.cachedContainer(account, call.bucket), (info) =>
+    info === null ? null : lifecycleOf(info),
+  )
 }

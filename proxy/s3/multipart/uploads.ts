@@ -7,6 +7,7 @@ import { hash } from 'node:crypto'
 import { forEachParallel } from '../../../common/bounded-parallel.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import { randomId } from '../../../common/random.ts'
+import { type Soon, soon } from '../../../common/soon.ts'
 import type { ItemInfo, ListRow } from '../../../common/storage-node.ts'
 import type { ObjectPath } from '../../backend/backend.ts'
 import { LISTED } from '../../backend/rows.ts'
@@ -55,8 +56,8 @@ export class Uploads {
   }
 
   /** Those of the request's bucket; nobody's rights are asked for. */
-  static async of(call: S3Call): Promise<Uploads> {
-    return new Uploads(call, await findBucket(call, call.bucket), call.bucket)
+  static of(call: S3Call): Soon<Uploads> {
+    return soon(findBucket(call, call.bucket), (bucket) => new Uploads(call, bucket, call.bucket))
   }
 
   /** Whether objects of the bucket may have parts of their own. */

@@ -30,7 +30,7 @@ export async function noted<T>(
     /** Set: it is about this very version. */
     readonly version?: string | undefined
     /** Throws what the change would be refused with. */
-    readonly enter?: () => Promise<unknown>
+    readonly enter?: () => unknown
   },
   make: () => Promise<T>,
 ): Promise<T> {

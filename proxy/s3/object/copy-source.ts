@@ -7,7 +7,7 @@ import { parseHttpDate } from '../../swift/http-date.ts'
 import { closeBody, isReader } from '../../swift/object-body.ts'
 import type { ByteRange } from '../../swift/range.ts'
 import { fromWire } from '../../wire-text.ts'
-import { checkKey, enterOther } from '../bucket/find-bucket.ts'
+import { checkKey, enterOther, type S3Place } from '../bucket/find-bucket.ts'
 import type { Hasher } from '../checksum/hasher.ts'
 import { customerKeyOf } from '../encryption/customer-key.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -16,7 +16,7 @@ import { unescapeBytes } from '../signature/canonical.ts'
 import { s3Etag } from './object-traits.ts'
 import type { BytesToPut } from './put-through-swift.ts'
 import { checkVersion, versionHeaders } from './version-id.ts'
-import { openObject } from './view-for-s3.ts'
+import { openObject, type WantedView } from './view-for-s3.ts'
 import { preconditionFailed } from './write-condition.ts'
 
 export interface SourceName {
@@ -39,7 +39,7 @@ export async function openSource(call: S3Call): Promise<{
   if (version !== undefined) checkVersion(version, place)
   const customer = customerKeyOf(call, 'source')
   const wanted = { version, head: false, customer }
-  const view = await openObject(call, place, wanted).catch(asSourceError)
+  const view = await openView(call, place, wanted)
   try {
     checkSource(call, view.read.info, 'x-amz-copy-source')
   } catch (error) {
@@ -96,12 +96,16 @@ export function sourceRange(call: S3Call, bytes: number): ByteRange {
 }
 
 /** Of a delete marker nothing can be copied: the request's own object may well be as it should. */
-function asSourceError(error: unknown): never {
-  if (!(error instanceof S3Error) || error.code !== 'MethodNotAllowed') throw error
-  throw new S3Error(
-    'InvalidRequest',
-    'The source of a copy request may not specifically refer to a delete marker by version id.',
-  )
+async function openView(call: S3Call, place: S3Place, wanted: WantedView): Promise<ObjectView> {
+  try {
+    return await openObject(call, place, wanted)
+  } catch (error) {
+    if (!(error instanceof S3Error) || error.code !== 'MethodNotAllowed') throw error
+    throw new S3Error(
+      'InvalidRequest',
+      'The source of a copy request may not specifically refer to a delete marker by version id.',
+    )
+  }
 }
 
 /** `bucket/key` or `/bucket/key`, escaped, and the version that it may name. */

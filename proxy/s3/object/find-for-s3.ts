@@ -1,4 +1,6 @@
 /** The object or version that a request means, as it lies in the store. */
+import { type Soon, soon } from '../../../common/soon.ts'
+import type { ItemRead } from '../../../common/storage-node.ts'
 import { type FoundObject, findObject, NULL_VERSION } from '../../swift/found-object.ts'
 import { lastModified } from '../../swift/http-date.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
@@ -18,36 +20,39 @@ export interface Wanted {
 }
 
 /** NoSuchKey, NoSuchVersion, or MethodNotAllowed for a delete marker that is named by its id. */
-export async function findForS3(
-  call: S3Call,
-  place: S3Place,
-  wanted: Wanted,
-): Promise<FoundObject> {
-  const { version } = wanted
-  const found =
+export function findForS3(call: S3Call, place: S3Place, wanted: Wanted): Soon<FoundObject> {
+  const { version, head } = wanted
+  const finding =
     version === undefined
-      ? await findObject(call.exchange, place, { head: wanted.head })
-      : await lookForVersion(call, place, { version, head: wanted.head })
-  await judged(place, found)
-  if (found === null) {
-    throw version === undefined
-      ? await noSuchKey(call, place)
-      : noSuchVersion(place.object, version)
-  }
-  if (!isDeleteMarker(found.read.info)) return found
-  await closeBody(found.read)
-  throw markerIsNoObject(found)
+      ? findObject(call.exchange, place, { head })
+      : lookForVersion(call, place, { version, head })
+  return soon(finding, (found) => shownToCaller(call, place, { found, version }))
 }
 
-/** AccessDenied if the object is not the caller's to see. */
-async function judged({ judge }: S3Place, found: FoundObject | null): Promise<void> {
-  if (judge === null) return
+function shownToCaller(
+  call: S3Call,
+  place: S3Place,
+  { found, version }: { readonly found: FoundObject | null; readonly version: string | undefined },
+): Soon<FoundObject> {
   try {
-    judge(found?.read.info ?? null)
+    // AccessDenied if the object is not the caller's to see.
+    place.judge?.(found?.read.info ?? null)
   } catch (error) {
-    if (found !== null) await closeBody(found.read)
-    throw error
+    return closedWith(found?.read, error)
   }
+  if (found === null) return notThere(call, place, version)
+  if (!isDeleteMarker(found.read.info)) return found
+  return closedWith(found.read, markerIsNoObject(found))
+}
+
+/** Lets go of what was read, and fails. */
+export async function closedWith(read: ItemRead | undefined, error: unknown): Promise<never> {
+  if (read !== undefined) await closeBody(read)
+  throw error
+}
+
+async function notThere(call: S3Call, place: S3Place, version: string | undefined): Promise<never> {
+  throw version === undefined ? await noSuchKey(call, place) : noSuchVersion(place.object, version)
 }
 
 /** The version of that id, delete markers included; null if there is none. */

@@ -1,20 +1,30 @@
 /** Whose an object is that somebody puts, and what its list says. */
+import { type Soon, soon } from '../../../common/soon.ts'
 import { S3_ACL } from '../../swift/foreign-meta.ts'
 import { aclOfHeaders } from '../access/acl-document.ts'
 import { isOwnersOnly, ownershipOf } from '../access/ownership.ts'
 import { decodeBlocks, type PublicAccessBlock } from '../access/public-access.ts'
 import { type Acl, decodeAcl, encodeAcl, isPublicAcl, privateAcl } from '../access/s3-acl.ts'
 import { bucketSetting } from '../bucket/bucket-settings.ts'
-import { findBucket } from '../bucket/find-bucket.ts'
+import { type FoundBucket, findBucket } from '../bucket/find-bucket.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 
 /** What is kept of the list of the object that the request makes: by its headers, and by who owns what others put there. */
-export async function aclOfRequest(call: S3Call): Promise<Readonly<Record<string, string>>> {
-  const { account, info } = await findBucket(call, call.bucket)
-  // What nobody has signed is the bucket owner's, who could not get at it otherwise.
-  const writer = call.exchange.caller?.account ?? account
-  const asked = await aclOfHeaders(call, { owner: writer, bucketOwner: account })
+export function aclOfRequest(call: S3Call): Soon<Readonly<Record<string, string>>> {
+  return soon(findBucket(call, call.bucket), (bucket) => {
+    // What nobody has signed is the bucket owner's, who could not get at it otherwise.
+    const writer = call.exchange.caller?.account ?? bucket.account
+    const asking = aclOfHeaders(call, { owner: writer, bucketOwner: bucket.account })
+    return soon(asking, (asked) => keptAcl(call, bucket, { asked, writer }))
+  })
+}
+
+function keptAcl(
+  call: S3Call,
+  { account, info }: FoundBucket,
+  { asked, writer }: { readonly asked: Acl | undefined; readonly writer: string },
+): Readonly<Record<string, string>> {
   if (asked === undefined && writer === account) return {}
   const ownership = ownershipOf(info)
   if (ownership === 'BucketOwnerEnforced') {

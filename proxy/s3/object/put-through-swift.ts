@@ -63,7 +63,7 @@ export interface PutOutcome {
 }
 
 /** Stores the request's body. */
-export async function putBody(call: S3Call, put: SwiftPut, body: S3Body): Promise<PutOutcome> {
+export function putBody(call: S3Call, put: SwiftPut, body: S3Body): Promise<PutOutcome> {
   const { bytes, md5 } = body.plan
   if (bytes === null && call.header('transfer-encoding') === undefined) {
     throw new S3Error('MissingContentLength')
@@ -76,15 +76,15 @@ export async function putBody(call: S3Call, put: SwiftPut, body: S3Body): Promis
   }
   const headers = md5 === undefined ? {} : { etag: md5 }
   if (bytes !== null && bytes <= INLINE_BYTES_MAX) {
-    const whole = await body.whole(INLINE_BYTES_MAX)
-    return putBytes(call, put, { headers, body: whole! })
+    const whole = body.whole(INLINE_BYTES_MAX)
+    return whole instanceof Promise
+      ? whole.then((bytes) => putBytes(call, put, { headers, body: bytes! }))
+      : putBytes(call, put, { headers, body: whole! })
   }
   const source = { bytes, pieces: () => body.pieces() }
-  try {
-    return await putPieces(call, put, source, headers)
-  } catch (error) {
+  return putPieces(call, put, source, headers).catch((error: unknown) => {
     throw body.failure ?? error
-  }
+  })
 }
 
 /** Stores bytes as they come. */
@@ -131,16 +131,22 @@ async function putBytes(
     ...(put.seal && { proxy: sealingProxy(exchange.proxy, put.seal) }),
   })
   // Parts are written where they lie with the right to write into their bucket.
-  if (put.path.container === segmentsContainer(call.bucket)) markJudged(inner, put.path)
+  if (put.path.container !== call.bucket && put.path.container === segmentsContainer(call.bucket))
+    markJudged(inner, put.path)
   const { replica } = put
   inner.versionRules = replica ? { ...S3_VERSION_RULES, replica } : S3_VERSION_RULES
   inner.onlyIfWriteId = put.ifWriteId
   if (put.isManifest !== true) inner.storageClass = put.head.headers[S3_CLASS]
-  const sse = put.seal ? { [S3_SSE]: encodeSse(put.seal.record) } : {}
-  const kept = replica ? { [S3_REPLICATION]: REPLICA } : {}
-  inner.addedMeta = () => ({ ...put.head.headers, ...put.added(), ...sse, ...kept })
+  const { seal, head } = put
+  inner.addedMeta = () => ({
+    ...head.headers,
+    ...put.added(),
+    ...(seal && { [S3_SSE]: encodeSse(seal.record) }),
+    ...(replica && { [S3_REPLICATION]: REPLICA }),
+  })
   const reply = await exchange.proxy.answerInner(inner)
-  await dropReply(reply)
+  const dropping = dropReply(reply)
+  if (dropping !== undefined) await dropping
   if (reply.status !== 201) throw failureOf(reply)
   const versionId = replyHeader(reply, 'X-Object-Version-Id')
   return {

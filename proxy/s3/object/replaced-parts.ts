@@ -1,3 +1,4 @@
+import { soon } from '../../../common/soon.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { NULL_VERSION } from '../../swift/found-object.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
@@ -10,17 +11,33 @@ import { ownUploadOf } from './object-traits.ts'
  * Does a write in the place of an object; if that had parts of its own, they go when the write has come to its end. Where
  * every write is a version of its own, nothing goes.
  */
-export async function replacing<T>(
+export function replacing<T>(
   call: S3Call,
   place: ObjectPlace,
   write: () => Promise<T>,
   options: { readonly uploadId?: string } = {},
 ): Promise<T> {
-  const uploads = await Uploads.of(call)
   const replacesNothing = place.versions?.kind === 'objects' && place.versions.enabled
-  if (!uploads.mayHaveParts || replacesNothing) return write()
+  if (replacesNothing) return write()
+  return Promise.resolve(
+    soon(Uploads.of(call), (uploads) =>
+      uploads.mayHaveParts ? replacingParts(call, place, { uploads, write, ...options }) : write(),
+    ),
+  )
+}
+
+async function replacingParts<T>(
+  call: S3Call,
+  place: ObjectPlace,
+  options: {
+    readonly uploads: Uploads
+    readonly write: () => Promise<T>
+    readonly uploadId?: string
+  },
+): Promise<T> {
+  const { uploads } = options
   const before = await nullVersionAt(call, place)
-  const written = await write()
+  const written = await options.write()
   const replaced = before === null ? undefined : ownUploadOf(before)
   if (replaced !== undefined && replaced !== options.uploadId) await uploads.expireParts(replaced)
   return written

@@ -1,4 +1,5 @@
 import { ServiceError } from '../../../common/errors.ts'
+import { type Soon, soon } from '../../../common/soon.ts'
 import { CUSTOMER_KEY_NEEDED } from '../../encryption/sse-record.ts'
 import { type Exchange, refusal } from '../../exchange.ts'
 import {
@@ -18,7 +19,7 @@ import { type CustomerKey, checkReader } from '../encryption/customer-key.ts'
 import { partsPrefix } from '../multipart/upload-names.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
-import { findForS3, type Wanted } from './find-for-s3.ts'
+import { closedWith, findForS3, type Wanted } from './find-for-s3.ts'
 import { uploadOf } from './object-traits.ts'
 import { checkPartNumber } from './part-of-object.ts'
 
@@ -31,24 +32,24 @@ export interface WantedView extends Wanted {
 const ROUNDS_MAX = 4
 
 /** The object or version as its reader sees it, whatever it is put together from; NoSuchKey if there is none. */
-export async function openObject(
-  call: S3Call,
-  place: S3Place,
-  options: WantedView,
-): Promise<ObjectView> {
+export function openObject(call: S3Call, place: S3Place, options: WantedView): Soon<ObjectView> {
+  const { customer } = options
+  const finding =
+    customer === undefined
+      ? findWithoutKey(call, place, options)
+      : findWithKey(call, place, { ...options, customer })
+  return soon(finding, (found) => viewFor(call, found, options))
+}
+
+function viewFor(call: S3Call, found: FoundObject, options: WantedView): Soon<ObjectView> {
   const { exchange } = call
   const { customer } = options
-  const found =
-    customer === undefined
-      ? await findWithoutKey(call, place, options)
-      : await findWithKey(call, place, { ...options, customer })
   const { read } = found
   try {
     checkPartNumber(call, read.info)
     checkReader(read.info, customer)
   } catch (error) {
-    await closeBody(read)
-    throw error
+    return closedWith(read, error)
   }
   if (isPlain(found)) return { ...found, headers: [] }
   const view = { head: options.head, depth: 0, isAsked: false }
@@ -57,16 +58,20 @@ export async function openObject(
 }
 
 /** An object that needs a key says so to those alone who may know of it. */
-async function findWithoutKey(call: S3Call, place: S3Place, wanted: Wanted): Promise<FoundObject> {
-  try {
-    return await findForS3(call, place, wanted)
-  } catch (error) {
+function findWithoutKey(call: S3Call, place: S3Place, wanted: Wanted): Soon<FoundObject> {
+  const failed = async (error: unknown): Promise<never> => {
     const isSealed = error instanceof ServiceError && error.code === CUSTOMER_KEY_NEEDED
     if (isSealed) {
       const { read } = await findForS3(call, place, { ...wanted, head: true })
       checkPartNumber(call, read.info)
     }
     throw error
+  }
+  try {
+    const finding = findForS3(call, place, wanted)
+    return finding instanceof Promise ? finding.catch(failed) : finding
+  } catch (error) {
+    return failed(error)
   }
 }
 

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Soon } from '../../../common/soon.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { etagList } from '../../swift/condition-headers.ts'
 import { findObject } from '../../swift/found-object.ts'
@@ -19,17 +20,33 @@ export async function headObjectAt(call: S3Call, place: ObjectPlace): Promise<It
  * The condition of a write in the store's terms. `If-None-Match: *` is taken as it is; for `If-Match` the object is looked
  * at, for its S3 ETag may be another than that of what is stored: the store then judges by that, at the moment of writing.
  */
-export async function writeCondition(
+export function writeCondition(
   call: S3Call,
   place: ObjectPlace,
   options: { readonly version?: string | undefined } = {},
-): Promise<IncomingHttpHeaders> {
+): Soon<IncomingHttpHeaders> {
   const noneMatch = call.header('if-none-match')
   const match = call.header('if-match')
+  if (noneMatch === undefined && match === undefined) return NO_CONDITION
+  return conditionOf(call, place, { noneMatch, match, version: options.version })
+}
+
+const NO_CONDITION: IncomingHttpHeaders = {}
+
+async function conditionOf(
+  call: S3Call,
+  place: ObjectPlace,
+  wanted: {
+    readonly noneMatch: string | undefined
+    readonly match: string | undefined
+    readonly version: string | undefined
+  },
+): Promise<IncomingHttpHeaders> {
+  const { noneMatch, match, version } = wanted
   const unlike = noneMatch === undefined ? {} : await noneMatchCondition(call, place, noneMatch)
   const like = await matchCondition(call, place, {
     match: match === undefined ? undefined : etagList(match),
-    version: options.version,
+    version,
   })
   return { ...unlike, ...like }
 }

@@ -1,4 +1,5 @@
 /** What another Swiftlet brings: versions with the ids that they have there. */
+import type { Soon } from '../../../common/soon.ts'
 import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
 import type { Reply } from '../../reply.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
@@ -23,12 +24,19 @@ const AHEAD_MS_MAX = 24 * 3_600_000
  * The replica that the request brings; undefined: it is a request like others. Takes a right of its own, and a bucket that keeps
  * versions; OperationAborted for what is there already.
  */
-export async function replicaOfRequest(
+export function replicaOfRequest(
   call: S3Call,
   action: 's3:ReplicateObject' | 's3:ReplicateDelete',
-): Promise<Replica | undefined> {
+): Soon<Replica | undefined> {
   const text = call.header(SOURCE_VERSION)
-  if (text === undefined) return undefined
+  return text === undefined ? undefined : enterNewReplica(call, action, text)
+}
+
+async function enterNewReplica(
+  call: S3Call,
+  action: 's3:ReplicateObject' | 's3:ReplicateDelete',
+  text: string,
+): Promise<Replica> {
   const { place, id } = await enterReplica(call, action, text)
   if (action === 's3:ReplicateObject' && (await isHere(call, place, text))) {
     throw new S3Error('OperationAborted', 'The version is here already.')

@@ -1,4 +1,5 @@
 /** How far a version's replication has come: what is kept of it beside the version, and x-amz-replication-status. */
+import { type Soon, soon } from '../../../common/soon.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { S3_REPLICATION } from '../../swift/foreign-meta.ts'
 import type { FoundObject } from '../../swift/found-object.ts'
@@ -20,16 +21,25 @@ export function idThere(info: Pick<ItemInfo, 'meta'>): string | undefined {
 }
 
 /** PENDING is what a rule is about and nobody has brought to its end. */
-export async function replicationHeader(
-  call: S3Call,
-  { place, read: { info }, version }: FoundObject,
-): Promise<readonly string[]> {
-  if (isElsewhere(call, place)) return []
-  const final = finalStatus(info)?.split(' ')[0]
+export function replicationHeader(call: S3Call, found: FoundObject): Soon<readonly string[]> {
+  if (isElsewhere(call, found.place)) return NOTHING
+  const final = finalStatus(found.read.info)?.split(' ')[0]
   if (final !== undefined) return ['x-amz-replication-status', final]
-  const bucket = await call.exchange.proxy.backend.cachedContainer(call.path.account, call.bucket)
+  return soon(
+    call.exchange.proxy.backend.cachedContainer(call.path.account, call.bucket),
+    (bucket) => pendingHeader(call, bucket, found),
+  )
+}
+
+const NOTHING: readonly string[] = []
+
+function pendingHeader(
+  call: S3Call,
+  bucket: ItemInfo | null,
+  { read: { info }, version }: FoundObject,
+): readonly string[] {
   const replication = bucket === null ? null : replicationOf(bucket)
-  if (replication === null) return []
+  if (replication === null) return NOTHING
   const ticks = parseVersionId(version ?? '')?.ticks ?? info.stamp.ticks
   const facts = factsOf(info, { key: call.key, isMarker: false, ticks })
   return ruleFor(replication, facts) === null ? [] : ['x-amz-replication-status', 'PENDING']

@@ -1,12 +1,11 @@
 /** Requests to a bucket elsewhere, signed with its keys (Version 4, the body not: checksums are sent with it). */
-import { createHmac } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Readable } from 'node:stream'
 import { Agent } from 'undici'
 import type { Clock } from '../../../common/clock.ts'
 import { isPublicAddress, publicLookup } from '../../../common/http/public-address.ts'
 import { canonicalRequest, escapeBytes, queryPairs } from '../signature/canonical.ts'
-import { signingKey } from '../signature/signing-keys.ts'
+import { SigningKeys } from '../signature/signing-keys.ts'
 import { sha256Hex } from '../signature/verify.ts'
 import type { ReplicationPlace } from './replication-target.ts'
 
@@ -38,6 +37,8 @@ export class TargetClient {
   readonly #place: ReplicationPlace
   readonly #clock: Pick<Clock, 'nowMs'>
   readonly #agent: Agent
+  /** Of this day and the one before. */
+  readonly #keys = new SigningKeys({ keysMax: 2 })
 
   constructor(place: ReplicationPlace, clock: Pick<Clock, 'nowMs'>) {
     this.#place = place
@@ -101,8 +102,7 @@ export class TargetClient {
     const scope = { day: time.slice(0, 8), region, service: 's3' }
     const scopeText = `${scope.day}/${region}/s3/aws4_request`
     const text = ['AWS4-HMAC-SHA256', time, scopeText, sha256Hex(canonical)].join('\n')
-    const key = signingKey(secretAccessKey, scope)
-    const signature = createHmac('sha256', key).update(text, 'latin1').digest('hex')
+    const signature = this.#keys.get(secretAccessKey, scope).hex(text)
     headers.authorization = `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scopeText}, SignedHeaders=${names.join(';')}, Signature=${signature}`
     return headers
   }

@@ -10,6 +10,10 @@ export class S3Query {
     for (const [name, value] of pairs) if (!this.#values.has(name)) this.#values.set(name, value)
   }
 
+  get isEmpty(): boolean {
+    return this.#values.size === 0
+  }
+
   get names(): readonly string[] {
     return [...this.#values.keys()]
   }

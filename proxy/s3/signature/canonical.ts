@@ -66,16 +66,9 @@ export function canonicalRequest(
   const end = url.indexOf('?')
   const path = end < 0 ? url : url.slice(0, end)
   const query = signed.query.filter(([name]) => name !== signed.without)
-  let headers = ''
-  for (const name of signed.headers) headers += `${name}:${canonicalHeader(request, name)}\n`
-  return [
-    method,
-    escapeBytes(unescapeBytes(path), { slashes: true }),
-    canonicalQuery(query),
-    headers,
-    signed.headers.join(';'),
-    signed.payloadHash,
-  ].join('\n')
+  let text = `${method}\n${escapeBytes(unescapeBytes(path), { slashes: true })}\n${canonicalQuery(query)}\n`
+  for (const name of signed.headers) text += `${name}:${canonicalHeader(request, name)}\n`
+  return `${text}\n${signed.headers.join(';')}\n${signed.payloadHash}`
 }
 
 function canonicalQuery(pairs: QueryPairs): string {
@@ -92,7 +85,8 @@ function canonicalQuery(pairs: QueryPairs): string {
 function canonicalHeader({ headers }: SignableRequest, name: string): string {
   const value = headers[name]
   const text = typeof value === 'string' ? value : (value ?? []).join(',')
-  return text.trim().replace(/ {2,}/g, ' ')
+  const trimmed = text.trim()
+  return trimmed.includes('  ') ? trimmed.replace(/ {2,}/g, ' ') : trimmed
 }
 
 function compare(a: string, b: string): number {

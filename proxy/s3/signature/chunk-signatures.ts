@@ -1,7 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { ChunkVerifier } from '../body/chunked-decoder.ts'
 import { S3Error } from '../s3-error.ts'
-import { hmacSha256 } from './signing-keys.ts'
 import { type GoodSignature, isEqualText, sha256Hex } from './verify.ts'
 
 const EMPTY_SHA256 = sha256Hex('')
@@ -34,7 +33,7 @@ export class ChunkSignatures implements ChunkVerifier {
   #check(kind: string, digests: string, signature: string): void {
     const { key, timestamp, scope } = this.#seed
     const text = [kind, timestamp, scope, this.#last, digests].join('\n')
-    if (!isEqualText(hmacSha256(key, text).toString('hex'), signature)) {
+    if (!isEqualText(key.hex(text), signature)) {
       throw new S3Error('SignatureDoesNotMatch', 'A chunk of the body is not what was signed.')
     }
     this.#last = signature

@@ -48,7 +48,7 @@ const OF_OBJECTS: ClaimScope = { services: ['s3', EXPRESS] }
 const EXPIRES_SECONDS_MAX = 604_800
 /** The one of Version 4. */
 export const ALGORITHM = 'AWS4-HMAC-SHA256'
-const TIMESTAMP = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/
+const TIMESTAMP = /^\d{8}T\d{6}Z$/
 
 /** The claim; null if the request is not signed at all. Throws S3's errors for what is not well-formed. */
 export function readClaim(
@@ -98,7 +98,7 @@ function headerClaimV4(
     )
   }
   const malformed = (message: string) => new S3Error('AuthorizationHeaderMalformed', message)
-  const timestamp = headerTimestamp(request)
+  const { timestamp, signedAtMs } = headerTimestamp(request)
   const payloadHash = header(request, 'x-amz-content-sha256') ?? known
   if (payloadHash === undefined) {
     throw new S3Error(
@@ -112,7 +112,7 @@ function headerClaimV4(
     ...credentialOf(credential, timestamp, malformed, services),
     signedHeaders: headerNames(signedHeaders, malformed),
     timestamp,
-    signedAtMs: timeOf(timestamp)!,
+    signedAtMs,
     expiresSeconds: undefined,
     payloadHash,
     signature,
@@ -208,33 +208,38 @@ export function credentialOf(
   return { accessKey, scope: { day, region, service } }
 }
 
+/** One or more, between semicolons. */
+const HEADER_NAMES = /^[!#$%&'*+\-.^_`|~0-9a-z]+(?:;[!#$%&'*+\-.^_`|~0-9a-z]+)*$/
+
 function headerNames(text: string, malformed: (message: string) => S3Error): readonly string[] {
   const names = text.split(';')
   if (!names.includes('host')) throw malformed('SignedHeaders must name the Host header')
-  if (!names.every((name) => /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name))) {
+  if (!HEADER_NAMES.test(text)) {
     throw malformed('SignedHeaders is not a list of header names in lower case')
   }
   return names
 }
 
-function headerTimestamp(request: SignableRequest): string {
-  const long = header(request, 'x-amz-date')
-  if (long !== undefined && timeOf(long) !== undefined) return long
-  const date = header(request, 'date')
-  if (long !== undefined || date === undefined) throw noDate()
-  if (timeOf(date) !== undefined) return date
-  const ms = Date.parse(date)
+function headerTimestamp(request: SignableRequest): Pick<ClaimV4, 'timestamp' | 'signedAtMs'> {
+  const text = header(request, 'x-amz-date') ?? header(request, 'date')
+  const longMs = text === undefined ? undefined : timeOf(text)
+  if (longMs !== undefined) return { timestamp: text!, signedAtMs: longMs }
+  if (text === undefined || header(request, 'x-amz-date') !== undefined) throw noDate()
+  const ms = Date.parse(text)
   if (Number.isNaN(ms)) throw noDate()
-  return new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '')
+  const timestamp = new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '')
+  return { timestamp, signedAtMs: timeOf(timestamp)! }
 }
 
 /** Milliseconds since 1970; undefined if it is no such time. */
 function timeOf(timestamp: string): number | undefined {
-  const match = TIMESTAMP.exec(timestamp)
-  if (match === null) return undefined
-  const [, year, month, day, hour, minute, second] = match
-  const ms = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
-  return Number.isNaN(ms) ? undefined : ms
+  if (!TIMESTAMP.test(timestamp)) return undefined
+  const pair = (at: number) => Number(timestamp.slice(at, at + 2))
+  const [month, day, hour, minute, second] = [pair(4), pair(6), pair(9), pair(11), pair(13)]
+  if (month < 1 || month > 12 || hour > 23 || minute > 59 || second > 59) return undefined
+  const ms = Date.UTC(Number(timestamp.slice(0, 4)), month - 1, day, hour, minute, second)
+  // The second of March is no 30th of February.
+  return new Date(ms).getUTCDate() === day ? ms : undefined
 }
 
 function header({ headers }: SignableRequest, name: string): string | undefined {

@@ -1,10 +1,11 @@
 /** Signatures against AWS's published examples, and against what attackers make of them. */
-import { createHmac } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import t from 'tap'
 import { ChunkedDecoder } from '../body/chunked-decoder.ts'
 import { S3Error } from '../s3-error.ts'
 import { queryPairs, type SignableRequest } from './canonical.ts'
 import { ChunkSignatures } from './chunk-signatures.ts'
+import { HmacSha256 } from './hmac-sha256.ts'
 import { type ClaimV2, type ClaimV4, readClaim } from './signature-claim.ts'
 import { SigningKeys } from './signing-keys.ts'
 import { stringToSignV2 } from './string-to-sign-v2.ts'
@@ -215,9 +216,22 @@ t.test('signing keys are kept for a bounded number of days and credentials', asy
   const scope = { day: '20130524', region: 'us-east-1', service: 's3' }
   const first = keys.get('a', scope)
   t.equal(keys.get('a', scope), first, 'made once')
-  t.notSame(keys.get('b', scope), first)
+  t.not(keys.get('b', scope).hex(''), first.hex(''))
   for (const secret of ['c', 'd', 'e', 'f']) keys.get(secret, scope)
   t.equal(keys.size, 3)
+})
+
+t.test('HMACs by two digests are those of node:crypto, whatever is between them', async (t) => {
+  const [key, other] = [randomBytes(32), randomBytes(64)]
+  const [mine, others] = [new HmacSha256(key), new HmacSha256(other)]
+  const wanted = (by: Uint8Array, text: string) =>
+    createHmac('sha256', by).update(text, 'latin1').digest('hex')
+  for (const length of [0, 1, 55, 56, 63, 64, 65, 200, 70_000]) {
+    const text = randomBytes(length).toString('latin1')
+    t.equal(mine.hex(text), wanted(key, text), `${length} bytes`)
+    t.equal(others.hex(text), wanted(other, text), `${length} bytes, a key of a block`)
+  }
+  t.throws(() => new HmacSha256(randomBytes(65)), /longer than a block/)
 })
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html */

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { HmacSha256 } from './hmac-sha256.ts'
 
 /** What a Version 4 signature was made for. */
 export interface SigningScope {
@@ -16,7 +17,7 @@ const KEYS_MAX = 10_000
  * another key, as it is a part of what a key is found by.
  */
 export class SigningKeys {
-  readonly #keys = new Map<string, Buffer>()
+  readonly #keys = new Map<string, HmacSha256>()
   readonly #keysMax: number
 
   constructor(options: { readonly keysMax?: number } = {}) {
@@ -27,7 +28,7 @@ export class SigningKeys {
     return this.#keys.size
   }
 
-  get(secret: string, scope: SigningScope): Buffer {
+  get(secret: string, scope: SigningScope): HmacSha256 {
     const name = `${scope.day}/${scope.region}/${scope.service}/${secret}`
     const known = this.#keys.get(name)
     if (known !== undefined) return known
@@ -35,7 +36,7 @@ export class SigningKeys {
       const [oldest] = this.#keys.keys()
       this.#keys.delete(oldest!)
     }
-    const key = signingKey(secret, scope)
+    const key = new HmacSha256(signingKey(secret, scope))
     this.#keys.set(name, key)
     return key
   }
@@ -48,6 +49,6 @@ export function signingKey(secret: string, { day, region, service }: SigningScop
   return key
 }
 
-export function hmacSha256(key: Uint8Array, text: string): Buffer {
+function hmacSha256(key: Uint8Array, text: string): Buffer {
   return createHmac('sha256', key).update(text, 'latin1').digest()
 }

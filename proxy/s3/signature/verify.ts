@@ -3,7 +3,8 @@ import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { S3Error } from '../s3-error.ts'
 import { canonicalRequest, type QueryPairs, type SignableRequest } from './canonical.ts'
-import type { ClaimV2, ClaimV4 } from './signature-claim.ts'
+import type { HmacSha256 } from './hmac-sha256.ts'
+import { ALGORITHM, type ClaimV2, type ClaimV4 } from './signature-claim.ts'
 import type { SigningKeys } from './signing-keys.ts'
 import { stringToSignV2 } from './string-to-sign-v2.ts'
 
@@ -12,7 +13,7 @@ const SKEW_MS_MAX = 15 * 60_000
 
 /** A request that is as its signer sent it, and what its chunks are signed with. */
 export interface GoodSignature {
-  readonly key: Buffer
+  readonly key: HmacSha256
   /** `20130524/us-east-1/s3/aws4_request` */
   readonly scope: string
   readonly timestamp: string
@@ -40,10 +41,9 @@ export function verifyV4(
   })
   const { day, region, service } = claim.scope
   const scope = `${day}/${region}/${service}/aws4_request`
-  const text = ['AWS4-HMAC-SHA256', claim.timestamp, scope, sha256Hex(canonical)].join('\n')
+  const text = `${ALGORITHM}\n${claim.timestamp}\n${scope}\n${sha256Hex(canonical)}`
   const key = by.keys.get(by.secret, claim.scope)
-  const signature = createHmac('sha256', key).update(text, 'latin1').digest('hex')
-  if (!isEqualText(signature, claim.signature)) {
+  if (!isEqualText(key.hex(text), claim.signature)) {
     throw wrongSignature(claim, text)
   }
   return { key, scope, timestamp: claim.timestamp, signature: claim.signature }
@@ -120,9 +120,9 @@ function checkSkew(signedAtMs: number, nowMs: number): void {
  * the signer may read (CVE-2026-71191).
  */
 function checkAllSigned(headers: IncomingHttpHeaders, signed: readonly string[]): void {
-  const unsigned = Object.keys(headers).filter(
-    (name) => name.startsWith('x-amz-') && !signed.includes(name),
-  )
+  const unsigned: string[] = []
+  for (const name in headers)
+    if (name.startsWith('x-amz-') && !signed.includes(name)) unsigned.push(name)
   if (unsigned.length === 0) return
   throw new S3Error(
     'AccessDenied',
