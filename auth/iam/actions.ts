@@ -11,6 +11,7 @@ import type { IamHandler } from './iam-call.ts'
 import { callerOfKey } from './iam-caller.ts'
 import { accessDenied } from './iam-error.ts'
 import { INLINE_POLICY_ACTIONS } from './inline-policies.ts'
+import { SIMULATION_ACTIONS } from './policy-simulation.ts'
 import { POLICY_VERSION_ACTIONS } from './policy-versions.ts'
 import { PROVIDER_ACTIONS } from './providers.ts'
 import { ROLE_ACTIONS } from './roles.ts'
@@ -30,6 +31,7 @@ export const IAM_ACTIONS: Readonly<Record<string, IamHandler>> = {
   ...CUSTOMER_POLICY_ACTIONS,
   ...POLICY_VERSION_ACTIONS,
   ...BOUNDARY_ACTIONS,
+  ...SIMULATION_ACTIONS,
   ...PROVIDER_ACTIONS,
   ...STS_ACTIONS,
   ...BUCKET_SESSION_ACTIONS,

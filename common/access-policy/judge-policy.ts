@@ -45,6 +45,15 @@ export function judgePolicy(document: PolicyDocument, request: PolicyRequest): J
   return judgement
 }
 
+/** The statements that speak of the request. */
+export function statementsAbout(
+  document: PolicyDocument,
+  request: PolicyRequest,
+): readonly Statement[] {
+  const { statements, hasVariables } = document
+  return statements.filter((statement) => applies(statement, request, hasVariables))
+}
+
 function applies(statement: Statement, request: PolicyRequest, hasVariables: boolean): boolean {
   const { effect, principal, action, resource, conditions } = statement
   const { keys } = request

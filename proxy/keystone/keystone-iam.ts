@@ -33,7 +33,7 @@ export class KeystoneIam implements IamService {
       return await this.#session.send({ method: 'POST', path: PATH, body: asked })
     } finally {
       // A change whose answer is lost may have been made, too.
-      if (!/^(?:Get|List|Assume)/.test(asked.action)) this.#marks.note(IAM_MARK)
+      if (!/^(?:Get|List|Assume|Simulate)/.test(asked.action)) this.#marks.note(IAM_MARK)
     }
   }
 

@@ -581,6 +581,85 @@ t.test('a session is narrowed by shared policies, as they are now', async (t) =>
   t.equal(refused.outcome, 'NoSuchEntity')
 })
 
+t.test('a simulation says what a request would be told, and to whom it is nothing', async (t) => {
+  const own = JSON.stringify({
+    Version: '2012-10-17',
+    Statement: [
+      { Effect: 'Allow', Action: 's3:*', Resource: `arn:aws:s3:::\${aws:username}/*` },
+      {
+        Effect: 'Deny',
+        Action: 's3:Delete*',
+        Resource: '*',
+        Condition: { IpAddress: { 'aws:SourceIp': '10.0.0.0/8' } },
+      },
+    ],
+  })
+  const PolicyArn = await create('simulated', own)
+  const bounds = await create('simulated-bounds', policy(['s3:GetObject', 's3:DeleteObject']))
+  const key = await userKey('max')
+  t.equal(await did('AttachUserPolicy', { UserName: 'max', PolicyArn }), 'done')
+  const actions = { 'ActionNames.member.1': 's3:GetObject', 'ActionNames.member.2': 's3:PutObject' }
+  const mine = { 'ResourceArns.member.1': 'arn:aws:s3:::max/o' }
+  const PolicySourceArn = arnOf('user', 'max')
+  const asked = async (params: Params, action = 'SimulatePrincipalPolicy') => {
+    const given = action === 'SimulatePrincipalPolicy' ? { PolicySourceArn } : {}
+    const answer = await call(action, { ...actions, ...mine, ...given, ...params })
+    return { ...answer, decisions: all(answer.text, 'EvalDecision').join() || answer.code }
+  }
+  const two = await asked({ 'ResourceArns.member.2': 'arn:aws:s3:::other/o' })
+  t.equal(two.decisions, 'allowed,implicitDeny,allowed,implicitDeny')
+  t.equal(element(two.text, 'SourcePolicyId'), 'simulated')
+  t.equal(element(two.text, 'SourcePolicyType'), 'user-managed')
+  const first = await asked({ MaxItems: '1' })
+  t.equal(first.decisions, 'allowed')
+  const rest = await asked({ Marker: element(first.text, 'Marker') })
+  t.strictSame(all(rest.text, 'EvalActionName'), ['s3:PutObject'])
+
+  const deletes = {
+    'ActionNames.member.1': 's3:DeleteObject',
+    'ActionNames.member.2': 's3:GetObject',
+  }
+  const context = (value: string) => ({
+    'ContextEntries.member.1.ContextKeyName': 'aws:SourceIp',
+    'ContextEntries.member.1.ContextKeyType': 'ip',
+    'ContextEntries.member.1.ContextKeyValues.member.1': value,
+  })
+  t.equal((await asked({ ...deletes, ...context('10.1.2.3') })).decisions, 'explicitDeny,allowed')
+  t.equal((await asked({ ...deletes, ...context('11.1.2.3') })).decisions, 'allowed,allowed')
+  const unsaid = await asked(deletes)
+  t.match(unsaid.text, /<MissingContextValues><member>aws:sourceip<\/member>/)
+  const set = { UserName: 'max', PermissionsBoundary: bounds }
+  t.equal(await did('PutUserPermissionsBoundary', set), 'done')
+  const bounded = await asked({})
+  t.equal(bounded.decisions, 'allowed,implicitDeny')
+  t.strictSame(all(bounded.text, 'AllowedByPermissionsBoundary'), ['true', 'false'])
+  t.equal(await s3('PUT', '/max', ROOT), '200')
+  t.equal(await s3('PUT', '/max/o', key, 'x'), DENIED)
+  const custom = { 'PolicyInputList.member.1': policy('s3:PutObject') }
+  t.equal((await asked(custom, 'SimulateCustomPolicy')).decisions, 'implicitDeny,allowed')
+
+  const long = policy('s3:GetObject', `arn:aws:s3:::${'x'.repeat(40_000)}`)
+  for (const [what, params, outcome] of [
+    ['no policy', {}, 'InvalidInput'],
+    ['a bad one', { 'PolicyInputList.member.1': '{}' }, 'InvalidInput'],
+    ['too much', { 'PolicyInputList.member.1': long }, 'LimitExceeded'],
+    ['a wildcard', { ...custom, 'ActionNames.member.1': 's3:*' }, 'InvalidInput'],
+    ['a bad marker', { ...custom, Marker: 'x' }, 'ValidationError'],
+    ['much context', { ...custom, ...context('x'.repeat(5000)) }, 'LimitExceeded'],
+    ['a bucket’s policy', { ...custom, ResourcePolicy: READ }, 'NotImplemented'],
+  ] as const)
+    t.equal((await asked(params, 'SimulateCustomPolicy')).decisions, outcome, what)
+  for (const [what, arn] of [
+    ['another path', arnOf('user', 'x/max')],
+    ['another account', arnOf('user', 'dan', stranger)],
+    ['a policy', PolicyArn],
+  ] as const)
+    t.equal((await asked({ PolicySourceArn: arn })).decisions, 'NoSuchEntity', what)
+  const source = { ...actions, PolicySourceArn }
+  t.equal(await did('SimulatePrincipalPolicy', source, key), 'AccessDenied')
+  t.equal(await did('SimulatePrincipalPolicy', source, THEIRS), 'NoSuchEntity')
+})
+
 t.test('whoever changes at the same moment leaves no more than there may be', async (t) => {
   const PolicyArn = await create('raced')
   const asked = { PolicyArn, PolicyDocument: READ, SetAsDefault: 'true' }
