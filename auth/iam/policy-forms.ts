@@ -44,14 +44,17 @@ export function parseOwn(text: string): PolicyDocument {
   return parsedPolicy(text, ROLE_POLICY)
 }
 
-/** Characters of a shared policy, without white space. */
+/** Characters of a shared policy, without white space, and with it. */
 export const SHARED_CHARACTERS_MAX = 6144
+const SENT_CHARACTERS_MAX = 32_768
 
 /**
  * A shared policy, as it is kept to be judged: without white space between its elements. AWS does not count white space inside
  * of texts either; here it counts, so that what is judged stays as small as it looks. Throws MalformedPolicyDocument, LimitExceeded.
  */
 export function checkedShared(document: string): string {
+  if (document.length > SENT_CHARACTERS_MAX)
+    throw limitExceeded(`characters of a policy with its white space: ${SENT_CHARACTERS_MAX}`)
   checkPolicy(document, { ...OWN_POLICY, bytesMax: Number.POSITIVE_INFINITY })
   const text = JSON.stringify(JSON.parse(document))
   const characters = Math.max(text.length, document.replaceAll(/\s/g, '').length)

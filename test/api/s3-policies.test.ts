@@ -3,9 +3,11 @@
  * remembers keys for ever, so that each change that binds has told it so.
  */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import t, { type Test } from 'tap'
 import { plainProject } from '../../auth/tables/plain-project.ts'
 import { projects } from '../../auth/tables/tables.ts'
+import { run } from '../support/client-tree.ts'
 import { ADMIN_PASSWORD } from '../support/identity-rig.ts'
 import { makeS3User, openKeystoneAdmin } from '../support/keystone-admin.ts'
 import { element, iamClient, keyIn, policy, type SessionKey } from './iam-client.ts'
@@ -107,7 +109,7 @@ t.test('a policy is what was sent, and is refused where AWS refuses it', async (
 
   const long = (count: number) => policy('s3:GetObject', `arn:aws:s3:::${'x'.repeat(count)}`)
   const room = 6144 - long(0).length
-  const spaced = (text: string) => text.replaceAll(',', `,${' '.repeat(10_000)}\n`)
+  const spaced = (text: string, count = 8000) => text.replaceAll(',', `,${' '.repeat(count)}\n`)
   const cases: readonly (readonly [string, Params, string])[] = [
     ['a name in another case', { PolicyName: 'READER' }, 'EntityAlreadyExists'],
     ['a name of 128', { PolicyName: 'n'.repeat(128) }, 'done'],
@@ -123,6 +125,7 @@ t.test('a policy is what was sent, and is refused where AWS refuses it', async (
     ['beyond Latin-1', { PolicyName: 'q', PolicyDocument: policy('s3:*', 'Ā') }, 'ValidationError'],
     ['6,144 characters', { PolicyName: 'fits', PolicyDocument: spaced(long(room)) }, 'done'],
     ['6,145', { PolicyName: 'q', PolicyDocument: spaced(long(room + 1)) }, 'LimitExceeded'],
+    ['much white space', { PolicyName: 'q', PolicyDocument: spaced(READ, 9000) }, 'LimitExceeded'],
     [
       'white space in a text',
       { PolicyName: 'q', PolicyDocument: long(0).replace(':::', `:::${' '.repeat(7000)}`) },
@@ -462,6 +465,44 @@ t.test('a boundary lets through what it allows, and gives nothing', async (t) =>
   t.equal(await put(key), '200', 'what a bucket gives to the user goes past it')
   t.equal(await get(key), DENIED, 'but not what it denies')
   t.equal(await s3('DELETE', '/policies?policy', ROOT), '204')
+  t.equal(await did('DeleteUserPolicy', { UserName: 'gil', PolicyName: 'p' }), 'done')
+  t.equal(await did('DeletePolicy', { PolicyArn: denies }), 'DeleteConflict')
+  const { accessKeyId: AccessKeyId } = key
+  t.equal(await did('DeleteAccessKey', { UserName: 'gil', AccessKeyId }), 'done')
+  t.equal(await did('DeleteUser', { UserName: 'gil' }), 'done', 'whatever bounds them')
+  t.equal(await did('DeletePolicy', { PolicyArn: denies }), 'done')
+})
+
+t.test('in another account nothing goes past a boundary', async (t) => {
+  const key = await userKey('guy', { PermissionsBoundary: AWS_READ })
+  const give = { UserName: 'guy', PolicyName: 'p', PolicyDocument: policy('*') }
+  t.equal(await did('PutUserPolicy', give), 'done')
+  const open = JSON.stringify({
+    Version: '2012-10-17',
+    Statement: {
+      Effect: 'Allow',
+      Principal: { AWS: arnOf('user', 'guy') },
+      Action: ['s3:GetObject', 's3:PutObject'],
+      Resource: 'arn:aws:s3:::others/*',
+    },
+  })
+  t.equal(await s3('PUT', '/others', THEIRS), '200')
+  t.equal(await s3('PUT', '/others/o', THEIRS, 'x'), '200')
+  t.equal(await s3('PUT', '/others?policy', THEIRS, open), '204')
+  t.equal(await s3('GET', '/others/o', key), '200')
+  t.equal(await s3('PUT', '/others/o', key, 'y'), DENIED)
+  const roles = { named: trust(arnOf('user', 'guy')), any: trust('*') }
+  const assumed = async (RoleName: string) => {
+    const asked = { RoleArn: arnOf('role', RoleName, stranger), RoleSessionName: 'me' }
+    return (await call('AssumeRole', asked, { key, service: 'sts' })).outcome
+  }
+  for (const [RoleName, AssumeRolePolicyDocument] of Object.entries(roles)) {
+    t.equal(await did('CreateRole', { RoleName, AssumeRolePolicyDocument }, THEIRS), 'done')
+    t.equal(await assumed(RoleName), 'AccessDenied', RoleName)
+  }
+  t.equal(await did('DeleteUserPermissionsBoundary', { UserName: 'guy' }), 'done')
+  t.equal(await assumed('named'), 'done')
+  t.equal(await s3('PUT', '/others/o', key, 'y'), '200')
 })
 
 t.test('a role’s boundary holds for its sessions, whatever lets them in', async (t) => {
@@ -658,6 +699,55 @@ t.test('a simulation says what a request would be told, and to whom it is nothin
   const source = { ...actions, PolicySourceArn }
   t.equal(await did('SimulatePrincipalPolicy', source, key), 'AccessDenied')
   t.equal(await did('SimulatePrincipalPolicy', source, THEIRS), 'NoSuchEntity')
+})
+
+const PYTHON = '/usr/bin/python3'
+const noBoto = spawnSync(PYTHON, ['-c', 'import boto3']).status !== 0 && 'boto3 is not installed'
+
+t.test('boto3 reads every answer', { skip: noBoto }, async (t) => {
+  const program = `
+import boto3, json, sys
+iam = boto3.client('iam', endpoint_url=sys.argv[1])
+def document(action):
+    return {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': [action], 'Resource': '*'}]}
+made = iam.create_policy(PolicyName='boto', Path='/boto/', Description='d', Tags=[{'Key': 'a', 'Value': 'b'}],
+    PolicyDocument=json.dumps(document('s3:GetObject')))['Policy']
+arn = made['Arn']
+iam.get_waiter('policy_exists').wait(PolicyArn=arn)
+known = iam.get_policy(PolicyArn=arn)['Policy']
+assert known == {**made, 'Description': 'd'}, known
+assert known['CreateDate'].year >= 2024 and known['IsAttachable'] is True, known
+two = iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(document('s3:*')), SetAsDefault=True)['PolicyVersion']
+assert (two['VersionId'], two['IsDefaultVersion']) == ('v2', True), two
+assert iam.get_policy_version(PolicyArn=arn, VersionId='v1')['PolicyVersion']['Document'] == document('s3:GetObject')
+pages = iam.get_paginator('list_policy_versions').paginate(PolicyArn=arn, PaginationConfig={'PageSize': 1})
+assert list(pages.search('Versions[].VersionId')) == ['v2', 'v1']
+iam.create_user(UserName='boto', PermissionsBoundary=arn)
+iam.attach_user_policy(UserName='boto', PolicyArn=arn)
+user = iam.get_user(UserName='boto')['User']
+assert user['PermissionsBoundary']['PermissionsBoundaryArn'] == arn, user
+names = iam.get_paginator('list_policies').paginate(PathPrefix='/boto/', PaginationConfig={'PageSize': 1})
+assert list(names.search('Policies[].[AttachmentCount, PermissionsBoundaryUsageCount]')) == [[1, 1]]
+assert iam.list_entities_for_policy(PolicyArn=arn)['PolicyUsers'][0]['UserId'] == user['UserId']
+said = iam.simulate_principal_policy(PolicySourceArn=user['Arn'], ActionNames=['s3:PutObject', 'iam:GetUser'])
+assert [one['EvalDecision'] for one in said['EvaluationResults']] == ['allowed', 'implicitDeny'], said
+try:
+    iam.delete_policy(PolicyArn=arn)
+    raise AssertionError('it is attached')
+except iam.exceptions.DeleteConflictException:
+    pass
+iam.untag_policy(PolicyArn=arn, TagKeys=['a'])
+assert iam.list_policy_tags(PolicyArn=arn)['Tags'] == []
+`
+  const env = {
+    AWS_ACCESS_KEY_ID: ROOT.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: ROOT.secretAccessKey,
+    AWS_DEFAULT_REGION: 'us-east-1',
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+  }
+  const { code, output } = await run(PYTHON, ['-c', program, store.url], { env })
+  t.equal(code, 0, output)
 })
 
 t.test('whoever changes at the same moment leaves no more than there may be', async (t) => {
