@@ -12,13 +12,40 @@ import {
   ListBucketInventoryConfigurationsCommand,
   ListObjectsV2Command,
   PutBucketInventoryConfigurationCommand,
+  PutBucketLifecycleConfigurationCommand,
   PutBucketPolicyCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
+import { parquetMetadata, parquetReadObjects } from 'hyparquet'
 import t from 'tap'
-import { type InventoryRule, isDue } from '../../proxy/s3/inventory/inventory-rule.ts'
+import type { ItemInfo } from '../../common/storage-node.ts'
+import { BUCKET_SETTINGS } from '../../proxy/s3/bucket/bucket-settings.ts'
+import type { VersionLine } from '../../proxy/s3/bucket/version-page.ts'
+import { inventoryColumns } from '../../proxy/s3/inventory/inventory-columns.ts'
+import {
+  INVENTORY_FIELDS,
+  type InventoryRule,
+  isDue,
+} from '../../proxy/s3/inventory/inventory-rule.ts'
+import { ParquetFile } from '../../proxy/s3/inventory/parquet-file.ts'
+import { S3_REPLICATION } from '../../proxy/swift/foreign-meta.ts'
 import { OTHER, openS3Rig, s3Client, testCredentials } from './s3-store.ts'
+
+/** As AWS documents it for all fields. */
+const PARQUET_SCHEMA =
+  'message s3.inventory { required binary bucket (UTF8); required binary key (UTF8); ' +
+  'optional binary version_id (UTF8); optional boolean is_latest; optional boolean is_delete_marker; ' +
+  'optional int64 size; optional int64 last_modified_date (TIMESTAMP_MILLIS); ' +
+  'optional binary e_tag (UTF8); optional binary storage_class (UTF8); ' +
+  'optional boolean is_multipart_uploaded; optional binary replication_status (UTF8); ' +
+  'optional binary encryption_status (UTF8); ' +
+  'optional int64 object_lock_retain_until_date (TIMESTAMP_MILLIS); ' +
+  'optional binary object_lock_mode (UTF8); optional binary object_lock_legal_hold_status (UTF8); ' +
+  'optional binary intelligent_tiering_access_tier (UTF8); optional binary bucket_key_status (UTF8); ' +
+  'optional binary checksum_algorithm (UTF8); optional binary object_access_control_list (UTF8); ' +
+  'optional binary object_owner (UTF8); ' +
+  'optional int64 lifecycle_expiration_date (TIMESTAMP_MILLIS); }'
 
 /** Nothing waits longer than this for what is to happen, however slow the machine is. */
 const WAIT_MS_MAX = 60_000
@@ -40,11 +67,12 @@ async function bucket(Bucket: string, by = s3): Promise<string> {
 
 type Asked = Partial<Omit<InventoryConfiguration, 'Destination'>> & {
   readonly to: string
+  readonly format?: 'Parquet' | 'ORC'
   readonly prefix?: string
   readonly encrypted?: true
 }
 
-function configuration({ to, prefix, encrypted, ...more }: Asked): InventoryConfiguration {
+function configuration({ to, format, prefix, encrypted, ...more }: Asked): InventoryConfiguration {
   return {
     Id: 'report',
     IsEnabled: true,
@@ -53,7 +81,7 @@ function configuration({ to, prefix, encrypted, ...more }: Asked): InventoryConf
     Destination: {
       S3BucketDestination: {
         Bucket: `arn:aws:s3:::${to}`,
-        Format: 'CSV',
+        Format: format ?? 'CSV',
         Prefix: prefix,
         ...(encrypted && { Encryption: { SSES3: {} } }),
       },
@@ -83,12 +111,18 @@ async function keysIn(Bucket: string, Prefix: string, by = s3): Promise<readonly
   return Contents.map(({ Key }) => Key!)
 }
 
-/** The first report there: its manifest, and its lines. */
+/** The first report there: its manifest, and its lines of CSV. */
 async function reportIn(Bucket: string, Prefix: string, by = s3) {
+  const { key, manifest, bodies } = await filesIn(Bucket, Prefix, by)
+  const lines = bodies.map((body) => gunzipSync(body).toString()).join('')
+  return { key, manifest, rows: lines.split('\n').slice(0, -1) }
+}
+
+async function filesIn(Bucket: string, Prefix: string, by = s3) {
   const end = Date.now() + WAIT_MS_MAX
   for (;;) {
     const found = (await keysIn(Bucket, Prefix, by)).find((key) => key.endsWith('.checksum'))
-    if (found !== undefined) return readReport(Bucket, found.replace('.checksum', '.json'), by)
+    if (found !== undefined) return readFiles(Bucket, found.replace('.checksum', '.json'), by)
     if (Date.now() > end) throw new Error(`no report in ${Bucket}/${Prefix}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
@@ -99,17 +133,17 @@ interface Manifest {
   readonly files: readonly { key: string; size: number; MD5checksum: string }[]
 }
 
-async function readReport(Bucket: string, key: string, by: typeof s3) {
+async function readFiles(Bucket: string, key: string, by: typeof s3) {
   const text = await bytesOf(Bucket, key, by)
   const manifest = JSON.parse(text.toString()) as Manifest
-  let lines = ''
+  const bodies: Buffer[] = []
   for (const file of manifest.files) {
     const body = await bytesOf(Bucket, file.key, by)
     t.equal(body.length, file.size)
     t.equal(md5(body), file.MD5checksum)
-    lines += gunzipSync(body).toString()
+    bodies.push(body)
   }
-  return { key, manifest, rows: lines.split('\n').slice(0, -1) }
+  return { key, manifest, bodies }
 }
 
 /** Waits until the checksum is the manifest's: a round that was under way may write both once more. */
@@ -155,14 +189,18 @@ t.test('a report has what was asked for, in a folder of its time', async (t) => 
     version: '2016-11-30',
     creationTimestamp: /^\d{13}$/,
     fileFormat: 'CSV',
-    fileSchema: 'Bucket, Key, Size, LastModifiedDate, StorageClass, ETag, IsMultipartUploaded',
+    fileSchema: 'Bucket, Key, Size, LastModifiedDate, ETag, StorageClass, IsMultipartUploaded',
   })
   t.match(manifest.files[0]!.key, /^of\/all\/stocked\/report\/data\/[0-9a-f-]{36}\.csv\.gz$/)
-  const facts = `"4","T","STANDARD","${md5(Buffer.from('four'))}","false"`
+  const facts = `"4","T","${md5(Buffer.from('four'))}","STANDARD","false"`
   t.strictSame(
     rows.map((row) => row.replace(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/, '"T"')),
     [`"stocked","in/a%20b%2B%C3%BC%22",${facts}`, `"stocked","in/sub/x",${facts}`],
   )
+  const [links] = await keysIn(to, 'of/all/stocked/report/hive/')
+  t.match(links, /^of\/all\/stocked\/report\/hive\/dt=\d{4}-\d\d-\d\d-\d\d-\d\d\/symlink\.txt$/)
+  const link = /^s3:\/\/reports\/of\/all\/stocked\/report\/data\/[0-9a-f-]{36}\.csv\.gz$/
+  t.match((await bytesOf(to, links!)).toString(), link)
   await sealed(to, key)
   const { ServerSideEncryption } = await s3.send(new HeadObjectCommand({ Bucket: to, Key: key }))
   t.equal(ServerSideEncryption, 'AES256')
@@ -188,6 +226,180 @@ t.test('all versions are told apart, delete markers too', async (t) => {
     `"versioned","k","${first}","false","false","1"`,
     '"versioned","k","","false","false","4"',
   ])
+})
+
+/** What each of the fields says of objects that have something to say, and of what has nothing. */
+const FULL = {
+  encryption: { enciphered: 'SSE-KMS', owned: 'SSE-C', plain: 'NOT-SSE' },
+  bucketKey: { enciphered: 'ENABLED', owned: 'DISABLED', plain: 'DISABLED' },
+  checksum: { enciphered: 'SHA256', owned: 'CRC32', plain: 'CRC64NVME' },
+} as const
+const NAMES = ['enciphered', 'owned', 'plain'] as const
+const UNTIL = '2099-06-01T10:20:30.000Z'
+const EXPIRES = '2099-01-01T00:00:00.000Z'
+
+/** Their ETags. */
+async function stockWithAll(Bucket: string) {
+  await s3.send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: true }))
+  const key = { SSECustomerAlgorithm: 'AES256', SSECustomerKey: 'k'.repeat(32) }
+  const kms = {
+    ServerSideEncryption: 'aws:kms',
+    SSEKMSKeyId: 'store-1',
+    BucketKeyEnabled: true,
+    ChecksumAlgorithm: 'SHA256',
+    ObjectLockMode: 'GOVERNANCE',
+    ObjectLockRetainUntilDate: new Date(UNTIL),
+  } as const
+  const put = async (Key: (typeof NAMES)[number], more: object) => {
+    const made = await s3.send(new PutObjectCommand({ Bucket, Key, Body: 'four', ...more }))
+    return made.ETag!.slice(1, -1)
+  }
+  const etags = {
+    enciphered: await put('enciphered', kms),
+    owned: await put('owned', { ...key, ObjectLockLegalHoldStatus: 'ON', Tagging: 'goes=soon' }),
+    plain: await put('plain', { ACL: 'public-read', ChecksumAlgorithm: 'CRC64NVME' }),
+  }
+  await s3.send(new PutObjectCommand({ Bucket, Key: 'removed', Body: 'x' }))
+  await s3.send(new DeleteObjectCommand({ Bucket, Key: 'removed' }))
+  const goes = {
+    ID: 'goes',
+    Status: 'Enabled',
+    Filter: { Tag: { Key: 'goes', Value: 'soon' } },
+    Expiration: { Date: new Date(EXPIRES) },
+  } as const
+  const LifecycleConfiguration = { Rules: [goes] }
+  await s3.send(new PutBucketLifecycleConfigurationCommand({ Bucket, LifecycleConfiguration }))
+  return etags
+}
+
+const ownGrant = { canonicalId: 'AUTH_test', type: 'CanonicalUser', permission: 'FULL_CONTROL' }
+const everybody = {
+  uri: 'http://acs.amazonaws.com/groups/global/AllUsers',
+  type: 'Group',
+  permission: 'READ',
+}
+
+function aclText(grants: readonly object[]): string {
+  const document = { version: '2022-11-10', status: 'AVAILABLE', grants }
+  return Buffer.from(JSON.stringify(document)).toString('base64')
+}
+
+t.test('a report in Parquet has all fields, by the types of its schema', async (t) => {
+  const [Bucket, to] = ['everything', await bucket('of-everything')]
+  const etags = await stockWithAll(Bucket)
+  const asked = {
+    to,
+    IncludedObjectVersions: 'All',
+    OptionalFields: [...INVENTORY_FIELDS],
+  } satisfies Asked
+  await set(Bucket, { ...asked, format: 'Parquet' })
+  await set(Bucket, { ...asked, Id: 'text' })
+  const { manifest, bodies } = await filesIn(to, 'everything/report/')
+  const text = await reportIn(to, 'everything/text/')
+  await unset(Bucket)
+  await unset(Bucket, 'text')
+  t.match(manifest, { fileFormat: 'Parquet', files: [{ key: /\/data\/[0-9a-f-]{36}\.parquet$/ }] })
+  t.equal(manifest.fileSchema, PARQUET_SCHEMA)
+  const [body] = bodies
+  const file = new Uint8Array(body!).buffer
+  const rows = (await parquetReadObjects({ file })) as Record<string, unknown>[]
+  t.strictSame(
+    rows.map(({ key, is_latest, is_delete_marker }) => [key, is_latest, is_delete_marker]),
+    [
+      ...NAMES.map((name) => [name, true, false]),
+      ['removed', true, true],
+      ['removed', false, false],
+    ],
+  )
+  for (const name of NAMES) {
+    const { last_modified_date, version_id, ...row } = rows.find(({ key }) => key === name)!
+    t.ok(
+      last_modified_date instanceof Date &&
+        Math.abs(last_modified_date.getTime() - Date.now()) < 3_600_000,
+    )
+    t.match(version_id, /^\S{10,}$/)
+    t.strictSame(row, {
+      ...{ bucket: Bucket, key: name, is_latest: true, is_delete_marker: false, size: 4n },
+      e_tag: etags[name],
+      storage_class: 'STANDARD',
+      is_multipart_uploaded: false,
+      replication_status: null,
+      encryption_status: FULL.encryption[name],
+      object_lock_retain_until_date: name === 'enciphered' ? new Date(UNTIL) : null,
+      object_lock_mode: name === 'enciphered' ? 'GOVERNANCE' : null,
+      object_lock_legal_hold_status: name === 'owned' ? 'On' : 'Off',
+      intelligent_tiering_access_tier: null,
+      bucket_key_status: FULL.bucketKey[name],
+      checksum_algorithm: FULL.checksum[name],
+      object_access_control_list: aclText(name === 'plain' ? [everybody, ownGrant] : [ownGrant]),
+      object_owner: 'AUTH_test',
+      lifecycle_expiration_date: name === 'owned' ? new Date(EXPIRES) : null,
+    })
+  }
+  const marker = rows.find((row) => row.is_delete_marker)!
+  t.match(marker, { size: null, encryption_status: null, object_access_control_list: null })
+  t.equal(marker.object_owner, 'AUTH_test')
+  t.equal(
+    text.manifest.fileSchema,
+    ['Bucket, Key, VersionId, IsLatest, IsDeleteMarker', ...INVENTORY_FIELDS].join(', '),
+  )
+  const owned = text.rows
+    .find((row) => row.includes('"owned"'))!
+    .split(',')
+    .slice(7)
+  t.strictSame(
+    owned.map((cell) => cell.slice(1, -1)),
+    [
+      ...[etags.owned, 'STANDARD', 'false', '', 'SSE-C', '', '', 'On', '', 'DISABLED'],
+      ...['CRC32', aclText([ownGrant]), 'AUTH_test', EXPIRES],
+    ],
+  )
+})
+
+t.test(
+  'a Parquet file is a row group after the other, and ends before it is too long',
+  async (t) => {
+    const info = { meta: { headers: {} } } as ItemInfo
+    const source = { account: 'AUTH_a', bucket: 'big', info }
+    const columns = inventoryColumns({ versions: 'Current', fields: ['Size'] }, source)
+    const file = new ParquetFile(columns)
+    let rows = 0
+    const keyOf = (row: number) => `${randomBytes(400).toString('hex')}${row}`
+    for (; !file.isFull; rows++) file.add(['big', keyOf(rows), rows % 7 === 0 ? null : rows])
+    const bytes = new Uint8Array(await file.finish()).buffer
+    const { row_groups: groups, num_rows: all } = parquetMetadata(bytes)
+    t.equal(Number(all), rows)
+    t.ok(groups.every(({ num_rows: count }) => count <= 1_400n))
+    t.ok(bytes.byteLength < 6 * 1024 * 1024, `${bytes.byteLength} bytes`)
+    const read = await parquetReadObjects({ file: bytes, rowStart: rows - 8, rowEnd: rows })
+    t.strictSame(
+      read.map(({ size }) => size),
+      Array.from({ length: 8 }, (_, i) => rows - 8 + i).map((row) =>
+        row % 7 === 0 ? null : BigInt(row),
+      ),
+    )
+  },
+)
+
+t.test('a version says how far its replication has come', (t) => {
+  const rule = { id: 'r', isEnabled: true, priority: 1, prefix: 'go/', tags: [], existing: true }
+  const replication = JSON.stringify({ role: '', destination: '', rules: [rule], sinceTicks: 0 })
+  const info = {
+    meta: { headers: { [BUCKET_SETTINGS.replication]: replication } },
+  } as unknown as ItemInfo
+  const source = { account: 'AUTH_a', bucket: 'b', info }
+  const columns = inventoryColumns({ versions: 'Current', fields: ['ReplicationStatus'] }, source)
+  const status = (key: string, kept: string) => {
+    const head = { meta: { headers: { [S3_REPLICATION]: kept } } } as unknown as ItemInfo
+    const row = { name: key, stamp: { ticks: 5 }, contentType: '' }
+    const line = { key, version: 'null', row, isLatest: true, isMarker: false }
+    return columns.at(-1)!.cell({ line: line as unknown as VersionLine, head })
+  }
+  t.equal(status('go/x', ''), 'PENDING')
+  t.equal(status('go/x', 'COMPLETED 17'), 'COMPLETED')
+  t.equal(status('stays', ''), null)
+  t.equal(status('stays', 'REPLICA'), 'REPLICA')
+  t.end()
 })
 
 t.test('another account’s bucket takes a report if its policy says so', async (t) => {
@@ -266,7 +478,7 @@ t.test('what is no configuration, or nobody’s to set, is refused', async (t) =
     t.rejects(set(Bucket, asked), { name }, JSON.stringify(asked))
   await refused({ to: 'not-there' }, 'InvalidS3DestinationBucket')
   await refused({ to, Id: 'a/b' }, 'InvalidArgument')
-  await refused({ to, OptionalFields: ['EncryptionStatus'] }, 'NotImplemented')
+  await refused({ to, format: 'ORC' }, 'NotImplemented')
   await refused({ to, prefix: 'x'.repeat(513) }, 'InvalidArgument')
   const raw = async (body: string) =>
     (await signed({ method: 'PUT', path: `/${Bucket}?id=x&inventory`, body })).code

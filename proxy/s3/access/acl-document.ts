@@ -12,6 +12,7 @@ import {
   checkGrantCount,
   GROUPS,
   type Grantee,
+  groupUri,
   PERMISSIONS,
   type Permission,
 } from './s3-acl.ts'
@@ -188,6 +189,5 @@ export function granteeElement(grantee: Grantee): XmlElement {
     const type = { '@_xmlns:xsi': XSI, '@_xsi:type': 'CanonicalUser' }
     return { ...type, ID: account, DisplayName: account }
   }
-  const uri = Object.entries(GROUPS).find(([, group]) => group === grantee.group)![0]
-  return { '@_xmlns:xsi': XSI, '@_xsi:type': 'Group', URI: uri }
+  return { '@_xmlns:xsi': XSI, '@_xsi:type': 'Group', URI: groupUri(grantee.group) }
 }

@@ -15,6 +15,10 @@ export const GROUPS = {
 } as const
 export type Group = (typeof GROUPS)[keyof typeof GROUPS]
 
+export function groupUri(group: Group): string {
+  return Object.entries(GROUPS).find(([, name]) => name === group)![0]
+}
+
 /** An account by its id, or one of the groups. */
 export type Grantee = { readonly account: string } | { readonly group: Group }
 

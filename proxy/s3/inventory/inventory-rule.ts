@@ -9,16 +9,29 @@ const SETTING = 'x-container-sysmeta-s3-inventory-'
 export const INVENTORY_FIELDS = [
   'Size',
   'LastModifiedDate',
-  'StorageClass',
   'ETag',
+  'StorageClass',
   'IsMultipartUploaded',
   'ReplicationStatus',
+  'EncryptionStatus',
+  'ObjectLockRetainUntilDate',
+  'ObjectLockMode',
+  'ObjectLockLegalHoldStatus',
   'IntelligentTieringAccessTier',
+  'BucketKeyStatus',
+  'ChecksumAlgorithm',
+  'ObjectAccessControlList',
   'ObjectOwner',
+  'LifecycleExpirationDate',
 ] as const
 export type InventoryField = (typeof INVENTORY_FIELDS)[number]
 
+export const INVENTORY_FORMATS = ['CSV', 'Parquet'] as const
+export type InventoryFormat = (typeof INVENTORY_FORMATS)[number]
+
 export interface InventoryTarget {
+  /** Absent where it was set before there was a choice: CSV. */
+  readonly format?: InventoryFormat
   readonly account: string
   readonly bucket: string
   readonly prefix: string
@@ -52,6 +65,10 @@ export function inventoriesOf({ meta }: Pick<ItemInfo, 'meta'>): readonly Invent
     .sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
+export function formatOf({ format = 'CSV' }: Pick<InventoryTarget, 'format'>): InventoryFormat {
+  return format
+}
+
 export function inventoryElement(rule: InventoryRule): XmlElement {
   const { target } = rule
   const { encryption } = target
@@ -61,7 +78,7 @@ export function inventoryElement(rule: InventoryRule): XmlElement {
       S3BucketDestination: {
         AccountId: target.saidAccount,
         Bucket: `arn:aws:s3:::${target.bucket}`,
-        Format: 'CSV',
+        Format: formatOf(target),
         Prefix: target.prefix === '' ? undefined : target.prefix,
         Encryption:
           encryption === null

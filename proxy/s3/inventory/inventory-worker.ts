@@ -58,7 +58,7 @@ export class InventoryWorker {
     const { proxy } = this.#calls
     const info = await proxy.backend.readContainer(account, bucket)
     const rules = info === null ? [] : inventoriesOf(info)
-    if (rules.length === 0) {
+    if (info === null || rules.length === 0) {
       await this.#book.close(taken)
       return
     }
@@ -69,7 +69,8 @@ export class InventoryWorker {
     }
     let isWhole = true
     for (const rule of rules.filter((known) => isDue(known, startedMs))) {
-      isWhole = (await this.#report(rule, { account, bucket, startedMs, mayGoOn })) && isWhole
+      const round = { source: { account, bucket, info }, startedMs, mayGoOn }
+      isWhole = (await this.#report(rule, round)) && isWhole
       if (page === null) return
     }
     const nowMs = proxy.clock.nowMs()
@@ -81,7 +82,8 @@ export class InventoryWorker {
   /** False: it is to be tried again. */
   async #report(rule: InventoryRule, round: Parameters<typeof writeReport>[2]): Promise<boolean> {
     const { log } = this.#calls.proxy
-    const of = { account: round.account, bucket: round.bucket, inventory: rule.id }
+    const { account, bucket } = round.source
+    const of = { account, bucket, inventory: rule.id }
     try {
       const end = await writeReport(this.#calls, rule, round)
       if (end === 'refused') log.warn('inventory not taken by its target', of)

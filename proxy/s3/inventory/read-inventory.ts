@@ -2,23 +2,16 @@
 import { utf8Bytes } from '../../wire-text.ts'
 import { notImplemented, S3Error } from '../s3-error.ts'
 import { malformedXml, type XmlNode } from '../xml/xml-in.ts'
-import { INVENTORY_FIELDS, type InventoryRule, type InventoryTarget } from './inventory-rule.ts'
+import {
+  INVENTORY_FIELDS,
+  INVENTORY_FORMATS,
+  type InventoryRule,
+  type InventoryTarget,
+} from './inventory-rule.ts'
 
 /** Of names that clients think up; keys may be as long. */
 const PREFIX_BYTES_MAX = 512
 const ARN = 'arn:aws:s3:::'
-
-/** Fields that AWS has, and that no listing here tells. */
-const UNKNOWN_FIELDS = [
-  'EncryptionStatus',
-  'ObjectLockRetainUntilDate',
-  'ObjectLockMode',
-  'ObjectLockLegalHoldStatus',
-  'BucketKeyStatus',
-  'ChecksumAlgorithm',
-  'ObjectAccessControlList',
-  'LifecycleExpirationDate',
-]
 
 /** What is asked for; whose the target is has still to be found out. */
 export type AskedInventory = Omit<InventoryRule, 'target' | 'setMs'> & {
@@ -48,11 +41,12 @@ export function readInventory(root: XmlNode, id: string): AskedInventory {
 }
 
 function targetOf(node: XmlNode): AskedInventory['target'] {
-  const format = oneOf(node.textOf('Format'), ['CSV', 'ORC', 'Parquet'])
-  if (format !== 'CSV') throw notImplemented(`the format ${format} of inventories`)
+  const format = oneOf(node.textOf('Format'), [...INVENTORY_FORMATS, 'ORC'])
+  if (format === 'ORC') throw notImplemented('the format ORC of inventories')
   const arn = node.textOf('Bucket') ?? ''
   if (!arn.startsWith(ARN)) throw new S3Error('InvalidS3DestinationBucket')
   return {
+    format,
     bucket: arn.slice(ARN.length),
     prefix: prefixOf(node),
     saidAccount: node.textOf('AccountId'),
@@ -83,7 +77,6 @@ function prefixOf(node: XmlNode | undefined): string {
 function fieldsOf(node: XmlNode | undefined): InventoryRule['fields'] {
   const asked = (node?.children('Field') ?? []).map(({ text }) => text)
   for (const field of asked) {
-    if (UNKNOWN_FIELDS.includes(field)) throw notImplemented(`the inventory field ${field}`)
     if (!INVENTORY_FIELDS.some((known) => known === field)) throw malformedXml()
   }
   return INVENTORY_FIELDS.filter((field) => asked.includes(field))

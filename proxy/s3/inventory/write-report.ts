@@ -1,30 +1,32 @@
 /**
- * One report of a bucket: packed files of lines, and behind them the manifest that names them. What is begun anew overwrites what it has
+ * One report of a bucket: files of lines, and behind them the manifest that names them. What is begun anew overwrites what it has
  * written before, for the names come from when the round began.
  */
 import { hash } from 'node:crypto'
-import { promisify } from 'node:util'
-import { gzip } from 'node:zlib'
 import { bucketRules } from '../access/bucket-rules.ts'
 import { judgeService } from '../access/service-permission.ts'
+import type { VersionLine } from '../bucket/version-page.ts'
 import { bucketLines } from '../lifecycle/bucket-lines.ts'
 import { type OwnCalls, ownCall } from '../lifecycle/own-call.ts'
 import { putOwnObject } from '../object/put-own-object.ts'
 import { S3Call } from '../s3-call.ts'
-import { inventoryLine, inventorySchema, isInventoried } from './inventory-lines.ts'
-import type { InventoryRule, InventoryTarget } from './inventory-rule.ts'
+import {
+  type InventoriedVersion,
+  type InventoryColumn,
+  type InventorySource,
+  inventoryColumns,
+  isInventoried,
+} from './inventory-columns.ts'
+import { FILE_FORMATS, type FileFormat, type InventoryFile } from './inventory-file.ts'
+import { withHeads } from './inventory-heads.ts'
+import { formatOf, type InventoryRule, type InventoryTarget } from './inventory-rule.ts'
 
 const SERVICE = 's3.amazonaws.com'
-const pack = promisify(gzip)
-
-/** Unpacked, of one file. */
-const FILE_CHARS_MAX = 16 * 1024 * 1024
 /** Lines between two words to whoever asks whether to go on. */
 const LINES_BETWEEN = 1000
 
 export interface ReportRound {
-  readonly account: string
-  readonly bucket: string
+  readonly source: InventorySource
   readonly startedMs: number
   /** Asked again and again; false: somebody else is at it, or the process ends. */
   readonly mayGoOn: () => Promise<boolean>
@@ -52,41 +54,61 @@ class Report {
   readonly #calls: OwnCalls
   readonly #rule: InventoryRule
   readonly #round: ReportRound
+  readonly #source: InventorySource
+  readonly #format: FileFormat
+  readonly #columns: readonly InventoryColumn[]
   readonly #folder: string
   readonly #files: ReportFile[] = []
+  /** In the middle of the listing. */
+  #isLeft = false
 
   constructor(calls: OwnCalls, rule: InventoryRule, round: ReportRound) {
     this.#calls = calls
     this.#rule = rule
     this.#round = round
+    this.#source = round.source
+    this.#format = FILE_FORMATS[formatOf(rule.target)]
+    this.#columns = inventoryColumns(rule, round.source)
     const { prefix } = rule.target
     const above = prefix === '' ? '' : `${prefix.replace(/\/$/, '')}/`
-    this.#folder = `${above}${round.bucket}/${rule.id}/`
+    this.#folder = `${above}${round.source.bucket}/${rule.id}/`
   }
 
   async write(): Promise<ReportEnd> {
     if (!(await this.#isTaken())) return 'refused'
-    const { account, bucket } = this.#round
-    const call = ownCall(this.#calls, { account, bucket })
-    const at = { account, container: bucket }
-    let lines: string[] = []
-    let chars = 0
-    let seen = 0
-    for await (const line of bucketLines(call, at, { after: '', prefix: this.#rule.prefix })) {
-      if (++seen % LINES_BETWEEN === 0 && !(await this.#round.mayGoOn())) return 'left'
-      if (!isInventoried(this.#rule, line)) continue
-      const text = inventoryLine(this.#rule, { account, bucket }, line)
-      lines.push(text)
-      chars += text.length
-      if (chars < FILE_CHARS_MAX) continue
-      await this.#putFile(lines.join(''))
-      lines = []
-      chars = 0
+    let file: InventoryFile | null = null
+    for await (const version of this.#versions()) {
+      file ??= this.#format.open(this.#columns)
+      file.add(this.#columns.map(({ cell }) => cell(version)))
+      if (!file.isFull) continue
+      await this.#putFile(await file.finish())
+      file = null
     }
-    if (lines.length > 0) await this.#putFile(lines.join(''))
+    if (this.#isLeft) return 'left'
+    if (file !== null) await this.#putFile(await file.finish())
     if (!(await this.#round.mayGoOn())) return 'left'
     await this.#putManifest()
     return 'done'
+  }
+
+  #versions(): AsyncIterable<InventoriedVersion> {
+    const call = ownCall(this.#calls, this.#source)
+    const lines = this.#lines(call)
+    const asksHeads = this.#columns.some(({ asksHead }) => asksHead)
+    return asksHeads ? withHeads(call, this.#source, lines) : withoutHeads(lines)
+  }
+
+  async *#lines(call: S3Call): AsyncGenerator<VersionLine> {
+    const { account, bucket } = this.#source
+    const at = { account, container: bucket }
+    let seen = 0
+    for await (const line of bucketLines(call, at, { after: '', prefix: this.#rule.prefix })) {
+      if (++seen % LINES_BETWEEN === 0 && !(await this.#round.mayGoOn())) {
+        this.#isLeft = true
+        return
+      }
+      if (isInventoried(this.#rule, line)) yield line
+    }
   }
 
   /** The owner's own bucket takes it unless its policy says no; others have to say yes. */
@@ -97,32 +119,33 @@ class Report {
     const judged = judgeService(bucketRules(target.account, info).policy, {
       service: SERVICE,
       resource: `arn:aws:s3:::${target.bucket}/${this.#folder}`,
-      source: this.#round,
+      source: this.#source,
       keys: { 's3:x-amz-acl': 'bucket-owner-full-control' },
     })
-    return judged === null ? target.account === this.#round.account : judged === 'allow'
+    return judged === null ? target.account === this.#source.account : judged === 'allow'
   }
 
-  async #putFile(text: string): Promise<void> {
-    const body = await pack(text)
-    const { startedMs, bucket } = this.#round
+  async #putFile(body: Buffer): Promise<void> {
+    const { extension, contentType } = this.#format
+    const { startedMs } = this.#round
+    const { bucket } = this.#source
     const name = hash('md5', `${bucket}/${this.#rule.id}/${startedMs}/${this.#files.length}`, 'hex')
-    const key = `${this.#folder}data/${asUuid(name)}.csv.gz`
-    await this.#put(key, 'application/gzip', body)
+    const key = `${this.#folder}data/${asUuid(name)}.${extension}`
+    await this.#put(key, contentType, body)
     this.#files.push({ key, size: body.length, MD5checksum: hash('md5', body, 'hex') })
   }
 
   async #putManifest(): Promise<void> {
-    const { startedMs, bucket } = this.#round
+    const { startedMs } = this.#round
     const manifest = Buffer.from(
       JSON.stringify(
         {
-          sourceBucket: bucket,
+          sourceBucket: this.#source.bucket,
           destinationBucket: `arn:aws:s3:::${this.#rule.target.bucket}`,
           version: '2016-11-30',
           creationTimestamp: String(Math.floor(startedMs)),
-          fileFormat: 'CSV',
-          fileSchema: inventorySchema(this.#rule),
+          fileFormat: formatOf(this.#rule.target),
+          fileSchema: this.#format.schema(this.#columns),
           files: this.#files,
         },
         null,
@@ -130,6 +153,7 @@ class Report {
       ),
     )
     const minute = new Date(startedMs).toISOString().slice(0, 16).replace(':', '-')
+    await this.#putLinks(minute.replace('T', '-'))
     const folder = `${this.#folder}${minute}Z/`
     await this.#put(`${folder}manifest.json`, 'application/json', manifest)
     // Who waits for this one finds the manifest whole.
@@ -137,11 +161,22 @@ class Report {
     await this.#put(`${folder}manifest.checksum`, 'text/plain', checksum)
   }
 
+  /** Where the files are, for Hive and Athena. */
+  async #putLinks(time: string): Promise<void> {
+    const { bucket } = this.#rule.target
+    const links = this.#files.map(({ key }) => `s3://${bucket}/${key}`).join('\n')
+    await this.#put(`${this.#folder}hive/dt=${time}/symlink.txt`, 'text/plain', Buffer.from(links))
+  }
+
   async #put(key: string, contentType: string, body: Buffer): Promise<void> {
     const { account, bucket } = this.#rule.target
     const call = callFor(ownCall(this.#calls, { account, bucket, key }), this.#rule.target)
     await putOwnObject(call, { contentType, body })
   }
+}
+
+async function* withoutHeads(lines: AsyncIterable<VersionLine>) {
+  for await (const line of lines) yield { line, head: null }
 }
 
 /** The call as one that asks for the target's encryption. */

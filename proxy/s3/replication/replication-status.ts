@@ -6,7 +6,7 @@ import type { FoundObject } from '../../swift/found-object.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
 import { containerOfVersions, parseVersionId } from '../../swift/versions/version-names.ts'
 import type { S3Call } from '../s3-call.ts'
-import { factsOf, replicationOf, ruleFor } from './replication-rule.ts'
+import { factsOf, type ReplicatedFacts, replicationOf, ruleFor } from './replication-rule.ts'
 
 export const REPLICA = 'REPLICA'
 
@@ -38,11 +38,23 @@ function pendingHeader(
   bucket: ItemInfo | null,
   { read: { info }, version }: FoundObject,
 ): readonly string[] {
-  const replication = bucket === null ? null : replicationOf(bucket)
-  if (replication === null) return NOTHING
+  if (bucket === null || replicationOf(bucket) === null) return NOTHING
   const ticks = parseVersionId(version ?? '')?.ticks ?? info.stamp.ticks
-  const facts = factsOf(info, { key: call.key, isMarker: false, ticks })
-  return ruleFor(replication, facts) === null ? [] : ['x-amz-replication-status', 'PENDING']
+  const status = replicationStatus(bucket, info, { key: call.key, isMarker: false, ticks })
+  return status === undefined ? NOTHING : ['x-amz-replication-status', status]
+}
+
+/** Undefined for what stays. */
+export function replicationStatus(
+  bucket: ItemInfo | null,
+  info: ItemInfo,
+  version: Pick<ReplicatedFacts, 'key' | 'isMarker' | 'ticks'>,
+): string | undefined {
+  const final = finalStatus(info)?.split(' ')[0]
+  if (final !== undefined) return final
+  const replication = bucket === null ? null : replicationOf(bucket)
+  if (replication === null) return undefined
+  return ruleFor(replication, factsOf(info, version)) === null ? undefined : 'PENDING'
 }
 
 /** What was found is what a link leads to: its own bucket's affair. */
