@@ -6,6 +6,7 @@ import { ACCOUNT_ACTIONS } from './account.ts'
 import { ATTACHED_POLICY_ACTIONS } from './attached-policies.ts'
 import { BOUNDARY_ACTIONS } from './boundaries.ts'
 import { BUCKET_SESSION_ACTIONS } from './bucket-session.ts'
+import { CONTEXT_KEY_ACTIONS } from './context-keys.ts'
 import { CUSTOMER_POLICY_ACTIONS } from './customer-policies.ts'
 import type { IamHandler } from './iam-call.ts'
 import { callerOfKey } from './iam-caller.ts'
@@ -32,6 +33,7 @@ export const IAM_ACTIONS: Readonly<Record<string, IamHandler>> = {
   ...POLICY_VERSION_ACTIONS,
   ...BOUNDARY_ACTIONS,
   ...SIMULATION_ACTIONS,
+  ...CONTEXT_KEY_ACTIONS,
   ...PROVIDER_ACTIONS,
   ...STS_ACTIONS,
   ...BUCKET_SESSION_ACTIONS,

@@ -4,23 +4,22 @@
  * statement stands in its text is not told, and policies of resources are not simulated.
  */
 import { statementsAbout } from '../../common/access-policy/judge-policy.ts'
-import {
-  type PolicyDocument,
-  parsePolicy,
-  type Statement,
-} from '../../common/access-policy/policy-document.ts'
+import type { Statement } from '../../common/access-policy/policy-document.ts'
 import type { ConditionKeys } from '../../common/access-policy/policy-variables.ts'
 import { ServiceError } from '../../common/errors.ts'
 import { type IamResult, principalKeys } from '../../common/iam.ts'
-import { type IamEntityRow, iamEntities } from '../tables/iam.ts'
-import { entityArn, isCloud, parseArn, storageAccount } from './arns.ts'
-import { entityNamed, KINDS } from './entities.ts'
+import type { IamEntityRow } from '../tables/iam.ts'
+import { entityArn, isCloud, storageAccount } from './arns.ts'
 import { authorise, type IamCall, type IamHandler, timeKeys } from './iam-call.ts'
-import { invalidInput, limitExceeded, noSuchEntity } from './iam-error.ts'
-import { ANY_TEXT, ARN, DOCUMENT, list, optional, optionalNumber, required } from './iam-params.ts'
-import { ROLE_POLICY } from './policy-forms.ts'
-import type { HolderKind } from './policy-holders.ts'
-import { boundaryOf, policiesByRefs } from './shared-policies.ts'
+import { invalidInput, limitExceeded } from './iam-error.ts'
+import { ANY_TEXT, list, optional, optionalNumber } from './iam-params.ts'
+import {
+  boundsOf,
+  policiesGiven,
+  policiesOf,
+  type SimulatedPolicy,
+  sourceAsked,
+} from './simulated-policies.ts'
 
 export const SIMULATION_ACTIONS: Readonly<Record<string, IamHandler>> = {
   async SimulateCustomPolicy(call) {
@@ -39,56 +38,12 @@ export const SIMULATION_ACTIONS: Readonly<Record<string, IamHandler>> = {
   },
 }
 
-/** A policy with the names by which answers say where a statement is from. */
-interface Source {
-  readonly id: string
-  readonly type: HolderKind | 'aws-managed' | 'user-managed' | 'none'
-  readonly document: PolicyDocument
-  readonly characters: number
-}
-
 interface Simulated {
-  readonly policies: readonly Source[]
+  readonly policies: readonly SimulatedPolicy[]
   /** Of which one has to allow it, too, if there are any. */
-  readonly bounds: readonly Source[]
+  readonly bounds: readonly SimulatedPolicy[]
   /** What is known of whoever acts. */
   readonly keys: ConditionKeys
-}
-
-/** The user, group or role whose policies are meant. Throws NoSuchEntity, of other accounts' as well. */
-async function sourceAsked(call: IamCall): Promise<IamEntityRow> {
-  const arn = required(call.params, 'PolicySourceArn', ARN)
-  const { type = '', name: path = '' } = parseArn(arn) ?? {}
-  const name = path.slice(path.lastIndexOf('/') + 1)
-  if (!Object.hasOwn(KINDS, type)) throw noSuchEntity(arn)
-  const place = { projectId: call.caller.projectId, kind: type as HolderKind, path: '/', name }
-  // In another account there is nobody of that name, whoever asks.
-  if (!arn.startsWith(entityArn(call.parts, { ...place, name: '' }))) throw noSuchEntity(arn)
-  const row = await entityNamed(call, place)
-  if (entityArn(call.parts, row) !== arn) throw noSuchEntity(arn)
-  return row
-}
-
-/** Its own policies, the shared ones, and those of the groups it is in. */
-async function policiesOf({ parts }: IamCall, row: IamEntityRow): Promise<readonly Source[]> {
-  const { state } = parts
-  const groups = await Promise.all(row.groups.map((id) => iamEntities.one(state, 'id', id)))
-  const holders = [row, ...groups.filter((group) => group !== undefined)]
-  const shared = await policiesByRefs(parts, [...new Set(holders.flatMap((one) => one.attached))])
-  return [
-    ...holders.flatMap(({ kind, inline }) =>
-      Object.entries(inline).map(([id, text]) => sourceOf(id, kind as HolderKind, text)),
-    ),
-    ...shared.map(({ name, own, text }) =>
-      sourceOf(name, own === null ? 'aws-managed' : 'user-managed', text),
-    ),
-  ]
-}
-
-async function boundsOf({ parts }: IamCall, row: IamEntityRow): Promise<readonly Source[]> {
-  const boundary = await boundaryOf(parts, row)
-  if (boundary === undefined) return []
-  return [sourceOf(boundary.name, boundary.own ? 'user-managed' : 'aws-managed', boundary.text)]
 }
 
 /** Of users alone: who takes a role on is not known. */
@@ -108,30 +63,9 @@ function keysOf({ parts }: IamCall, row: IamEntityRow): ConditionKeys {
   })
 }
 
-function policiesGiven({ params }: IamCall, name: string): readonly Source[] {
-  const texts = list(params, name)
-  if (charactersOf(texts) > GIVEN_CHARACTERS_MAX)
-    throw limitExceeded(`characters of ${name}: ${GIVEN_CHARACTERS_MAX}`)
-  return texts.map((text, at) => {
-    if (!DOCUMENT.pattern.test(text)) throw invalidInput(`${name} has what is no policy.`)
-    return sourceOf(`${name}.${at + 1}`, 'none', text)
-  })
-}
-
-function sourceOf(id: string, type: Source['type'], text: string): Source {
-  try {
-    const form = { ...ROLE_POLICY, bytesMax: Number.POSITIVE_INFINITY }
-    return { id, type, document: parsePolicy(text, form), characters: text.length }
-  } catch (error) {
-    if (error instanceof ServiceError && error.status === 400)
-      throw invalidInput(`${id}: ${error.message}`)
-    throw error
-  }
-}
-
-/** Characters of all policies that come with a call, and of all values of context. */
-const GIVEN_CHARACTERS_MAX = 32_768
+/** Of all values of context that come with a call. */
 const CONTEXT_CHARACTERS_MAX = 4096
+const CONTEXT_VALUES_MAX = 256
 /** Characters of policies times those that they are held against: a page ends before it takes long, whatever is asked. */
 const STEPS_MAX = 300_000_000
 /** Of which there are a few at least. */
@@ -179,7 +113,7 @@ function pageRoom(
   textCharacters: number,
 ): number {
   const count = optionalNumber(params, 'MaxItems', { min: 1, max: 1000 }) ?? 100
-  const characters = [...policies, ...bounds].reduce((sum, one) => sum + one.characters, 1)
+  const characters = [...policies, ...bounds].reduce((sum, one) => sum + one.text.length, 1)
   const steps = characters * (TEXT_CHARACTERS_MIN + textCharacters)
   return Math.max(1, Math.min(count, Math.floor(STEPS_MAX / steps)))
 }
@@ -202,8 +136,10 @@ function contextAsked({ params }: IamCall): ReadonlyMap<string, readonly string[
     const place = `ContextEntries.member.${at}`
     const name = params[`${place}.ContextKeyName`]
     if (name === undefined) {
-      if (charactersOf([...known.values()].flat()) > CONTEXT_CHARACTERS_MAX)
-        throw limitExceeded(`characters of context: ${CONTEXT_CHARACTERS_MAX}`)
+      const values = [...known.values()].flat()
+      const isMuch =
+        values.length > CONTEXT_VALUES_MAX || charactersOf(values) > CONTEXT_CHARACTERS_MAX
+      if (isMuch) throw limitExceeded(`characters of context: ${CONTEXT_CHARACTERS_MAX}`)
       return known
     }
     known.set(name.toLowerCase(), list(params, `${place}.ContextKeyValues`))
@@ -218,7 +154,7 @@ function evaluated(simulated: Simulated, action: string, resource: string): IamR
     return values
   }
   const request = { action, resource, principal: null, keys }
-  const about = (sources: readonly Source[]) =>
+  const about = (sources: readonly SimulatedPolicy[]) =>
     sources.flatMap((source) =>
       statementsAbout(source.document, request).map((statement) => ({ source, statement })),
     )

@@ -667,6 +667,16 @@ t.test('a simulation says what a request would be told, and to whom it is nothin
   })
   t.equal((await asked({ ...deletes, ...context('10.1.2.3') })).decisions, 'explicitDeny,allowed')
   t.equal((await asked({ ...deletes, ...context('11.1.2.3') })).decisions, 'allowed,allowed')
+  const names = await call('GetContextKeysForPrincipalPolicy', { PolicySourceArn })
+  t.match(names.text, /<member>aws:sourceip<\/member><member>aws:username<\/member>/)
+  const none = { 'PolicyInputList.member.1': READ }
+  t.match((await call('GetContextKeysForCustomPolicy', none)).text, /<ContextKeyNames\/>/)
+  const theirs = await call(
+    'GetContextKeysForPrincipalPolicy',
+    { PolicySourceArn },
+    { key: THEIRS },
+  )
+  t.equal(theirs.outcome, 'NoSuchEntity')
   const unsaid = await asked(deletes)
   t.match(unsaid.text, /<MissingContextValues><member>aws:sourceip<\/member>/)
   const set = { UserName: 'max', PermissionsBoundary: bounds }
