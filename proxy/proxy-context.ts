@@ -1,6 +1,7 @@
 import type { Clock } from '../common/clock.ts'
 import type { Identity } from '../common/identity.ts'
 import type { Log } from '../common/log.ts'
+import { Md5Queue } from '../common/md5/md5-queue.ts'
 import type { Random } from '../common/random.ts'
 import { AccessLines } from './access-log/access-lines.ts'
 import type { Backend } from './backend/backend.ts'
@@ -44,6 +45,7 @@ export interface ProxyContext {
   readonly accessLines: AccessLines | null
   readonly transIds: TransIds
   readonly buffers: BufferPool
+  readonly md5: Md5Queue
   readonly accountAcls: AccountAclCache
   /** Writers of one name in a container that keeps versions: they would only be in each other's way. */
   readonly versionTurns: NameTurns
@@ -85,6 +87,7 @@ export function createProxyContext(options: ProxyOptions, parts: ProxyParts): Pr
     accessLines: options.layers?.accessLog ? new AccessLines(options.layers.accessLog) : null,
     transIds: new TransIds({ clock, random }),
     buffers: new BufferPool(),
+    md5: new Md5Queue(setImmediate),
     accountAcls: new AccountAclCache({ backend, clock }),
     versionTurns: new NameTurns(),
     ...parts,

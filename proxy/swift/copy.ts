@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Condition } from '../../common/condition.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectWriter } from '../backend/backend.ts'
@@ -236,24 +235,28 @@ async function storeStreamed(
   body: ReplyStream,
 ): Promise<ItemInfo> {
   const { backend } = exchange.proxy
+  const md5 = exchange.proxy.md5.open()
   let writer: ObjectWriter | null = null
   try {
     const open = await backend.openObject(draft.place)
     writer = open
-    const md5 = createHash('md5')
     let bytes = 0
     for await (const piece of body.pieces()) {
       const writing = open.write(piece)
-      md5.update(piece)
+      // Looked at below.
+      writing.catch(ignore)
+      await md5.update(piece)
       bytes += piece.byteLength
       await writing
     }
     if (bytes !== body.bytes) throw new Error(`the source ended after ${bytes} of ${body.bytes}`)
-    const meta = metaWith(draft, md5.digest('hex'))
+    const meta = metaWith(draft, await md5.digest())
     return storedInfo(await commitDraft(draft, (condition) => open.commit(meta, condition)))
   } catch (error) {
     await writer?.abort()
     throw error
+  } finally {
+    md5.close()
   }
 }
 
@@ -307,3 +310,5 @@ function copiedHeaders(of: {
   }
   return out
 }
+
+function ignore(): void {}

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import type { Condition } from '../../common/condition.ts'
+import type { Md5Stream } from '../../common/md5/md5-queue.ts'
 import { INLINE_BYTES_MAX, type ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectWriter } from '../backend/backend.ts'
 import { BodySource, receiveWhole } from '../body.ts'
@@ -107,6 +107,7 @@ async function storeStream(
     await upload.abort()
     throw error
   } finally {
+    upload.close()
     for (const buffer of pair) if (buffer !== null) buffers.give(buffer)
   }
 }
@@ -116,7 +117,7 @@ class Upload {
   readonly #exchange: Exchange
   readonly #draft: ObjectDraft
   readonly #source: BodySource
-  readonly #md5 = createHash('md5')
+  readonly #md5: Md5Stream
   #writer: ObjectWriter | null
   #writing: Promise<void> = Promise.resolve()
   #bytes = 0
@@ -131,6 +132,7 @@ class Upload {
     this.#draft = options.draft
     this.#source = options.source
     this.#writer = options.writer
+    this.#md5 = options.exchange.proxy.md5.open()
   }
 
   async run(pair: [Buffer, Buffer | null]): Promise<ItemInfo> {
@@ -152,6 +154,10 @@ class Upload {
     }
   }
 
+  close(): void {
+    this.#md5.close()
+  }
+
   /** After a failure: nothing of it stays. The buffers are free when this resolves. */
   async abort(): Promise<void> {
     await this.#writing.catch(ignore)
@@ -163,12 +169,12 @@ class Upload {
     await this.#writing
     this.#writing = this.#writer!.write(piece)
     this.#writing.catch(ignore)
-    this.#md5.update(piece)
+    await this.#md5.update(piece)
   }
 
   async #commit(writer: ObjectWriter): Promise<ItemInfo> {
     await this.#writing
-    const meta = metaWith(this.#draft, this.#md5.digest('hex'))
+    const meta = metaWith(this.#draft, await this.#md5.digest())
     const commit = (condition: Condition | undefined) => writer.commit(meta, condition)
     return storedInfo(await commitDraft(this.#draft, commit))
   }

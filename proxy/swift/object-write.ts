@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import { type Condition, evaluateCondition } from '../../common/condition.ts'
 import { INLINE_BYTES_MAX, type ItemInfo, type ItemMeta } from '../../common/storage-node.ts'
 import type { BackendOutcome } from '../backend/backend.ts'
@@ -43,8 +42,8 @@ export async function storeWhole(
   draft: ObjectDraft,
   body: Uint8Array,
 ): Promise<ItemInfo> {
-  const meta = metaWith(draft, hash('md5', body, 'hex'))
-  const { backend } = exchange.proxy
+  const { backend, md5 } = exchange.proxy
+  const meta = metaWith(draft, await md5.digest(body))
   const { place } = draft
   const putAt = (where: ObjectPlace) =>
     commitDraft(draft, (condition) =>
@@ -74,7 +73,7 @@ export async function storeBody(
   const writer = await exchange.proxy.backend.openObject(draft.place)
   try {
     await writer.write(body)
-    const meta = metaWith(draft, hash('md5', body, 'hex'))
+    const meta = metaWith(draft, await exchange.proxy.md5.digest(body))
     return storedInfo(await commitDraft(draft, (condition) => writer.commit(meta, condition)))
   } catch (error) {
     await writer.abort()

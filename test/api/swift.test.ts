@@ -534,6 +534,24 @@ t.test('bodies of every size come back as they went', async (t) => {
   t.equal((await owner('GET', `${path}/wrong`)).status, 404)
 })
 
+t.test('bodies that come together have ETags of their own', async (t) => {
+  const path = await freshContainer()
+  const sizes = [1, 600, 4096, 4097, 65_536, 65_537, 200_000, 1_048_577, 2_500_000]
+  const one = async (number: number) => {
+    const data = randomBytes(sizes[number % sizes.length]!)
+    const isWrong = number % 10 === 9
+    const headers = { etag: md5(isWrong ? 'x' : data) }
+    const put = await owner('PUT', `${path}/${number}`, { body: data, headers })
+    const get = await owner('GET', `${path}/${number}`)
+    if (isWrong) return put.status === 422 && get.status === 404
+    return (
+      put.headers.etag === md5(data) && get.headers.etag === md5(data) && get.bytes.equals(data)
+    )
+  }
+  const outcomes = await Promise.all(Array.from({ length: 60 }, (_, number) => one(number)))
+  t.equal(outcomes.filter((isGood) => isGood).length, 60)
+})
+
 t.test('conditions', async (t) => {
   const path = `${await freshContainer()}/o`
   const etag = md5('one')
