@@ -22,6 +22,7 @@ import type {
   OpenOptions,
   ReadOptions,
 } from '../backend/backend.ts'
+import { noSuchContainer } from '../backend/backend-errors.ts'
 import { S3_CLASS } from '../swift/foreign-meta.ts'
 import { STATIC_LARGE_OBJECT } from '../swift/large/static-object.ts'
 import {
@@ -166,7 +167,14 @@ class ClassedBytes {
       return this.replacing(path, () => this.#backend.putObject(path, own))
     }
     const at = await this.#reserve(path, policy, body.length)
-    checkStored(await this.#backend.putObject(bytesPath(path, at), { meta: bytesMeta(meta), body }))
+    const store = () =>
+      this.#backend.putObject(bytesPath(path, at), { meta: bytesMeta(meta), body })
+    checkStored(
+      await store().catch(async (error) => {
+        await this.#makeAgain(path, policy, error)
+        return store()
+      }),
+    )
     return this.#refer(path, { at, meta, condition })
   }
 
@@ -193,7 +201,17 @@ class ClassedBytes {
       },
       abort: () => writer.abort(),
       commit: async (meta, condition) => {
-        checkStored(await writer.commit(bytesMeta(meta)))
+        const storing = writer.commit(bytesMeta(meta))
+        checkStored(
+          await storing.catch(async (error) => {
+            await this.#makeAgain(path, policy, error)
+            // The bytes went by: who sends them again finds room.
+            throw new ServiceError('BytesNotStored', 'there was no room yet', {
+              status: 503,
+              retryAfterSeconds: 1,
+            })
+          }),
+        )
         return this.#refer(path, { at: { ...reserved, bytes }, meta, condition })
       },
     }
@@ -245,14 +263,28 @@ class ClassedBytes {
   async #reserve(path: ObjectPath, policy: number, bytes: number): Promise<PlacedBytes> {
     const { account, container } = path
     const info = await this.#backend.cachedContainer(account, container)
-    if (info === null) throw new ServiceError('NoSuchContainer', '', { status: 404 })
-    if (!markedPolicies(info).includes(policy)) {
-      await this.#options.noteContainer(account, container)
-      const made = { meta: { headers: {} }, policy }
-      await this.#backend.putContainer(account, classContainer(container, policy), made)
-      await this.#backend.postContainer(account, container, { headers: containerMark(policy) })
-    }
+    if (info === null) throw noSuchContainer()
+    const isThere =
+      markedPolicies(info).includes(policy) &&
+      (await this.#backend.cachedContainer(account, classContainer(container, policy))) !== null
+    if (!isThere) await this.#makeContainer(path, policy)
     return { policy, id: randomId(this.#options.random), bytes }
+  }
+
+  async #makeContainer({ account, container }: ObjectPath, policy: number): Promise<void> {
+    await this.#options.noteContainer(account, container)
+    const made = { meta: { headers: {} }, policy }
+    await this.#backend.putContainer(account, classContainer(container, policy), made)
+    const mark = { headers: containerMark(policy) }
+    const { status } = await this.#backend.postContainer(account, container, mark)
+    if (status === 'not-found') throw noSuchContainer()
+  }
+
+  /** Who looks for orphans takes an empty container away that a bucket made again may rely on; all other failures stay. */
+  async #makeAgain(path: ObjectPath, policy: number, error: unknown): Promise<void> {
+    const isGone = error instanceof ServiceError && error.code === 'NoSuchContainer'
+    if (!isGone) throw error
+    await this.#makeContainer(path, policy)
   }
 }
 

@@ -574,3 +574,59 @@ t.test('bytes that no record names are found, and no others', async (t) => {
   for await (const { bucket: name } of classBook({ ...context }).due()) left.push(name)
   t.notOk(left.includes(Bucket))
 })
+
+t.test(
+  'a container of bytes that is taken away under a bucket made again is made anew',
+  async (t) => {
+    const Bucket = await bucket('made-again')
+    const StorageClass = 'GLACIER_IR'
+    const hidden = `\0class\x001\0${Bucket}`
+    const bodies = { small: Buffer.from('small'), large: patterned(MIB, 2) }
+    await s3.send(new PutObjectCommand({ Bucket, Key: 'first', Body: 'x', StorageClass }))
+    await s3.send(new DeleteObjectCommand({ Bucket, Key: 'first' }))
+    const takeAway = async () => {
+      for (const { name: object } of (await backend.listContainer('AUTH_test', hidden, {
+        limit: 10,
+      }))!.entries as readonly ListRow[])
+        await backend.deleteObject({ account: 'AUTH_test', container: hidden, object, policy: 1 })
+      t.equal((await backend.deleteContainer('AUTH_test', hidden)).status, 'done')
+    }
+    for (const [Key, Body] of Object.entries(bodies)) {
+      await takeAway()
+      await s3.send(new PutObjectCommand({ Bucket, Key, Body, StorageClass }))
+      t.ok(Body.equals(await read(Bucket, Key)), Key)
+      await s3.send(new DeleteObjectCommand({ Bucket, Key }))
+    }
+    // Of the last seconds this proxy may not know yet.
+    const info = (await backend.readContainer('AUTH_test', hidden))!
+    const noted: string[] = []
+    const late = classBackend({
+      ...store.context,
+      classes: CLASSES,
+      noteContainer: async (_account, container) => void noted.push(container),
+      backend: {
+        ...backend,
+        cachedContainer: (account, container) =>
+          container === hidden ? info : backend.cachedContainer(account, container),
+      },
+    })
+    const path: ObjectPath = { account: 'AUTH_test', container: Bucket, object: 'late', policy: 0 }
+    const meta = { etag: '', headers: { 'x-object-sysmeta-s3-class': StorageClass } }
+    await takeAway()
+    t.match(await late.putObject(path, { meta, body: bodies.small }), { status: 'done' })
+    t.strictSame(noted, [Bucket], 'and looked through for orphans')
+    await takeAway()
+    const send = async () => {
+      const writer = await late.openObject(path, { storageClass: StorageClass })
+      await writer.write(bodies.large)
+      return writer.commit(meta)
+    }
+    await t.rejects(send(), { status: 503, code: 'BytesNotStored' })
+    t.match(await send(), { status: 'done' })
+    t.ok(bodies.large.equals(await read(Bucket, 'late')))
+    await swift('DELETE', `/${Bucket}/late`)
+    await takeAway()
+    t.equal((await swift('DELETE', `/${Bucket}`)).status, 204)
+    await t.rejects(late.putObject(path, { meta, body: bodies.small }), { code: 'NoSuchContainer' })
+  },
+)
