@@ -406,6 +406,53 @@ t.test('rules move objects as they are', async (t) => {
   await t.rejects(setRules(rig, Bucket, order), { name: 'InvalidArgument' })
 })
 
+t.test('what is appended while a rule moves the object goes with it', async (t) => {
+  const Bucket = await bucket('appended-moved')
+  const pieces = [300_000, 1000, 2000].map((bytes, at) => patterned(bytes, at))
+  await s3.send(new PutObjectCommand({ Bucket, Key: 'plain', Body: pieces[0]! }))
+  await s3.send(new PutObjectCommand({ Bucket, Key: 'parts', Body: pieces[0]! }))
+  const grow = (Key: string, at: number) => {
+    const WriteOffsetBytes = Buffer.concat(pieces.slice(0, at)).length
+    return s3.send(new PutObjectCommand({ Bucket, Key, Body: pieces[at]!, WriteOffsetBytes }))
+  }
+  await grow('parts', 1)
+  const { putObject } = backend
+  /** When the new bytes are stored, and before the object has them. */
+  const moveBefore = (Key: string) =>
+    Object.assign(backend, {
+      async putObject(...given: Parameters<typeof putObject>) {
+        if (given[0].container !== Bucket || given[0].object !== Key)
+          return putObject.apply(backend, given)
+        Object.assign(backend, { putObject })
+        const Filter = { Prefix: Key }
+        const Transitions = [{ Days: 0, StorageClass: 'GLACIER_IR' }] as const
+        await setRules(rig, Bucket, { Filter, Transitions })
+        const look = () => classOf(Bucket, Key)
+        await until(t, `${Key} is moved`, look, (seen) => seen === 'GLACIER_IR')
+        return putObject.apply(backend, given)
+      },
+    })
+  for (const [Key, at] of [
+    ['plain', 1],
+    ['parts', 2],
+  ] as const) {
+    moveBefore(Key)
+    await grow(Key, at)
+    t.equal(await classOf(Bucket, Key), 'GLACIER_IR')
+    t.ok(Buffer.concat(pieces.slice(0, at + 1)).equals(await read(Bucket, Key)))
+  }
+  const left = await backend.listContainer('AUTH_test', `${Bucket}+segments`, { limit: 10 })
+  t.match(left?.info.stats, { bytes: 0 }, 'no part stays behind')
+  for (const Key of ['plain', 'parts']) await s3.send(new DeleteObjectCommand({ Bucket, Key }))
+  const parts = (await (await swift('GET', `/${Bucket}+segments?format=json`)).json()) as ListRow[]
+  t.ok(parts.length > 3)
+  for (const { name } of parts) {
+    const part = await swift('HEAD', `/${Bucket}+segments/${encodeURIComponent(name)}`)
+    t.ok(part.headers.has('x-delete-at'), 'all go in the end')
+  }
+  t.equal((await bytesOf(Bucket)).length, 0)
+})
+
 t.test('versions are moved where they are, and stay what they are', async (t) => {
   const Bucket = await bucket('moved-versions')
   await s3.send(

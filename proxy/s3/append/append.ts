@@ -21,6 +21,7 @@ import { S3Body } from '../body/s3-body.ts'
 import type { S3Place } from '../bucket/find-bucket.ts'
 import { type Checksum, DEFAULT_CHECKSUM, encodeChecksum } from '../checksum/checksum-algorithm.ts'
 import { combineCrcs } from '../checksum/combine-crc.ts'
+import { moveParts } from '../lifecycle/move-object.ts'
 import { multipartEtag } from '../multipart/completion.ts'
 import { manifestMeta } from '../multipart/manifest-meta.ts'
 import { PARTS_MAX, partName } from '../multipart/upload-names.ts'
@@ -28,7 +29,7 @@ import { Uploads } from '../multipart/uploads.ts'
 import { checksumOfObject, S3_CHECKSUM, s3Etag } from '../object/object-traits.ts'
 import { type BytesToPut, OBJECT_BYTES_MAX, putPieces } from '../object/put-through-swift.ts'
 import { unclaimedHeaders } from '../object/rename-claim.ts'
-import { keptClass } from '../object/storage-class.ts'
+import { classOfObject, keptClass } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { type Appendable, appendableAt, piecesOf, wrongOffset } from './appendable.ts'
@@ -134,7 +135,8 @@ export class Append {
       if (parts === undefined) kept.push(await this.#copyToPart(uploads, made[0]!))
       const name = made[1]!
       kept.push(await this.#putPart(uploads, { name, body, tail }))
-      etag = await this.#writeManifest(kept, { uploadId, checksum: this.#checksumWith(body) })
+      const checksum = this.#checksumWith(body)
+      etag = await this.#writeManifest(kept, { uploadId, checksum, uploads, made })
     } catch (error) {
       if (!this.#isUnclear) await this.#dropUnused(uploads, made)
       throw body.failure ?? error
@@ -211,7 +213,13 @@ export class Append {
   /** Says what the object is made of now; again, if only its metadata was changed meanwhile. */
   async #writeManifest(
     segments: readonly StoredObject[],
-    of: { readonly uploadId: string; readonly checksum: Checksum | undefined },
+    of: {
+      readonly uploadId: string
+      readonly checksum: Checksum | undefined
+      readonly uploads: Uploads
+      /** Names of parts that nobody knows yet. */
+      readonly made: readonly string[]
+    },
   ): Promise<string> {
     const etag = multipartEtag(segments.map((segment) => ({ etag: segment.hash })))
     const added = manifestMeta(segments, { ...of, etag })
@@ -235,9 +243,23 @@ export class Append {
         this.#isUnclear = !isConflict(error)
         if (this.#isUnclear) throw error
         info = await this.#sameBytes()
+        await this.#follow(info, of)
       }
     }
     throw new S3Error('OperationAborted')
+  }
+
+  /** Takes the new parts to where a rule has moved the old ones: none is due for that any more when the object says so. */
+  async #follow(
+    info: ItemInfo,
+    { uploads, made }: { readonly uploads: Uploads; readonly made: readonly string[] },
+  ): Promise<void> {
+    const storageClass = classOfObject(info)
+    if (storageClass === classOfObject(this.#before.info)) return
+    const isKnown = this.#call.settings.storageClasses.some(({ name }) => name === storageClass)
+    const moving = { names: made, storageClass }
+    if (!isKnown || !(await moveParts(this.#call, uploads, moving)))
+      throw new S3Error('OperationAborted')
   }
 
   /** The record as it is now, if the bytes are those that were looked at. */

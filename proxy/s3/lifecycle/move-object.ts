@@ -38,13 +38,24 @@ export async function moveObject(
   const uploadId = uploadOf(record.info)
   if (uploadId === undefined) return moveRecord(call, record, storageClass)
   const uploads = await Uploads.of(call)
-  for (const { name } of await uploads.parts(uploadId)) {
+  const names = (await uploads.parts(uploadId)).map(({ name }) => name)
+  if (!(await moveParts(call, uploads, { names, storageClass }))) return false
+  return relabel(call, record, storageClass, true)
+}
+
+/** Moves parts that are not of the class yet; false: somebody has changed one meanwhile. */
+export async function moveParts(
+  call: S3Call,
+  uploads: Uploads,
+  { names, storageClass }: { readonly names: readonly string[]; readonly storageClass: string },
+): Promise<boolean> {
+  for (const name of names) {
     const part = await headOf(call, uploads.place(name))
     if (part !== null && classOfObject(part.info) !== storageClass) {
       if (!(await moveRecord(call, part, storageClass))) return false
     }
   }
-  return relabel(call, record, storageClass, true)
+  return true
 }
 
 async function moveRecord(
