@@ -12,6 +12,7 @@ import {
   PutObjectTaggingCommand,
 } from '@aws-sdk/client-s3'
 import t from 'tap'
+import { ServiceError } from '../../common/errors.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { openS3Rig, putInParts } from './s3-store.ts'
 
@@ -171,6 +172,31 @@ t.test('a write that is not clear leaves what the object may be made of', async 
   t.notMatch(await outcome('unclear', body.length, 'more'), /^\d/)
   Object.assign(backend, { putObject })
   t.equal(`${await read('unclear')}`, `${body}more`)
+})
+
+t.test('a write that is not clear, and was not made, leaves no parts', async (t) => {
+  const body = 'z'.repeat(100_000)
+  await append('not-made', 0, body)
+  const partsNow = async () =>
+    (await store.context.backend.listContainer('AUTH_test', `${BUCKET}+segments`, { limit: 1000 }))!
+      .entries.length
+  const before = await partsNow()
+  const { backend } = store.context
+  const { putObject } = backend
+  let tries = 0
+  Object.assign(backend, {
+    putObject(...given: Parameters<typeof putObject>) {
+      if (given[0].object !== 'not-made') return putObject.apply(backend, given)
+      tries++
+      throw new ServiceError('NoQuorum', 'nobody knows', { status: 503 })
+    },
+  })
+  t.equal(await outcome('not-made', body.length, 'more'), 'ServiceUnavailable')
+  Object.assign(backend, { putObject })
+  t.equal(tries, 1)
+  t.equal(await partsNow(), before)
+  t.equal(await outcome('not-made', body.length, ' more'), `${body.length + 5}`)
+  t.ok(`${await read('not-made')}` === `${body} more`)
 })
 
 t.test('what cannot be appended says why, and changes nothing', async (t) => {

@@ -1,7 +1,8 @@
 /**
  * One append to an object. Small objects are written anew, others get a part more (and their small last parts in one with it);
  * the record that says what the object is made of is replaced under the condition that it is still the one that was looked
- * at, so that of two appends to one place one has it. A crash in the middle leaves parts that nobody reads, and that go with the object.
+ * at, so that of two appends to one place one has it. A crash in the middle leaves parts that nobody reads, and that go with the
+ * object; those of one that had no parts before, with the bucket.
  */
 import { ServiceError } from '../../../common/errors.ts'
 import { randomId } from '../../../common/random.ts'
@@ -32,7 +33,7 @@ import { unclaimedHeaders } from '../object/rename-claim.ts'
 import { classOfObject, keptClass } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
-import { type Appendable, appendableAt, piecesOf, wrongOffset } from './appendable.ts'
+import { type Appendable, appendableAt, piecesOf, segmentsAt, wrongOffset } from './appendable.ts'
 import { tailToMerge } from './tail-to-merge.ts'
 
 /** Others who may change the object's metadata meanwhile, one after the other. */
@@ -54,8 +55,8 @@ export class Append {
   readonly #before: Appendable
   /** Of the whole, if one of the whole and its end can be made of it. */
   readonly #checksum: Checksum | undefined
-  /** A write has failed that may have been made all the same: the object may be made of the new parts. */
-  #isUnclear = false
+  /** The record in whose place a write has failed that may have been made all the same. */
+  #unclear: ItemInfo | undefined
 
   constructor(call: S3Call, place: S3Place, before: Appendable) {
     this.#call = call
@@ -138,7 +139,7 @@ export class Append {
       const checksum = this.#checksumWith(body)
       etag = await this.#writeManifest(kept, { uploadId, checksum, uploads, made })
     } catch (error) {
-      if (!this.#isUnclear) await this.#dropUnused(uploads, made)
+      if (await this.#isRefused()) await this.#dropUnused(uploads, made)
       throw body.failure ?? error
     }
     // It is appended: parts that cannot be let go now are left until the object goes.
@@ -147,11 +148,24 @@ export class Append {
     return this.#appended(etag, body)
   }
 
+  /**
+   * Whether the object is not made of the new parts, and cannot come to be: where nobody has answered for the write, the record
+   * that it was to replace is written again as it is, and that has outdone it.
+   */
+  async #isRefused(): Promise<boolean> {
+    const info = this.#unclear
+    if (info === undefined) return true
+    const post = { meta: { headers: info.meta.headers }, condition: { ifWriteId: info.writeId } }
+    const { backend } = this.#call.exchange.proxy
+    const outcome = await backend.postObject(this.#place, post).catch(() => undefined)
+    return outcome?.status === 'done'
+  }
+
   /** Deletes parts that the object is not made of; all stay where nobody can say. */
   async #dropUnused(uploads: Uploads, names: readonly string[]): Promise<void> {
-    const now = await appendableAt(this.#call, this.#place).catch(() => undefined)
-    if (now === undefined) return
-    const used = new Set(now?.parts?.segments.map(({ name }) => splitSegmentPath(name).object))
+    const segments = await segmentsAt(this.#call, this.#place).catch(() => undefined)
+    if (segments === undefined) return
+    const used = new Set(segments.map(({ name }) => splitSegmentPath(name).object))
     await uploads.dropParts(names.filter((name) => !used.has(name)))
   }
 
@@ -240,8 +254,10 @@ export class Append {
         await putPieces(this.#call, put, source)
         return etag
       } catch (error) {
-        this.#isUnclear = !isConflict(error)
-        if (this.#isUnclear) throw error
+        if (!isConflict(error)) {
+          this.#unclear = info
+          throw error
+        }
         info = await this.#sameBytes()
         await this.#follow(info, of)
       }

@@ -40,9 +40,19 @@ export async function appendableAt(call: S3Call, place: S3Place): Promise<Append
       'Links, and large objects that clients of the Swift API have put together, cannot be appended to.',
     )
   }
-  const segments = decodeManifest(await manifestOf(call.exchange, found)).filter(isPart)
+  const segments = await segmentsOf(call, found)
   const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
   return { info, bytes, parts: { uploadId, segments } }
+}
+
+/** What the object is made of, whoever is at it; none: nothing is there, or bytes of its own. */
+export async function segmentsAt(call: S3Call, place: S3Place): Promise<readonly StoredObject[]> {
+  const found = await objectAt(call, place)
+  return found === null || uploadOf(found.read.info) === undefined ? [] : segmentsOf(call, found)
+}
+
+async function segmentsOf(call: S3Call, found: FoundObject): Promise<readonly StoredObject[]> {
+  return decodeManifest(await manifestOf(call.exchange, found)).filter(isPart)
 }
 
 /** All bytes of what was read, which is closed then. */
