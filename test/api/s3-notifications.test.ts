@@ -12,11 +12,13 @@ import {
   PutObjectAclCommand,
   PutObjectCommand,
   PutObjectTaggingCommand,
+  RenameObjectCommand,
   type S3Client,
   type TopicConfiguration,
 } from '@aws-sdk/client-s3'
 import t, { type TAP } from 'tap'
 import { systemClock } from '../../common/clock.ts'
+import type { ListRow } from '../../common/storage-node.ts'
 import { type EventRecord, startEventReceiver } from '../support/event-receiver.ts'
 import { attributeParams, callSns, makeTopic } from '../support/sns-call.ts'
 import {
@@ -492,6 +494,23 @@ t.test('where a queue is full, changes that would have to be told are refused', 
     [{ Filter: { Key: { FilterRules: [{ Name: 'prefix', Value: 'a' }] } } }],
     client,
   )
+  const segments = async (which: 'all' | 'kept' = 'all') => {
+    const names = []
+    const container = `${Bucket}+segments`
+    const page = await small.context.backend.listContainer('AUTH_test', container, { limit: 1000 })
+    for (const row of (page?.entries ?? []) as readonly ListRow[]) {
+      const place = { account: 'AUTH_test', container, object: row.name, policy: 0 }
+      const read = await small.context.backend.readObject(place, { head: true })
+      if (which === 'all' || read?.info.meta.headers['x-delete-at'] === undefined)
+        names.push(row.name)
+    }
+    return names
+  }
+  await putInParts(client, { Bucket, Key: 'b parts' }, ['part', 'another'])
+  const old = 'z'.repeat(100_000)
+  const appended = { Bucket, Key: 'a log', Body: ' more', WriteOffsetBytes: old.length }
+  await client.send(new PutObjectCommand({ Bucket, Key: 'a log', Body: old }))
+  const renamed = { Bucket, Key: 'a parts', RenameSource: 'b%20parts' }
   let code = ''
   await until(t, 'the queue fills, as its count is known', async () => {
     const put = client.send(new PutObjectCommand({ Bucket, Key: 'a', Body: 'x' }))
@@ -504,6 +523,18 @@ t.test('where a queue is full, changes that would have to be told are refused', 
   t.equal(code, 'ServiceUnavailable')
   await client.send(new PutObjectCommand({ Bucket, Key: 'b', Body: 'x' }))
   t.pass('what nobody wants to be told of is written')
+  const before = await segments()
+  const refusal = { name: 'ServiceUnavailable' }
+  await t.rejects(client.send(new PutObjectCommand(appended)), refusal)
+  await t.rejects(client.send(new RenameObjectCommand(renamed)), refusal)
+  t.strictSame(await segments(), before, 'no part is left of a refused append')
+  await client.send(new RenameObjectCommand({ ...renamed, Key: 'b moved' }))
+  await client.send(new DeleteObjectCommand({ Bucket, Key: 'b moved' }))
+  t.strictSame(
+    await segments('kept'),
+    [],
+    'and no mark of a refused renaming: its parts were its own',
+  )
   broken.answer = 200
   await until(t, 'and when they were told, all is', async () =>
     client.send(new PutObjectCommand({ Bucket, Key: 'a', Body: 'x' })).then(

@@ -17,12 +17,17 @@ const { store, s3, swift, signed } = await openS3Rig(t)
 await s3.send(new CreateBucketCommand({ Bucket: BUCKET }))
 /** Deletions of these names fail, as if the store died there. */
 const stuck = new Set<string>()
+/** What others do as soon as a name is gone. */
+const afterwards = new Map<string, () => Promise<unknown>>()
 const { backend } = store.context
 const { deleteObject } = backend
 Object.assign(backend, {
-  deleteObject: (...given: Parameters<typeof deleteObject>) => {
-    if (stuck.delete(given[0].object)) throw new Error('died')
-    return deleteObject.apply(backend, given)
+  async deleteObject(...given: Parameters<typeof deleteObject>) {
+    const { object } = given[0]
+    if (stuck.delete(object)) throw new Error('died')
+    const deleted = await deleteObject.apply(backend, given)
+    await afterwards.get(object)?.()
+    return deleted
   },
 })
 
@@ -266,4 +271,20 @@ t.test('a renaming that has not begun leaves no mark', async (t) => {
   const before = await keptParts()
   t.equal((await signed({ method: 'DELETE', path: `/${BUCKET}/moved-at-last` })).status, 204)
   t.equal(await keptParts(), before - 2, 'its parts were its own')
+})
+
+t.test('an object that is tagged as it is renamed owns its parts all the same', async (t) => {
+  await putTwoParts('untagged')
+  const tags = '<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>'
+  let status = 0
+  afterwards.set('untagged', async () => {
+    const asked = { method: 'PUT', path: `/${BUCKET}/tagged?tagging`, body: tags }
+    status = (await signed(asked)).status
+  })
+  t.equal(await outcome('untagged', 'tagged'), '200')
+  t.equal(status, 200)
+  t.match((await signed({ path: `/${BUCKET}/tagged?tagging` })).body, '<Key>a</Key>')
+  const before = await keptParts()
+  t.equal((await signed({ method: 'DELETE', path: `/${BUCKET}/tagged` })).status, 204)
+  t.equal(await keptParts(), before - 2)
 })

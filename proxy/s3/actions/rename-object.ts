@@ -84,7 +84,8 @@ export async function renameObject(call: S3Call): Promise<Reply> {
       noted(call, to, { kind: 'ObjectCreated:Copy' }, makeMove),
     )
   } catch (error) {
-    if (!claimed.isMoving) await dropClaim(call, place, { record, parts: ownedParts })
+    const { id } = renaming
+    if (!claimed.isMoving) await dropClaim(call, place, { record, id, parts: ownedParts })
     throw error
   }
   return emptyReply(200)
@@ -112,7 +113,7 @@ async function move(
     const holder = removed.status === 'done' ? 'nobody' : await holderNow(call, renaming)
     if (holder === 'nobody') {
       if (uploadOf(made) !== undefined && claimed.isOwner)
-        await dropClaim(call, to, { record: made, parts: true })
+        await dropClaim(call, to, { record: made, id: renaming.id, parts: true })
       return
     }
     if (holder === 'other') {

@@ -4,13 +4,13 @@
  * looked at.
  */
 import type { ItemInfo } from '../../../common/storage-node.ts'
-import type { ObjectPath } from '../../backend/backend.ts'
 import type { S3Place } from '../bucket/find-bucket.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checkSource } from './copy-source.ts'
 import { findForS3 } from './find-for-s3.ts'
 import { S3_SHARES_PARTS, uploadOf } from './object-traits.ts'
+import { headObjectAt } from './write-condition.ts'
 
 const CLAIM = 'x-object-sysmeta-s3-rename'
 /** Of what was renamed: the client's token, and the name that it had. */
@@ -82,17 +82,34 @@ export function claimHolder(info: ItemInfo, id: string): 'self' | 'other' | 'nob
   return claim.id === id ? 'self' : 'other'
 }
 
-/** Takes marks of a renaming off a record, if it is still the one; `parts`: its parts are its own (again). */
+/**
+ * Takes the marks of a renaming off, whatever else of the object was changed since; `parts`: its parts are its own (again). What
+ * was written anew, or is another's, stays as it is.
+ */
 export async function dropClaim(
   call: S3Call,
-  place: ObjectPath,
-  { record, parts }: { readonly record: ItemInfo; readonly parts: boolean },
+  place: S3Place,
+  {
+    record,
+    id,
+    parts,
+  }: { readonly record: ItemInfo; readonly id: string; readonly parts: boolean },
 ): Promise<void> {
-  const own = parts ? { [S3_SHARES_PARTS]: '' } : {}
-  await call.exchange.proxy.backend.postObject(place, {
-    meta: { headers: { ...record.meta.headers, ...own, [CLAIM]: '' } },
-    condition: { ifWriteId: record.writeId },
-  })
+  const { backend } = call.exchange.proxy
+  let current: ItemInfo | null = record
+  for (let round = 0; round < ROUNDS_MAX && current !== null; round++) {
+    const marks = {
+      ...(claimHolder(current, id) === 'self' && { [CLAIM]: '' }),
+      ...(parts && sharesParts(current) === id && { [S3_SHARES_PARTS]: '' }),
+    }
+    if (Object.keys(marks).length === 0) return
+    const { status } = await backend.postObject(place, {
+      meta: { headers: { ...current.meta.headers, ...marks } },
+      condition: { ifWriteId: current.writeId },
+    })
+    if (status === 'done') return
+    current = await headObjectAt(call, place)
+  }
 }
 
 /** An object's headers under its new name. */
