@@ -1,4 +1,5 @@
 import { type Exchange, refusal } from '../exchange.ts'
+import type { ProxyContext } from '../proxy-context.ts'
 import { isTrue } from '../swift/query.ts'
 import { unescapeUrl } from '../wire-text.ts'
 import { keptSetting } from './kept-settings.ts'
@@ -22,15 +23,33 @@ export function readOnlyLayer({ cluster = false, allowDeletes = false }: ReadOnl
     name: 'readOnly',
     concerns: (exchange) => writes.has(exchange.method) && !isMarking(exchange),
     async answer(exchange, next) {
-      const info = await exchange.proxy.accountAcls.settings(targetAccount(exchange))
-      const own = keptSetting(info, 'account', NAME)
-      const isReadOnly = own === '' ? cluster : isTrue(own)
-      if (isReadOnly) throw refusal(405, 'Writes are disabled for this account.')
+      await refuseIfMarked(exchange.proxy, targetAccount(exchange), cluster)
       return next()
     },
     settings: [{ kind: 'account', name: NAME, by: 'reseller' }],
     ...(cluster && { info: { read_only: {} } }),
   }
+}
+
+/** The same 405 for what is changed without a request of Swift's. Costs no wait where the layer is off. */
+export function refuseReadOnly(
+  proxy: ProxyContext,
+  { account, isDeletion }: { readonly account: string; readonly isDeletion: boolean },
+): void | Promise<void> {
+  const options = proxy.settings.layers?.readOnly
+  if (!options) return
+  const { cluster = false, allowDeletes = false } = options
+  if (!isDeletion || !allowDeletes) return refuseIfMarked(proxy, account, cluster)
+}
+
+async function refuseIfMarked(
+  { accountAcls }: ProxyContext,
+  account: string,
+  cluster: boolean,
+): Promise<void> {
+  const own = keptSetting(await accountAcls.settings(account), 'account', NAME)
+  const isReadOnly = own === '' ? cluster : isTrue(own)
+  if (isReadOnly) throw refusal(405, 'Writes are disabled for this account.')
 }
 
 function isMarking({ headers, path }: Exchange): boolean {

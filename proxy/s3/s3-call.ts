@@ -39,8 +39,12 @@ export interface NotedBucket {
   readonly logging: string | undefined
 }
 
+/** What a call does to what is stored. */
+export type S3Change = 'nothing' | 'deletion' | 'write'
+
 /** What is found out about a call on its way, for its answer and for who logs it. */
 export interface CallNotes {
+  change: S3Change
   /** Who asks pays for it. */
   isCharged: boolean
   /** Null: it was not found, or is not asked about. */
@@ -68,6 +72,7 @@ export interface CallNotes {
 
 function newNotes(): CallNotes {
   return {
+    change: 'nothing',
     isCharged: false,
     bucket: null,
     key: undefined,

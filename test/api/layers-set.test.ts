@@ -8,8 +8,11 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { LayerOptions } from '../../proxy/layers/layer-options.ts'
 import type { ProxyOptions } from '../../proxy/proxy-options.ts'
+import { WRITE_OFFSET } from '../../proxy/s3/object/object-headers.ts'
+import { changeBy } from '../../proxy/s3/routing/route-call.ts'
+import { S3_ROUTES } from '../../proxy/s3/routing/routes.ts'
 import { type Call, httpClient } from './http-client.ts'
-import { testCredentials } from './s3-store.ts'
+import { sendSigned, testCredentials } from './s3-store.ts'
 import { openTestStore } from './swift-store.ts'
 
 const folder = t.testdir()
@@ -70,6 +73,47 @@ t.test('an account or all of them take no writes', async (t) => {
   const writable = { headers: { 'x-account-read-only': 'false' } }
   t.equal((await cluster.reseller('POST', ACCOUNT, writable)).status, 204)
   t.equal((await cluster.owner('PUT', `${ACCOUNT}/c`)).status, 201)
+})
+
+t.test('an account that takes no writes takes none by S3', async (t) => {
+  const s3 = { credentials: testCredentials, partBytesMin: 1 }
+  const versionsSettle = false
+  const { owner, reseller, store } = await storeWith({ readOnly: {} }, { s3, versionsSettle })
+  t.equal((await sendSigned(store.port, { method: 'PUT', path: '/reads' })).status, 200)
+  t.equal((await owner('PUT', `${ACCOUNT}/reads/o`, { body: 'o' })).status, 201)
+  const mark = (value: string) =>
+    reseller('POST', ACCOUNT, { headers: { 'x-account-read-only': value } })
+  t.equal((await mark('true')).status, 204)
+  const paths = { service: '/', bucket: '/reads', object: '/reads/o' }
+  const copy = { 'x-amz-copy-source': '/reads/o', 'x-amz-metadata-directive': 'REPLACE' }
+  const headers = { [WRITE_OFFSET]: '1', 'x-amz-rename-source': 'o', ...copy }
+  const field = (name: string) =>
+    `--b\r\ncontent-disposition: form-data; name="${name}"\r\n\r\nx\r\n`
+  const form = {
+    body: `${field('key')}${field('file')}--b--\r\n`,
+    headers: { 'content-type': 'multipart/form-data; boundary=b' },
+    key: null,
+  }
+  let refused = 0
+  for (const { name, on, method, query = '', header = '' } of S3_ROUTES) {
+    const own = Object.entries(headers).filter(
+      ([one]) => header.startsWith('x-amz-copy') === one.startsWith('x-amz-copy') || one === header,
+    )
+    const asked = {
+      method,
+      path: `${paths[on]}${query === '' ? '' : `?${query}`}`,
+      headers: Object.fromEntries(own.filter(([one]) => header !== '' || one.includes('rename'))),
+      ...(name === 'PostObject' && form),
+    }
+    const { status, code } = await sendSigned(store.port, asked)
+    const isWrite = changeBy({ name, method }) !== 'nothing'
+    if (isWrite) t.equal(`${status} ${code}`, '405 MethodNotAllowed', name)
+    else t.not(status, 405, name)
+    if (isWrite) refused++
+  }
+  t.ok(refused > 45, `${refused} actions`)
+  const put = await sendSigned(store.port, { method: 'PUT', path: '/new' })
+  t.equal(put.code, 'MethodNotAllowed', 'and no bucket is made')
 })
 
 t.test('an object whose time has come is brought back, where that is allowed', async (t) => {

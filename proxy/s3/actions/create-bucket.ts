@@ -9,6 +9,7 @@ import { receiveDocument } from '../body/s3-body.ts'
 import { checkNewBucketName } from '../bucket/bucket-name.ts'
 import { type BucketSetting, setBucketSetting } from '../bucket/bucket-settings.ts'
 import { isDirectoryName } from '../bucket/directory-bucket.ts'
+import { refuseChange } from '../bucket/find-bucket.ts'
 import { setObjectLock } from '../lock/lock-configuration.ts'
 import { purgeUploads } from '../multipart/uploads.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
@@ -33,6 +34,7 @@ export async function createBucket(call: S3Call): Promise<Reply> {
   const wantsLock = call.header('x-amz-bucket-object-lock-enabled')?.toLowerCase() === 'true'
   const settings = await settingsOfRequest(call, account)
   await checkLocation(call)
+  await refuseChange(call, account)
   actForAccount(call, account)
   call.exchange.path = { account, container: bucket, object: undefined }
   const claim = await call.directory.claim(bucket, account)

@@ -1,5 +1,6 @@
 import { type Soon, soon } from '../../../common/soon.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
+import { refuseReadOnly } from '../../layers/read-only.ts'
 import { isStorageAccount } from '../../reseller-prefix.ts'
 import { type ObjectPlace, objectPath } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
@@ -77,10 +78,21 @@ async function bucketIn(call: S3Call, account: string, bucket: string): Promise<
 
 /**
  * Finds the request's own bucket: the request's path is known from here on. AccessDenied for who expects another's, or
- * would have to pay for it and has not said so.
+ * would have to pay for it and has not said so; 405 where its account takes no such change.
  */
 export function findOwnBucket(call: S3Call, object: string | undefined): Soon<OwnBucket> {
-  return soon(findBucket(call, call.bucket), (found) => ownBucket(call, found, object))
+  return soon(findBucket(call, call.bucket), (found) => {
+    const own = ownBucket(call, found, object)
+    const refusing = refuseChange(call, found.account)
+    return refusing === undefined ? own : soon(refusing, () => own)
+  })
+}
+
+/** 405 where the account takes no change of the call's kind. */
+export function refuseChange(call: S3Call, account: string): Soon<void> {
+  const { change } = call.notes
+  if (change === 'nothing') return
+  return refuseReadOnly(call.exchange.proxy, { account, isDeletion: change === 'deletion' })
 }
 
 function ownBucket(call: S3Call, found: FoundBucket, object: string | undefined): OwnBucket {

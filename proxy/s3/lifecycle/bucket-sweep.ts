@@ -5,6 +5,7 @@
 import { ServiceError } from '../../../common/errors.ts'
 import type { ListRow } from '../../../common/storage-node.ts'
 import type { Pace } from '../../backend/pace.ts'
+import { refuseReadOnly } from '../../layers/read-only.ts'
 import { type DueBook, type DuePage, type DueState, LEASE_MS } from '../../upkeep/due-book.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
 import { readUploadName, UPLOADS_PREFIX } from '../multipart/upload-names.ts'
@@ -169,6 +170,8 @@ export class BucketSweep {
     const { nowMs, dayMs } = this.#time()
     const abortion = abortionOf(this.#lifecycle.rules, { key, initiatedMs }, dayMs)
     if (abortion === null || abortion.atMs > nowMs) return null
+    const { account } = this.#page
+    await refuseReadOnly(this.#context.calls.proxy, { account, isDeletion: true })
     await uploads.end(key, found, { taken: false })
     await uploads.dropParts((await uploads.parts(uploadId)).map(({ name }) => name))
     return 'abort'
@@ -270,6 +273,7 @@ export class BucketSweep {
 const OUTCOMES: Readonly<Record<number, SweepOutcome>> = {
   403: 'locked',
   404: 'changed',
+  405: 'locked',
   409: 'changed',
   412: 'changed',
 }

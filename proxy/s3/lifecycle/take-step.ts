@@ -5,6 +5,7 @@
  */
 import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
+import { refuseReadOnly } from '../../layers/read-only.ts'
 import { isExpired } from '../../swift/expiry.ts'
 import type { FoundObject } from '../../swift/found-object.ts'
 import { OBJECT_MANIFEST } from '../../swift/large/dynamic-object.ts'
@@ -30,7 +31,7 @@ import {
 } from './lifecycle-steps.ts'
 import { moveObject, type PlacedRecord } from './move-object.ts'
 
-/** `locked`: object lock keeps it; `changed`: it is not any more what the listing says. */
+/** `locked`: object lock keeps it, or its account takes no writes; `changed`: it is not any more what the listing says. */
 export type StepOutcome = LifecycleStep | 'move' | 'locked' | 'changed'
 
 /** `call` is one of the process's own for the version's name. */
@@ -56,6 +57,8 @@ export async function takeStep(
     const storageClass = moveFor(rules, facts, time, by.moves)
     if (storageClass === null) return 'changed'
     const { record, link } = found
+    const { account } = place
+    await refuseReadOnly(call.exchange.proxy, { account, isDeletion: false })
     return (await moveObject(call, { record, link, storageClass })) ? 'move' : 'changed'
   }
   // A marker may still be made over what is locked: the version stays.

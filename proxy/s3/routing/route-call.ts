@@ -1,9 +1,20 @@
 import { preflight } from '../cors/cross-origin.ts'
-import type { S3Call } from '../s3-call.ts'
+import type { S3Call, S3Change } from '../s3-call.ts'
 import { notImplemented, S3Error } from '../s3-error.ts'
 import { routesOf, type S3Action, type S3Route, type S3Subject, SUBRESOURCES } from './routes.ts'
 
-/** The action that answers the call; NotImplemented or MethodNotAllowed where there is none. */
+const READS = ['GET', 'HEAD']
+const READS_BY_POST = ['SelectObjectContent']
+/** Whatever the method: a DELETE of a setting is a change like another. */
+const DELETIONS = ['AbortMultipartUpload', 'DeleteBucket', 'DeleteObject', 'DeleteObjects']
+
+/** What an action does to what is stored. */
+export function changeBy({ name, method }: Pick<S3Route, 'name' | 'method'>): S3Change {
+  if (READS.includes(method) || READS_BY_POST.includes(name)) return 'nothing'
+  return DELETIONS.includes(name) ? 'deletion' : 'write'
+}
+
+/** The action that answers the call, which knows then what it changes; NotImplemented or MethodNotAllowed where there is none. */
 export function actionOf(call: S3Call): S3Action {
   const on = subjectOf(call)
   const { method } = call.exchange
@@ -12,7 +23,10 @@ export function actionOf(call: S3Call): S3Action {
   const special = call.query.names.filter((name) => SUBRESOURCES[on].has(name))
   const routes = routesOf(on, method)
   const route = routes.find((row) => fits(row, call) && coversAll(row, special))
-  if (route?.action) return route.action
+  if (route?.action) {
+    call.notes.change = changeBy(route)
+    return route.action
+  }
   if (route !== undefined) throw notImplemented(route.name)
   if (special.length > 0) throw notImplemented(`${method} ?${special.join('&')}`)
   throw new S3Error('MethodNotAllowed', undefined, {
