@@ -45,6 +45,20 @@ export function judgePolicy(document: PolicyDocument, request: PolicyRequest): J
   return judgement
 }
 
+/** Whether the policy allows the principal one of the actions, on something and under some condition. */
+export function mayAllow(
+  { statements }: PolicyDocument,
+  asked: { readonly actions: readonly string[]; readonly principal: PolicyPrincipal | null },
+): boolean {
+  const names = asked.actions.map((name) => name.toLowerCase())
+  return statements.some(
+    ({ effect, principal, action }) =>
+      effect === 'Allow' &&
+      (principal === undefined || isMeant(principal, asked.principal, effect)) &&
+      names.some((name) => isNamed(action, name, asWritten)),
+  )
+}
+
 /** The statements that speak of the request. */
 export function statementsAbout(
   document: PolicyDocument,

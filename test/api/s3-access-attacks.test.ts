@@ -135,6 +135,53 @@ t.test('the right to delete one key deletes no other in the same request', async
   }
 })
 
+t.test('who can delete nothing is told so before the keys are read', async (t) => {
+  /** What comes before the body has. */
+  const early = async (name: string, key: TestKey | null, query = 'delete') => {
+    const length = String(8 * 1024 * 1024)
+    const unsigned = { 'content-length': length, 'content-md5': 'CY9rzUYh03PK3k6DJie09g==' }
+    const asked = {
+      method: 'POST',
+      path: `/${name}?${query}`,
+      key,
+      unsigned,
+      withoutBody: true,
+    } as const
+    const { status, code } = await signed(asked)
+    return `${status} ${code}`
+  }
+  await bucket('unread', [
+    allow('s3:GetObject', 'unread/*'),
+    allow('s3:DeleteObject', 'unread/*', { Principal: { AWS: 'AUTH_elsewhere' } }),
+    deny('s3:DeleteObject', 'unread/*'),
+  ])
+  for (const [who, key] of STRANGERS) t.equal(await early('unread', key), '403 AccessDenied', who)
+  t.equal(await early('unread-not-there', OTHER), '404 NoSuchBucket')
+  const key = '<Delete><Object><Key>other</Key></Object></Delete>'
+  const md5 = createHash('md5').update(key).digest('base64')
+  const asked = {
+    method: 'POST',
+    path: '/unread?delete',
+    body: key,
+    headers: { 'content-md5': md5 },
+  }
+  const perKey = async (who: TestKey | null) => {
+    const { status, body } = await signed({ ...asked, key: who })
+    return `${status} ${/<(Deleted|Error)>/.exec(body)?.[1]}`
+  }
+  t.equal(await perKey(MAIN), '200 Error', 'the owner is judged by each key')
+  await setPolicy('unread', [allow('s3:DeleteObject*', 'unread/open/*')])
+  for (const [who, one] of STRANGERS) t.equal(await perKey(one), '200 Error', who)
+  await signed({ method: 'DELETE', path: '/unread?policy' })
+  for (const [who, one] of STRANGERS) t.equal(await early('unread', one), '403 AccessDenied', who)
+  await swift('POST', '/unread', { headers: { 'x-container-write': 'test2:tester2' } })
+  t.equal(await perKey(OTHER), '200 Deleted', 'whom Swift’s list lets write')
+  t.equal(await early('unread', GUEST), '403 AccessDenied')
+  const headers = { 'x-amz-acl': 'public-read-write' }
+  t.equal((await signed({ method: 'PUT', path: '/unread?acl', headers })).status, 200)
+  t.equal(await perKey(GUEST), '200 Deleted', 'whom a list lets')
+})
+
 t.test('a condition on what listings ask for says nothing of other requests', async (t) => {
   const home = { Condition: { StringEquals: { 's3:prefix': 'home/' } } }
   await bucket('prefixed', [allow('s3:*', 'prefixed*', home)])

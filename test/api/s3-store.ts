@@ -148,6 +148,8 @@ export interface SignedRequest {
   readonly at?: Date
   /** Ends the connection in the middle of the body. */
   readonly cut?: true
+  /** Sends none of it, and waits for the answer; its length is among the headers. */
+  readonly withoutBody?: true
 }
 
 export interface RawAnswer {
@@ -171,7 +173,12 @@ export function sendSigned(port: number, asked: SignedRequest): Promise<RawAnswe
   }
   if (method === 'PUT' || method === 'POST')
     headers['content-length'] = String(Buffer.byteLength(body))
-  return send(port, { method, path, headers: { ...headers, ...asked.unsigned }, body })
+  const onRequest = asked.withoutBody && ((sent: ClientRequest) => sent.flushHeaders())
+  return send(port, {
+    ...{ method, path, body },
+    headers: { ...headers, ...asked.unsigned },
+    ...(onRequest && { onRequest }),
+  })
 }
 
 /** A URL's path and query that anybody may use for five minutes. */

@@ -1,5 +1,6 @@
 /** Lets callers of the S3 API in, or keeps them out: fetches what `decide.ts` needs, and asks Swift's ACLs, too. */
 
+import { mayAllow } from '../../../common/access-policy/judge-policy.ts'
 import { parsedPolicy } from '../../../common/access-policy/parsed-policy.ts'
 import { mentionsKey } from '../../../common/access-policy/policy-document.ts'
 import type { Caller } from '../../../common/identity.ts'
@@ -111,6 +112,39 @@ export async function refuseDenied(call: S3Call, entrance: Entrance): Promise<vo
   if (ownsBucket(call, entrance) && isPlain(call, entrance.bucket)) return
   if ((await decision(call, entrance, entrance.bucket)) === 'denied')
     throw new S3Error('AccessDenied')
+}
+
+/**
+ * AccessDenied for whom nothing lets do any of the actions, on whatever object of the bucket it be: so much is known before
+ * anybody has said which. Says nothing of a single object.
+ */
+export async function refuseHopeless(
+  call: S3Call,
+  entrance: Entrance,
+  actions: readonly string[],
+): Promise<void> {
+  if (ownsBucket(call, entrance) || (await isHopeful(call, entrance, actions))) return
+  const { account, container } = entrance.path
+  const bucket = await readOnce(call, { account, container: container! })
+  if (bucket === null || !(await isHopeful(call, { ...entrance, bucket }, actions)))
+    throw new S3Error('AccessDenied')
+}
+
+async function isHopeful(
+  call: S3Call,
+  entrance: Entrance,
+  actions: readonly string[],
+): Promise<boolean> {
+  const { use, path, bucket } = entrance
+  const { caller } = call.exchange
+  const rules = bucketRules(path.account, bucket)
+  const right = listedRight(use.action)
+  if (right !== undefined && grants(call, { rules, acl: rules.acl }, right.permission)) return true
+  const own = identityAt(caller, path.account)?.policies ?? []
+  const asked = { actions, principal: principalOf(caller) }
+  if ([...own, ...(rules.policy ? [rules.policy] : [])].some((one) => mayAllow(one, asked)))
+    return true
+  return swiftLetsIn(call, entrance, bucket, rules)
 }
 
 /** Whether an action that is about no bucket yet, or about all of an account, is the caller's. */

@@ -2,6 +2,7 @@
 import { forEachParallel } from '../../../common/bounded-parallel.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Reply } from '../../reply.ts'
+import { refuseHopeless } from '../access/s3-access.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { checkKey, enterPlace, findOwnBucket } from '../bucket/find-bucket.ts'
 import { type DeletedKey, deleteKey } from '../object/delete-key.ts'
@@ -30,7 +31,10 @@ interface Wanted {
 
 export async function deleteObjects(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const { account, info } = await findOwnBucket(call, undefined)
+  const { account, info, path: bucketPath } = await findOwnBucket(call, undefined)
+  // Strangers do not make the store read what they will be denied key by key.
+  const entrance = { use: DELETE_USE, path: bucketPath, bucket: info }
+  await refuseHopeless(call, entrance, ['s3:DeleteObject', 's3:DeleteObjectVersion'])
   const root = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Delete')
   const wanted = root.children('Object').map(readWanted)
   if (wanted.length === 0 || wanted.length > KEYS_MAX) throw malformedXml()
