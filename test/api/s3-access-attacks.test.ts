@@ -299,6 +299,50 @@ t.test('an object whose tag is right is not denied for lacking it', async (t) =>
   t.equal(await answer({ path: '/tags/secret', key: OTHER }), '403 AccessDenied')
 })
 
+t.test('tags of an object count for what AWS says, and for no deletion or new data', async (t) => {
+  const secret = { Condition: { StringEquals: { 's3:ExistingObjectTag/class': 'secret' } } }
+  await bucket('by-tag')
+  const versions = '<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>'
+  await signed({ method: 'PUT', path: '/by-tag?versioning', body: versions })
+  const put = (tag: string) => {
+    const headers = { 'x-amz-tagging': `class=${tag}` }
+    return signed({ method: 'PUT', path: `/by-tag/${tag}`, body: 'o', headers })
+  }
+  const ids = { secret: '', open: '' }
+  for (const tag of ['secret', 'open'] as const)
+    ids[tag] = `${(await put(tag)).headers['x-amz-version-id']}`
+  await setPolicy('by-tag', [deny('s3:*', 'by-tag/*', secret)])
+  const tags = '<Tagging><TagSet><Tag><Key>class</Key><Value>open</Value></Tag></TagSet></Tagging>'
+  const acl = { 'x-amz-acl': 'private' }
+  const asks: readonly (Partial<SignedRequest> & { readonly query?: string })[] = [
+    {},
+    { method: 'HEAD' },
+    { query: 'acl' },
+    { query: 'attributes', headers: { 'x-amz-object-attributes': 'ETag' } },
+    { query: 'tagging' },
+    { method: 'PUT', query: 'acl', headers: acl },
+    { method: 'PUT', query: 'tagging', body: tags },
+  ]
+  for (const { query = '', ...asked } of asks) {
+    const what = `${asked.method ?? 'GET'} ${query}`
+    for (const tag of ['secret', 'open'] as const) {
+      for (const version of ['', `versionId=${ids[tag]}`]) {
+        const parameters = [query, version].filter((one) => one !== '').join('&')
+        const { status } = await signed({ ...asked, path: `/by-tag/${tag}?${parameters}` })
+        t.equal(status, tag === 'open' ? 200 : 403, `${what} ${tag} ${version}`)
+      }
+    }
+  }
+  const headers = { 'x-amz-copy-source': 'by-tag/secret' }
+  t.equal((await signed({ method: 'PUT', path: '/by-tag/copy', headers })).status, 403)
+  t.equal((await signed({ method: 'DELETE', path: '/by-tag/secret?tagging' })).status, 403)
+  t.equal((await signed({ method: 'DELETE', path: '/by-tag/open?tagging' })).status, 204)
+  t.equal((await put('secret')).status, 200)
+  t.equal((await signed({ method: 'DELETE', path: '/by-tag/secret' })).status, 204)
+  const old = `/by-tag/secret?versionId=${ids.secret}`
+  t.equal((await signed({ method: 'DELETE', path: old })).status, 204)
+})
+
 t.test('what IgnorePublicAcls ignores is so for Swift’s ACLs, by both APIs', async (t) => {
   await bucket('blocked')
   t.equal(

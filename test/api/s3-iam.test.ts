@@ -68,6 +68,40 @@ t.test('only managers of the project are the account’s root', async (t) => {
   t.equal((await call('CreateInstanceProfile')).status, 501)
 })
 
+t.test('what an object is tagged with counts for policies of users', async (t) => {
+  const of = (Effect: string, Action: string, Condition: object) => ({
+    ...{ Effect, Action, Condition },
+    Resource: 'arn:aws:s3:::iam-tagged/*',
+  })
+  const tag = 's3:ExistingObjectTag/team'
+  const ours = { StringEquals: { [tag]: 'a' } }
+  const Statement = [
+    of('Allow', 's3:*Tagging', ours),
+    of('Allow', 's3:GetObject', {}),
+    of('Deny', 's3:GetObject', { StringNotEquals: { [tag]: 'a' } }),
+  ]
+  const key = await userKey('tagged')
+  const PolicyDocument = JSON.stringify({ Version: '2012-10-17', Statement })
+  const own = { UserName: 'tagged', PolicyName: 'own', PolicyDocument }
+  t.equal((await call('PutUserPolicy', own)).outcome, 'done')
+  t.equal(await s3('PUT', '/iam-tagged', ROOT), '200')
+  const put = (team: string) =>
+    s3('PUT', `/iam-tagged/${team}`, ROOT, team, { 'x-amz-tagging': `team=${team}` })
+  for (const team of ['a', 'b']) t.equal(await put(team), '200')
+  const tags = '<Tagging><TagSet><Tag><Key>team</Key><Value>a</Value></Tag></TagSet></Tagging>'
+  for (const [method, query, body] of [
+    ['GET', ''],
+    ['GET', '?tagging'],
+    ['PUT', '?tagging', tags],
+    ['DELETE', '?tagging'],
+  ] as const) {
+    const done = method === 'DELETE' ? '204' : '200'
+    t.equal(await s3(method, `/iam-tagged/a${query}`, key, body), done, `${method} ${query}`)
+    t.equal(await s3(method, `/iam-tagged/b${query}`, key, body), '403 AccessDenied')
+    t.equal(await s3(method, `/iam-tagged/none${query}`, key, body), '403 AccessDenied')
+  }
+})
+
 t.test('directory buckets: clients make sessions of one bucket by themselves', async (t) => {
   // By hosts: with the address of an endpoint of one's own the SDK makes paths with two slashes.
   const where = {

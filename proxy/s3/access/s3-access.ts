@@ -68,7 +68,7 @@ async function letInByRules(call: S3Call, entrance: Entrance): Promise<ObjectJud
   const known = await decision(call, entrance, entrance.bucket)
   if (known === 'owner') return judgeOf(call, entrance)
   const { account, container } = path
-  const waits = (bucket: ItemInfo) => waitsForTags(use.action, bucketRules(account, bucket))
+  const waits = (bucket: ItemInfo) => waitsForTags(call, entrance, bucketRules(account, bucket))
   if (isOwner && known === 'denied' && waits(entrance.bucket)) return judgeOf(call, entrance)
   // What was taken away must not let another write in, and what was given just now may let a reader in.
   const isEnough = use.acl === 'read' && known === 'allowed'
@@ -79,7 +79,7 @@ async function letInByRules(call: S3Call, entrance: Entrance): Promise<ObjectJud
   const next = { ...entrance, bucket: fresh }
   if (now === 'owner') return judgeOf(call, next)
   if (now === 'denied' && !waits(fresh)) throw new S3Error('AccessDenied')
-  if (now === 'nothing' && !mayBeListed(use.action, bucketRules(account, fresh)))
+  if (now === 'nothing' && !mayBeListed(call, entrance, bucketRules(account, fresh)))
     throw new S3Error('AccessDenied')
   const judge = judgeOf(call, next)
   if (judge === null) {
@@ -279,13 +279,16 @@ async function swiftLetsIn(
 }
 
 /** The object's own list may still let the caller in, or what a policy says of its tags. */
-function mayBeListed(action: string, rules: BucketRules): boolean {
-  return listedRight(action)?.of === 'object' || waitsForTags(action, rules)
+function mayBeListed(call: S3Call, entrance: Entrance, rules: BucketRules): boolean {
+  return listedRight(entrance.use.action)?.of === 'object' || waitsForTags(call, entrance, rules)
 }
 
-/** A Deny for what lacks a tag holds for an object that nobody has looked at yet: the judge of the object has the word. */
-function waitsForTags(action: string, { policy }: BucketRules): boolean {
-  return isOnObject(action) && policy !== null && mentionsKey(policy, 's3:existingobjecttag/')
+/** What a policy says of tags holds for an object that nobody has looked at yet: the judge of the object has the word. */
+function waitsForTags(call: S3Call, { use, path }: Entrance, { policy }: BucketRules): boolean {
+  if (!isOnObject(use.action)) return false
+  const own = identityAt(call.exchange.caller, path.account)
+  const documents = [policy, own?.boundary, ...(own?.policies ?? []), ...(own?.session ?? [])]
+  return documents.some((one) => one && mentionsKey(one, 's3:existingobjecttag/'))
 }
 
 function grants(
