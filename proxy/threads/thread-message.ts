@@ -24,9 +24,16 @@ export interface ThreadJob<Data> {
   readonly port: MessagePort
 }
 
+/** Bytes [start, end) of what is worked on. */
+export interface WantedRange {
+  readonly start: number
+  readonly end: number
+}
+
 /** What a thread says. */
 export type FromThread =
-  | { readonly kind: 'want' }
+  /** With a range: what is wanted from now on are the bytes there, from its beginning to its end. */
+  | { readonly kind: 'want'; readonly range?: WantedRange }
   | { readonly kind: 'data'; readonly bytes: Uint8Array }
   | { readonly kind: 'end' }
   /** `code` is that of the error, if it has one. */

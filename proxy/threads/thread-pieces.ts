@@ -1,5 +1,11 @@
 /** The side of the thread: bytes are read and written like a file's, and the thread waits where there are none, or nobody takes them. */
-import { type FromThread, type ThreadJob, UNTAKEN_MAX, WORD } from './thread-message.ts'
+import {
+  type FromThread,
+  type ThreadJob,
+  UNTAKEN_MAX,
+  type WantedRange,
+  WORD,
+} from './thread-message.ts'
 
 /** Does the work of a job, and says how it ended: behind all that it has sent. */
 export function workThrough<Data>(
@@ -27,13 +33,26 @@ export class ThreadPieces {
   }
 
   /** The next bytes, which are the caller's own; null: there are no more. */
-  next(): Buffer | null {
+  next(range?: WantedRange): Buffer | null {
     const { words, input } = this.#job
     Atomics.store(words, WORD.inputBytes, 0)
-    this.#tell({ kind: 'want' })
+    this.#tell({ kind: 'want', ...(range !== undefined && { range }) })
     Atomics.wait(words, WORD.inputBytes, 0)
     const length = Atomics.load(words, WORD.inputBytes)
     return length < 0 ? null : Buffer.from(new Uint8Array(input, 0, length))
+  }
+
+  /** The bytes there, fewer where all ends; only of what can be read anywhere. */
+  read(range: WantedRange): Buffer {
+    const pieces: Buffer[] = []
+    let missing = range.end - range.start
+    let piece = this.next(range)
+    while (piece !== null) {
+      pieces.push(piece)
+      missing -= piece.length
+      piece = missing > 0 ? this.next() : null
+    }
+    return Buffer.concat(pieces)
   }
 
   /** Returns when there is room for another. */

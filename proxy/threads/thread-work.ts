@@ -3,13 +3,20 @@
  * (piscina), and there are so many and no more. The work is written as if it read and wrote files (thread-pieces.ts):
  *
  *   thread                     here
- *   want  ------------------>  next piece into `input`, its length into WORD.inputBytes
+ *   want (range)  ---------->  next piece (of the range) into `input`, its length into WORD.inputBytes
  *   data  ------------------>  yielded; WORD.taken goes up when more is asked for
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { ServiceError } from '../../common/errors.ts'
-import { type FromThread, INPUT_BYTES, type ThreadJob, WORD, WORDS } from './thread-message.ts'
+import {
+  type FromThread,
+  INPUT_BYTES,
+  type ThreadJob,
+  type WantedRange,
+  WORD,
+  WORDS,
+} from './thread-message.ts'
 
 /** Of each proxy. */
 const THREADS_MAX = 4
@@ -22,6 +29,15 @@ const IDLE_MS = 10_000
 export type ThreadEvent =
   | { readonly kind: 'read'; readonly bytes: number }
   | { readonly kind: 'data'; readonly bytes: Buffer }
+
+/** Work, by the module that does it (workFile) and what that is told. */
+export interface ThreadWork<Data> {
+  readonly file: URL
+  readonly data: Data
+}
+
+/** The bytes there, of what can be read anywhere. */
+export type ReadRange = (range: WantedRange) => AsyncIterable<Uint8Array>
 
 let pool: Piscina | null = null
 
@@ -40,8 +56,8 @@ export class WorkFailure extends Error {
  * has thrown, and 503 if too many wait, or others do while nobody takes what comes out. The thread is ended with it, if it is not needed to its end.
  */
 export async function* throughThread<Data>(
-  pieces: AsyncIterable<Uint8Array>,
-  work: { readonly file: URL; readonly data: Data },
+  pieces: AsyncIterable<Uint8Array> | ReadRange,
+  work: ThreadWork<Data>,
 ): AsyncGenerator<ThreadEvent> {
   const { port1, port2 } = new MessageChannel()
   const input = new SharedArrayBuffer(INPUT_BYTES)
@@ -49,7 +65,8 @@ export async function* throughThread<Data>(
   const job: ThreadJob<Data> = { data: work.data, input, words, port: port2 }
   const messages = new Messages(port1)
   const abort = new AbortController()
-  const source = split(pieces)
+  const open = typeof pieces === 'function' ? pieces : () => pieces
+  let source = split(open({ start: 0, end: 0 }))
   const running = startWork(job, work.file, abort.signal).catch((error: unknown) => {
     messages.fail(abort.signal.aborted ? busy() : error)
   })
@@ -71,11 +88,15 @@ export async function* throughThread<Data>(
         Atomics.notify(words, WORD.taken)
         continue
       }
+      if (message.range !== undefined) {
+        await source.return(undefined)
+        source = split(open(message.range))
+      }
       const { value, done } = await source.next()
       if (done !== true) new Uint8Array(input).set(value)
       Atomics.store(words, WORD.inputBytes, done === true ? -1 : value.length)
       Atomics.notify(words, WORD.inputBytes)
-      if (done !== true) yield { kind: 'read', bytes: value.length }
+      yield { kind: 'read', bytes: done === true ? 0 : value.length }
     }
   } finally {
     // A thread that has done its work is kept.

@@ -1,5 +1,6 @@
 /** Queries over objects (SelectObjectContent), by the SDK over a real socket. */
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { crc32, gzipSync } from 'node:zlib'
 import {
   CreateBucketCommand,
@@ -10,7 +11,9 @@ import {
   type ScanRange,
   SelectObjectContentCommand,
 } from '@aws-sdk/client-s3'
+import { type ColumnSource, parquetWriteBuffer } from 'hyparquet-writer'
 import t from 'tap'
+import { made, nulls, page } from '../support/parquet-file.ts'
 import { GUEST, OTHER, openS3Rig, presign, putInParts, s3Client } from './s3-store.ts'
 
 const { store, s3, signed } = await openS3Rig(t)
@@ -31,6 +34,9 @@ interface Answer {
   readonly events: readonly string[]
   readonly stats: { readonly BytesScanned?: number; readonly BytesProcessed?: number }
 }
+
+/** The least part of an upload but the last. */
+const PART_BYTES_MIN = 5 * 1024 * 1024
 
 const CSV: OutputSerialization = { CSV: {} }
 const JSON_LINES: OutputSerialization = { JSON: {} }
@@ -266,6 +272,50 @@ t.test('an object with a key of its own needs that key', async (t) => {
   t.equal(await codeOf('sealed.csv', sql), 'InvalidRequest')
 })
 
+t.test('Parquet is asked by its columns, wherever its bytes lie', async (t) => {
+  const input: InputSerialization = { Parquet: {} }
+  const numbers = Array.from({ length: 30_000 }, (_, i) => i)
+  const noise = numbers.map((i) => createHash('sha512').update(`${i}`).digest('hex').repeat(3))
+  const columnData: ColumnSource[] = [
+    { name: 'Name', data: noise, type: 'STRING', encoding: 'PLAIN', codec: 'UNCOMPRESSED' },
+    { name: 'n', data: numbers, type: 'INT32' },
+    { name: 'odd', data: numbers.map((i) => (i % 3 === 0 ? null : i % 2 === 1)), type: 'BOOLEAN' },
+  ]
+  const file = Buffer.from(parquetWriteBuffer({ columnData, rowGroupSize: 10_000 }))
+  t.ok(file.length > PART_BYTES_MIN)
+  const sql = "SELECT n, odd FROM S3Object s WHERE s.n > 29997 OR s.name LIKE 'ff%0' AND n < 9000"
+  const expected = numbers
+    .filter((i) => i > 29_997 || (/^ff.*0$/.test(noise[i]!) && i < 9_000))
+    .map((i) => `${i},${i % 3 === 0 ? '' : i % 2 === 1}\n`)
+    .join('')
+  const keys = { SSECustomerAlgorithm: 'AES256', SSECustomerKey: 'k'.repeat(32) }
+  await put('n.parquet', file)
+  await put('sealed.parquet', file, keys)
+  const halves = [file.subarray(0, PART_BYTES_MIN), file.subarray(PART_BYTES_MIN)]
+  await putInParts(s3, { Bucket, Key: 'parts.parquet' }, halves)
+  t.equal(await textOf('n.parquet', sql, { input }), expected)
+  t.equal(await textOf('parts.parquet', sql, { input }), expected)
+  const customer = { ...keys, SSECustomerKey: Buffer.from(keys.SSECustomerKey).toString('base64') }
+  t.equal(await textOf('sealed.parquet', sql, { input, customer }), expected)
+  const sum = 'SELECT SUM(n) AS total FROM S3Object'
+  const { text, stats } = await select('n.parquet', sum, { input, output: JSON_LINES })
+  t.equal(text, '{"total":449985000}\n')
+  t.ok(stats.BytesScanned! < file.length / 10, `${stats.BytesScanned} of ${file.length} bytes`)
+  const ranged = { input, range: { Start: 5 } }
+  t.equal(await textOf('n.parquet', 'SELECT COUNT(*) FROM S3Object', ranged), '20000\n')
+  const wrong = (key: string, asked: Asked = { input }) =>
+    codeOf(key, 'SELECT * FROM S3Object', asked)
+  t.equal(await wrong('people.csv'), 'ParquetParsingError')
+  await put('small.parquet', made(page(nulls(8))))
+  t.equal(await textOf('small.parquet', 'SELECT COUNT(*) FROM S3Object', { input }), '8\n')
+  await put('long.parquet', made(page(nulls(8), { bytes: 2 ** 30 })))
+  t.equal(await wrong('long.parquet'), 'OverMaxParquetBlockSize')
+  const packed: InputSerialization = { ...input, CompressionType: 'GZIP' }
+  t.equal(await wrong('n.parquet', { input: packed }), 'InvalidCompressionFormat')
+  const both: InputSerialization = { ...input, CSV: {} }
+  t.equal(await wrong('n.parquet', { input: both }), 'ObjectSerializationConflict')
+})
+
 // A thread starts slowly from sources.
 const skip = process.env.SWIFTLET_PROBE !== 'long' && 'takes half a minute'
 t.test('clients that go away take their threads with them', { skip }, async (t) => {
@@ -286,6 +336,25 @@ t.test('clients that go away take their threads with them', { skip }, async (t) 
     )
     for await (const event of Payload!) {
       if (event.Records !== undefined) break
+    }
+    client.destroy()
+  }
+  // What says of two thousand million rows that they are nothing says so without an answer, and nearly without reading.
+  await put('endless', made(page(nulls(2 ** 31), { count: 2 ** 31 - 1 }), { rows: 2n ** 31n - 1n }))
+  for (let round = 0; round < 6; round++) {
+    const client = s3Client(store.port)
+    const { Payload } = await client.send(
+      new SelectObjectContentCommand({
+        Bucket,
+        Key: 'endless',
+        Expression: 'SELECT COUNT(a) FROM S3Object',
+        ExpressionType: 'SQL',
+        InputSerialization: { Parquet: {} },
+        OutputSerialization: CSV,
+      }),
+    )
+    for await (const event of Payload!) {
+      if (event.Cont !== undefined) break
     }
     client.destroy()
   }

@@ -119,7 +119,7 @@ export function s3Client(port: number, key: TestKey = MAIN, more: S3ClientConfig
 export async function putInParts(
   s3: S3Client,
   begin: CreateMultipartUploadCommandInput,
-  bodies: readonly string[],
+  bodies: readonly (string | Buffer)[],
 ): Promise<CompleteMultipartUploadCommandOutput> {
   const { Bucket, Key, ChecksumAlgorithm, ChecksumType } = begin
   const { UploadId } = await s3.send(new CreateMultipartUploadCommand(begin))

@@ -8,7 +8,7 @@ import { refuseNotBuilt } from '../object/object-headers.ts'
 import { openObject } from '../object/view-for-s3.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
-import { selectAnswer } from '../select/select-answer.ts'
+import { selectAnswer, selectWork } from '../select/select-answer.ts'
 import { SelectError } from '../select/select-error.ts'
 import { readSelectRequest, type SelectRequest } from '../select/select-request.ts'
 import { ObjectSource } from '../select/select-source.ts'
@@ -36,7 +36,7 @@ export async function selectObjectContent(call: S3Call): Promise<Reply> {
   }
   const { clock, log } = call.exchange.proxy
   const source = new ObjectSource(view.read, request)
-  const plan = { request, query, nowMs: clock.nowMs() }
+  const work = selectWork(request, { query, nowMs: clock.nowMs(), bytes: view.read.info.bytes })
   const onError = (error: unknown) => {
     log.error('query cut off', { transId: call.exchange.transId, error })
   }
@@ -45,7 +45,7 @@ export async function selectObjectContent(call: S3Call): Promise<Reply> {
     headers: ['Content-Type', 'application/octet-stream'],
     body: {
       bytes: null,
-      pieces: () => selectAnswer(source, plan, { progress: request.progress, clock, onError }),
+      pieces: () => selectAnswer(source, work, { progress: request.progress, clock, onError }),
       close: () => closeBody(view.read),
     },
   }

@@ -6,15 +6,24 @@ import type { FieldStep, PathStep } from './sql/query.ts'
 const POSITION = /^_(\d{1,9})$/
 
 /** What paths mean in rows of CSV. `header` null: columns have no names. MissingHeaders for a name that there is not. */
-export function bindColumns(options: {
-  readonly header: CsvRow | null
-  readonly alias: string | null
-}): Bind<CsvRow> {
+export function bindColumns(of: TableNames): Bind<CsvRow> {
   return (steps) => {
-    const column = columnOf(steps, options.alias)
-    const index = indexOf(column, options.header)
+    const index = columnIndex(steps, of)
     return (row) => row[index]
   }
+}
+
+/** Where the column is in a row that a path means. */
+export function columnIndex(
+  steps: readonly [FieldStep, ...PathStep[]],
+  { header, alias }: TableNames,
+): number {
+  return indexOf(columnOf(steps, alias), header)
+}
+
+interface TableNames {
+  readonly header: readonly string[] | null
+  readonly alias: string | null
 }
 
 /** The column's name behind that of the table. */
@@ -37,7 +46,7 @@ export function isTable({ name, isQuoted }: FieldStep, alias: string | null): bo
   return isQuoted ? name === alias : name.toLowerCase() === alias.toLowerCase()
 }
 
-function indexOf({ name, isQuoted }: FieldStep, header: CsvRow | null): number {
+function indexOf({ name, isQuoted }: FieldStep, header: TableNames['header']): number {
   const exact = header?.indexOf(name) ?? -1
   if (exact >= 0) return exact
   const folded = name.toLowerCase()

@@ -1,7 +1,13 @@
 /** The messages that answer a query: made while the object is read, in a thread of its own. */
 import type { Clock } from '../../../common/clock.ts'
 import { ServiceError } from '../../../common/errors.ts'
-import { throughThread, WorkFailure, workFile } from '../../threads/thread-work.ts'
+import {
+  type ReadRange,
+  type ThreadWork,
+  throughThread,
+  WorkFailure,
+  workFile,
+} from '../../threads/thread-work.ts'
 import {
   countsMessage,
   errorMessage,
@@ -9,23 +15,43 @@ import {
   recordsMessage,
   type SelectCounts,
 } from './event-stream.ts'
+import type { ParquetPlan } from './parquet/parquet-scan.ts'
 import { SELECT_ERRORS, SelectError } from './select-error.ts'
+import type { SelectRequest } from './select-request.ts'
 import type { SelectPlan } from './select-scan.ts'
+import type { Query } from './sql/query.ts'
 
 /** Said when nothing else was for so long. */
 const QUIET_MS = 1_000
 
 export interface SelectSource {
-  /** What the rows are in; throws SelectError for what is not packed as it should be. */
-  unpacked(): AsyncIterable<Uint8Array>
+  /**
+   * What the rows are in, from its beginning to its end or, of Parquet, wherever it is asked for. Throws SelectError for what is not
+   * packed as it should be.
+   */
+  unpacked(): AsyncIterable<Uint8Array> | ReadRange
   /** What was read of the object so far. */
   readonly scanned: number
+}
+
+/** What a thread is to do of a query over so many bytes. */
+export function selectWork(
+  { input, output, range }: SelectRequest,
+  of: { readonly query: Query; readonly nowMs: number; readonly bytes: number },
+): ThreadWork<SelectPlan | ParquetPlan> {
+  if (input.format === 'parquet') {
+    const file = workFile('parquet/parquet-worker', import.meta.url)
+    return { file, data: { ...of, output, range } }
+  }
+  const { query, nowMs } = of
+  const data = { request: { input, output }, query, nowMs }
+  return { file: workFile('select-worker', import.meta.url), data }
 }
 
 /** The whole answer; a query that fails ends with a message that says so. */
 export async function* selectAnswer(
   source: SelectSource,
-  plan: SelectPlan,
+  work: ReturnType<typeof selectWork>,
   options: {
     readonly progress: boolean
     readonly clock: Clock
@@ -36,7 +62,6 @@ export async function* selectAnswer(
   let [processed, returned] = [0, 0]
   const counts = (): SelectCounts => ({ scanned: source.scanned, processed, returned })
   let saidMs = clock.monotonicMs()
-  const work = { file: workFile('select-worker', import.meta.url), data: plan }
   try {
     for await (const event of throughThread(source.unpacked(), work)) {
       if (event.kind === 'data') {

@@ -15,7 +15,6 @@ export const SELECT_ERRORS = {
   IntegerOverflow: 'An integer overflow or underflow occurred in the SQL expression.',
   InvalidColumnIndex: 'The column index in the SQL expression is not valid.',
   InvalidCompressionFormat: 'The file is not in the compression format that was specified.',
-  InvalidDataSource: 'The data source is not valid: only CSV and JSON are supported.',
   InvalidExpressionType: 'The ExpressionType is not valid: only SQL expressions are supported.',
   InvalidFileHeaderInfo:
     'The FileHeaderInfo is not valid: only NONE, USE and IGNORE are supported.',
@@ -35,7 +34,11 @@ export const SELECT_ERRORS = {
   MissingRequiredParameter: 'The SelectRequest entity is missing a required parameter.',
   ObjectSerializationConflict:
     'InputSerialization and OutputSerialization each specify one format, and only one.',
+  OverMaxParquetBlockSize: 'The Parquet file is above the limits of what is read at once.',
   OverMaxRecordSize: 'A record in the input or result is longer than the limit of 1 MB.',
+  ParquetParsingError: 'The Parquet file could not be parsed. Check the file and try again.',
+  ParquetUnsupportedCompressionCodec:
+    'The compression of the Parquet file is not supported: only GZIP and Snappy are.',
   ParseAsteriskIsNotAloneInSelectList: 'Other expressions stand beside * in the SELECT list.',
   ParseCastArity: 'CAST takes one expression and one type.',
   ParseEmptySelect: 'The SELECT list of the SQL expression is empty.',
@@ -61,7 +64,7 @@ export const SELECT_ERRORS = {
   TruncatedInput: 'The object could not be unpacked: is it packed as the request says?',
   UnsupportedFunction: 'An unsupported SQL function is called.',
   UnsupportedScanRangeInput:
-    'Scan ranges are for uncompressed CSV without quoted record delimiters, and JSON LINES.',
+    'Scan ranges are for Parquet, uncompressed CSV without quoted record delimiters, and JSON LINES.',
   UnsupportedSqlStructure: 'The structure of the SQL expression is not supported.',
   ValueParseFailure: 'A time stamp could not be parsed in the SQL expression.',
 } as const satisfies Readonly<Record<string, string>>

@@ -24,6 +24,9 @@ export interface JsonInput {
   readonly format: 'json'
   readonly type: (typeof JSON_TYPES)[number]
 }
+export interface ParquetInput {
+  readonly format: 'parquet'
+}
 export interface CsvOutput {
   readonly format: 'csv'
   readonly recordDelimiter: string
@@ -46,7 +49,7 @@ export interface ScanRange {
 export interface SelectRequest {
   readonly expression: string
   readonly compression: (typeof COMPRESSIONS)[number]
-  readonly input: CsvInput | JsonInput
+  readonly input: CsvInput | JsonInput | ParquetInput
   readonly output: CsvOutput | JsonOutput
   readonly range: ScanRange | null
   readonly progress: boolean
@@ -71,22 +74,28 @@ export function readSelectRequest(root: XmlNode): SelectRequest {
     range: readRange(root.child('ScanRange')),
     progress: flag(root.child('RequestProgress')?.textOf('Enabled')),
   }
+  // Its columns are packed, each by itself.
+  if (read.input.format === 'parquet' && read.compression !== 'NONE') {
+    throw new SelectError('InvalidCompressionFormat')
+  }
   if (read.range !== null && !mayScanRange(read)) throw new SelectError('UnsupportedScanRangeInput')
   return read
 }
 
 /** Where a record begins is only known where each delimiter ends one. */
 function mayScanRange({ compression, input }: SelectRequest): boolean {
+  if (input.format === 'parquet') return true
   if (compression !== 'NONE') return false
   return input.format === 'csv' ? !input.quotedDelimiters : input.type === 'LINES'
 }
 
 function readInput(node: XmlNode): SelectRequest['input'] {
   const [csv, json] = [node.child('CSV'), node.child('JSON')]
-  if (node.child('Parquet') !== undefined) throw new SelectError('InvalidDataSource')
-  if ((csv === undefined) === (json === undefined)) {
+  const parquet = node.child('Parquet')
+  if ([csv, json, parquet].filter((one) => one !== undefined).length !== 1) {
     throw new SelectError('ObjectSerializationConflict')
   }
+  if (parquet !== undefined) return { format: 'parquet' }
   if (csv === undefined) {
     const type = json!.textOf('Type')
     if (type === undefined) throw new SelectError('MissingRequiredParameter')

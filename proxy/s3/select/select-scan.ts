@@ -1,16 +1,19 @@
-/** A whole query over the bytes of an object: pieces go in, records come out. Knows no threads and no requests. */
+/** A whole query over text: pieces of it go in, records come out. Knows no threads and no requests. */
 import { bindColumns } from './csv-columns.ts'
 import { type CsvRow, CsvRows } from './csv-rows.ts'
 import { bindFields, fieldValue } from './json-fields.ts'
 import { JsonRows } from './json-rows.ts'
 import { RowOutput } from './row-output.ts'
 import { SelectError } from './select-error.ts'
-import type { CsvInput, SelectRequest } from './select-request.ts'
+import type { CsvInput, CsvOutput, JsonInput, JsonOutput } from './select-request.ts'
 import type { Query } from './sql/query.ts'
 import { outputNames, QueryRun } from './sql/run-query.ts'
 
 export interface SelectPlan {
-  readonly request: Pick<SelectRequest, 'input' | 'output'>
+  readonly request: {
+    readonly input: CsvInput | JsonInput
+    readonly output: CsvOutput | JsonOutput
+  }
   readonly query: Query
   readonly nowMs: number
 }

@@ -27,7 +27,7 @@ const TO_CSV: CsvOutput = {
 const TO_JSON = { format: 'json', recordDelimiter: '\n' } as const
 
 interface Asked {
-  readonly input?: SelectRequest['input']
+  readonly input?: CsvInput | JsonInput
   readonly output?: SelectRequest['output']
   /** Bytes that come at once. */
   readonly pieceBytes?: number
