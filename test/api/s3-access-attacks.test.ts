@@ -1,12 +1,14 @@
 /** Ways to get in without rights, past lists, policies and what keeps buckets from being public: through both APIs. */
 import { createHash, createHmac } from 'node:crypto'
 import t from 'tap'
+import { SUBRESOURCES } from '../../proxy/s3/routing/routes.ts'
 import {
   GUEST,
   MAIN,
   OTHER,
   openS3Rig,
   type SignedRequest,
+  send,
   sendSigned,
   type TestKey,
 } from './s3-store.ts'
@@ -658,6 +660,45 @@ t.test('an account before a bucket’s name says whose it is, and opens nothing'
     await answer({ method: 'DELETE', path: '/AUTH_test%3Anamed', key: OTHER }),
     '403 AccessDenied',
   )
+})
+
+/** What follows a path: a URL of Version 2 of MAIN's, good for five minutes. */
+function presigned2(method: string, path: string): string {
+  const expires = Math.floor(Date.now() / 1000) + 300
+  const text = `${method}\n\n\n${expires}\n${path}`
+  const signature = createHmac('sha1', MAIN.secretAccessKey).update(text).digest('base64')
+  return `${path}?AWSAccessKeyId=${MAIN.accessKeyId}&Expires=${expires}&Signature=${encodeURIComponent(signature)}`
+}
+
+t.test('whoever has a URL of Version 2 makes no other request of it', async (t) => {
+  await bucket('given-out')
+  const ask = async (method: string, path: string, more = '', body = '') => {
+    const headers = { host: `127.0.0.1:${store.port}`, 'content-length': String(body.length) }
+    const asked = { method, path: `${presigned2(method, path)}${more}`, headers, body }
+    const { status, code } = await send(store.port, asked)
+    return `${status} ${code}`.trim()
+  }
+  t.equal(await ask('PUT', '/given-out/dropped', '', 'x'), '200')
+  for (const more of [
+    'x-amz-copy-source=given-out/secret',
+    'renameObject&x-amz-rename-source=secret',
+    'x-amz-write-offset-bytes=1',
+    'x-amz-acl=public-read',
+    'x-amz-storage-class=STANDARD',
+    'x-amz-tagging=a%3Db',
+    'x-amz-meta-a=b',
+    'x-amz-replication-is-here=true',
+  ]) {
+    const told = await ask('PUT', '/given-out/dropped', `&${more}`, 'y')
+    t.equal(told, '403 SignatureDoesNotMatch', more)
+  }
+  for (const [subject, names] of Object.entries(SUBRESOURCES)) {
+    const path = subject === 'object' ? '/given-out/secret' : '/given-out'
+    for (const name of names)
+      t.equal(await ask('PUT', path, `&${name}`), '403 SignatureDoesNotMatch', `${path}?${name}`)
+  }
+  t.equal(await answer({ path: '/given-out/secret' }), '200 secret')
+  t.equal(await answer({ path: '/given-out/dropped' }), '200 x')
 })
 
 t.test('what was taken away is so through every proxy once that is answered', async (t) => {

@@ -340,6 +340,14 @@ t.test('a signature of Version 2 is good for its request, its secret and its tim
   const url = `/b/k?AWSAccessKeyId=AKID&Expires=${expires}&Signature=${inQuery}`
   t.equal(check({ method: 'GET', url, headers: {} }), 'none')
   t.equal(check({ method: 'GET', url, headers: {} }, AT + 2 * MINUTE), 'AccessDenied')
+  const moved = `GET\n\n\n${expires}\nx-amz-security-token:t/+\n/b/k`
+  const withToken = (more: string) =>
+    `/b/k?AWSAccessKeyId=AKID&Expires=${expires}&x-amz-security-token=t%2F%2B&Signature=${encodeURIComponent(sign(moved))}${more}`
+  t.equal(check({ method: 'GET', url: withToken(''), headers: {} }), 'none', 'as boto3 has it')
+  for (const more of ['&x-amz-security-token=u', '&x-amz-acl=public-read', '&select']) {
+    const refused = check({ method: 'GET', url: withToken(more), headers: {} })
+    t.equal(refused, 'SignatureDoesNotMatch', more)
+  }
   const copy = { 'x-amz-copy-source': '/secret/object' }
   t.equal(check({ method: 'GET', url, headers: copy }), 'SignatureDoesNotMatch')
   const signed = (asked: string, resource: string) => {
