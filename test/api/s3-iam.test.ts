@@ -176,6 +176,14 @@ t.test(
     t.equal(await s3('PUT', '/iam-bucket/o', reader, 'x'), denied)
     t.equal(await s3('DELETE', '/iam-bucket/o', reader), denied)
     t.equal(await s3('POST', '/iam-bucket?delete', reader, '<Delete/>'), denied)
+    const all = '<Delete><Object><Key>o</Key></Object></Delete>'
+    t.equal(await s3('POST', '/iam-bucket?delete&select', reader, all), denied)
+    t.equal(await s3('POST', '/iam-bucket/o?select&uploads', reader), '501 NotImplemented')
+    t.equal(await s3('GET', '/iam-bucket/o', reader), '200')
+    t.equal(
+      await s3('POST', '/iam-bucket/o?select&select-type=2', reader, '<a/>'),
+      '400 MalformedXML',
+    )
 
     const weak = await userKey('weak')
     const { key: weaker } = await session(weak)
