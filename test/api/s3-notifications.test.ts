@@ -335,6 +335,27 @@ t.test('topics are made, shown, listed, changed and deleted by whom they belong 
   t.equal((await set('Policy', policy)).status, 200)
   await theirs()
   t.pass('but for whom their policies let')
+  const put = (Key: string) =>
+    other.send(new PutObjectCommand({ Bucket: 'of-another', Key, Body: 'x' }))
+  const told = ['ObjectCreated:Put let', 'ObjectCreated:Put let+again']
+  await put('let')
+  await until(t, 'told, as long as they do', () => names('of-another').includes(told[0]!))
+  const dropped = async () => {
+    const metrics = await (await fetch(`${store.url}/metrics`)).text()
+    return Number(
+      /^swiftlet_notifications_total\{fate="dropped-denied"\} (\d+)$/m.exec(metrics)?.[1],
+    )
+  }
+  const policies = ['', policy.replace('"Allow"', '"Deny"'), policy.replace('test2', 'elsewhere')]
+  for (const [at, changed] of policies.entries()) {
+    t.equal((await set('Policy', changed)).status, 200)
+    await put(`kept back ${at}`)
+    await until(t, 'and no longer', async () => (await dropped()) === at + 1)
+  }
+  t.equal((await set('Policy', policy)).status, 200)
+  await put('let again')
+  await until(t, 'and again', () => names('of-another').includes(told[1]!))
+  t.strictSame([...new Set(names('of-another'))], told)
   t.equal((await sns('DeleteTopic', { TopicArn: arn })).status, 200)
   t.equal((await sns('DeleteTopic', { TopicArn: arn })).status, 200, 'twice is once')
   t.equal((await sns('GetTopicAttributes', { TopicArn: arn })).code, 'NotFound')

@@ -1,6 +1,7 @@
 /** GET, PUT and (as RGW has it) DELETE ?notification. */
 import { randomId } from '../../../common/random.ts'
 import type { Reply } from '../../reply.ts'
+import { principalOf } from '../../swift/policy-facts.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { setBucketSetting } from '../bucket/bucket-settings.ts'
 import { enterBucket } from '../bucket/find-bucket.ts'
@@ -35,7 +36,8 @@ export async function putBucketNotification(call: S3Call): Promise<Reply> {
   )
   const rules = readNotification(root, () => randomId(call.exchange.proxy.random))
   for (const rule of rules) await checkTopic(call, rule)
-  await setBucketSetting(call, 'notification', encodeRules(rules))
+  const by = principalOf(call.exchange.caller)?.arns ?? []
+  await setBucketSetting(call, 'notification', encodeRules(rules.map((rule) => ({ ...rule, by }))))
   return emptyReply(200)
 }
 

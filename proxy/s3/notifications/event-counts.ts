@@ -18,6 +18,8 @@ export const EVENT_FATES = [
   'dropped-too-many-tries',
   'dropped-no-topic',
   'dropped-no-endpoint',
+  /** The topic's policy does not let its bucket tell it any more. */
+  'dropped-denied',
 ] as const
 export type EventFate = (typeof EVENT_FATES)[number]
 

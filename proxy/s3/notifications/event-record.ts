@@ -4,6 +4,8 @@ import { type ChangeKind, type EventName, isRemoval } from './event-names.ts'
 /** A change that somebody is to be told of, noted before it was made. */
 export interface PendingEvent {
   readonly ruleId: string
+  /** Names of who has set the rule. */
+  readonly ruleBy?: readonly string[]
   readonly kind: ChangeKind
   readonly account: string
   readonly bucket: string

@@ -13,6 +13,7 @@ import type { EventQueue, QueuedEvent, QueueLease } from './event-queue.ts'
 import { eventDocument, type PendingEvent } from './event-record.ts'
 import { concerns, eventOutcome } from './note-change.ts'
 import { notificationRules } from './notification-rule.ts'
+import { mayPublish } from './publish-permission.ts'
 import type { Publisher } from './publisher.ts'
 import { type Attempts, afterFailure, isGivenUp } from './retries.ts'
 import { SETTLE_AFTER_MS, SETTLE_UNTIL_MS, settledOutcome } from './settle-event.ts'
@@ -209,12 +210,19 @@ export class EventTeller {
     if (tried === undefined && attempts.size >= TRIED_MAX) return false
     const read = await events.queues.read(queued)
     if (read === null) return true
+    if (!this.#mayTell(topic, read)) return this.#done(telling, queued, 'dropped-denied')
     const event = await this.#settled(telling, queued, read)
     if (event === null) return false
     if (event === 'cancelled') return this.#done(telling, queued, 'cancelled')
     const fate = isGivenUp(delivery, { count: tried?.count ?? 0, ageMs: nowMs - queued.atMs })
     if (fate !== null) return this.#done(telling, queued, fate)
     return this.#publish(telling, { topic, queued, event })
+  }
+
+  #mayTell(topic: Topic, { account, bucket, ruleBy: by = [] }: PendingEvent): boolean {
+    const { proxy, settings } = this.#calls
+    const nowMs = proxy.clock.nowMs()
+    return mayPublish(topic, { account, bucket, by, region: settings.region, nowMs })
   }
 
   async #publish(

@@ -114,12 +114,13 @@ async function note(
 
 function pendingEvent(
   exchange: Exchange,
-  { id: ruleId }: NotificationRule,
+  { id: ruleId, by: ruleBy = [] }: NotificationRule,
   { change, before }: { readonly change: ObjectChange; readonly before: string | null },
 ): PendingEvent {
   const { caller, authority, proxy, socket, transId } = exchange
   return {
     ruleId,
+    ruleBy,
     ...change,
     before,
     atMs: proxy.clock.nowMs(),

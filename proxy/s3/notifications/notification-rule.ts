@@ -21,6 +21,8 @@ export interface NotificationRule {
   /** All of them, in lower case: `x-amz-meta-color`; as RGW has it. */
   readonly metadata: readonly NamedValue[]
   readonly tags: readonly NamedValue[]
+  /** Names that policies have for who has set it; absent in rules of before. */
+  readonly by?: readonly string[]
 }
 
 /** Of containers as they lie in the cache: each is read once. */
