@@ -282,6 +282,78 @@ t.test('what a policy denies is not done by a header of a write, either', async 
   }
 })
 
+t.test('tags and lists go along where policies let them, in copies and renamings', async (t) => {
+  await bucket('tagged')
+  await bucket('theirs-tagged')
+  const tags = (x: string) => ({ 'x-amz-tagging': `x=${x}` })
+  const put = (path: string, headers: Readonly<Record<string, string>> = {}, key = OTHER) =>
+    answer({ method: 'PUT', path, headers, key, body: headers['x-amz-copy-source'] ? '' : 'x' })
+  t.match(await put('/tagged/own', tags('1'), MAIN), /^200/)
+  t.equal(await answer({ method: 'PUT', path: '/others-tagged', key: OTHER }), '200')
+  t.match(await put('/others-tagged/own', tags('2')), /^200/)
+  const copy = (from: string, to: string, more: Readonly<Record<string, string>> = {}) =>
+    put(to, { 'x-amz-copy-source': from, ...more })
+  const replace = { 'x-amz-tagging-directive': 'REPLACE' }
+  await setPolicy('tagged', [allow('s3:GetObject', 'tagged/*')])
+  t.equal(
+    await copy('tagged/own', '/others-tagged/copy'),
+    '403 AccessDenied',
+    'who may not read tags',
+  )
+  t.match(await copy('tagged/own', '/others-tagged/copy', replace), /^200/)
+  t.match(await copy('tagged/secret', '/others-tagged/copy'), /^200/, 'there are none')
+  await setPolicy('tagged', [allow('s3:GetObject*', 'tagged/*')])
+  t.match(await copy('tagged/own', '/others-tagged/copy'), /^200/)
+
+  const writes = allow('s3:*', 'theirs-tagged/*')
+  const wanted = { Condition: { StringEquals: { 's3:RequestObjectTag/x': '1' } } }
+  await setPolicy('theirs-tagged', [{ ...writes, ...wanted }])
+  t.match(
+    await copy('tagged/own', '/theirs-tagged/a', tags('1')),
+    /^403/,
+    'the header does not count',
+  )
+  await setPolicy('theirs-tagged', [writes, deny('s3:PutObject', 'theirs-tagged/*', wanted)])
+  t.equal(await copy('tagged/own', '/theirs-tagged/a'), '403 AccessDenied')
+  t.match(await copy('others-tagged/own', '/theirs-tagged/a'), /^200/)
+  await setPolicy('theirs-tagged', [writes, deny('s3:PutObjectTagging', 'theirs-tagged/shut/*')])
+  t.equal(await copy('tagged/own', '/theirs-tagged/shut/a'), '403 AccessDenied')
+  t.match(await copy('tagged/secret', '/theirs-tagged/shut/a'), /^200/)
+  const rename = (from: string, to: string) =>
+    put(`/theirs-tagged/${to}?renameObject`, { 'x-amz-rename-source': from })
+  t.equal(await rename('a', 'shut/b'), '403 AccessDenied')
+  t.equal(await answer({ path: '/theirs-tagged/shut/b' }), '404 NoSuchKey')
+  t.equal(await rename('a', 'b'), '200')
+  t.match(await put('/theirs-tagged/public', { 'x-amz-acl': 'public-read' }), /^200/)
+  await setPolicy('theirs-tagged', [writes, deny('s3:PutObjectAcl', 'theirs-tagged/shut/*')])
+  t.equal(await rename('public', 'shut/c'), '403 AccessDenied')
+  t.equal(await rename('public', 'c'), '200')
+})
+
+t.test('a query reads the version that its rights were asked for', async (t) => {
+  await bucket('queried')
+  const versioning = '<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>'
+  await signed({ method: 'PUT', path: '/queried?versioning', body: versioning })
+  const put = (body: string) => signed({ method: 'PUT', path: '/queried/o', body })
+  const { headers } = await put('old')
+  const version = String(headers['x-amz-version-id'])
+  await put('new')
+  await setPolicy('queried', [
+    allow('s3:GetObjectVersion', 'queried/*', {
+      Condition: { StringEquals: { 's3:VersionId': version } },
+    }),
+  ])
+  const body =
+    '<SelectObjectContentRequest><Expression>select * from s3object</Expression><ExpressionType>SQL</ExpressionType><InputSerialization><CSV/></InputSerialization><OutputSerialization><CSV/></OutputSerialization></SelectObjectContentRequest>'
+  const select = async (more: string) => {
+    const path = `/queried/o?select&select-type=2${more}`
+    const told = await signed({ method: 'POST', path, body, key: OTHER })
+    return `${told.status} ${/(?:old|new)\n/.exec(told.body)?.[0].trim() ?? told.code}`
+  }
+  t.equal(await select(''), '403 AccessDenied')
+  t.equal(await select(`&versionId=${version}`), '200 old')
+})
+
 t.test('an object whose tag is right is not denied for lacking it', async (t) => {
   const untagged = { Condition: { StringNotEquals: { 's3:ExistingObjectTag/ok': 'yes' } } }
   await bucket('tags', [allow('s3:GetObject', 'tags/*'), deny('s3:GetObject', 'tags/*', untagged)])

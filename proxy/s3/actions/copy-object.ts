@@ -1,7 +1,8 @@
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Reply } from '../../reply.ts'
 import { closeBody } from '../../swift/object-body.ts'
-import { enterObject } from '../bucket/find-bucket.ts'
+import type { AccessUse } from '../access/s3-access.ts'
+import { enterObject, enterOther } from '../bucket/find-bucket.ts'
 import {
   type ChecksumAlgorithm,
   checksumAlgorithm,
@@ -12,7 +13,7 @@ import { openHasher } from '../checksum/hasher.ts'
 import { encryptionHeaders, sealOfRequest } from '../encryption/encryption-choice.ts'
 import { expirationHeader } from '../lifecycle/lifecycle-headers.ts'
 import { withLock } from '../lock/lock-headers.ts'
-import { bytesOfSource, openSource } from '../object/copy-source.ts'
+import { bytesOfSource, openSource, type SourceName } from '../object/copy-source.ts'
 import { aclOfRequest } from '../object/object-acl.ts'
 import {
   headOfObject,
@@ -31,9 +32,11 @@ import { writeCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checksumElement, xmlReply } from '../s3-reply.ts'
-import { decodeTags, S3_TAGGING } from '../tagging/tag-set.ts'
+import { decodeTags, S3_TAGGING, tagsOfObject } from '../tagging/tag-set.ts'
 
 const SOURCE_BYTES_MAX = 5 * 1024 ** 3
+const PUT: AccessUse = { action: 's3:PutObject', acl: 'write', method: 'PUT' }
+const READ_TAGS: AccessUse = { action: 's3:GetObjectTagging', acl: 'read', method: 'GET' }
 
 /** PUT with x-amz-copy-source: the bytes are copied within the store. */
 export async function copyObject(call: S3Call): Promise<Reply> {
@@ -43,7 +46,9 @@ export async function copyObject(call: S3Call): Promise<Reply> {
   const replacesTags = directive(call, 'x-amz-tagging-directive') === 'REPLACE'
   const requested = headOfRequest(call)
   const requestedTags = taggingOfRequest(call)
-  const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
+  // What does not count of the request is nothing that conditions of policies are told.
+  if (!replacesTags && call.header('x-amz-tagging') !== undefined) call.givenTags = []
+  const place = await enterObject(call, PUT)
   const condition = await writeCondition(call, place)
   const acl = await aclOfRequest(call)
   const seal = await sealOfRequest(call)
@@ -68,6 +73,7 @@ export async function copyObject(call: S3Call): Promise<Reply> {
         `The specified copy source is larger than the maximum allowable size for a copy source: ${SOURCE_BYTES_MAX}`,
       )
     }
+    if (!replacesTags) await takeTagsAlong(call, name, info)
     const range = { start: 0, end: info.bytes }
     if (view.segments !== undefined) await view.segments.prepare(range)
     const algorithm = wantedAlgorithm(call) ?? sourceAlgorithm(view) ?? DEFAULT_CHECKSUM
@@ -113,6 +119,16 @@ export async function copyObject(call: S3Call): Promise<Reply> {
   } finally {
     await closeBody(view.read)
   }
+}
+
+/** AccessDenied for who may not read the source's tags, or not write what has them. */
+async function takeTagsAlong(call: S3Call, source: SourceName, info: ItemInfo): Promise<void> {
+  const tags = tagsOfObject(info)
+  if (tags.length === 0) return
+  const { judge } = await enterOther(call, source, READ_TAGS)
+  judge?.(info)
+  call.givenTags = tags
+  await enterObject(call, PUT)
 }
 
 /** A redirection and a class are the request's own: none is copied. */

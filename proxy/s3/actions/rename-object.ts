@@ -8,11 +8,19 @@ import { randomId } from '../../../common/random.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Reply } from '../../reply.ts'
 import { etagList } from '../../swift/condition-headers.ts'
+import { S3_ACL } from '../../swift/foreign-meta.ts'
 import { parseHttpDate } from '../../swift/http-date.ts'
 import { closeBody } from '../../swift/object-body.ts'
 import { copyRecord } from '../../swift/versions/copy-record.ts'
 import { fromWire } from '../../wire-text.ts'
-import { checkKey, enterObject, enterOther, type S3Place } from '../bucket/find-bucket.ts'
+import { type AccessUse, refuseDenied } from '../access/s3-access.ts'
+import {
+  checkKey,
+  enterObject,
+  enterOther,
+  findOwnBucket,
+  type S3Place,
+} from '../bucket/find-bucket.ts'
 import { noted } from '../object/change-noted.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
 import { uploadOf } from '../object/object-traits.ts'
@@ -30,8 +38,10 @@ import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { emptyReply } from '../s3-reply.ts'
 import { unescapeBytes } from '../signature/canonical.ts'
+import { tagsOfObject } from '../tagging/tag-set.ts'
 
 const SOURCE = 'x-amz-rename-source'
+const PUT: AccessUse = { action: 's3:PutObject', acl: 'write', method: 'PUT' }
 /** Others who may change the object's metadata while it is renamed, one after the other. */
 const ROUNDS_MAX = 8
 
@@ -54,7 +64,7 @@ interface Claimed {
 
 export async function renameObject(call: S3Call): Promise<Reply> {
   refuseNotBuilt(call)
-  const to = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
+  const to = await enterObject(call, PUT)
   if (to.versions !== undefined) {
     throw new S3Error('InvalidBucketState', 'Objects that have versions are not renamed.')
   }
@@ -80,6 +90,7 @@ export async function renameObject(call: S3Call): Promise<Reply> {
       uploadId: uploadOf(record) ?? '',
     })
   try {
+    await refuseWhatGoesAlong(call, record)
     await noted(call, place, { kind: 'removed' }, () =>
       noted(call, to, { kind: 'ObjectCreated:Copy' }, makeMove),
     )
@@ -89,6 +100,19 @@ export async function renameObject(call: S3Call): Promise<Reply> {
     throw error
   }
   return emptyReply(200)
+}
+
+/** AccessDenied where the new name may not have the object's tags, or its list, by what a policy denies of writes. */
+async function refuseWhatGoesAlong(call: S3Call, record: ItemInfo): Promise<void> {
+  const tags = tagsOfObject(record)
+  if (tags.length > 0) {
+    call.givenTags = tags
+    await enterObject(call, PUT)
+  }
+  if (!record.meta.headers[S3_ACL]) return
+  const { path, info: bucket } = await findOwnBucket(call, call.key)
+  const use = { action: 's3:PutObjectAcl', acl: 'none', method: 'PUT' } as const
+  await refuseDenied(call, { use, path, bucket })
 }
 
 /** Copies what is claimed, and takes it away; again, if its metadata was changed in between. */
