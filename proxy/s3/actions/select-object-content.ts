@@ -5,6 +5,7 @@ import { receiveDocument } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { customerKeyOf } from '../encryption/customer-key.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
+import { versionIdOf } from '../object/version-id.ts'
 import { openObject } from '../object/view-for-s3.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
@@ -25,9 +26,11 @@ export async function selectObjectContent(call: S3Call): Promise<Reply> {
     throw new S3Error('InvalidArgument', undefined, { ArgumentName: 'select-type' })
   }
   const place = await enterObject(call, { action: 's3:GetObject', acl: 'read', method: 'GET' })
+  // Rights are judged for the version that is named, so that is what is read.
+  const version = versionIdOf(call, place)
   const customer = customerKeyOf(call)
   const { request, query } = read(await receiveDocument(call, DOCUMENT_BYTES_MAX))
-  const view = await openObject(call, place, { version: undefined, head: false, customer })
+  const view = await openObject(call, place, { version, head: false, customer })
   try {
     await view.segments?.prepare({ start: 0, end: view.read.info.bytes })
   } catch (error) {
