@@ -11,6 +11,7 @@ import {
   GetObjectTaggingCommand,
   HeadObjectCommand,
   ListObjectVersionsCommand,
+  PutBucketLifecycleConfigurationCommand,
   PutBucketReplicationCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
@@ -66,13 +67,16 @@ const there = await openAt('there')
 const { port } = there.store
 const here = await openAt(
   'here',
-  options([
-    target('default', port),
-    target('plain', port, { isSwiftlet: false }),
-    target('others', port, { accounts: ['AUTH_test2'] }),
-    target('few', port, { buckets: ['few'] }),
-    backTarget,
-  ]),
+  options(
+    [
+      target('default', port),
+      target('plain', port, { isSwiftlet: false }),
+      target('others', port, { accounts: ['AUTH_test2'] }),
+      target('few', port, { buckets: ['few'] }),
+      backTarget,
+    ],
+    { lifecycleDayMs: 200 },
+  ),
 )
 
 async function versioned(s3: S3Client, Bucket: string): Promise<string> {
@@ -278,6 +282,33 @@ t.test('deletions come as markers, and removals of versions stay here', async (t
   t.equal((await here.swift('DELETE', `/${without}/key`)).status, 204)
   await flush(without)
   t.same(await versionsOf(there.s3, without, 'key'), [kept])
+})
+
+t.test('what lifecycle rules hide stays where it is', async (t) => {
+  const name = await pair('hidden')
+  const ids = [await put(name, 'key', 'body')]
+  await settled(here.s3, name, 'key')
+  const Rules = [
+    { ID: 'one', Status: 'Enabled', Filter: { Prefix: 'key' }, Expiration: { Days: 1 } },
+  ] as const
+  const LifecycleConfiguration = { Rules: [...Rules] }
+  await here.s3.send(
+    new PutBucketLifecycleConfigurationCommand({ Bucket: name, LifecycleConfiguration }),
+  )
+  const of = { Bucket: name, Key: 'key' }
+  await until('it is hidden here', async () =>
+    (await refusal(here.s3.send(new HeadObjectCommand(of)))) === 'NotFound' ? true : undefined,
+  )
+  t.equal((await versionsOf(here.s3, name, 'key')).length, 2)
+  await flush(name)
+  t.same(await versionsOf(there.s3, name, 'key'), ids)
+  const existing = { ExistingObjectReplication: { Status: 'Enabled' as const } }
+  await here.s3.send(new DeleteBucketReplicationCommand({ Bucket: name }))
+  const later = await put(name, 'zz-later', 'x')
+  await setRules(here.s3, name, `arn:aws:s3:::${name}`, existing)
+  t.equal(await settled(here.s3, name, 'zz-later', later), 'COMPLETED')
+  t.same(await versionsOf(there.s3, name, 'key'), ids, 'nor comes with what was there before')
+  t.equal((await there.s3.send(new HeadObjectCommand(of))).VersionId, ids[0])
 })
 
 t.test('the rule of the highest priority counts, and tags choose', async (t) => {

@@ -68,6 +68,7 @@ export async function takeStep(
   await deleteKey(call, place, {
     version: found.version,
     condition: {},
+    isByRule: true,
     ...(found.writeId !== undefined && { ifWriteId: found.writeId }),
     ...(step === 'drop' && { keepsCurrent: true }),
   })

@@ -9,7 +9,7 @@ import { REMOVED_MARKER } from '../../swift/object-post.ts'
 import type { Replica } from '../../swift/versions/version-rules.ts'
 import { versionRulesOf } from '../lock/lock-headers.ts'
 import { Uploads } from '../multipart/uploads.ts'
-import { REPLICA } from '../replication/replication-status.ts'
+import { REPLICA, STAYS_HERE } from '../replication/replication-status.ts'
 import type { S3Call } from '../s3-call.ts'
 import { lookForVersion } from './find-for-s3.ts'
 import { ownUploadOf } from './object-traits.ts'
@@ -25,6 +25,8 @@ export interface DeleteWanted {
   readonly ifWriteId?: string
   /** Another store's delete marker. */
   readonly replica?: Replica | undefined
+  /** By a rule of the bucket's: a delete marker of it stays here, where others are replicated. */
+  readonly isByRule?: boolean
   /** A version that is current (again) stays. */
   readonly keepsCurrent?: boolean
 }
@@ -52,13 +54,14 @@ export async function deleteKey(
     headers: condition,
     ...(version !== undefined && { query: `version-id=${version}` }),
   })
-  const { keepsCurrent, replica } = wanted
+  const { keepsCurrent, replica, isByRule } = wanted
   inner.versionRules = {
     ...versionRulesOf(call),
     ...(keepsCurrent === true && { keepsCurrent }),
     ...(replica !== undefined && { replica }),
   }
-  if (replica !== undefined) inner.addedMeta = () => ({ [S3_REPLICATION]: REPLICA })
+  const status = replica !== undefined ? REPLICA : isByRule === true ? STAYS_HERE : undefined
+  if (status !== undefined) inner.addedMeta = () => ({ [S3_REPLICATION]: status })
   inner.onlyIfWriteId = wanted.ifWriteId
   const reply = await call.exchange.proxy.answerInner(inner)
   await dropReply(reply)

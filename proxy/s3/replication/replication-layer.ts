@@ -16,8 +16,10 @@ export function replicationLayer(): Layer {
 }
 
 function answerIn(exchange: Exchange, { path, bucket, next }: ObjectWrite): Reply | Promise<Reply> {
-  // Versions that are removed for good are removed here alone, and replicas came from elsewhere.
-  const isOwn = exchange.versionRules?.replica !== undefined
+  // Versions that are removed for good are removed here alone, as are those that lifecycle rules hide (AWS: "What does Amazon
+  // S3 replicate?"), and replicas came from elsewhere.
+  const isByRule = exchange.method === 'DELETE' && exchange.changeKind === 'expired'
+  const isOwn = isByRule || exchange.versionRules?.replica !== undefined
   if (isOwn || versionOf(exchange) !== undefined) return next()
   const replication = bucket === null ? null : replicationOf(bucket)
   if (replication === null || !mayConcern(replication, path.object!)) return next()

@@ -9,6 +9,8 @@ import type { S3Call } from '../s3-call.ts'
 import { factsOf, type ReplicatedFacts, replicationOf, ruleFor } from './replication-rule.ts'
 
 export const REPLICA = 'REPLICA'
+/** Of a version that no rule is about, whatever it says: nobody is told of that. */
+export const STAYS_HERE = 'STAYS'
 
 /** Undefined: it waits, or stays. */
 export function finalStatus({ meta }: Pick<ItemInfo, 'meta'>): string | undefined {
@@ -23,7 +25,7 @@ export function idThere(info: Pick<ItemInfo, 'meta'>): string | undefined {
 /** PENDING is what a rule is about and nobody has brought to its end. */
 export function replicationHeader(call: S3Call, found: FoundObject): Soon<readonly string[]> {
   if (isElsewhere(call, found.place)) return NOTHING
-  const final = finalStatus(found.read.info)?.split(' ')[0]
+  const final = shownStatus(found.read.info)
   if (final !== undefined) return ['x-amz-replication-status', final]
   return soon(
     call.exchange.proxy.backend.cachedContainer(call.path.account, call.bucket),
@@ -50,11 +52,15 @@ export function replicationStatus(
   info: ItemInfo,
   version: Pick<ReplicatedFacts, 'key' | 'isMarker' | 'ticks'>,
 ): string | undefined {
-  const final = finalStatus(info)?.split(' ')[0]
-  if (final !== undefined) return final
+  if (finalStatus(info) !== undefined) return shownStatus(info)
   const replication = bucket === null ? null : replicationOf(bucket)
   if (replication === null) return undefined
   return ruleFor(replication, factsOf(info, version)) === null ? undefined : 'PENDING'
+}
+
+function shownStatus(info: ItemInfo): string | undefined {
+  const [status] = finalStatus(info)?.split(' ') ?? []
+  return status === STAYS_HERE ? undefined : status
 }
 
 /** What was found is what a link leads to: its own bucket's affair. */

@@ -179,10 +179,9 @@ export function deleteSuspended(
     const before = await readCurrent(exchange, place)
     checkCurrent(condition, before)
     const id = nextId(exchange, before)
-    await putMarker(exchange, place, {
-      id,
-      headers: { [NULL_MARK]: 'yes', [LISTED]: formatListed({ version_null: '1' }) },
-    })
+    const added = exchange.addedMeta?.() ?? {}
+    const isNull = { [NULL_MARK]: 'yes', [LISTED]: formatListed({ version_null: '1' }) }
+    await putMarker(exchange, place, { id, headers: { ...added, ...isNull } })
     await hide(exchange, place, { id, condition, keepsNull: false })
     await dropOlderNulls(exchange, place, id)
     return statusReply(before === null ? 404 : 204, ['X-Object-Version-Id', 'null'])
