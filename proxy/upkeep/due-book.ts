@@ -10,6 +10,7 @@ import { ServiceError } from '../../common/errors.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import type { Backend, ObjectPath } from '../backend/backend.ts'
 import { wholeBody } from '../swift/object-body.ts'
+import { inOwnContainer } from './own-container.ts'
 
 const ACCOUNT = '.s3'
 /** Of every book's pages: the first book was that of the lifecycle rules, and pages are found by it. */
@@ -157,20 +158,10 @@ export class DueBook {
       condition: { ifWriteId },
     }
     const place = this.#place(account, bucket)
-    const write = async () => this.#backend.putObject(place, put)
-    const outcome = await write().catch(async (error: unknown) => {
-      if (!(error instanceof ServiceError) || error.status !== 404) throw error
-      await this.#make()
-      return write()
-    })
+    const write = () => this.#backend.putObject(place, put)
+    const outcome = await inOwnContainer(this.#backend, place, write)
     if (outcome.status !== 'done') return null
     return { account, bucket, writeId: outcome.info.writeId, ...state }
-  }
-
-  async #make(): Promise<void> {
-    await this.#backend.putAccount(ACCOUNT, { headers: {} })
-    const options = { meta: { headers: {} }, policy: this.#policy }
-    await this.#backend.putContainer(ACCOUNT, this.#container, options)
   }
 
   #place(account: string, bucket: string): ObjectPath {

@@ -5,10 +5,10 @@
  * over (docs/decisions/s3-buckets.md).
  */
 import type { Clock } from '../../../common/clock.ts'
-import { ServiceError } from '../../../common/errors.ts'
 import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Backend, ObjectPath } from '../../backend/backend.ts'
+import { inOwnContainer } from '../../upkeep/own-container.ts'
 
 const ACCOUNT = '.s3'
 const CONTAINER = 'buckets'
@@ -78,21 +78,9 @@ export class BucketDirectory {
       body: new Uint8Array(0),
       condition: { ifWriteId },
     }
-    try {
-      return (await this.#backend.putObject(this.#place(bucket), put)).status === 'done'
-    } catch (error) {
-      if (!(error instanceof ServiceError) || error.status !== 404) throw error
-      await this.#make()
-      return (await this.#backend.putObject(this.#place(bucket), put)).status === 'done'
-    }
-  }
-
-  async #make(): Promise<void> {
-    await this.#backend.putAccount(ACCOUNT, { headers: {} })
-    await this.#backend.putContainer(ACCOUNT, CONTAINER, {
-      meta: { headers: {} },
-      policy: this.#policy,
-    })
+    const place = this.#place(bucket)
+    const write = () => this.#backend.putObject(place, put)
+    return (await inOwnContainer(this.#backend, place, write)).status === 'done'
   }
 
   #ageSeconds({ metaStamp }: ItemInfo): number {

@@ -230,6 +230,9 @@ function memory(): Backend {
     (objects.get(object)?.writeId ?? null) === ifWriteId
   const store = {
     async putAccount() {},
+    async cachedContainer() {
+      return isMade ? {} : null
+    },
     async putContainer() {
       isMade = true
     },

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Backend, ObjectPath } from '../../backend/backend.ts'
 import { wholeBody } from '../../swift/object-body.ts'
+import { inOwnContainer } from '../../upkeep/own-container.ts'
 import type { Topic, TopicAttributes, TopicName } from './topic.ts'
 
 const ACCOUNT = '.s3'
@@ -66,16 +67,9 @@ export class TopicBook {
   async #write({ attributes, ...name }: Topic, ifWriteId: string | null): Promise<boolean> {
     const body = Buffer.from(JSON.stringify({ format: 1, attributes }))
     const meta = { etag: hash('md5', body, 'hex'), contentType: 'application/json', headers: {} }
-    const put = async () =>
-      this.#backend.putObject(this.#place(name), { meta, body, condition: { ifWriteId } })
-    const outcome = await put().catch(async (error: unknown) => {
-      if (!(error instanceof ServiceError) || error.status !== 404) throw error
-      await this.#backend.putAccount(ACCOUNT, { headers: {} })
-      const options = { meta: { headers: {} }, policy: this.#policy }
-      await this.#backend.putContainer(ACCOUNT, CONTAINER, options)
-      return put()
-    })
-    return outcome.status === 'done'
+    const place = this.#place(name)
+    const put = () => this.#backend.putObject(place, { meta, body, condition: { ifWriteId } })
+    return (await inOwnContainer(this.#backend, place, put)).status === 'done'
   }
 
   #place({ account, name }: TopicName): ObjectPath {
