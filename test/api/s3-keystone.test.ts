@@ -69,6 +69,27 @@ t.test(
   },
 )
 
+t.test('who may only read a project makes no bucket, and clears none away', async (t) => {
+  const project = { project: { id: projectId } }
+  const user = { name: 'ann', domain: { id: 'default' }, password: 'annspassword' }
+  const signedIn = await rig.signIn(project, user)
+  const headers = { 'x-auth-token': signedIn.headers.get('x-subject-token')! }
+  // Parts of a bucket that is gone; or what a client of Swift's calls so.
+  const left = `${store.url}/v1/AUTH_${projectId}/gone%2Bsegments`
+  for (const url of [left, `${left}/o`])
+    t.equal((await fetch(url, { method: 'PUT', headers, body: '' })).status, 201)
+  const { id } = await made('/v3/users', { user: { name: 'rob', domain_id: 'default' } })
+  const role = (await rig.call('GET', '/v3/roles?name=reader')).body.roles[0].id
+  await rig.call('PUT', `/v3/projects/${projectId}/users/${id}/roles/${role}`)
+  const ec2 = `/v3/users/${id}/credentials/OS-EC2`
+  const { credential } = (await rig.call('POST', ec2, { body: { tenant_id: projectId } })).body
+  const key = { accessKeyId: credential.access, secretAccessKey: credential.secret }
+  t.equal(await codeOf(key, '/keystone-bucket'), '200', 'he reads')
+  t.equal(await codeOf(key, '/gone', 'PUT'), '403 AccessDenied')
+  t.equal(await codeOf(key, '/keystone-bucket', 'PUT'), '403 AccessDenied')
+  t.equal((await fetch(`${left}/o`, { headers })).status, 200)
+})
+
 t.test('grants by e-mail address are to the account of whoever has it', async (t) => {
   const person = async (name: string, email: string, projects: readonly string[]) => {
     const { id } = await made('/v3/users', { user: { name, domain_id: 'default', email } })

@@ -147,13 +147,17 @@ async function isHopeful(
   return swiftLetsIn(call, entrance, bucket, rules)
 }
 
+/** Actions about an account that who reads it may do; the others take who owns it. */
+const LISTS = /^s3(?:express)?:List/
+
 /** Whether an action that is about no bucket yet, or about all of an account, is the caller's. */
 export function mayInAccount(call: S3Call, action: string, account: string): boolean {
   checkScope(call, undefined)
   const { exchange } = call
   const path = { account, container: undefined, object: undefined }
-  const question = { acl: 'none', method: 'GET', path } as const
-  const isOwner = isAccountKind(exchange.caller) && callerGrant(exchange, question) !== null
+  const method = LISTS.test(action) ? 'GET' : 'POST'
+  const grant = callerGrant(exchange, { acl: 'none', method, path })
+  const isOwner = isAccountKind(exchange.caller) && grant !== null
   const asked = { action, resource: 'arn:aws:s3:::*', account, bucket: null, object: null }
   const decided = decide({ ...factsOf(call, asked), isOwner, isGranted: false })
   return decided === 'owner' || decided === 'allowed'
