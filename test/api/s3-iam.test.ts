@@ -229,6 +229,62 @@ t.test('a user has what policies give, and nothing of Swift’s or Keystone’s'
   t.equal((await call('DeleteUser', { UserName: 'ann' })).outcome, 'DeleteConflict')
 })
 
+t.test('what the store is told to do by itself gives no rights to who tells it', async (t) => {
+  const key = await userKey('mover')
+  const give = async (PolicyName: string, PolicyDocument: string) => {
+    const params = { UserName: 'mover', PolicyName, PolicyDocument }
+    t.equal((await call('PutUserPolicy', params)).outcome, 'done')
+  }
+  const denied = '403 AccessDenied'
+  t.equal(await s3('PUT', '/iam-reports', ROOT), '200')
+  await give('own', policy('s3:*', ['arn:aws:s3:::iam-bucket', 'arn:aws:s3:::iam-bucket/*']))
+  const inventory = (to: string) =>
+    `<InventoryConfiguration><Id>i</Id><IsEnabled>true</IsEnabled><IncludedObjectVersions>Current</IncludedObjectVersions><Schedule><Frequency>Weekly</Frequency></Schedule><Destination><S3BucketDestination><Bucket>arn:aws:s3:::${to}</Bucket><Format>CSV</Format><Prefix>in</Prefix></S3BucketDestination></Destination></InventoryConfiguration>`
+  const report = (to: string, who = key) =>
+    s3('PUT', '/iam-bucket?inventory&id=i', who, inventory(to))
+  t.equal(await report('iam-reports'), denied, 'into a bucket that is closed for him')
+  t.equal(await report('iam-reports', ROOT), '200')
+  t.equal(await report('iam-bucket'), '200')
+  await give('reports', policy('s3:PutObject', 'arn:aws:s3:::iam-reports/in/iam-bucket/i/*'))
+  t.equal(await report('iam-reports'), '200')
+
+  const role = `arn:aws:iam::${owner.account}:role/mover`
+  const rules = `<ReplicationConfiguration><Role>${role}</Role><Rule><ID>r</ID><Status>Enabled</Status><Prefix></Prefix><Destination><Bucket>arn:aws:s3:::away</Bucket></Destination></Rule></ReplicationConfiguration>`
+  const replicate = (who: Session) => s3('PUT', '/iam-bucket?replication', who, rules)
+  t.equal(await replicate(key), denied, 'read by rights that are not his')
+  await give('pass', policy('iam:PassRole', `${role}s`))
+  t.equal(await replicate(key), denied, 'another role')
+  await give('pass', policy('iam:PassRole', role))
+  t.equal(await replicate(key), '400 InvalidRequest', 'there are no versions')
+  t.equal(await replicate(ROOT), '400 InvalidRequest')
+  const theirs = {
+    Version: '2012-10-17',
+    Statement: [
+      { Effect: 'Allow', Principal: '*', Action: 's3:*', Resource: 'arn:aws:s3:::theirs' },
+    ],
+  }
+  t.equal(await s3('PUT', '/theirs?policy', keyOf(stranger), JSON.stringify(theirs)), '204')
+  t.equal(await s3('PUT', '/theirs?replication', ROOT, rules), denied, 'whatever a policy says')
+  t.equal(await s3('DELETE', '/theirs?policy', keyOf(stranger)), '204')
+
+  const topic = async (push: string, who?: Session) => {
+    const attribute = { key: 'push-endpoint', value: `https://${push}.example.com/` }
+    const params = {
+      Version: '2010-03-31',
+      Name: 'told',
+      'Attributes.entry.1.key': attribute.key,
+      'Attributes.entry.1.value': attribute.value,
+    }
+    return (await call('CreateTopic', params, { key: who ?? ROOT, service: 'sns' })).outcome
+  }
+  await give('topics', policy('sns:CreateTopic', '*'))
+  t.equal(await topic('owners'), 'done')
+  t.equal(await topic('owners', key), 'done', 'nothing changes')
+  t.equal(await topic('movers', key), 'AuthorizationError')
+  await give('topics', policy(['sns:CreateTopic', 'sns:SetTopicAttributes'], '*'))
+  t.equal(await topic('movers', key), 'done')
+})
+
 t.test('a Deny wins over all that groups and policies allow', async (t) => {
   const key = await userKey('bob')
   const named = { UserName: 'bob' }

@@ -3,6 +3,7 @@
 import { mayAllow } from '../../../common/access-policy/judge-policy.ts'
 import { parsedPolicy } from '../../../common/access-policy/parsed-policy.ts'
 import { mentionsKey } from '../../../common/access-policy/policy-document.ts'
+import type { ConditionKeys } from '../../../common/access-policy/policy-variables.ts'
 import type { Caller } from '../../../common/identity.ts'
 import type { Soon } from '../../../common/soon.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
@@ -153,13 +154,34 @@ const LISTS = /^s3(?:express)?:List/
 /** Whether an action that is about no bucket yet, or about all of an account, is the caller's. */
 export function mayInAccount(call: S3Call, action: string, account: string): boolean {
   checkScope(call, undefined)
+  return mayBy(call, { action, resource: 'arn:aws:s3:::*', account })
+}
+
+/**
+ * Whether the caller may give S3 the role to act by: AWS asks for it beside the action, so that who may only set what is done
+ * does not have it done by rights that are not his. Source: docs.aws.amazon.com/IAM/latest/UserGuide, "Grant a user permissions
+ * to pass a role to an AWS service".
+ */
+export function mayPassRole(call: S3Call, role: string, account: string): boolean {
+  return mayBy(call, { action: 'iam:PassRole', resource: role, account }, (name) =>
+    name === 'iam:passedtoservice' ? ['s3.amazonaws.com'] : undefined,
+  )
+}
+
+/** By the powers of the account, or by policies of the caller's own. */
+function mayBy(
+  call: S3Call,
+  asked: { readonly action: string; readonly resource: string; readonly account: string },
+  more: ConditionKeys = () => undefined,
+): boolean {
   const { exchange } = call
-  const path = { account, container: undefined, object: undefined }
-  const method = LISTS.test(action) ? 'GET' : 'POST'
+  const path = { account: asked.account, container: undefined, object: undefined }
+  const method = LISTS.test(asked.action) ? 'GET' : 'POST'
   const grant = callerGrant(exchange, { acl: 'none', method, path })
   const isOwner = isAccountKind(exchange.caller) && grant !== null
-  const asked = { action, resource: 'arn:aws:s3:::*', account, bucket: null, object: null }
-  const decided = decide({ ...factsOf(call, asked), isOwner, isGranted: false })
+  const facts = factsOf(call, { ...asked, bucket: null, object: null })
+  const keys: ConditionKeys = (name) => more(name) ?? facts.keys(name)
+  const decided = decide({ ...facts, keys, isOwner, isGranted: false })
   return decided === 'owner' || decided === 'allowed'
 }
 

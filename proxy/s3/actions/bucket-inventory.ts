@@ -1,16 +1,19 @@
 /** GET, PUT and DELETE ?inventory: one configuration by its id, or all. */
 import type { Reply } from '../../reply.ts'
+import { letIn } from '../access/s3-access.ts'
 import { receiveDocument } from '../body/s3-body.ts'
-import { enterBucket, findBucket } from '../bucket/find-bucket.ts'
+import { enterBucket, type FoundBucket, findBucket } from '../bucket/find-bucket.ts'
 import { sealOfRequest } from '../encryption/encryption-choice.ts'
 import {
   type InventoryRule,
   inventoriesOf,
   inventoryElement,
   inventorySetting,
+  reportFolder,
 } from '../inventory/inventory-rule.ts'
 import { inventoryBook } from '../inventory/inventory-worker.ts'
 import { type AskedInventory, readInventory } from '../inventory/read-inventory.ts'
+import { judgeReport } from '../inventory/report-permission.ts'
 import { callFor } from '../inventory/write-report.ts'
 import type { S3Call } from '../s3-call.ts'
 import { noSuchBucket, S3Error } from '../s3-error.ts'
@@ -62,11 +65,13 @@ export async function putBucketInventory(call: S3Call): Promise<Reply> {
   }
   // What the store cannot encipher by is refused now, not each night.
   if (asked.target.encryption !== null) await sealOfRequest(callFor(call, asked.target))
+  const target = await findTarget(call, asked)
   const rule: InventoryRule = {
     ...asked,
-    target: { ...asked.target, account: await targetAccount(call, asked) },
+    target: { ...asked.target, account: target.account },
     setMs: call.exchange.proxy.clock.nowMs(),
   }
+  await checkTarget(call, rule, target)
   // Before, so that it is not forgotten; and after, for a page without configurations may have been closed in between.
   const book = inventoryBook(call.exchange.proxy)
   await book.note(account, call.bucket)
@@ -75,14 +80,29 @@ export async function putBucketInventory(call: S3Call): Promise<Reply> {
   return emptyReply(200)
 }
 
-async function targetAccount(call: S3Call, { target }: AskedInventory): Promise<string> {
+async function findTarget(call: S3Call, { target }: AskedInventory): Promise<FoundBucket> {
   try {
-    const found = await findBucket(call, target.bucket)
-    return found.account
+    return await findBucket(call, target.bucket)
   } catch (error) {
     if (error instanceof S3Error) throw new S3Error('InvalidS3DestinationBucket')
     throw error
   }
+}
+
+/**
+ * A bucket of the account takes reports without a policy that says so: then whoever sets them must be let write there himself.
+ * Another account's policy is asked when there is a report.
+ */
+async function checkTarget(
+  call: S3Call,
+  rule: InventoryRule,
+  { account, info }: FoundBucket,
+): Promise<void> {
+  const source = { account: call.path.account, bucket: call.bucket }
+  if (account !== source.account || judgeReport(info, rule, source) === 'allow') return
+  const object = reportFolder(rule, source.bucket)
+  const use = { action: 's3:PutObject', acl: 'write', method: 'PUT' } as const
+  await letIn(call, { use, path: { account, container: rule.target.bucket, object }, bucket: info })
 }
 
 /** The page in the book is closed by who looks for the configurations next. */

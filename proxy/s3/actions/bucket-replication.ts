@@ -4,6 +4,7 @@ import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
 import { CACHED_MS_MAX } from '../../backend/container-cache.ts'
 import type { Reply } from '../../reply.ts'
 import { versionsOf } from '../../swift/versions/version-settings.ts'
+import { mayPassRole } from '../access/s3-access.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { setBucketSetting } from '../bucket/bucket-settings.ts'
 import { enterBucket } from '../bucket/find-bucket.ts'
@@ -23,16 +24,22 @@ import { parseXml } from '../xml/xml-in.ts'
 /** Each request has the bucket's settings in memory. */
 const DOCUMENT_BYTES_MAX = 512 * 1024
 
+/**
+ * For people of the bucket's account only, whatever policies say, and of IAM's users for those who may pass the role: what is
+ * replicated is read by the owner's rights, and others would send it where they can read it.
+ */
 export async function putBucketReplication(call: S3Call): Promise<Reply> {
   const { account, info } = await enterBucket(call, {
     action: 's3:PutReplicationConfiguration',
     acl: 'none',
     method: 'PUT',
   })
+  if (call.ownAccount !== account) throw new S3Error('AccessDenied')
   const { backend, clock, random, policies, settings } = call.exchange.proxy
   const document = await receiveDocument(call, DOCUMENT_BYTES_MAX)
   const root = parseXml(document, 'ReplicationConfiguration')
   const read = readReplication(root, () => randomId(random))
+  if (!mayPassRole(call, read.role, account)) throw new S3Error('AccessDenied')
   const versions = versionsOf(info.meta.headers)
   if (versions?.kind !== 'objects' || !versions.enabled) {
     throw new S3Error(

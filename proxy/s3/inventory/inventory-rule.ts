@@ -52,6 +52,15 @@ export interface InventoryRule {
   readonly setMs: number
 }
 
+/** What the keys of a bucket's reports begin with, where they go. */
+export function reportFolder(
+  { id, target }: { readonly id: string; readonly target: Pick<InventoryTarget, 'prefix'> },
+  bucket: string,
+): string {
+  const above = target.prefix === '' ? '' : `${target.prefix.replace(/\/$/, '')}/`
+  return `${above}${bucket}/${id}/`
+}
+
 /** The name of the header that keeps it. */
 export function inventorySetting(id: string): string {
   return SETTING + hash('md5', id, 'hex')

@@ -3,8 +3,6 @@
  * written before, for the names come from when the round began.
  */
 import { hash } from 'node:crypto'
-import { bucketRules } from '../access/bucket-rules.ts'
-import { judgeService } from '../access/service-permission.ts'
 import type { VersionLine } from '../bucket/version-page.ts'
 import { bucketLines } from '../lifecycle/bucket-lines.ts'
 import { type OwnCalls, ownCall } from '../lifecycle/own-call.ts'
@@ -19,9 +17,14 @@ import {
 } from './inventory-columns.ts'
 import { FILE_FORMATS, type FileFormat, type InventoryFile } from './inventory-file.ts'
 import { withHeads } from './inventory-heads.ts'
-import { formatOf, type InventoryRule, type InventoryTarget } from './inventory-rule.ts'
+import {
+  formatOf,
+  type InventoryRule,
+  type InventoryTarget,
+  reportFolder,
+} from './inventory-rule.ts'
+import { judgeReport } from './report-permission.ts'
 
-const SERVICE = 's3.amazonaws.com'
 /** Lines between two words to whoever asks whether to go on. */
 const LINES_BETWEEN = 1000
 
@@ -69,9 +72,7 @@ class Report {
     this.#source = round.source
     this.#format = FILE_FORMATS[formatOf(rule.target)]
     this.#columns = inventoryColumns(rule, round.source)
-    const { prefix } = rule.target
-    const above = prefix === '' ? '' : `${prefix.replace(/\/$/, '')}/`
-    this.#folder = `${above}${round.source.bucket}/${rule.id}/`
+    this.#folder = reportFolder(rule, round.source.bucket)
   }
 
   async write(): Promise<ReportEnd> {
@@ -116,12 +117,7 @@ class Report {
     const { target } = this.#rule
     const info = await this.#calls.proxy.backend.readContainer(target.account, target.bucket)
     if (info === null) return false
-    const judged = judgeService(bucketRules(target.account, info).policy, {
-      service: SERVICE,
-      resource: `arn:aws:s3:::${target.bucket}/${this.#folder}`,
-      source: this.#source,
-      keys: { 's3:x-amz-acl': 'bucket-owner-full-control' },
-    })
+    const judged = judgeReport(info, this.#rule, this.#source)
     return judged === null ? target.account === this.#source.account : judged === 'allow'
   }
 

@@ -54,7 +54,7 @@ export async function callSns(call: SnsCall): Promise<IamResult> {
   return handle(call)
 }
 
-/** One that is there takes on the attributes that are given. */
+/** One that is there takes on the attributes that are given, by who may set them. */
 async function createTopic(call: SnsCall): Promise<IamResult> {
   const { exchange, settings, params } = call
   const { Name: text = '' } = params
@@ -64,6 +64,9 @@ async function createTopic(call: SnsCall): Promise<IamResult> {
   const { topics } = exchange.proxy.events
   const known = await topics.read(name)
   authorise(call, name, known)
+  const changes = (key: string) => known?.attributes[key] !== given[key]
+  if (known !== null && Object.keys(given).some(changes))
+    authorise({ ...call, action: 'SetTopicAttributes' }, name, known)
   if (known === null) {
     const names = await topics.names(name.account, '', TOPICS_MAX)
     if (names.length >= TOPICS_MAX) throw refusal('TopicLimitExceeded', 'Too many topics', 403)
