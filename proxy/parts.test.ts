@@ -4,9 +4,10 @@ import t from 'tap'
 import { ChangeMarks } from '../common/change-marks.ts'
 import type { Clock } from '../common/clock.ts'
 import { systemRandom } from '../common/random.ts'
+import { isNoPath, readAbsoluteTarget } from './absolute-target.ts'
 import { BUFFER_BYTES, BufferPool, SMALL_BUFFER_BYTES } from './buffer-pool.ts'
 import { isObjectUrl } from './hot-path.ts'
-import { parserRefusal } from './parser-refusal.ts'
+import { parserRefusal, refusedRequest } from './parser-refusal.ts'
 import { Policies } from './policies.ts'
 import { RequestMetrics } from './request-metrics.ts'
 import { AccountAclCache } from './swift/account-acl-cache.ts'
@@ -101,6 +102,48 @@ t.test('what the parser stumbles over', async (t) => {
   for (const [name, error, inBody, status] of cases) {
     t.equal(parserRefusal(error, inBody).status, status, name)
   }
+  const fields = 'Host: a\r\nAuthorization:  AWS x \r\nHOST: b\r\nbad line\r\nx-late: 1\r\n\r\n'
+  t.same(
+    refusedRequest(packet(`LICK /b?c HTTP/1.1\r\n${fields}`, 2)),
+    { method: 'LICK', url: '/b?c', headers: { host: 'a', authorization: 'AWS x' } },
+    'who asks is read as far as it can be',
+  )
+  t.equal(refusedRequest(packet('LICK http://a/ HTTP/1.1\r\n\r\n', 2)), null)
+  t.equal(refusedRequest({}), null)
+  const lures = refusedRequest(packet('LICK / HTTP/1.1\r\n__proto__: x\r\n\r\n', 2))!.headers
+  t.same(Object.keys(lures), ['__proto__'])
+})
+
+t.test('a whole URL as a target names host and path, and nobody else’s', async (t) => {
+  const cases: readonly (readonly [string, string | null, string?])[] = [
+    ['http://a/b?c=d', 'a', '/b?c=d'],
+    ['http://a:80/b', 'a:80', '/b'],
+    ['HTTPS://a.B:/', 'a.B:', '/'],
+    ['http://a', 'a', '/'],
+    ['http://a?b', 'a', '/?b'],
+    ['http://a//b', 'a', '//b'],
+    ['http://[::1]:80/b', '[::1]:80', '/b'],
+    ['http://a/http://b/c', 'a', '/http://b/c'],
+    ['http:///b', null],
+    ['http://?b', null],
+    ['http://a@b/c', null],
+    ['http://a:b@c/d', null],
+    ['http://a:b/c', null],
+    ['http://a:1:2/c', null],
+    ['http://a#b', null],
+    ['http://a b/', null],
+    ['http://a\\b/', null],
+    ['http://[::1/', null],
+    ['ftp://a/b', null],
+    ['a:80', null],
+    ['http:/a/b', null],
+    ['xhttp://a/b', null],
+  ]
+  for (const [target, host, url] of cases) {
+    t.same(readAbsoluteTarget(target), host === null ? null : { host, url }, target)
+    t.ok(isNoPath(target), target)
+  }
+  for (const path of ['/', '//a/b', '/http://a/b', '*']) t.notOk(isNoPath(path), path)
 })
 
 t.test('requests are counted by method, kind and status', async (t) => {

@@ -8,6 +8,7 @@ import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Registry } from 'prom-client'
+import { isNoPath, readAbsoluteTarget } from './absolute-target.ts'
 import { answer } from './answer.ts'
 import { Exchange, type Message, refusal } from './exchange.ts'
 import { Front } from './front/front.ts'
@@ -15,11 +16,11 @@ import { HeaderGate } from './front/header-gate.ts'
 import { hotPath, isObjectUrl } from './hot-path.ts'
 import { requestLayers } from './layers/request-layers.ts'
 import { ContainerSyncer } from './layers/sync/container-syncer.ts'
-import { type ParserError, parserRefusal } from './parser-refusal.ts'
+import { type ParserError, parserRefusal, refusedRequest } from './parser-refusal.ts'
 import { createPipeline, type Pipeline } from './pipeline.ts'
 import { createProxyContext, type ProxyContext } from './proxy-context.ts'
 import type { ProxyOptions } from './proxy-options.ts'
-import { reasonOf } from './reply.ts'
+import { type Reply, reasonOf } from './reply.ts'
 import { type RequestLine, S3Api } from './s3/s3-api.ts'
 import { OrphanBytes } from './storage-class/orphan-bytes.ts'
 import { answerInner, handleSwift } from './swift/dispatch.ts'
@@ -138,6 +139,7 @@ class Door {
    * full of requests does not have all of their answers in memory at once.
    */
   answer(req: IncomingMessage, res: ServerResponse, continueExpected: boolean): void {
+    nameTarget(req)
     const before = this.#active.get(req.socket)
     if (before === undefined || before.res.writableFinished) {
       this.#start({ req, res, continueExpected, broken: null })
@@ -156,6 +158,7 @@ class Door {
 
   /** Of something else than `100-continue`: S3 does not look at it, by the Swift API it is refused. */
   answerOtherExpectation(req: IncomingMessage, res: ServerResponse): void {
+    nameTarget(req)
     const { method = 'GET', url = '/', headers } = req
     if (this.#s3?.takes({ method, url, headers }) === true) {
       this.answer(req, res, false)
@@ -179,7 +182,7 @@ class Door {
     const exchange = new Exchange(this.#proxy, message)
     exchange.broken = broken
     this.#active.set(socket, { exchange, req, res })
-    if (hasTwoHosts(req.rawHeaders)) {
+    if (hasTwoHosts(req.rawHeaders) || isNoPath(url)) {
       res.writeHead(400, ['Connection', 'close', 'Content-Length', '0']).end()
       return
     }
@@ -250,13 +253,27 @@ class Door {
     // Rubbish in the rest of a body whose request was answered long ago deserves no second answer.
     const stray = active !== undefined && !active.req.complete
     if (socket.writable && !stray && error.code !== 'ECONNRESET') {
-      const type = message === '' ? '' : 'Content-Type: text/plain; charset=UTF-8\r\n'
-      socket.write(
-        `HTTP/1.1 ${status} ${reasonOf(status)}\r\nConnection: close\r\n${type}Content-Length: ${message.length}\r\n\r\n${message}`,
-      )
+      const asked = status === 405 ? refusedRequest(error) : null
+      const isS3 = asked !== null && this.#s3?.takes(asked) === true
+      const reply = isS3 ? this.#s3!.refuseMethod(asked) : textReply(status, message)
+      socket.write(wholeAnswer(reply))
     }
     socket.destroy()
   }
+}
+
+function textReply(status: number, message: string): Reply {
+  const type = message === '' ? [] : ['Content-Type', 'text/plain; charset=UTF-8']
+  return { status, headers: type, body: message }
+}
+
+/** An answer that nobody but the socket is there for; the connection ends behind it. */
+function wholeAnswer({ status, headers, body }: Reply): Buffer {
+  const content = Buffer.from(typeof body === 'string' ? body : '')
+  const fields = [...headers, 'Connection', 'close', 'Content-Length', String(content.length)]
+  const lines = [`HTTP/1.1 ${status} ${reasonOf(status)}\r\n`]
+  for (let i = 0; i < fields.length; i += 2) lines.push(`${fields[i]}: ${fields[i + 1]}\r\n`)
+  return Buffer.concat([Buffer.from(`${lines.join('')}\r\n`, 'latin1'), content])
 }
 
 function createServer(options: ProxyOptions, door: Door): Server {
@@ -287,6 +304,15 @@ function headerGate({ settings }: ProxyContext, metrics: Registry): HeaderGate |
 }
 
 const TIMEOUTS = { clientTimeoutMs: 60_000, keepAliveTimeoutMs: 75_000, connectionsMax: 0 }
+
+/** Brings a whole URL to the form that everybody here reads: the path in the target, the host in its header. */
+function nameTarget(req: IncomingMessage): void {
+  if (req.url === undefined || !isNoPath(req.url)) return
+  const named = readAbsoluteTarget(req.url)
+  if (named === null) return
+  req.url = named.url
+  req.headers.host = named.host
+}
 
 /** Two Host headers: two readers of the request could disagree on whom it is for. */
 function hasTwoHosts(rawHeaders: readonly string[]): boolean {

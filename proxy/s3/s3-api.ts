@@ -141,6 +141,20 @@ export class S3Api {
     }
   }
 
+  /** The answer to a request of S3's with a method that there is not, which nobody has read any further. */
+  refuseMethod(line: RequestLine): Reply {
+    const { domains } = this.#settings
+    const { method, url, headers } = line
+    const asked = { ...line, proxy: this.#proxy, transId: this.#proxy.transIds.next(), path: null }
+    try {
+      const target = parseTarget(pathOfUrl(url), headers.host, domains)
+      const ResourceType = subjectOf({ target }).toUpperCase()
+      throw new S3Error('MethodNotAllowed', undefined, { Method: method, ResourceType })
+    } catch (error) {
+      return s3ErrorReply(asked, error)
+    }
+  }
+
   async #answerWebsite(exchange: Exchange, bucket: string): Promise<Reply> {
     const call = websiteCall({ exchange, ...this.#parts }, bucket)
     const reply = await answerWebsite(call)

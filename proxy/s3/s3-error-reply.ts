@@ -7,13 +7,16 @@ import { keyNeeded } from './encryption/customer-key.ts'
 import { S3_ERRORS, type S3Code, S3Error } from './s3-error.ts'
 import { renderXml } from './xml/xml-out.ts'
 
+/** What the words of an error depend on. */
+export type Refused = Pick<Exchange, 'proxy' | 'transId' | 'method' | 'url' | 'headers' | 'path'>
+
 /** Headers that every answer of S3's has. */
-export function s3Headers(exchange: Exchange): string[] {
+export function s3Headers(exchange: Refused): string[] {
   return ['x-amz-request-id', exchange.transId, 'x-amz-id-2', hostIdOf(exchange)]
 }
 
 /** The one place that turns an error into S3's answer. What went wrong inside goes to the log. */
-export function s3ErrorReply(exchange: Exchange, error: unknown): Reply {
+export function s3ErrorReply(exchange: Refused, error: unknown): Reply {
   const { proxy, transId } = exchange
   if (!(error instanceof ServiceError)) proxy.log.error('request failed', { transId, error })
   const known = asS3Error(exchange, error)
@@ -54,7 +57,7 @@ const BY_STATUS: Readonly<Record<number, S3Code>> = {
 }
 
 /** The error in S3’s words. */
-export function asS3Error(exchange: Exchange, error: unknown): S3Error {
+export function asS3Error(exchange: Refused, error: unknown): S3Error {
   if (error instanceof S3Error) return error
   if (!(error instanceof ServiceError)) return new S3Error('InternalError')
   const { status, message } = error
@@ -70,7 +73,7 @@ export function asS3Error(exchange: Exchange, error: unknown): S3Error {
   return new S3Error(code, status === 501 && message !== '' ? message : S3_ERRORS[code][1])
 }
 
-function notFound(exchange: Exchange, error: ServiceError): S3Error {
+function notFound(exchange: Refused, error: ServiceError): S3Error {
   const { path } = exchange
   if (path?.object === undefined || error.code === 'NoSuchContainer') {
     return new S3Error('NoSuchBucket', undefined, { BucketName: path?.container ?? '' })
@@ -78,11 +81,11 @@ function notFound(exchange: Exchange, error: ServiceError): S3Error {
   return new S3Error('NoSuchKey', undefined, { Key: path.object })
 }
 
-function isConditional({ headers }: Exchange): boolean {
+function isConditional({ headers }: Refused): boolean {
   return headers['if-match'] !== undefined || headers['if-none-match'] !== undefined
 }
 
-function hostIdOf(exchange: Exchange): string {
+function hostIdOf(exchange: Refused): string {
   return Buffer.from(`${exchange.proxy.settings.clusterName}/${exchange.transId}`).toString(
     'base64',
   )

@@ -35,7 +35,7 @@ export function actionOf(call: S3Call): S3Action {
   })
 }
 
-export function subjectOf({ target }: S3Call): S3Subject {
+export function subjectOf({ target }: Pick<S3Call, 'target'>): S3Subject {
   if (target.bucket === undefined) return 'service'
   return target.key === undefined ? 'bucket' : 'object'
 }
