@@ -175,7 +175,7 @@ export class BodySource {
 }
 
 /** Bytes of an unwanted body that are read and thrown away so that the connection can be used again. */
-const DRAIN_BYTES_MAX = 16 * 1024 * 1024
+const DRAIN_BYTES_MAX = 128 * 1024 * 1024
 
 function announcesBody({ headers }: Exchange): boolean {
   return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
@@ -183,7 +183,7 @@ function announcesBody({ headers }: Exchange): boolean {
 
 /**
  * Deals with a body that nobody wants, after an early refusal: the next request must not be read out of it. It is
- * thrown away as it comes; beyond 16 MiB the connection is closed.
+ * thrown away as it comes; beyond 128 MiB the connection is closed.
  */
 export function discardBody(exchange: Exchange): void {
   const req = exchange.source

@@ -236,11 +236,11 @@ export class S3Api {
     if (claim.version === 2) {
       verifyV2(exchange, claim, { ...by, bucket })
       exchange.caller = credential.caller
-      return { seed: null, payloadHash: undefined, isPresigned, service: 's3', key }
+      return { seed: null, payloadHash: undefined, isPresigned, headers: null, service: 's3', key }
     }
     const seed = verifyV4(exchange, claim, { ...by, keys: this.#keys })
     exchange.caller = credential.caller
-    const { payloadHash, scope } = claim
-    return { seed, payloadHash, isPresigned, service: scope.service, key }
+    const { payloadHash, scope, signedHeaders: headers } = claim
+    return { seed, payloadHash, isPresigned, headers, service: scope.service, key }
   }
 }

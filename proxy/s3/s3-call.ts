@@ -18,6 +18,8 @@ export interface CallSignature {
   /** What was signed for the body; absent: nothing was. */
   readonly payloadHash: string | undefined
   readonly isPresigned: boolean
+  /** The names of those that were signed; null: of Version 2, which signs none but `x-amz-…`, MD5, type and date. */
+  readonly headers: readonly string[] | null
   /** `s3`, or `s3express` as clients sign for directory buckets. */
   readonly service: string
   /** With what: for calls that ask for other credentials by these. */

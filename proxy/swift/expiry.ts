@@ -9,7 +9,7 @@ const INTEGER = /^\s*[+-]?\d+\s*$/
  * The second at which the object is to vanish, from X-Delete-After or X-Delete-At, as the ten digits that are stored;
  * undefined if neither is given. A 400 for what is no number or lies in the past.
  */
-export function deleteAtOf(exchange: Exchange): string | undefined {
+export function deleteAtOf(exchange: Pick<Exchange, 'proxy' | 'header'>): string | undefined {
   const after = exchange.header('x-delete-after')
   const at = exchange.header('x-delete-at')
   if (after === undefined && at === undefined) return undefined

@@ -1,12 +1,28 @@
 /**
- * What comes in by the door that both APIs share: whole URLs as targets, and methods that there are not.
+ * What comes in by the door that both APIs share: whole URLs as targets, methods that there are not, bodies that nobody wants,
+ * and the three headers of Swift's own that S3 lets through.
  */
-import { CreateBucketCommand } from '@aws-sdk/client-s3'
+import { createHmac } from 'node:crypto'
+import {
+  CreateBucketCommand,
+  CreateMultipartUploadCommand,
+  GetObjectCommand,
+  PutObjectRetentionCommand,
+} from '@aws-sdk/client-s3'
 import t from 'tap'
 import { rawExchange, statusesIn } from './http-client.ts'
-import { MAIN, openS3Rig, signV4 } from './s3-store.ts'
+import {
+  MAIN,
+  OTHER,
+  openS3Rig,
+  presign,
+  type RawAnswer,
+  type SignedRequest,
+  send,
+  signV4,
+} from './s3-store.ts'
 
-const { store, s3, signed, token } = await openS3Rig(t)
+const { store, s3, signed, swift, token } = await openS3Rig(t)
 const { port } = store
 const HOST = `127.0.0.1:${port}`
 const EMPTY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
@@ -38,6 +54,32 @@ function signedHead(asked: {
     'Connection: close',
     '\r\n',
   ].join('\r\n')
+}
+
+/** Signs with Version 2, which does not look at plain headers. */
+function sendV2(asked: {
+  readonly method: string
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly isPresigned?: boolean
+}): Promise<RawAnswer> {
+  const { method, path, headers, isPresigned = false } = asked
+  const { accessKeyId, secretAccessKey } = MAIN
+  const date = isPresigned ? String(Math.floor(Date.now() / 1000) + 300) : new Date().toUTCString()
+  const text = `${method}\n\n\n${date}\n${path}`
+  const signature = createHmac('sha1', secretAccessKey).update(text).digest('base64')
+  if (!isPresigned) {
+    const authorization = `AWS ${accessKeyId}:${signature}`
+    const all = { ...headers, date, authorization, 'content-length': '0' }
+    return send(port, { method, path, headers: all })
+  }
+  const query = new URLSearchParams({
+    AWSAccessKeyId: accessKeyId,
+    Signature: signature,
+    Expires: date,
+  })
+  const all = { ...headers, 'content-length': '0' }
+  return send(port, { method, path: `${path}?${query}`, headers: all })
 }
 
 t.test('a whole URL as the target: its host counts, in signatures, too', async (t) => {
@@ -112,4 +154,158 @@ t.test('a method that there is not is refused in the words of whose request it i
   t.same(statusesIn(asSwift), [405])
   t.notMatch(asSwift, /<Error>/)
   t.same(statusesIn(await rawExchange(port, 'GETPUT')), [400])
+})
+
+t.test('a document that is too long is refused, and its sender reads why', async (t) => {
+  await bucket('long')
+  const object = `<Object><Key>${'a'.repeat(100_000)}</Key></Object>`
+  const body = `<Delete>${object.repeat(200)}</Delete>`
+  const answer = await signed({ method: 'POST', path: '/long?delete', body })
+  t.equal(`${answer.status} ${answer.code}`, '400 MalformedXML')
+  const keys = '<Object><Key>a</Key></Object>'.repeat(1001)
+  const many = await signed({
+    method: 'POST',
+    path: '/long?delete',
+    body: `<Delete>${keys}</Delete>`,
+  })
+  t.equal(`${many.status} ${many.code}`, '400 MalformedXML')
+})
+
+t.test('a listing of uploads names a prefix if it was asked for one', async (t) => {
+  await bucket('uploads')
+  await s3.send(new CreateMultipartUploadCommand({ Bucket: 'uploads', Key: 'a/b' }))
+  const list = async (query: string) => (await signed({ path: `/uploads?uploads${query}` })).body
+  const bare = await list('=')
+  t.match(bare, /<Key>a\/b</)
+  t.notMatch(bare, /<Prefix/)
+  t.match(await list('=&prefix=a'), /<Prefix>a<\/Prefix>/)
+  t.match(await list('=&delimiter=%2F'), /<\/Delimiter><MaxUploads>/)
+})
+
+const FAR = 4_000_000_000
+const FAR_TEXT = 'expiry-date="Tue, 02 Oct 2096 07:06:40 GMT", rule-id="swift-object-expiration"'
+
+t.test(
+  'the three headers of Swift’s that S3 lets through count where they are signed',
+  async (t) => {
+    await bucket('words')
+    const headers = { 'x-delete-at': String(FAR), 'x-robots-tag': 'noindex' }
+    /** What the object has then, as Swift shows it. */
+    const after = async (name: string, answer: Promise<RawAnswer>) => {
+      t.equal((await answer).status, 200, name)
+      const head = await swift('HEAD', `/words/${name}`)
+      return [head.headers.get('x-delete-at'), head.headers.get('x-robots-tag')]
+    }
+    const put = (name: string, more: Omit<SignedRequest, 'path'>) =>
+      after(name, signed({ method: 'PUT', path: `/words/${name}`, body: 'x', ...more }))
+    const all = [String(FAR), 'noindex']
+    const none = [null, null]
+    t.same(await put('signed', { headers }), all)
+    t.same(await put('unsigned', { unsigned: headers }), none)
+    const { 'x-robots-tag': robots } = headers
+    t.same(
+      await put('partly', {
+        headers: { 'x-robots-tag': robots },
+        unsigned: { 'x-delete-at': '1' },
+      }),
+      [null, 'noindex'],
+      'what is not signed is not even looked at',
+    )
+    const path = presign('PUT', '/words/presigned', HOST)
+    const sent = { ...headers, host: HOST, 'content-length': '0' }
+    t.same(await after('presigned', send(port, { method: 'PUT', path, headers: sent })), none)
+    const v2 = (name: string, isPresigned: boolean) =>
+      after(name, sendV2({ method: 'PUT', path: `/words/${name}`, headers, isPresigned }))
+    t.same(await v2('v2', false), all)
+    t.same(await v2('v2-presigned', true), none)
+
+    for (const method of ['GET', 'HEAD']) {
+      const shown = await signed({ method, path: '/words/signed' })
+      t.equal(shown.headers['x-amz-expiration'], FAR_TEXT, method)
+      t.equal(shown.headers['x-robots-tag'], 'noindex')
+    }
+    const again = await signed({ method: 'PUT', path: '/words/signed', body: 'y' })
+    t.equal(again.headers['x-amz-expiration'], undefined)
+    t.equal((await signed({ path: '/words/signed' })).headers['x-amz-expiration'], undefined)
+
+    const copied = { ...headers, 'x-amz-copy-source': '/words/v2' }
+    t.same(await put('copy', { headers: copied, body: '' }), [null, 'noindex'])
+    const begun = await signed({ method: 'POST', path: '/words/parts?uploads', headers })
+    t.equal(begun.status, 200)
+    const post = await signed({ method: 'PUT', path: '/words/v2?tagging', headers, body: TAGGING })
+    t.equal(post.status, 200)
+    t.equal((await swift('HEAD', '/words/v2')).headers.get('x-delete-at'), String(FAR))
+  },
+)
+
+const TAGGING = '<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>'
+
+t.test('a time that is none, or is over, is an argument that is wrong', async (t) => {
+  await bucket('times')
+  const cases: readonly (readonly [string, string, string])[] = [
+    ['x-delete-at', '1', 'X-Delete-At in past'],
+    ['x-delete-at', 'soon', 'Non-integer X-Delete-At'],
+    ['x-delete-at', '', 'Non-integer X-Delete-At'],
+    ['x-delete-after', '-1', 'X-Delete-After in past'],
+    ['x-delete-after', '0', 'X-Delete-After in past'],
+    ['x-delete-after', '1e9', 'Non-integer X-Delete-After'],
+  ]
+  for (const [name, value, message] of cases) {
+    const headers = { [name]: value }
+    const answer = await signed({ method: 'PUT', path: '/times/k', headers, body: 'x' })
+    t.equal(`${answer.status} ${answer.code}`, '400 InvalidArgument', `${name}: ${value}`)
+    t.match(answer.body, `<Message>${message}</Message>`)
+  }
+  t.equal((await signed({ path: '/times/k' })).code, 'NoSuchKey', 'and nothing was written')
+})
+
+t.test('whoever may write and not delete gives no time at which the name is free', async (t) => {
+  await bucket('writers')
+  const statement = (Action: string) => ({
+    Effect: 'Allow',
+    Principal: '*',
+    Action,
+    Resource: 'arn:aws:s3:::writers/*',
+  })
+  const allow = async (...actions: readonly string[]) => {
+    const body = JSON.stringify({ Version: '2012-10-17', Statement: actions.map(statement) })
+    t.equal((await signed({ method: 'PUT', path: '/writers?policy', body })).status, 204)
+  }
+  const put = async (headers: Readonly<Record<string, string>>) => {
+    const asked = { method: 'PUT', path: '/writers/k', headers, key: OTHER, body: 'x' }
+    const { status, code } = await signed(asked)
+    return `${status} ${code}`
+  }
+  await allow('s3:PutObject')
+  t.equal(await put({ 'x-robots-tag': 'noindex' }), '200 ')
+  t.equal(await put({ 'x-delete-at': String(FAR) }), '403 AccessDenied')
+  t.equal(await put({ 'x-delete-after': '60' }), '403 AccessDenied')
+  await allow('s3:PutObject', 's3:DeleteObject')
+  t.equal(await put({ 'x-delete-at': String(FAR) }), '200 ')
+})
+
+t.test('a locked version outlives the time that S3 gave to its name', async (t) => {
+  const Bucket = 'locked'
+  await s3.send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: true }))
+  const headers = {
+    'x-delete-after': '1',
+    'x-amz-object-lock-mode': 'COMPLIANCE',
+    'x-amz-object-lock-retain-until-date': '2140-01-01T00:00:00Z',
+  }
+  const made = await signed({ method: 'PUT', path: '/locked/k', headers, body: 'abc' })
+  t.equal(made.status, 200)
+  t.match(made.headers['x-amz-expiration'], /swift-object-expiration/)
+  const VersionId = String(made.headers['x-amz-version-id'])
+  const deadline = Date.now() + 60_000
+  while ((await signed({ path: '/locked/k' })).status !== 404 && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  await store.runDaemons()
+  t.equal((await signed({ path: '/locked/k' })).code, 'NoSuchKey')
+  const kept = await s3.send(new GetObjectCommand({ Bucket, Key: 'k', VersionId }))
+  t.equal(await kept.Body!.transformToString(), 'abc')
+  const removed = await signed({ method: 'DELETE', path: `/locked/k?versionId=${VersionId}` })
+  t.equal(removed.code, 'AccessDenied')
+  const Retention = { Mode: 'COMPLIANCE' as const, RetainUntilDate: new Date('2141-01-01') }
+  await s3.send(new PutObjectRetentionCommand({ Bucket, Key: 'k', VersionId, Retention }))
 })

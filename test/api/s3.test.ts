@@ -814,8 +814,6 @@ t.test(
       'x-object-manifest': `${Bucket}/other`,
       'x-copy-from': `/${Bucket}/other`,
       'x-symlink-target': `${Bucket}/other`,
-      'x-delete-after': '1',
-      'x-delete-at': '9999999999',
       'x-object-meta-a': 'b',
       'x-object-sysmeta-a': 'b',
       'x-object-sysmeta-s3-upload': 'b',

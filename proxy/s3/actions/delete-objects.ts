@@ -35,7 +35,7 @@ export async function deleteObjects(call: S3Call): Promise<Reply> {
   // Strangers do not make the store read what they will be denied key by key.
   const entrance = { use: DELETE_USE, path: bucketPath, bucket: info }
   await refuseHopeless(call, entrance, ['s3:DeleteObject', 's3:DeleteObjectVersion'])
-  const root = parseXml(await receiveDocument(call, DOCUMENT_BYTES_MAX), 'Delete')
+  const root = parseXml(await receiveKeys(call), 'Delete')
   const wanted = root.children('Object').map(readWanted)
   if (wanted.length === 0 || wanted.length > KEYS_MAX) throw malformedXml()
   const isQuiet = root.textOf('Quiet')?.trim().toLowerCase() === 'true'
@@ -65,6 +65,17 @@ export async function deleteObjects(call: S3Call): Promise<Reply> {
     Deleted: isQuiet ? [] : [...deletions].map(([one, deleted]) => deletedElement(one, deleted)),
     Error: [...failures.values()],
   })
+}
+
+/** What is longer than all that the schema lets a document say is none. */
+async function receiveKeys(call: S3Call): Promise<Buffer> {
+  try {
+    return await receiveDocument(call, DOCUMENT_BYTES_MAX)
+  } catch (error) {
+    throw error instanceof S3Error && error.code === 'MaxMessageLengthExceeded'
+      ? malformedXml()
+      : error
+  }
 }
 
 function deletedElement({ key, versionId }: Wanted, deleted: DeletedKey): XmlElement {

@@ -76,7 +76,8 @@ async function replyOf(
   const replicating = replicationHeader(call, view)
   const replicated: readonly string[] =
     replicating instanceof Promise ? await replicating : replicating
-  const expiring = told.isCurrent ? expirationHeader(call, () => expiringFacts(info)) : []
+  const deleteAt = info.meta.headers['x-delete-at']
+  const expiring = told.isCurrent ? expirationHeader(call, () => expiringFacts(info), deleteAt) : []
   const expires: readonly string[] = expiring instanceof Promise ? await expiring : expiring
   const headers = [
     ...objectReplyHeaders(info),

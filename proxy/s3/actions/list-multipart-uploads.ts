@@ -45,7 +45,7 @@ export async function listMultipartUploads(call: S3Call): Promise<Reply> {
       NextKeyMarker: encode(last.key),
       NextUploadIdMarker: last.uploadId,
     }),
-    Prefix: encode(prefix),
+    ...(prefix !== '' && { Prefix: encode(prefix) }),
     ...(delimiter !== '' && { Delimiter: encode(delimiter) }),
     MaxUploads: limit,
     IsTruncated: page.isTruncated,

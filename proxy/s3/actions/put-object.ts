@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Reply } from '../../reply.ts'
+import type { AccessUse } from '../access/s3-access.ts'
 import { S3Body } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
 import { DEFAULT_CHECKSUM, encodeChecksum } from '../checksum/checksum-algorithm.ts'
@@ -11,6 +12,7 @@ import { headOfRequest, refuseNotBuilt, taggingOfRequest } from '../object/objec
 import { S3_CHECKSUM } from '../object/object-traits.ts'
 import { putBody } from '../object/put-through-swift.ts'
 import { replacing } from '../object/replaced-parts.ts'
+import { swiftWordsOf } from '../object/swift-headers.ts'
 import { writeCondition } from '../object/write-condition.ts'
 import { answerIsHere, IS_HERE, replicaOfRequest } from '../replication/replica-request.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -28,11 +30,16 @@ export function putNewObject(call: S3Call): Promise<Reply> {
   return storeRequest(call, { 'if-none-match': '*' })
 }
 
+const DELETE: AccessUse = { action: 's3:DeleteObject', acl: 'write', method: 'DELETE' }
+
 async function storeRequest(call: S3Call, more: IncomingHttpHeaders = {}): Promise<Reply> {
   const requested = headOfRequest(call)
   const tagging = taggingOfRequest(call)
+  const words = swiftWordsOf(call)
   const replica = await replicaOfRequest(call, 's3:ReplicateObject')
   const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
+  // A name that is given away at a time is deleted then.
+  if (words.deleteAt !== undefined) await enterObject(call, DELETE)
   const head = withLock(call, place, requested)
   const acl = await aclOfRequest(call)
   const condition = { ...(await writeCondition(call, place)), ...more }
@@ -40,13 +47,18 @@ async function storeRequest(call: S3Call, more: IncomingHttpHeaders = {}): Promi
   const body = await S3Body.open(call, { algorithm: DEFAULT_CHECKSUM, md5: false })
   const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: encodeChecksum(body.checksum!) })
   const stored = await replacing(call, place, () =>
-    putBody(call, { path: call.path, head, added, condition, seal, replica }, body),
+    putBody(
+      call,
+      { path: call.path, head, added, condition, seal, replica, words: words.headers },
+      body,
+    ),
   )
-  const expires = await expirationHeader(call, () => ({
+  const facts = () => ({
     bytes: body.plan.bytes ?? call.exchange.bytesIn,
     tags: decodeTags(tagging[S3_TAGGING]),
     writtenMs: call.exchange.proxy.clock.nowMs(),
-  }))
+  })
+  const expires = await expirationHeader(call, facts, words.deleteAt)
   return emptyReply(200, [
     'ETag',
     `"${stored.etag}"`,

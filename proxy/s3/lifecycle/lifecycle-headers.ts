@@ -24,23 +24,30 @@ export function lifecycleOf(info: ItemInfo): Lifecycle | null {
 
 const NOTHING: readonly string[] = []
 
-/** x-amz-expiration of a current version, about which is asked where there are rules; its days are those of the calendar. */
+/** What an object's own time, X-Delete-At, is called among the rules: Swift's s3api has this name for it. */
+const OWN_RULE = 'swift-object-expiration'
+
+/**
+ * x-amz-expiration of a current version, about which is asked where there are rules; their days are those of the calendar. The
+ * object's own time counts, too, and of two the earlier one: `deleteAt` in seconds, as it is stored.
+ */
 export function expirationHeader(
   call: S3Call,
   version: () => Pick<VersionFacts, 'bytes' | 'tags' | 'writtenMs'>,
+  deleteAt?: string,
 ): Soon<readonly string[]> {
-  return soon(lifecycleOfCall(call), (lifecycle) =>
-    lifecycle === null ? NOTHING : expirationBy(lifecycle, call.key, version()),
-  )
+  const own = deleteAt === undefined ? null : { atMs: Number(deleteAt) * 1000, ruleId: OWN_RULE }
+  return soon(lifecycleOfCall(call), (lifecycle) => {
+    const rules = lifecycle?.rules
+    const ruled = rules ? expirationOf(rules, { ...version(), key: call.key }) : null
+    return expirationText(own !== null && !(ruled !== null && ruled.atMs < own.atMs) ? own : ruled)
+  })
 }
 
-function expirationBy(
-  lifecycle: Lifecycle,
-  key: string,
-  version: Pick<VersionFacts, 'bytes' | 'tags' | 'writtenMs'>,
+function expirationText(
+  expiration: { readonly atMs: number; readonly ruleId: string } | null,
 ): readonly string[] {
-  const expiration = expirationOf(lifecycle.rules, { ...version, key })
-  if (expiration === null) return []
+  if (expiration === null) return NOTHING
   const { atMs, ruleId } = expiration
   const date = new Date(atMs).toUTCString()
   const value = `expiry-date="${date}", rule-id="${encodeURIComponent(ruleId)}"`

@@ -18,13 +18,14 @@ const META_BYTES_MAX = 8 * 1024
 
 /** Standard headers that an object keeps. */
 const KEPT = ['cache-control', 'content-disposition', 'content-language', 'expires'] as const
-const SHOWN = [...KEPT, 'content-encoding'] as const
+const SHOWN = [...KEPT, 'content-encoding', 'x-robots-tag'] as const
 const TITLES: Readonly<Record<(typeof SHOWN)[number], string>> = {
   'cache-control': 'Cache-Control',
   'content-disposition': 'Content-Disposition',
   'content-language': 'Content-Language',
   'content-encoding': 'Content-Encoding',
   expires: 'Expires',
+  'x-robots-tag': 'X-Robots-Tag',
 }
 
 const DEFAULT_TYPE = 'binary/octet-stream'

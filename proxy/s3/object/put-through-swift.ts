@@ -1,7 +1,7 @@
 /**
  * Objects are written by the Swift API's own PUT, as a request within the request: so quotas, encryption, versions and
  * whatever else stands around it hold for both APIs. Only what this request says is passed on; no header of the client's
- * reaches it, so that native control headers sent through S3 do nothing.
+ * reaches it but the three of swift-headers.ts, so that native control headers sent through S3 do nothing.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
@@ -42,6 +42,8 @@ export interface SwiftPut {
   /** The store's own metadata; asked for when the body has come. */
   readonly added: () => Readonly<Record<string, string>>
   readonly condition?: IncomingHttpHeaders
+  /** What the request says in Swift's own words, for the object alone. */
+  readonly words?: IncomingHttpHeaders
   /** Only in the place of a record of this write id. */
   readonly ifWriteId?: string
   /** In place of the caller's rights. */
@@ -125,7 +127,7 @@ async function putBytes(
   const inner = innerExchange(exchange, {
     method: 'PUT',
     path: put.path,
-    headers: { ...innerHeaders(put.head), ...sent.headers, ...put.condition },
+    headers: { ...innerHeaders(put.head), ...put.words, ...sent.headers, ...put.condition },
     body: sent.body,
     ...(put.authority !== undefined && { authority: put.authority }),
     ...(put.seal && { proxy: sealingProxy(exchange.proxy, put.seal) }),
