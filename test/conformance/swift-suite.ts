@@ -14,6 +14,8 @@ export interface SuiteOptions {
   readonly confFile: string
   /** Where results are left. */
   readonly folder: string
+  /** Folders of Python modules that go before the system's. */
+  readonly modules?: readonly string[]
   /** Files or tests below the checkout; all but the S3 ones if empty. */
   readonly paths: readonly string[]
   readonly print: (line: string) => void
@@ -24,18 +26,22 @@ const PACKAGES = 'python3-swift python3-swiftclient python3-keystoneclient pytho
 const ALL = ['test/functional', '--ignore=test/functional/s3api']
 /** Tests that wait for time to pass take a minute. */
 const SILENT_MS_MAX = 15 * 60_000
-const LINE = /^test\/functional\/(\w+\.py)::\S+ (PASSED|FAILED|SKIPPED|ERROR)/
+const LINE = /^test\/functional\/((?:s3api\/)?\w+\.py)::\S+ (PASSED|FAILED|SKIPPED|ERROR)/
 
 /** Why the suite cannot be run, or null. */
-export function missingForSuite(python: string, checkout: string): string | null {
+export function missingForSuite(
+  python: string,
+  checkout: string,
+  more: readonly string[] = [],
+): string | null {
   if (!existsSync(join(checkout, 'test', 'functional', 'tests.py'))) {
     return `${checkout} is no checkout of openstack/swift: it has no test/functional`
   }
-  const imports = MODULES.map((name) => `import ${name}`).join('\n')
+  const imports = [...MODULES, ...more].map((name) => `import ${name}`).join('\n')
   const { status, error, stderr } = runPython(python, checkout, imports)
   if (status === 0) return null
   const why = error?.message ?? stderr.trim().split('\n').at(-1)
-  return `${python} cannot run the suite (${why}); Debian has it in ${PACKAGES}`
+  return `${python} cannot run the suite (${why}); Debian has it in ${[PACKAGES, ...more.map((name) => `python3-${name}`)].join(' ')}`
 }
 
 /** How many scenarios of access test_access_control.py walks through, within its few tests. */
@@ -50,7 +56,7 @@ print(sum(len(value) for name, value in vars(module).items()
 
 /** The outcomes of all tests; throws where the run itself failed. */
 export async function runSuite(options: SuiteOptions): Promise<readonly TestOutcome[]> {
-  const { python, checkout, folder, paths, print } = options
+  const { python, checkout, folder, paths, print, modules = [] } = options
   const reader = new PytestReader(print)
   const args = [
     ...['-v', '-p', 'no:requests_mock'],
@@ -59,7 +65,7 @@ export async function runSuite(options: SuiteOptions): Promise<readonly TestOutc
   ]
   try {
     return await runPytest({
-      ...{ checkout, python, args },
+      ...{ checkout, python, args, modules },
       env: suiteEnv(options.confFile),
       folder: resolve(folder),
       onLine: (line) => reader.line(line),
