@@ -111,6 +111,17 @@ t.test('container cache', async (t) => {
   await cache.get('a', 'e')
   await cache.get('a', 'c')
   t.equal(loads, 9, 'the oldest made room')
+
+  const load = async () => {
+    await clock.advance(60)
+    return info
+  }
+  const slow = new ContainerCache({ clock, marks, ttlMs: 100, load })
+  t.equal(await slow.get('a', 'slow'), info)
+  await clock.advance(39)
+  t.equal(slow.get('a', 'slow'), info)
+  await clock.advance(1)
+  t.type(slow.get('a', 'slow'), Promise, 'its age counts from when it was asked for')
 })
 
 t.test('background jobs are bounded and end before close does', async (t) => {

@@ -12,7 +12,7 @@ export interface ContainerCacheOptions {
 
 const DEFAULTS = { entriesMax: 10_000, ttlMs: 3_000 }
 
-/** Settings of a container that were changed longer ago are known to every proxy; in one process, at once. */
+/** Settings of a container that were changed longer ago are known to every proxy, and what was let in by them has begun; in one process, at once. */
 export const CACHED_MS_MAX = DEFAULTS.ttlMs + 500
 
 interface Entry {
@@ -24,10 +24,12 @@ interface Entry {
 interface Loading {
   readonly info: Promise<ItemInfo | null>
   readonly mark: ChangeMark
+  /** So long it may be remembered: counted from its beginning, for what it finds may be that old when it ends. */
+  readonly untilMs: number
 }
 
 /**
- * Containers as this process last changed them, and as they were at most a few seconds ago; the oldest give way first.
+ * Containers as this process last changed them, and as they were at most `ttlMs` ago; the oldest give way first.
  * That a container is not there is not remembered: it may be made the next moment by another proxy. Loads of one container
  * at a time are one.
  */
@@ -72,10 +74,12 @@ export class ContainerCache {
     const mark = this.#marks.mark(key)
     const load: Loading = {
       mark,
+      untilMs: this.#clock.monotonicMs() + this.#ttlMs,
       info: this.#load(account, container).then(
         (info) => {
           this.#ended(key, load)
-          if (info !== null && this.#marks.isCurrent(mark)) this.#keep(key, info, mark)
+          if (info !== null && this.#marks.isCurrent(mark))
+            this.#keep(key, { info, mark, untilMs: load.untilMs })
           return info
         },
         (error) => {
@@ -92,11 +96,11 @@ export class ContainerCache {
     if (this.#loading.get(key) === load) this.#loading.delete(key)
   }
 
-  #keep(key: string, info: ItemInfo, mark: ChangeMark): void {
+  #keep(key: string, entry: Entry): void {
     if (this.#entries.size >= this.#entriesMax) {
       const oldest = this.#entries.keys().next().value
       if (oldest !== undefined) this.#entries.delete(oldest)
     }
-    this.#entries.set(key, { info, mark, untilMs: this.#clock.monotonicMs() + this.#ttlMs })
+    this.#entries.set(key, entry)
   }
 }
