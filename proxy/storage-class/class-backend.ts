@@ -13,6 +13,7 @@ import type { Clock } from '../../common/clock.ts'
 import type { Condition } from '../../common/condition.ts'
 import { ServiceError } from '../../common/errors.ts'
 import { type Random, randomId } from '../../common/random.ts'
+import type { Soon } from '../../common/soon.ts'
 import type { ItemInfo, ItemMeta, ItemRead } from '../../common/storage-node.ts'
 import type {
   Backend,
@@ -75,7 +76,9 @@ export function classBackend(options: ClassBackendOptions): Backend {
       )
     },
     putObject(path, put) {
-      const isPlain = put.meta.headers[S3_CLASS] === undefined && !bytes.mayReplace(path)
+      const hasClass = put.meta.headers[S3_CLASS] !== undefined
+      // Mostly known at once, as the container was just looked at.
+      const isPlain = !hasClass && bytes.mayReplace(path) === false
       return isPlain ? backend.putObject(path, put) : bytes.put(path, put)
     },
     openObject: (path, open) => bytes.openWriter(path, open),
@@ -83,7 +86,7 @@ export function classBackend(options: ClassBackendOptions): Backend {
       return shown(await backend.postObject(path, post))
     },
     deleteObject(path, deletion) {
-      if (!bytes.mayReplace(path)) return backend.deleteObject(path, deletion)
+      if (bytes.mayReplace(path) === false) return backend.deleteObject(path, deletion)
       return bytes.replacing(path, () => backend.deleteObject(path, deletion))
     },
     async deleteContainer(account, container) {
@@ -146,13 +149,12 @@ class ClassedBytes {
     )
   }
 
-  /** Whether what is written there may replace a record whose bytes lie elsewhere; at least where the container is known. */
-  mayReplace({ account, container }: ObjectPath): boolean {
-    const info = this.#backend.cachedContainer(account, container)
-    if (!(info instanceof Promise)) return info !== null && isMarked(info)
-    // Who does not know leaves it to whoever looks for orphans.
-    info.catch(ignore)
-    return false
+  /** Whether what is written there may replace a record whose bytes lie elsewhere. */
+  mayReplace({ account, container }: ObjectPath): Soon<boolean> {
+    const known = this.#backend.cachedContainer(account, container)
+    const isOne = (info: ItemInfo | null) => info !== null && isMarked(info)
+    // Where nobody can tell, it is left to whoever looks for orphans.
+    return known instanceof Promise ? known.then(isOne, () => false) : isOne(known)
   }
 
   async put(
@@ -222,7 +224,7 @@ class ClassedBytes {
     path: ObjectPath,
     change: () => Promise<BackendOutcome>,
   ): Promise<BackendOutcome> {
-    const before = this.mayReplace(path) ? await this.#bytesAt(path) : undefined
+    const before = (await this.mayReplace(path)) ? await this.#bytesAt(path) : undefined
     const outcome = await change()
     if (before !== undefined && outcome.status === 'done') await this.#letGo(path, before)
     return shown(outcome)

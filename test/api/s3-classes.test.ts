@@ -534,6 +534,36 @@ t.test('enciphered objects are moved as they lie, at rest and by their clients',
   t.ok((await bytesOf(Bucket, other.store.context.backend)).length >= 6)
 })
 
+t.test('bytes are let go where the container has to be asked for first', async (t) => {
+  const Bucket = await bucket('forgotten')
+  const unknown = classBackend({
+    ...store.context,
+    classes: CLASSES,
+    noteContainer: async () => {},
+    backend: {
+      ...backend,
+      cachedContainer: async (account, container) => backend.cachedContainer(account, container),
+    },
+  })
+  const at = (object: string): ObjectPath => {
+    return { account: 'AUTH_test', container: Bucket, object, policy: 0 }
+  }
+  for (const Key of ['put', 'streamed', 'deleted']) {
+    const StorageClass = 'GLACIER_IR'
+    await s3.send(new PutObjectCommand({ Bucket, Key, Body: Key, StorageClass }))
+  }
+  t.equal((await bytesOf(Bucket)).length, 3)
+  const meta = { etag: '', headers: {} }
+  await unknown.putObject(at('put'), { meta, body: Buffer.from('new') })
+  t.equal((await bytesOf(Bucket)).length, 2)
+  const writer = await unknown.openObject(at('streamed'))
+  await writer.write(Buffer.from('new'))
+  await writer.commit(meta)
+  t.equal((await bytesOf(Bucket)).length, 1)
+  await unknown.deleteObject(at('deleted'))
+  t.equal((await bytesOf(Bucket)).length, 0)
+})
+
 t.test('what was written since it was judged is not moved', async (t) => {
   const Bucket = await bucket('judged')
   const put = (Body: string) => s3.send(new PutObjectCommand({ Bucket, Key: 'k', Body }))
