@@ -17,6 +17,15 @@ export const S3_POLICY = 'x-container-sysmeta-s3-policy'
 
 export const S3_BUCKET_TAGGING = 'x-container-sysmeta-s3-tagging'
 
+/** Of multipart objects: the upload that they were made by; its parts are theirs alone. */
+export const S3_UPLOAD = 'x-object-sysmeta-s3-upload'
+
+/** Of a multipart object that is being renamed: by whom. Two names may have its parts, so that none takes them along. */
+export const S3_SHARES_PARTS = 'x-object-sysmeta-s3-shares-parts'
+
+/** Of a container: it has had multipart uploads, so objects may have parts of their own. */
+export const S3_HAS_UPLOADS = 'x-container-sysmeta-s3-multipart'
+
 /** Behind a bucket's name: where the parts of its multipart uploads lie. */
 export const SEGMENTS_SUFFIX = '+segments'
 

@@ -5,12 +5,15 @@ import { type Exchange, refusal } from '../exchange.ts'
 import { utf8Bytes } from '../wire-text.ts'
 import { type AccessQuestion, authorise, denied, groupGrant } from './access.ts'
 import { forbidsObject, mayBeForbidden } from './bucket-policy.ts'
+import { S3_HAS_UPLOADS } from './foreign-meta.ts'
 import type { SwiftPath } from './path.ts'
 import { type Versions, versionsOf } from './versions/version-settings.ts'
 
 /** Where an object lives, and whether its versions are kept. */
 export interface ObjectPlace extends ObjectPath {
   readonly versions: Versions | undefined
+  /** Its container has had multipart uploads of S3's: objects may have parts of their own. */
+  readonly mayHaveParts?: boolean
   /** Set: 401 or 403 for an object that the container's policy does not let the request see. */
   readonly refuseObject?: (object: ItemInfo) => void
 }
@@ -141,5 +144,6 @@ export function objectPath(path: SwiftPath, container: ItemInfo | null): ObjectP
     policy: container.policy,
     settings: container.metaStamp,
     versions: versionsOf(container.meta.headers),
+    mayHaveParts: container.meta.headers[S3_HAS_UPLOADS] !== undefined,
   }
 }

@@ -13,7 +13,8 @@ import {
 } from './found-object.ts'
 import { type LinkTarget, targetLocation, targetOf } from './links/symlink.ts'
 import { type ObjectPlace, writeInPlace } from './object-access.ts'
-import { checkContentType, requestObjectHeaders } from './object-write.ts'
+import { type Commit, checkContentType, requestObjectHeaders } from './object-write.ts'
+import { letPartsGo, replacingParts } from './own-parts.ts'
 import { checkNotSealed, checkUnlocked } from './versions/check-lock.ts'
 import { isDeleteMarker } from './versions/find-version.ts'
 import { deleteOverOld } from './versions/legacy-versions.ts'
@@ -109,7 +110,11 @@ async function deleteAt(exchange: Exchange, place: ObjectPlace): Promise<Reply> 
   }
   const isLive =
     ifDeleteAt !== undefined || (await findObject(exchange, place, { head: true })) !== null
-  const outcome = await backend.deleteObject(place, condition === undefined ? {} : { condition })
+  const commit: Commit = (only) =>
+    backend.deleteObject(place, only === undefined ? {} : { condition: only })
+  const outcome = await (place.mayHaveParts === true
+    ? replacingParts(exchange.proxy, place, { condition, commit })
+    : commit(condition))
   if (outcome.status === 'not-found' || !isLive) throw refusal(404)
   if (outcome.status !== 'done') throw refusal(412)
   return statusReply(204)
@@ -129,6 +134,7 @@ async function removePlainNull(exchange: Exchange, place: ObjectPlace): Promise<
   const { status } = await exchange.proxy.backend.deleteObject(place, { condition })
   if (status === 'not-found') throw refusal(404)
   if (status !== 'done') throw refusal(412)
+  await letPartsGo(exchange.proxy, place, found.info)
   return statusReply(204)
 }
 

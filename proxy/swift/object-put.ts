@@ -53,7 +53,8 @@ export async function putObject(exchange: Exchange): Promise<Reply> {
   }
   const receiving = length === 0 ? EMPTY : receiveWhole(exchange, length)
   const body = receiving instanceof Promise ? await receiving : receiving
-  if (place.versions === undefined) return createdReply(await storeWhole(exchange, draft, body))
+  if (place.versions === undefined && place.mayHaveParts !== true)
+    return createdReply(await storeWhole(exchange, draft, body))
   const store = (to: ObjectDraft) => storeWhole(exchange, to, body)
   return storedReply(await storeObject(exchange, draft, store, { repeatable: true }))
 }

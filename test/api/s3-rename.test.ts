@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import {
   CreateBucketCommand,
+  DeleteObjectCommand,
   GetObjectCommand,
   GetObjectTaggingCommand,
   ListObjectsV2Command,
@@ -17,13 +18,27 @@ const { store, s3, swift, signed } = await openS3Rig(t)
 await s3.send(new CreateBucketCommand({ Bucket: BUCKET }))
 /** Deletions of these names fail, as if the store died there. */
 const stuck = new Set<string>()
+/** What others do just before a name is written, or deleted. */
+const before = new Map<string, () => Promise<unknown>>()
 /** What others do as soon as a name is gone. */
 const afterwards = new Map<string, () => Promise<unknown>>()
 const { backend } = store.context
-const { deleteObject } = backend
+const { deleteObject, putObject } = backend
+
+async function others(object: string): Promise<void> {
+  const act = before.get(object)
+  before.delete(object)
+  await act?.()
+}
+
 Object.assign(backend, {
+  async putObject(...given: Parameters<typeof putObject>) {
+    await others(given[0].object)
+    return putObject.apply(backend, given)
+  },
   async deleteObject(...given: Parameters<typeof deleteObject>) {
     const { object } = given[0]
+    await others(object)
     if (stuck.delete(object)) throw new Error('died')
     const deleted = await deleteObject.apply(backend, given)
     await afterwards.get(object)?.()
@@ -287,4 +302,52 @@ t.test('an object that is tagged as it is renamed owns its parts all the same', 
   const before = await keptParts()
   t.equal((await signed({ method: 'DELETE', path: `/${BUCKET}/tagged` })).status, 204)
   t.equal(await keptParts(), before - 2)
+})
+
+t.test('who writes or deletes a name as it is renamed takes no parts along', async (t) => {
+  const kept = await keptParts()
+  const changes: readonly (readonly [string, (key: string) => Promise<unknown>])[] = [
+    ['S3’s PUT', (key) => put(key, 'new')],
+    ['S3’s DELETE', (key) => s3.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: key }))],
+    ['Swift’s PUT', (key) => swift('PUT', `/${BUCKET}/${key}`, { body: 'new' })],
+    ['Swift’s DELETE', (key) => swift('DELETE', `/${BUCKET}/${key}`)],
+    ['another renaming', (key) => rename('plain', key)],
+  ]
+  for (const [index, [how, change]] of changes.entries()) {
+    const [from, to] = [`raced-${index}`, `moved-${index}`]
+    await put('plain', 'plain')
+    const whole = await putTwoParts(from)
+    before.set(from, () => rename(from, to))
+    await change(from)
+    t.notOk(before.has(from), `${how}: it was renamed in between`)
+    t.ok((await read(to)) === whole, `${how}: the new name has all of it`)
+    t.equal(await keptParts(), kept + 2 * (index + 1), `${how}: its parts stay`)
+  }
+})
+
+t.test('parts go with what Swift’s clients write over, and delete', async (t) => {
+  const kept = await keptParts()
+  for (const [index, method] of ['PUT', 'DELETE', 'COPY'].entries()) {
+    const key = `owned-${index}`
+    await putTwoParts(key)
+    t.equal(await keptParts(), kept + 2)
+    const answer =
+      method === 'COPY'
+        ? await swift('PUT', `/${BUCKET}/${key}`, {
+            headers: { 'x-copy-from': `${BUCKET}/moved-3` },
+            body: '',
+          })
+        : await swift(method, `/${BUCKET}/${key}`, method === 'PUT' ? { body: 'x' } : {})
+    t.ok(answer.ok, method)
+    t.equal(await keptParts(), kept, `${method}: none stays`)
+  }
+  await putTwoParts('refused')
+  const refused = await swift('PUT', `/${BUCKET}/refused`, {
+    body: 'x',
+    headers: { etag: 'd41d8cd98f00b204e9800998ecf8427e' },
+  })
+  t.equal(refused.status, 422)
+  const conditional = await swift('DELETE', `/${BUCKET}/refused`, { headers: { 'if-match': 'x' } })
+  t.equal(conditional.status, 412)
+  t.equal(await keptParts(), kept + 2, 'what is refused takes nothing along')
 })

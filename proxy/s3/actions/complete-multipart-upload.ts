@@ -4,6 +4,7 @@ import type { Reply } from '../../reply.ts'
 import { findObject, NULL_VERSION } from '../../swift/found-object.ts'
 import { encodeManifest } from '../../swift/large/slo-manifest.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
+import { uploadOf } from '../../swift/own-parts.ts'
 import type { Replica } from '../../swift/versions/version-rules.ts'
 import { receiveDocument } from '../body/s3-body.ts'
 import { enterObject } from '../bucket/find-bucket.ts'
@@ -22,9 +23,8 @@ import {
 import { manifestMeta } from '../multipart/manifest-meta.ts'
 import { COMPLETION_MS_MAX } from '../multipart/upload-record.ts'
 import { type FoundUpload, Uploads } from '../multipart/uploads.ts'
-import { checksumOfObject, s3Etag, uploadOf } from '../object/object-traits.ts'
+import { checksumOfObject, s3Etag } from '../object/object-traits.ts'
 import { type PutOutcome, putPieces } from '../object/put-through-swift.ts'
-import { replacing } from '../object/replaced-parts.ts'
 import { versionHeaders, versionOfFound } from '../object/version-id.ts'
 import { writeCondition } from '../object/write-condition.ts'
 import { replicaOfRequest } from '../replication/replica-request.ts'
@@ -161,7 +161,7 @@ async function writeManifest(
   const { condition, replica } = of
   const [path, added] = [call.path, () => meta]
   const put = { path, head: record.head, added, condition, replica, isManifest: true } as const
-  return replacing(call, of.place, () => putPieces(call, put, source), { uploadId })
+  return putPieces(call, put, source)
 }
 
 /** Who takes longer than others wait has lost the upload to them. */

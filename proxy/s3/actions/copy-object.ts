@@ -23,10 +23,9 @@ import {
   taggingOfObject,
   taggingOfRequest,
 } from '../object/object-headers.ts'
-import { checksumOfObject, S3_CHECKSUM, type uploadOf } from '../object/object-traits.ts'
+import { checksumOfObject, S3_CHECKSUM } from '../object/object-traits.ts'
 import { putPieces } from '../object/put-through-swift.ts'
 import { redirectOfRequest } from '../object/redirect-location.ts'
-import { replacing } from '../object/replaced-parts.ts'
 import { classOfRequest } from '../object/storage-class.ts'
 import { writeCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -94,9 +93,8 @@ export async function copyObject(call: S3Call): Promise<Reply> {
       replaces ? requested : kept(info, { ...redirect, ...classOfRequest(call) }),
     )
     const put = { path: call.path, head, added, condition, seal }
-    const stored = await replacing(call, place, () =>
-      putPieces(call, put, bytesOfSource(view, range, hasher)),
-    ).finally(() => hasher.close())
+    const source = bytesOfSource(view, range, hasher)
+    const stored = await putPieces(call, put, source).finally(() => hasher.close())
     const expiration = await expirationHeader(call, () => ({
       bytes: info.bytes,
       tags: decodeTags(tagging[S3_TAGGING]),
@@ -158,10 +156,6 @@ function wantedAlgorithm(call: S3Call): ChecksumAlgorithm | undefined {
 }
 
 /** A copy keeps the kind of checksum that its source has. */
-function sourceAlgorithm({
-  read: { info },
-}: {
-  readonly read: { readonly info: Parameters<typeof uploadOf>[0] }
-}) {
+function sourceAlgorithm({ read: { info } }: { readonly read: { readonly info: ItemInfo } }) {
   return checksumOfObject(info)?.algorithm
 }

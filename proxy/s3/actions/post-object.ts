@@ -23,7 +23,6 @@ import { aclOfRequest } from '../object/object-acl.ts'
 import { headOfRequest, refuseNotBuilt } from '../object/object-headers.ts'
 import { S3_CHECKSUM } from '../object/object-traits.ts'
 import { OBJECT_BYTES_MAX, type PutOutcome, putPieces } from '../object/put-through-swift.ts'
-import { replacing } from '../object/replaced-parts.ts'
 import { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { emptyReply } from '../s3-reply.ts'
@@ -67,7 +66,7 @@ async function storeForm(call: S3Call, { fields, file, filename }: PostForm): Pr
   asked.givenTags = tagsOf(fields)
   call.exchange.changeKind = 'ObjectCreated:Post'
   const head = headOfRequest(asked)
-  const place = await enterObject(asked, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
+  await enterObject(asked, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
   const acl = await aclOfRequest(asked)
   const seal = await sealOfRequest(asked)
   const { algorithm, value } = checksumOf(asked)
@@ -77,9 +76,7 @@ async function storeForm(call: S3Call, { fields, file, filename }: PostForm): Pr
   const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: pieces.checksum })
   const source = { bytes: null, pieces: () => pieces.read() }
   try {
-    const stored = await replacing(asked, place, () =>
-      putPieces(asked, { path: asked.path, head, added, seal }, source),
-    )
+    const stored = await putPieces(asked, { path: asked.path, head, added, seal }, source)
     const told = encryptionHeaders(asked, seal?.record)
     return replyOf(asked, fields, {
       ...stored,

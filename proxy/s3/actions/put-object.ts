@@ -11,7 +11,6 @@ import { aclOfRequest } from '../object/object-acl.ts'
 import { headOfRequest, refuseNotBuilt, taggingOfRequest } from '../object/object-headers.ts'
 import { S3_CHECKSUM } from '../object/object-traits.ts'
 import { putBody } from '../object/put-through-swift.ts'
-import { replacing } from '../object/replaced-parts.ts'
 import { swiftWordsOf } from '../object/swift-headers.ts'
 import { writeCondition } from '../object/write-condition.ts'
 import { answerIsHere, IS_HERE, replicaOfRequest } from '../replication/replica-request.ts'
@@ -46,13 +45,8 @@ async function storeRequest(call: S3Call, more: IncomingHttpHeaders = {}): Promi
   const seal = await sealOfRequest(call)
   const body = await S3Body.open(call, { algorithm: DEFAULT_CHECKSUM, md5: false })
   const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: encodeChecksum(body.checksum!) })
-  const stored = await replacing(call, place, () =>
-    putBody(
-      call,
-      { path: call.path, head, added, condition, seal, replica, words: words.headers },
-      body,
-    ),
-  )
+  const put = { path: call.path, head, added, condition, seal, replica, words: words.headers }
+  const stored = await putBody(call, put, body)
   const facts = () => ({
     bytes: body.plan.bytes ?? call.exchange.bytesIn,
     tags: decodeTags(tagging[S3_TAGGING]),

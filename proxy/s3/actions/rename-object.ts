@@ -3,6 +3,7 @@
  * in between, both names have it; never none. What an object is made of (parts, ciphers, lists, tags) goes with it untouched.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_RenameObject.html
  */
+
 import type { Condition } from '../../../common/condition.ts'
 import { randomId } from '../../../common/random.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
@@ -11,6 +12,7 @@ import { etagList } from '../../swift/condition-headers.ts'
 import { S3_ACL } from '../../swift/foreign-meta.ts'
 import { parseHttpDate } from '../../swift/http-date.ts'
 import { closeBody } from '../../swift/object-body.ts'
+import { replacingParts, uploadOf } from '../../swift/own-parts.ts'
 import { copyRecord } from '../../swift/versions/copy-record.ts'
 import { fromWire } from '../../wire-text.ts'
 import { type AccessUse, refuseDenied } from '../access/s3-access.ts'
@@ -23,7 +25,6 @@ import {
 } from '../bucket/find-bucket.ts'
 import { noted } from '../object/change-noted.ts'
 import { refuseNotBuilt } from '../object/object-headers.ts'
-import { uploadOf } from '../object/object-traits.ts'
 import {
   claimHolder,
   claimObject,
@@ -32,7 +33,6 @@ import {
   renamedHeaders,
   sharesParts,
 } from '../object/rename-claim.ts'
-import { replacing } from '../object/replaced-parts.ts'
 import { headObjectAt, preconditionFailed, writeCondition } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
@@ -85,10 +85,7 @@ export async function renameObject(call: S3Call): Promise<Reply> {
   // The mark of an earlier request with the token is this one's, as long as its copy has it, too.
   const isOwner = ownedParts || (before !== null && sharesParts(before) === renaming.id)
   const claimed: Claimed = { record, isOwner, isMoving: false }
-  const makeMove = () =>
-    replacing(call, to, () => move(call, renaming, { claimed, condition }), {
-      uploadId: uploadOf(record) ?? '',
-    })
+  const makeMove = () => move(call, renaming, { claimed, condition })
   try {
     await refuseWhatGoesAlong(call, record)
     await noted(call, place, { kind: 'removed' }, () =>
@@ -123,13 +120,8 @@ async function move(
 ): Promise<void> {
   const { backend } = call.exchange.proxy
   const { from, to } = renaming
-  claimed.isMoving = true
-  let stored = await store(call, renaming, condition)
-  if (stored === null) {
-    // Nothing was stored.
-    claimed.isMoving = false
-    throw preconditionFailed('If-*')
-  }
+  let stored = await storeOver(call, renaming, { claimed, condition })
+  if (stored === null) throw preconditionFailed('If-*')
   for (let round = 0; round < ROUNDS_MAX && stored !== null; round++) {
     const { made, source } = stored
     const gone = { condition: { ifWriteId: source.writeId } }
@@ -149,12 +141,38 @@ async function move(
   throw new S3Error('OperationAborted')
 }
 
+interface StoredAgain {
+  readonly made: ItemInfo
+  readonly source: ItemInfo
+}
+
+/** The first time: if something with parts of its own has the new name, they go. */
+async function storeOver(
+  call: S3Call,
+  renaming: Renaming,
+  { claimed, condition }: { readonly claimed: Claimed; readonly condition: Condition },
+): Promise<StoredAgain | null> {
+  let stored: StoredAgain | null = null
+  await replacingParts(call.exchange.proxy, renaming.to, {
+    condition,
+    async commit(only = {}) {
+      claimed.isMoving = true
+      stored = await store(call, renaming, only)
+      claimed.isMoving = stored !== null
+      return stored === null
+        ? { status: 'precondition-failed', current: null }
+        : { status: 'done', info: stored.made, existed: true }
+    },
+  })
+  return stored
+}
+
 /** Stores what is claimed under its new name; null: the condition does not hold there. */
 async function store(
   call: S3Call,
   { from, to, id, token }: Renaming,
   condition: Condition,
-): Promise<{ readonly made: ItemInfo; readonly source: ItemInfo } | null> {
+): Promise<StoredAgain | null> {
   const { backend } = call.exchange.proxy
   const read = await backend.readObject(from.place, { sealed: true })
   if (read === null || claimHolder(read.info, id) !== 'self') {

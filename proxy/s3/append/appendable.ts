@@ -1,13 +1,14 @@
 /** An object that bytes can be appended to, as it is now. */
+
 import type { ItemInfo, ItemRead } from '../../../common/storage-node.ts'
 import type { FoundObject } from '../../swift/found-object.ts'
 import { decodeManifest, type StoredObject } from '../../swift/large/slo-manifest.ts'
 import { manifestOf, STATIC_LARGE_OBJECT } from '../../swift/large/static-object.ts'
 import { isReader } from '../../swift/object-body.ts'
 import { isPlain } from '../../swift/object-view.ts'
+import { uploadOf } from '../../swift/own-parts.ts'
 import type { S3Place } from '../bucket/find-bucket.ts'
 import { findForS3 } from '../object/find-for-s3.ts'
-import { uploadOf } from '../object/object-traits.ts'
 import { isClaimed, sharesParts } from '../object/rename-claim.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'

@@ -3,6 +3,7 @@
  * still is what was judged, and keeps its times and its id. Of a multipart object the parts go, one after the other, and
  * then the manifest says so: who is stopped in between is gone on with by the next sweep.
  */
+
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { BackendOutcome, ObjectPath } from '../../backend/backend.ts'
 import { LISTED } from '../../backend/rows.ts'
@@ -10,9 +11,9 @@ import { PLACED, type Placed, placedOf } from '../../storage-class/placed-record
 import { S3_CLASS } from '../../swift/foreign-meta.ts'
 import { formatListed, parseListed } from '../../swift/listed-traits.ts'
 import { closeBody } from '../../swift/object-body.ts'
+import { uploadOf } from '../../swift/own-parts.ts'
 import { copyRecord } from '../../swift/versions/copy-record.ts'
 import { Uploads } from '../multipart/uploads.ts'
-import { uploadOf } from '../object/object-traits.ts'
 import { classOfObject } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 

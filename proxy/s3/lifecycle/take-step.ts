@@ -3,6 +3,7 @@
  * deleted under the condition that it is still what was judged. Everything else is the DELETE of S3's own clients, with
  * object lock, delete markers, parts and whoever is told of deletions.
  */
+
 import { TICKS_PER_SECOND } from '../../../common/stamp.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { refuseReadOnly } from '../../layers/read-only.ts'
@@ -12,11 +13,11 @@ import { OBJECT_MANIFEST } from '../../swift/large/dynamic-object.ts'
 import { SLO_BYTES, STATIC_LARGE_OBJECT } from '../../swift/large/static-object.ts'
 import { targetOf } from '../../swift/links/symlink.ts'
 import { accessObject, type ObjectPlace } from '../../swift/object-access.ts'
+import { uploadOf } from '../../swift/own-parts.ts'
 import { isDeleteMarker, linkedVersion, readVersion } from '../../swift/versions/find-version.ts'
 import { isLocked } from '../../swift/versions/object-lock.ts'
 import { compareVersionIds, formatVersionId } from '../../swift/versions/version-names.ts'
 import { deleteKey } from '../object/delete-key.ts'
-import { uploadOf } from '../object/object-traits.ts'
 import { classOfObject } from '../object/storage-class.ts'
 import type { S3Call } from '../s3-call.ts'
 import { tagsOfObject } from '../tagging/tag-set.ts'

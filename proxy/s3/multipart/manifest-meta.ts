@@ -1,9 +1,10 @@
 import { LISTED } from '../../backend/rows.ts'
+import { S3_UPLOAD } from '../../swift/foreign-meta.ts'
 import { type StoredSegment, totalsOf } from '../../swift/large/slo-manifest.ts'
 import { SLO_BYTES, SLO_ETAG, STATIC_LARGE_OBJECT } from '../../swift/large/static-object.ts'
 import { formatListed } from '../../swift/listed-traits.ts'
 import { type Checksum, encodeChecksum } from '../checksum/checksum-algorithm.ts'
-import { S3_CHECKSUM, S3_ETAG, S3_UPLOAD } from '../object/object-traits.ts'
+import { S3_CHECKSUM, S3_ETAG } from '../object/object-traits.ts'
 
 /** What is kept with a manifest of an object's own parts: Swift's words for a static large object, and S3's. */
 export function manifestMeta(

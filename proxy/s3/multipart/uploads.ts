@@ -11,9 +11,10 @@ import { type Soon, soon } from '../../../common/soon.ts'
 import type { ItemInfo, ListRow } from '../../../common/storage-node.ts'
 import type { ObjectPath } from '../../backend/backend.ts'
 import { LISTED } from '../../backend/rows.ts'
-import { S3_CLASS } from '../../swift/foreign-meta.ts'
+import { S3_CLASS, S3_HAS_UPLOADS } from '../../swift/foreign-meta.ts'
 import { formatListed, listedTraits } from '../../swift/listed-traits.ts'
 import { wholeBody } from '../../swift/object-body.ts'
+import { expireNames, partsPrefix } from '../../swift/own-parts.ts'
 import { OBJECT_LOCK, SEALED } from '../../swift/versions/object-lock.ts'
 import { escapePath } from '../../wire-text.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
@@ -21,7 +22,7 @@ import type { FoundBucket } from '../bucket/find-bucket.ts'
 import { findBucket } from '../bucket/find-bucket.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
-import { isUploadId, PARTS_MAX, partName, partsPrefix, uploadName } from './upload-names.ts'
+import { isUploadId, PARTS_MAX, partName, uploadName } from './upload-names.ts'
 import {
   COMPLETION_MS_MAX,
   decodeUpload,
@@ -29,11 +30,6 @@ import {
   type UploadRecord,
 } from './upload-record.ts'
 
-/** Metadata of a bucket's container: it has had multipart uploads, so objects may have parts elsewhere. */
-const HAS_UPLOADS = 'x-container-sysmeta-s3-multipart'
-
-/** Parts of objects that were replaced or deleted stay so long, for who is reading them. */
-const PARTS_KEPT_SECONDS = 3600
 const PARALLEL_MAX = 8
 
 /** An upload under way, as it was read. */
@@ -62,7 +58,7 @@ export class Uploads {
 
   /** Whether objects of the bucket may have parts of their own. */
   get mayHaveParts(): boolean {
-    return this.#bucket.info.meta.headers[HAS_UPLOADS] !== undefined
+    return this.#bucket.info.meta.headers[S3_HAS_UPLOADS] !== undefined
   }
 
   get account(): string {
@@ -81,7 +77,9 @@ export class Uploads {
     const { backend } = this.#call.exchange.proxy
     const { account, info } = this.#bucket
     if (!this.mayHaveParts) {
-      await backend.postContainer(account, this.#call.bucket, { headers: { [HAS_UPLOADS]: 'yes' } })
+      await backend.postContainer(account, this.#call.bucket, {
+        headers: { [S3_HAS_UPLOADS]: 'yes' },
+      })
     }
     if ((await backend.cachedContainer(account, this.container)) === null) {
       await backend.putContainer(account, this.container, {
@@ -145,19 +143,9 @@ export class Uploads {
     return (page?.entries ?? []).filter((entry): entry is ListRow => !('subdir' in entry))
   }
 
-  /** Lets the parts go when nobody can be reading them any more. */
-  async expireParts(uploadId: string): Promise<void> {
-    await this.expire((await this.parts(uploadId)).map(({ name }) => name))
-  }
-
-  /** The same of some of them. */
+  /** Lets parts go when nobody can be reading them any more. */
   async expire(names: readonly string[]): Promise<void> {
-    const { backend, clock } = this.#call.exchange.proxy
-    const deleteAt = Math.ceil(clock.nowMs() / 1000) + PARTS_KEPT_SECONDS
-    const headers = { 'x-delete-at': String(deleteAt).padStart(10, '0') }
-    await forEachParallel(names, PARALLEL_MAX, async (name) => {
-      await backend.postObject(this.place(name), { meta: { headers } })
-    })
+    await expireNames(this.#call.exchange.proxy, this.place(''), names)
   }
 
   /** Deletes parts that nobody has ever read. */

@@ -1,6 +1,6 @@
 /** DELETE of an object or of one of its versions. */
+
 import type { IncomingHttpHeaders } from 'node:http'
-import type { ItemInfo } from '../../../common/storage-node.ts'
 import { replyHeader } from '../../reply.ts'
 import { S3_REPLICATION } from '../../swift/foreign-meta.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
@@ -8,13 +8,9 @@ import type { ObjectPlace } from '../../swift/object-access.ts'
 import { REMOVED_MARKER } from '../../swift/object-post.ts'
 import type { Replica } from '../../swift/versions/version-rules.ts'
 import { versionRulesOf } from '../lock/lock-headers.ts'
-import { Uploads } from '../multipart/uploads.ts'
 import { REPLICA, STAYS_HERE } from '../replication/replication-status.ts'
 import type { S3Call } from '../s3-call.ts'
-import { lookForVersion } from './find-for-s3.ts'
-import { ownUploadOf } from './object-traits.ts'
 import { failureOf } from './put-through-swift.ts'
-import { nullVersionAt } from './replaced-parts.ts'
 import { keepsVersions } from './version-id.ts'
 
 export interface DeleteWanted {
@@ -38,15 +34,13 @@ export interface DeletedKey {
   readonly versionId: string | undefined
 }
 
-/** Deletes the object and the parts that are its own; one that is not there is deleted already. */
+/** Deletes the object (and so the parts that are its own); one that is not there is deleted already. */
 export async function deleteKey(
   call: S3Call,
   place: ObjectPlace,
   wanted: DeleteWanted,
 ): Promise<DeletedKey> {
-  const uploads = await Uploads.of(call)
   const { version, condition } = wanted
-  const before = uploads.mayHaveParts ? await removedBy(call, place, version) : null
   const { account, container, object } = place
   const inner = innerExchange(call.exchange, {
     method: 'DELETE',
@@ -68,8 +62,6 @@ export async function deleteKey(
   const versionId = keepsVersions(place) ? replyHeader(reply, 'X-Object-Version-Id') : undefined
   // Of a version, or of what leaves a marker, it is an answer like another.
   if (reply.status >= 400 && reply.status !== 404) throw failureOf(reply)
-  const uploadId = before === null ? undefined : ownUploadOf(before)
-  if (uploadId !== undefined && reply.status < 300) await uploads.expireParts(uploadId)
   const isMarker =
     version === undefined
       ? versionId !== undefined
@@ -82,18 +74,4 @@ export function deletedHeaders({ isMarker, versionId }: DeletedKey): string[] {
     ...(isMarker ? ['x-amz-delete-marker', 'true'] : []),
     ...(versionId === undefined ? [] : ['x-amz-version-id', versionId]),
   ]
-}
-
-/** What the deletion takes away for good; null: nothing. */
-async function removedBy(
-  call: S3Call,
-  place: ObjectPlace,
-  version: string | undefined,
-): Promise<ItemInfo | null> {
-  if (version !== undefined) {
-    const found = await lookForVersion(call, place, { version, head: true })
-    return found?.read.info ?? null
-  }
-  if (place.versions?.kind === 'objects' && place.versions.enabled) return null
-  return nullVersionAt(call, place)
 }

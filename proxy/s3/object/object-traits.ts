@@ -6,10 +6,6 @@ import { type Checksum, decodeChecksum } from '../checksum/checksum-algorithm.ts
 
 /** Of multipart objects: the ETag `md5-parts`. */
 export const S3_ETAG = 'x-object-sysmeta-s3-etag'
-/** Of multipart objects: the upload that they were made by; its parts are theirs alone. */
-export const S3_UPLOAD = 'x-object-sysmeta-s3-upload'
-/** Of a multipart object that is being renamed: by whom. Two names may have its parts, so that none takes them along. */
-export const S3_SHARES_PARTS = 'x-object-sysmeta-s3-shares-parts'
 export const S3_CHECKSUM = 'x-object-sysmeta-s3-checksum'
 /** The ETag as S3 has it, without quotes. What stands for a large object of Swift's is no MD5, and says so. */
 export function s3Etag({ meta }: ItemInfo): string {
@@ -34,16 +30,6 @@ export function listedTicks(row: ListRow): number {
 
 export function checksumOfObject({ meta }: ItemInfo): Checksum | undefined {
   return decodeChecksum(meta.headers[S3_CHECKSUM])
-}
-
-/** The upload whose parts the object is made of; undefined if its bytes are its own. */
-export function uploadOf({ meta }: ItemInfo): string | undefined {
-  return meta.headers[STATIC_LARGE_OBJECT] === undefined ? undefined : meta.headers[S3_UPLOAD]
-}
-
-/** The upload whose parts go with the object: none where another name may have them, too. */
-export function ownUploadOf(info: ItemInfo): string | undefined {
-  return info.meta.headers[S3_SHARES_PARTS] ? undefined : uploadOf(info)
 }
 
 /** Of a multipart object: how many parts it has. */

@@ -3,13 +3,15 @@
  * client that asks again after a failure finds its own. Written under the condition that the record is still the one that was
  * looked at.
  */
+
 import type { ItemInfo } from '../../../common/storage-node.ts'
+import { S3_SHARES_PARTS } from '../../swift/foreign-meta.ts'
+import { uploadOf } from '../../swift/own-parts.ts'
 import type { S3Place } from '../bucket/find-bucket.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
 import { checkSource } from './copy-source.ts'
 import { findForS3 } from './find-for-s3.ts'
-import { S3_SHARES_PARTS, uploadOf } from './object-traits.ts'
 import { headObjectAt } from './write-condition.ts'
 
 const CLAIM = 'x-object-sysmeta-s3-rename'

@@ -1,12 +1,14 @@
 /** In which parts an object goes to another store: in those that it has, so that its ETag is the same there. */
+
 import type { ObjectView } from '../../swift/found-object.ts'
 import { decodeManifest, segmentBytes, splitSegmentPath } from '../../swift/large/slo-manifest.ts'
 import { manifestOf } from '../../swift/large/static-object.ts'
+import { uploadOf } from '../../swift/own-parts.ts'
 import type { ByteRange } from '../../swift/range.ts'
 import { containerOfVersions } from '../../swift/versions/version-names.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
 import type { Checksum } from '../checksum/checksum-algorithm.ts'
-import { checksumOfObject, uploadOf } from '../object/object-traits.ts'
+import { checksumOfObject } from '../object/object-traits.ts'
 import { OBJECT_BYTES_MAX } from '../object/put-through-swift.ts'
 import { headObjectAt } from '../object/write-condition.ts'
 import type { S3Call } from '../s3-call.ts'

@@ -1,4 +1,5 @@
 /** The current object of a name as its writers see it: the record itself, whatever it stands for. */
+
 import { type Condition, evaluateCondition } from '../../../common/condition.ts'
 import type { ItemInfo, ItemRead } from '../../../common/storage-node.ts'
 import { type Exchange, refusal } from '../../exchange.ts'
@@ -6,6 +7,7 @@ import { conditionSubject } from '../condition-headers.ts'
 import { isExpired } from '../expiry.ts'
 import type { ObjectPlace } from '../object-access.ts'
 import { closeBody } from '../object-body.ts'
+import { letPartsGo } from '../own-parts.ts'
 
 /** Other writers of the name that may be in the way one after the other. */
 export const ROUNDS_MAX = 16
@@ -19,7 +21,8 @@ export async function readCurrent(
   const read = await backend.readObject(place, { head: true })
   if (read === null || !isExpired(read.info, clock)) return read?.info ?? null
   const ifDeleteAt = Number(read.info.meta.headers['x-delete-at'])
-  await backend.deleteObject(place, { condition: { ifDeleteAt } })
+  const { status } = await backend.deleteObject(place, { condition: { ifDeleteAt } })
+  if (status === 'done') await letPartsGo(exchange.proxy, place, read.info)
   return null
 }
 

@@ -8,6 +8,7 @@ import type { ItemInfo } from '../../../common/storage-node.ts'
 import { type Exchange, refusal } from '../../exchange.ts'
 import type { ObjectPlace } from '../object-access.ts'
 import { storedInfo } from '../object-write.ts'
+import { letPartsGo } from '../own-parts.ts'
 import { checkUnlocked } from './check-lock.ts'
 import { inTurn, ROUNDS_MAX, readCurrent, tooContended, untilUnchanged } from './current-object.ts'
 import { isDeleteMarker, linkedVersion, readVersion } from './find-version.ts'
@@ -23,29 +24,37 @@ export function removeVersion(
   place: ObjectPlace,
   id: VersionId,
 ): Promise<ItemInfo | null> {
-  return inTurn(exchange, place, () => removeInTurn(exchange, place, id))
+  return inTurn(exchange, place, async () => {
+    const gone = await removeInTurn(exchange, place, id)
+    if (gone !== null) await letPartsGo(exchange.proxy, place, gone)
+    return gone
+  })
 }
 
 /** Removes the null version, wherever it is; what it was, or null if there was none. */
 export function removeNull(exchange: Exchange, place: ObjectPlace): Promise<ItemInfo | null> {
   return inTurn(exchange, place, async () => {
     let removed = await removePlain(exchange, place)
+    if (removed !== null) await letPartsGo(exchange.proxy, place, removed)
     for await (const { id } of nullVersions(exchange, place)) {
       const gone = await removeInTurn(exchange, place, id)
+      if (gone !== null) await letPartsGo(exchange.proxy, place, gone)
       removed ??= gone
     }
     return removed
   })
 }
 
-/** Removes null versions that are older than the one that took their place. */
+/** Removes null versions that are older than the one that took their place: `made`, unless that is a delete marker. */
 export async function dropOlderNulls(
   exchange: Exchange,
   place: ObjectPlace,
-  than: VersionId,
+  { than, made }: { readonly than: VersionId; readonly made?: ItemInfo },
 ): Promise<void> {
   for await (const { id } of nullVersions(exchange, place)) {
-    if (compareVersionIds(id, than) < 0) await removeInTurn(exchange, place, id)
+    if (compareVersionIds(id, than) >= 0) continue
+    const gone = await removeInTurn(exchange, place, id)
+    if (gone !== null) await letPartsGo(exchange.proxy, place, gone, made)
   }
 }
 

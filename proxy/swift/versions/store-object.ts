@@ -1,6 +1,7 @@
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import type { Exchange } from '../../exchange.ts'
 import type { ObjectDraft } from '../object-write.ts'
+import { replacingParts } from '../own-parts.ts'
 import { checkNotSealed } from './check-lock.ts'
 import { storeOverOld } from './legacy-versions.ts'
 import { putSuspended, putVersion } from './version-writes.ts'
@@ -28,14 +29,21 @@ export async function storeObject(
 ): Promise<Stored> {
   checkNotSealed(exchange, draft.place)
   const { versions } = draft.place
-  if (versions?.kind === 'objects') {
-    return versions.enabled
-      ? putVersion(exchange, draft, store)
-      : putSuspended(exchange, draft, store)
-  }
+  if (versions?.kind === 'objects' && versions.enabled) return putVersion(exchange, draft, store)
   if (versions?.kind === 'legacy') {
     const info = await storeOverOld(exchange, { draft, versions, store, ...options })
     return { info, headers: NO_HEADERS }
   }
-  return { info: await store(draft), headers: NO_HEADERS }
+  const over = draft.place.mayHaveParts === true ? overParts(exchange, draft) : draft
+  if (versions?.kind === 'objects') return putSuspended(exchange, over, store)
+  return { info: await store(over), headers: NO_HEADERS }
+}
+
+/** The same where the name may be that of an object whose parts go with it. */
+function overParts({ proxy }: Exchange, draft: ObjectDraft): ObjectDraft {
+  const { place, condition } = draft
+  return {
+    ...draft,
+    committing: (commit) => replacingParts(proxy, place, { condition, commit }),
+  }
 }

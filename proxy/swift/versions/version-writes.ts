@@ -19,6 +19,7 @@ import { type Reply, statusReply } from '../../reply.ts'
 import { formatListed, parseListed } from '../listed-traits.ts'
 import type { ObjectPlace } from '../object-access.ts'
 import { type ObjectDraft, storedInfo } from '../object-write.ts'
+import { letPartsGo } from '../own-parts.ts'
 import { checkUnlocked } from './check-lock.ts'
 import { copyRecord } from './copy-record.ts'
 import {
@@ -183,7 +184,7 @@ export function deleteSuspended(
     const isNull = { [NULL_MARK]: 'yes', [LISTED]: formatListed({ version_null: '1' }) }
     await putMarker(exchange, place, { id, headers: { ...added, ...isNull } })
     await hide(exchange, place, { id, condition, keepsNull: false })
-    await dropOlderNulls(exchange, place, id)
+    await dropOlderNulls(exchange, place, { than: id })
     return statusReply(before === null ? 404 : 204, ['X-Object-Version-Id', 'null'])
   })
 }
@@ -226,6 +227,8 @@ async function takeNameAway(exchange: Exchange, place: ObjectPlace, by: Hiding):
     if (by.keepsNull) await keepNull(exchange, place, current)
     const condition = unlessChanged(current)
     const { status } = await exchange.proxy.backend.deleteObject(place, { condition })
+    if (status === 'done' && current !== null && !by.keepsNull)
+      await letPartsGo(exchange.proxy, place, current)
     if (status === 'done' || status === 'not-found') return
   }
   throw tooContended()
@@ -242,7 +245,7 @@ export async function putSuspended(
   const info = await store(draft)
   // A plain object that was there has taken that place already.
   const mayHaveNull = before === null || linkedVersion(before) !== null
-  if (mayHaveNull) await dropOlderNulls(exchange, place, nullId(info))
+  if (mayHaveNull) await dropOlderNulls(exchange, place, { than: nullId(info), made: info })
   return { info, headers: [] }
 }
 
@@ -310,6 +313,7 @@ async function removeUnlocked(
     checkUnlocked(exchange, info)
     const condition = { ifWriteId: info.writeId }
     const { status } = await exchange.proxy.backend.deleteObject(found.place, { condition })
+    if (status === 'done') await letPartsGo(exchange.proxy, place, info)
     if (status !== 'precondition-failed') return status === 'done'
   }
   throw tooContended()
