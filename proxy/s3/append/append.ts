@@ -258,8 +258,9 @@ export class Append {
           this.#unclear = info
           throw error
         }
+        const before = info
         info = await this.#sameBytes()
-        await this.#follow(info, of)
+        if (classOfObject(info) !== classOfObject(before)) await this.#follow(info, of)
       }
     }
     throw new S3Error('OperationAborted')
@@ -271,7 +272,6 @@ export class Append {
     { uploads, made }: { readonly uploads: Uploads; readonly made: readonly string[] },
   ): Promise<void> {
     const storageClass = classOfObject(info)
-    if (storageClass === classOfObject(this.#before.info)) return
     const isKnown = this.#call.settings.storageClasses.some(({ name }) => name === storageClass)
     const moving = { names: made, storageClass }
     if (!isKnown || !(await moveParts(this.#call, uploads, moving)))
