@@ -1,6 +1,6 @@
 /**
  * S3's features on the same few names in random order - parts, copies, appends, renamings, versions switched on and off, storage classes,
- * tags, the Swift API beside it -, compared with a model after every few steps, through starts of the store in between. At the end all
+ * tags, the Swift API beside it -, two changes at a time, compared with a model after every few steps, through starts of the store in between. At the end all
  * is deleted, and nothing of it may stay but what has a time to go.
  */
 import {
@@ -40,6 +40,7 @@ interface World {
   readonly random: SeededRandom
   readonly model: BucketModel
   readonly folder: string
+  readonly isEnciphered: boolean
   store: TestStore
   s3: S3Client
   token: string
@@ -47,7 +48,8 @@ interface World {
   readonly history: string[]
 }
 
-type Step = (world: World, key: string) => Promise<void>
+/** `other` is a name that nothing else is done with at that moment. */
+type Step = (world: World, key: string, other: string) => Promise<void>
 
 const STEPS_OF: readonly (readonly [weight: number, name: string, step: Step])[] = [
   [6, 'put', put],
@@ -64,10 +66,16 @@ const STEPS_OF: readonly (readonly [weight: number, name: string, step: Step])[]
   [1, 'swift delete', swiftDelete],
 ]
 
-async function open(folder: string): Promise<Pick<World, 'store' | 's3' | 'token'>> {
+const ROOTS = { active: 'one', secrets: new Map([['one', Buffer.alloc(32, 7)]]) }
+
+async function open(
+  folder: string,
+  isEnciphered: boolean,
+): Promise<Pick<World, 'store' | 's3' | 'token'>> {
   const storageClasses = [{ name: COLD, policy: 1 }]
   const s3Options = { credentials: testCredentials, storageClasses, partBytesMin: 1 }
-  const store = await openS3Store(folder, { s3: s3Options })
+  const encryption = isEnciphered ? { encryption: ROOTS } : {}
+  const store = await openS3Store(folder, { s3: s3Options, ...encryption })
   const signedIn = await fetch(`${store.url}/auth/v1.0`, {
     headers: { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' },
   })
@@ -111,10 +119,10 @@ async function inParts({ s3, model, random }: World, Key: string): Promise<void>
   model.put(Key, VersionId, { body: bodies.join(''), tags: {}, storageClass })
 }
 
-async function copy({ s3, model, random }: World, Key: string): Promise<void> {
-  const from = random.pick(KEYS.filter((key) => key !== Key && model.current(key) !== undefined))
-  if (from === undefined) return
-  const { body, tags } = model.current(from)!
+async function copy({ s3, model, random }: World, Key: string, from: string): Promise<void> {
+  const source = model.current(from)
+  if (source === undefined) return
+  const { body, tags } = source
   const storageClass = classFor(random)
   const CopySource = `${BUCKET}/${encodeURIComponent(from)}`
   const input = { Bucket: BUCKET, Key, CopySource, StorageClass: storageClass }
@@ -133,8 +141,7 @@ async function append({ s3, model, random }: World, Key: string): Promise<void> 
   else model.change(Key, before.id, { body: before.body + body })
 }
 
-async function rename({ s3, model, random }: World, Key: string): Promise<void> {
-  const to = random.pick(KEYS.filter((key) => key !== Key))!
+async function rename({ s3, model }: World, Key: string, to: string): Promise<void> {
   const RenameSource = `/${BUCKET}/${encodeURIComponent(Key)}`
   const input = { Bucket: BUCKET, Key: to, RenameSource }
   const sending = s3.send(new RenameObjectCommand(input))
@@ -164,9 +171,8 @@ async function removeVersion({ s3, model, random }: World, Key: string): Promise
   model.deleteVersion(Key, version.id)
 }
 
-async function removeMany({ s3, model }: World, key: string): Promise<void> {
-  const keys = [key, KEYS[0]!].filter((one, index, all) => all.indexOf(one) === index)
-  const Objects = keys.map((Key) => ({ Key }))
+async function removeMany({ s3, model }: World, key: string, other: string): Promise<void> {
+  const Objects = [{ Key: key }, { Key: other }]
   const { Deleted = [], Errors } = await s3.send(
     new DeleteObjectsCommand({ Bucket: BUCKET, Delete: { Objects } }),
   )
@@ -333,18 +339,18 @@ async function empty(t: Test, world: World): Promise<void> {
 async function run(t: Test, seed: number): Promise<void> {
   const random = seededRandom(seed)
   const folder = t.testdir()
-  const opened = await open(folder)
-  const world: World = { ...opened, random, model: new BucketModel(), folder, history: [] }
+  // Every other store is enciphered at rest.
+  const isEnciphered = seed % 2 === 1
+  const opened = await open(folder, isEnciphered)
+  const model = new BucketModel()
+  const world: World = { ...opened, random, model, folder, isEnciphered, history: [] }
   await world.s3.send(new CreateBucketCommand({ Bucket: BUCKET }))
   try {
     for (let step = 1; step <= STEPS; step++) {
       // Versions cannot be switched off again: the first half has none.
       if (step > STEPS / 2 && random.chance(0.1)) await switchVersions(world)
       if (random.chance(0.02)) await restart(world)
-      const [name, act] = chosen(random)
-      const key = random.pick(KEYS)!
-      world.history.push(`${step} ${name} ${key}`)
-      await act(world, key)
+      await together(world, step)
       if (step % 20 === 0) await compare(t, world)
     }
     await empty(t, world)
@@ -356,10 +362,24 @@ async function run(t: Test, seed: number): Promise<void> {
   }
 }
 
+/** One change, or two at the same moment, of names that have nothing to do with each other. */
+async function together(world: World, step: number): Promise<void> {
+  const { random } = world
+  const keys = [...KEYS].sort(() => random.fraction() - 0.5)
+  const changes = random.chance(0.5) ? [keys.slice(0, 2), keys.slice(2, 4)] : [keys.slice(0, 2)]
+  await Promise.all(
+    changes.map(([key, other]) => {
+      const [name, act] = chosen(random)
+      world.history.push(`${step} ${name} ${key}, ${other}`)
+      return act(world, key!, other!)
+    }),
+  )
+}
+
 async function restart(world: World): Promise<void> {
   world.history.push('restart')
   await close(world)
-  Object.assign(world, await open(world.folder))
+  Object.assign(world, await open(world.folder, world.isEnciphered))
 }
 
 for (let number = 0; number < RUNS; number++) {
