@@ -108,19 +108,24 @@ async function operatorOf(parts: IdentityParts, accessKey: string): Promise<IamC
   const { projectId } = row
   const account = storageAccount(parts, projectId)
   const arn = rootArn(parts, projectId)
+  const allows = (action: 'manage_iam_account' | 'act_for_iam_account') =>
+    parts.policy.allows(action, callerOf(subject))
+  const isRoot = subject.delegation === undefined && allows('manage_iam_account')
   return {
     secret: blob.secret,
     token,
     credential: row,
     projectId,
-    isRoot:
-      subject.delegation === undefined &&
-      parts.policy.allows('manage_iam_account', callerOf(subject)),
+    isRoot,
     principal: {
       kind: 'account',
       account,
       arn,
-      arns: [arn, accountArn(parts, projectId)],
+      // Whom a role trusts by these takes it on without a policy of his own.
+      arns: [
+        ...(isRoot ? [arn] : []),
+        ...(allows('act_for_iam_account') ? [accountArn(parts, projectId)] : []),
+      ],
       userId: account,
       policies: await cloudPoliciesOf(parts, projectId),
       isCloud: true,

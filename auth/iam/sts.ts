@@ -66,7 +66,9 @@ export const STS_ACTIONS: Readonly<Record<string, IamHandler>> = {
     const { said, isDenied, isWithin } = judgeOwn(parts, caller, { action, target })
     // Who is trusted by name may; who is of an account that is trusted needs a policy of its own, too.
     const asked = { role, tags, keys: extra, action }
-    const person = isWithin ? { ...names, accounts: [] } : pastBounds(caller, role)
+    const person = isWithin
+      ? { ...names, accounts: [], canonicalIds: [] }
+      : pastBounds(caller, role)
     const byName = person !== null && trusts(parts, { ...asked, principal: person })
     const isTrusted =
       byName || ((said || caller.isRoot) && trusts(parts, { ...asked, principal: names }))
@@ -196,6 +198,8 @@ function assume(
   }
 }
 
+const NARROWING = /^(?:Policy|PolicyArns\.member\.\d+\.arn)$/
+
 type Narrowing = Required<Pick<RoleSession, 'policies' | 'policyRefs'>>
 
 /** What the session is narrowed to: a policy that comes along, and shared ones of the role's account. */
@@ -203,6 +207,9 @@ async function narrowing(
   { parts, params }: Pick<IamCall, 'parts' | 'params'>,
   { projectId }: IamEntityRow,
 ): Promise<Narrowing> {
+  // Overlooking one would leave the session wider than was asked for.
+  const unknown = Object.keys(params).find((name) => /^policy/i.test(name) && !NARROWING.test(name))
+  if (unknown !== undefined) throw validationError(`${unknown} is no parameter of a session.`)
   const policy = optional(params, 'Policy', { ...ANY_TEXT, pattern: /^.{1,4096}$/s })
   const arns = Object.keys(params)
     .filter((name) => /^PolicyArns\.member\.\d+\.arn$/.test(name))

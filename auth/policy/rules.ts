@@ -247,6 +247,7 @@ export const POLICY_RULES = {
   reveal_access_key: rule('rule:service_or_admin', ALL),
   call_iam: rule('rule:service_or_admin', ALL),
   manage_iam_account: rule('role:admin or role:manager', PROJECT),
+  act_for_iam_account: rule('role:member', PROJECT),
 
   get_application_credential: rule(anyOf(ADMIN, SYSTEM_READER, OWNER), NO_DOMAIN),
   list_application_credentials: rule(anyOf(ADMIN, SYSTEM_READER, OWNER), NO_DOMAIN),

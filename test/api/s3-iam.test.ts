@@ -37,8 +37,10 @@ const keyOf = (user: { readonly accessKey: string; readonly secretKey: string })
 })
 const owner = await makeS3User(admin, { name: 'owner', project: 'one', role: 'manager' })
 const member = await makeS3User(admin, { name: 'member', project: 'one' })
+const reader = await makeS3User(admin, { name: 'reader', project: 'one', role: 'reader' })
 const stranger = await makeS3User(admin, { name: 'stranger', project: 'two', role: 'manager' })
 const ROOT = keyOf(owner)
+const AWS_READ = 'arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess'
 
 const { call, s3, userKey } = iamClient(store, ROOT)
 
@@ -318,6 +320,33 @@ t.test(
       call('AssumeRole', { RoleArn, RoleSessionName: 'me', ...more }, { key: who, service: 'sts' })
     t.equal((await assume(keyOf(stranger))).outcome, 'AccessDenied')
     const whole = keyIn((await assume(key)).text)
+    const asAccount = async (name: string, Principal: object, operators = 'AccessDenied') => {
+      const document = JSON.parse(trust(arn))
+      document.Statement.Principal = Principal
+      const changed = { RoleName: 'reader', PolicyDocument: JSON.stringify(document) }
+      t.equal((await call('UpdateAssumeRolePolicy', changed)).outcome, 'done')
+      for (const [who, wanted] of [
+        [ROOT, 'done'],
+        [keyOf(member), operators],
+        [keyOf(reader), 'AccessDenied'],
+        [key, 'AccessDenied'],
+      ] as const)
+        t.equal((await assume(who)).outcome, wanted, `${name} is trusted`)
+    }
+    const { account } = owner
+    await asAccount('the root', { AWS: `arn:aws:iam::${account}:root` })
+    await asAccount('the account', { AWS: account })
+    await asAccount('the canonical id', { CanonicalUser: account })
+    await asAccount('the project', { AWS: `arn:aws:iam:::user/${account}` }, 'done')
+    const back = { RoleName: 'reader', PolicyDocument: trust(arn) }
+    t.equal((await call('UpdateAssumeRolePolicy', back)).outcome, 'done')
+    for (const name of [
+      'PolicyArns.member.1',
+      'PolicyArns.member.1.Arn',
+      'PolicyArns.1.arn',
+      'policy',
+    ])
+      t.equal((await assume(key, { [name]: AWS_READ })).outcome, 'ValidationError', name)
     t.equal(await s3('GET', '/iam-bucket/o', whole), '200')
     t.equal(await s3('GET', '/theirs', whole), '403 AccessDenied')
     const narrow = keyIn((await assume(key, { Policy: policy('s3:ListBucket') })).text)
