@@ -10,7 +10,15 @@ import { PLACED } from '../storage-class/placed-record.ts'
 import { escapePath } from '../wire-text.ts'
 import { type BatchReport, renderReport, reportType, statusLine } from './batch-report.ts'
 import { conditionOf, conditionSubject, judgeForRead } from './condition-headers.ts'
-import { S3_ACL, S3_CLASS, S3_REPLICATION } from './foreign-meta.ts'
+import {
+  S3_ACL,
+  S3_CLASS,
+  S3_RENAME_CLAIM,
+  S3_RENAMED,
+  S3_REPLICATION,
+  S3_SHARES_PARTS,
+  S3_UPLOAD,
+} from './foreign-meta.ts'
 import { findObject, findVersion, type ObjectView, versionAcl, versionOf } from './found-object.ts'
 import { heartbeatReply, wantsHeartbeat } from './heartbeat.ts'
 import { lastModified } from './http-date.ts'
@@ -118,7 +126,7 @@ async function makeCopy(exchange: Exchange, { source, target }: Copy): Promise<R
     const draft: ObjectDraft = {
       place,
       contentType: contentTypeFor(exchange, place.object, info.meta.contentType),
-      headers: mergedHeaders(exchange, info),
+      headers: mergedHeaders(exchange, info, { source, target }),
       condition: targetCondition(exchange),
       etagWanted: undefined,
     }
@@ -188,18 +196,28 @@ const NOT_COPIED = new Set([
   PLACED,
 ])
 
+/** What is said of the one name: another that has the same parts (as a manifest) would take them along when it goes. */
+const NOT_COPIED_ELSEWHERE = new Set([S3_UPLOAD, S3_SHARES_PARTS, S3_RENAME_CLAIM, S3_RENAMED])
+
 /** The source's metadata under the request's own; only the latter with X-Fresh-Metadata. */
-function mergedHeaders(exchange: Exchange, source: ItemInfo): Record<string, string> {
+function mergedHeaders(exchange: Exchange, source: ItemInfo, copy: Copy): Record<string, string> {
+  const isElsewhere = !isItself(copy)
   const own = requestObjectHeaders(exchange)
   const fresh = isTrue(exchange.header('x-fresh-metadata'))
   const merged: Record<string, string> = {}
   for (const [name, value] of Object.entries(source.meta.headers)) {
+    if (isElsewhere && NOT_COPIED_ELSEWHERE.has(name)) continue
     if (NOT_COPIED.has(name) || (name === OBJECT_MANIFEST && !asksForManifest(exchange))) continue
     if (!fresh || isInternalHeader(name) || name === OBJECT_MANIFEST) merged[name] = value
   }
   Object.assign(merged, own)
   checkObjectMeta(merged, exchange.proxy.limits)
   return merged
+}
+
+function isItself({ source, target }: Copy): boolean {
+  const { account, container, object } = source
+  return account === target.account && container === target.container && object === target.object
 }
 
 /** A part of the source is a body of its own; the whole of it is verified by its checksums and keeps its ETag. */

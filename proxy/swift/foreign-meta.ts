@@ -9,6 +9,12 @@ export const S3_CLASS = 'x-object-sysmeta-s3-class'
 /** How far the version has come to another store: `COMPLETED` (with the id that it has there), `FAILED` or `REPLICA`. */
 export const S3_REPLICATION = 'x-object-sysmeta-s3-replication'
 
+/** Who renames the object in S3 just now, and until when. */
+export const S3_RENAME_CLAIM = 'x-object-sysmeta-s3-rename'
+
+/** Of what was renamed: the client's token, and the name that it had. */
+export const S3_RENAMED = 'x-object-sysmeta-s3-renamed'
+
 /** What S3's public access block says of a container: the names of what is set, behind a `=`. */
 export const S3_PUBLIC_ACCESS_BLOCK = 'x-container-sysmeta-s3-public-access-block'
 

@@ -7,13 +7,14 @@ import {
   MAIN,
   OTHER,
   openS3Rig,
+  putInParts,
   type SignedRequest,
   send,
   sendSigned,
   type TestKey,
 } from './s3-store.ts'
 
-const { store, signed, swift, token } = await openS3Rig(t)
+const { store, s3, signed, swift, token } = await openS3Rig(t)
 /** One of no account at all. */
 const NOBODY = null
 
@@ -771,6 +772,34 @@ t.test('whoever has a URL of Version 2 makes no other request of it', async (t) 
   }
   t.equal(await answer({ path: '/given-out/secret' }), '200 secret')
   t.equal(await answer({ path: '/given-out/dropped' }), '200 x')
+})
+
+t.test('a manifest that Swift’s clients copy takes no parts of another object along', async (t) => {
+  await bucket('in-parts')
+  await putInParts(s3, { Bucket: 'in-parts', Key: 'whole' }, ['x'.repeat(5 * 1024 * 1024), 'end'])
+  const copy = async (name: string) => {
+    const headers = { 'x-copy-from': '/in-parts/whole' }
+    const path = `/in-parts/${name}?multipart-manifest=get`
+    t.equal((await swift('PUT', path, { headers, body: '' })).status, 201, name)
+  }
+  const parts = async () => {
+    const listing = await (await swift('GET', '/in-parts%2Bsegments')).text()
+    const names = listing.split('\n').filter((name) => name !== '')
+    const heads = names.map((name) => swift('HEAD', `/in-parts%2Bsegments/${name}`))
+    const leaving = (await Promise.all(heads)).map(({ headers }) => headers.has('x-delete-at'))
+    return leaving.map((one) => (one ? 'goes' : 'stays'))
+  }
+  await copy('copy')
+  t.equal((await answer({ path: '/in-parts/copy' })).slice(0, 5), '200 x')
+  t.equal(await answer({ method: 'DELETE', path: '/in-parts/copy' }), '204')
+  t.strictSame(await parts(), ['stays', 'stays'])
+  await copy('again')
+  t.equal(await answer({ method: 'PUT', path: '/in-parts/again', body: 'x' }), '200')
+  t.strictSame(await parts(), ['stays', 'stays'])
+  await copy('whole')
+  t.strictSame(await parts(), ['stays', 'stays'], 'onto itself')
+  t.equal(await answer({ method: 'DELETE', path: '/in-parts/whole' }), '204')
+  t.strictSame(await parts(), ['goes', 'goes'], 'they are still its own')
 })
 
 t.test('what was taken away is so through every proxy once that is answered', async (t) => {

@@ -5,7 +5,7 @@
  */
 
 import type { ItemInfo } from '../../../common/storage-node.ts'
-import { S3_SHARES_PARTS } from '../../swift/foreign-meta.ts'
+import { S3_RENAME_CLAIM, S3_RENAMED, S3_SHARES_PARTS } from '../../swift/foreign-meta.ts'
 import { uploadOf } from '../../swift/own-parts.ts'
 import type { S3Place } from '../bucket/find-bucket.ts'
 import type { S3Call } from '../s3-call.ts'
@@ -14,9 +14,6 @@ import { checkSource } from './copy-source.ts'
 import { findForS3 } from './find-for-s3.ts'
 import { headObjectAt } from './write-condition.ts'
 
-const CLAIM = 'x-object-sysmeta-s3-rename'
-/** Of what was renamed: the client's token, and the name that it had. */
-const RENAMED = 'x-object-sysmeta-s3-renamed'
 /** A claim whose holder is gone is free after that. */
 const CLAIM_MS_MIN = 60_000
 /** And so much longer for its bytes: slower than this nobody copies. */
@@ -46,7 +43,7 @@ export async function claimObject(
     const untilMs = Math.ceil(clock.nowMs() + CLAIM_MS_MIN + info.bytes / BYTES_PER_MS)
     const mark = sharesParts(info)
     const shared = uploadOf(info) === undefined ? {} : { [S3_SHARES_PARTS]: markAfter(mark, id) }
-    const headers = { ...info.meta.headers, ...shared, [CLAIM]: `${untilMs} ${id}` }
+    const headers = { ...info.meta.headers, ...shared, [S3_RENAME_CLAIM]: `${untilMs} ${id}` }
     const outcome = await backend.postObject(place, {
       meta: { headers },
       condition: { ifWriteId: info.writeId },
@@ -73,7 +70,7 @@ function markAfter(mark: string | undefined, id: string): string {
 
 /** An object's headers without what a renaming that has not come to its end has left. */
 export function unclaimedHeaders({ meta }: ItemInfo): Readonly<Record<string, string>> {
-  const { [CLAIM]: _claim, ...headers } = meta.headers
+  const { [S3_RENAME_CLAIM]: _claim, ...headers } = meta.headers
   return headers
 }
 
@@ -101,7 +98,7 @@ export async function dropClaim(
   let current: ItemInfo | null = record
   for (let round = 0; round < ROUNDS_MAX && current !== null; round++) {
     const marks = {
-      ...(claimHolder(current, id) === 'self' && { [CLAIM]: '' }),
+      ...(claimHolder(current, id) === 'self' && { [S3_RENAME_CLAIM]: '' }),
       ...(parts && sharesParts(current) === id && { [S3_SHARES_PARTS]: '' }),
     }
     if (Object.keys(marks).length === 0) return
@@ -119,8 +116,10 @@ export function renamedHeaders(
   info: ItemInfo,
   from: { readonly key: string; readonly token: string | undefined },
 ): Readonly<Record<string, string>> {
-  const { [RENAMED]: _renamed, ...headers } = unclaimedHeaders(info)
-  return from.token === undefined ? headers : { ...headers, [RENAMED]: `${from.token} ${from.key}` }
+  const { [S3_RENAMED]: _renamed, ...headers } = unclaimedHeaders(info)
+  return from.token === undefined
+    ? headers
+    : { ...headers, [S3_RENAMED]: `${from.token} ${from.key}` }
 }
 
 /** What the object was renamed from, if that was asked for with a token. */
@@ -128,11 +127,11 @@ export function renamedFrom({ meta }: ItemInfo): {
   readonly token: string
   readonly key: string
 } | null {
-  const match = /^(\S+) (.*)$/s.exec(meta.headers[RENAMED] ?? '')
+  const match = /^(\S+) (.*)$/s.exec(meta.headers[S3_RENAMED] ?? '')
   return match === null ? null : { token: match[1]!, key: match[2]! }
 }
 
 function claimOf({ meta }: ItemInfo): { readonly untilMs: number; readonly id: string } | null {
-  const match = /^(\d+) (\S+)$/.exec(meta.headers[CLAIM] ?? '')
+  const match = /^(\d+) (\S+)$/.exec(meta.headers[S3_RENAME_CLAIM] ?? '')
   return match === null ? null : { untilMs: Number(match[1]), id: match[2]! }
 }
