@@ -287,11 +287,17 @@ t.test('a wildcard address is reached by loopback, IPv6 stands in brackets', asy
 
 t.test('export lines are quoted for the shell', async (t) => {
   const endpoints = { objectStore: 'http://h:1', signIn: 'http://h:1/auth/v1.0' }
-  const place = { ...endpoints, region: 'RegionOne', clouds: '/data/clouds.yaml' }
+  const regions = { region: 'RegionOne', s3Region: 'eu-north-1' }
+  const place = { ...endpoints, ...regions, clouds: '/data/clouds.yaml' }
   const credentials = { user: 'admin:admin', password: "a'b $c", account: 'AUTH_admin' }
   const lines = exportLines(credentials, { ...place, identity: 'http://h:2' })
   t.match(lines, /^export OS_AUTH_URL=http:\/\/h:2\/v3$/m)
   t.match(lines, `export OS_PASSWORD='a'\\''b $c'\n`)
+  t.notMatch(lines, 'AWS_')
+  const withKeys = exportLines(credentials, { ...place, s3: { access: 'AK', secret: 'a/b+c' } })
+  t.match(withKeys, /^export AWS_ENDPOINT_URL=http:\/\/h:1\nexport AWS_ACCESS_KEY_ID=AK$/m)
+  t.match(withKeys, /^export AWS_SECRET_ACCESS_KEY=a\/b\+c$/m)
+  t.match(withKeys, /^export AWS_DEFAULT_REGION=eu-north-1$/m)
   t.equal(
     exportLines(credentials, place),
     [

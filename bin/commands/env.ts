@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { readTextFile } from '../../common/whole-file.ts'
+import { S3_DEFAULTS } from '../../proxy/s3/s3-options.ts'
+import { type AccessKey, accessKeyOf } from '../access-key.ts'
 import type { Credentials } from '../credentials.ts'
 import { type DataPaths, dataPaths, readCredentials } from '../data-folder.ts'
 import { DEFAULT_DATA, DEFAULT_HOST } from '../defaults.ts'
@@ -33,12 +35,13 @@ export function envCommand(): Command {
         portOffset === undefined
           ? await readEndpoints(paths.endpoints)
           : endpointsAt(portOffset, existsSync(paths.identity))
-      const region = await regionOf(paths)
+      const isRunning = lockHolder(paths.lock) !== null
+      const regions = await regionsOf(paths)
       const { clouds } = paths
-      process.stdout.write(exportLines(credentials, { ...endpoints, region, clouds }))
-      if (lockHolder(paths.lock) === null) {
-        process.stderr.write(`swiftlet: ${paths.folder} is not running now\n`)
-      }
+      const s3 = isRunning ? await s3KeyOf(endpoints, credentials) : undefined
+      const place = { ...endpoints, ...regions, clouds, ...(s3 && { s3 }) }
+      process.stdout.write(exportLines(credentials, place))
+      if (!isRunning) process.stderr.write(`swiftlet: ${paths.folder} is not running now\n`)
     })
 }
 
@@ -50,20 +53,42 @@ function endpointsAt(portOffset: number, hasIdentity: boolean): Endpoints {
   }
 }
 
-async function regionOf(paths: DataPaths): Promise<string> {
+/** Only who runs has keys for S3; without them all else is printed. */
+async function s3KeyOf(
+  { identity }: Endpoints,
+  credentials: Credentials,
+): Promise<AccessKey | undefined> {
+  if (identity === undefined) return undefined
+  try {
+    return await accessKeyOf(identity, credentials)
+  } catch (error) {
+    process.stderr.write(`swiftlet: no keys for S3: ${(error as Error).message}\n`)
+    return undefined
+  }
+}
+
+interface Regions {
+  /** Identity's. */
+  readonly region: string
+  readonly s3Region: string
+}
+
+async function regionsOf(paths: DataPaths): Promise<Regions> {
   const text = await readTextFile(paths.settings)
-  return text === null
-    ? DEFAULT_REGION
-    : (decodeSettings(text, paths.settings).identity?.region ?? DEFAULT_REGION)
+  const { identity, s3 } = text === null ? {} : decodeSettings(text, paths.settings)
+  return {
+    region: identity?.region ?? DEFAULT_REGION,
+    s3Region: s3?.region ?? S3_DEFAULTS.region,
+  }
 }
 
 /**
- * The variables that the swift client and rclone read for v1 sign-in, and those that OpenStack's clients read, where there
- * is an identity service.
+ * The variables that the swift client and rclone read for v1 sign-in; where there is an identity service, those that OpenStack's
+ * clients read, and with keys for S3 those of AWS's clients.
  */
 export function exportLines(
   credentials: Credentials,
-  place: Endpoints & { readonly region: string; readonly clouds: string },
+  place: Endpoints & Regions & { readonly clouds: string; readonly s3?: AccessKey },
 ): string {
   const [project, user] = credentials.user.split(':') as [string, string]
   const variables = {
@@ -81,6 +106,13 @@ export function exportLines(
       OS_PROJECT_DOMAIN_NAME: 'Default',
       OS_REGION_NAME: place.region,
       OS_CLIENT_CONFIG_FILE: place.clouds,
+    }),
+    ...(place.s3 !== undefined && {
+      AWS_ENDPOINT_URL: place.objectStore,
+      AWS_ACCESS_KEY_ID: place.s3.access,
+      AWS_SECRET_ACCESS_KEY: place.s3.secret,
+      AWS_REGION: place.s3Region,
+      AWS_DEFAULT_REGION: place.s3Region,
     }),
   }
   return Object.entries(variables)

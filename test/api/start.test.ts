@@ -14,6 +14,7 @@ import {
 import { request } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { makeCertificate } from '../support/certificate.ts'
 import {
@@ -56,7 +57,21 @@ t.test(
     t.equal((await runSwiftlet(['check', data])).code, 0)
 
     const second = await startSwiftlet(t, up)
-    t.strictSame(await swiftletEnv(data), env, 'the same password')
+    t.strictSame(await swiftletEnv(data), env, 'the same password, and the same keys')
+    const s3 = new S3Client({
+      endpoint: env.AWS_ENDPOINT_URL!,
+      region: env.AWS_REGION!,
+      credentials: {
+        accessKeyId: env.AWS_ACCESS_KEY_ID!,
+        secretAccessKey: env.AWS_SECRET_ACCESS_KEY!,
+      },
+      forcePathStyle: true,
+    })
+    t.equal((await session.send('PUT', '/photos')).status, 201)
+    t.equal((await session.send('PUT', '/photos/beach', 'hello')).status, 201)
+    const { Contents } = await s3.send(new ListObjectsV2Command({ Bucket: 'photos' }))
+    s3.destroy()
+    t.match(Contents, [{ Key: 'beach', Size: 5 }])
     t.equal(
       await (await session.send('GET', '/c/o')).text(),
       'hello',
