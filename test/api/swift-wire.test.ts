@@ -204,7 +204,8 @@ t.test('a refused body without end is not read for ever', async (t) => {
     sentBytes += piece.length
   }
   await until(() => gone, 'the connection is closed')
-  t.ok(sentBytes < 100 << 20, `${sentBytes} bytes`)
+  // What is read and discarded, and what lies in buffers on the way.
+  t.ok(sentBytes < 160 << 20, `${sentBytes} bytes`)
 })
 
 t.test(
