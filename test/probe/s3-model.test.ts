@@ -28,8 +28,8 @@ import { type SeededRandom, seededRandom } from '../support/seeded-random.ts'
 import { BucketModel } from './support/bucket-model.ts'
 
 const IS_LONG = process.env.SWIFTLET_PROBE === 'long'
-const RUNS = IS_LONG ? 40 : 3
-const STEPS = IS_LONG ? 400 : 60
+const RUNS = IS_LONG ? 40 : 2
+const STEPS = IS_LONG ? 400 : 40
 const FIRST_SEED = Number(process.env.SWIFTLET_SEED ?? Math.floor(Math.random() * 1e9))
 const BUCKET = 'model'
 const KEYS = ['a', 'b', 'dir/c', 'dir/d', 'ö+ %']

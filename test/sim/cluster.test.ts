@@ -6,7 +6,7 @@ import { PLANTED_FAULTS } from './cluster/planted-faults.ts'
 import { runSeed } from './cluster/run-seed.ts'
 import { SimTime } from './cluster/sim-time.ts'
 
-const SEEDS = Number(process.env['SWIFTLET_SIM_SEEDS'] ?? 500)
+const SEEDS = Number(process.env['SWIFTLET_SIM_SEEDS'] ?? 400)
 const FIRST_SEED = Number(process.env['SWIFTLET_SIM_SEED'] ?? 1)
 /** A planted fault must be caught by one of so many seeds. */
 const PLANTED_SEEDS_MAX = 200
