@@ -3,9 +3,9 @@
  * https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetContextKeysForPrincipalPolicy.html and API_GetContextKeysForCustomPolicy.html
  */
 import type { IamResult } from '../../common/iam.ts'
-import { authorise, type IamHandler } from './iam-call.ts'
-import { invalidInput } from './iam-error.ts'
+import type { IamHandler } from './iam-call.ts'
 import {
+  policiesAsked,
   policiesGiven,
   policiesOf,
   type SimulatedPolicy,
@@ -14,10 +14,7 @@ import {
 
 export const CONTEXT_KEY_ACTIONS: Readonly<Record<string, IamHandler>> = {
   async GetContextKeysForCustomPolicy(call) {
-    authorise(call, { projectId: call.caller.projectId, arn: '*' })
-    const policies = policiesGiven(call, 'PolicyInputList')
-    if (policies.length === 0) throw invalidInput('PolicyInputList is missing.')
-    return showKeys(policies)
+    return showKeys(policiesAsked(call))
   },
   async GetContextKeysForPrincipalPolicy(call) {
     const row = await sourceAsked(call)

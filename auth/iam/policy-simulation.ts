@@ -10,11 +10,12 @@ import { ServiceError } from '../../common/errors.ts'
 import { type IamResult, principalKeys } from '../../common/iam.ts'
 import type { IamEntityRow } from '../tables/iam.ts'
 import { entityArn, isCloud, storageAccount } from './arns.ts'
-import { authorise, type IamCall, type IamHandler, timeKeys } from './iam-call.ts'
+import { type IamCall, type IamHandler, timeKeys } from './iam-call.ts'
 import { invalidInput, limitExceeded } from './iam-error.ts'
 import { ANY_TEXT, list, optional, optionalNumber } from './iam-params.ts'
 import {
   boundsOf,
+  policiesAsked,
   policiesGiven,
   policiesOf,
   type SimulatedPolicy,
@@ -23,9 +24,7 @@ import {
 
 export const SIMULATION_ACTIONS: Readonly<Record<string, IamHandler>> = {
   async SimulateCustomPolicy(call) {
-    authorise(call, { projectId: call.caller.projectId, arn: '*' })
-    const policies = policiesGiven(call, 'PolicyInputList')
-    if (policies.length === 0) throw invalidInput('PolicyInputList is missing.')
+    const policies = policiesAsked(call)
     const bounds = policiesGiven(call, 'PermissionsBoundaryPolicyInputList')
     return simulate(call, { policies, bounds, keys: () => undefined })
   },

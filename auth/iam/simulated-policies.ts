@@ -4,7 +4,7 @@ import { ServiceError } from '../../common/errors.ts'
 import { type IamEntityRow, iamEntities } from '../tables/iam.ts'
 import { entityArn, parseArn } from './arns.ts'
 import { entityNamed, KINDS } from './entities.ts'
-import type { IamCall } from './iam-call.ts'
+import { authorise, type IamCall } from './iam-call.ts'
 import { invalidInput, limitExceeded, noSuchEntity } from './iam-error.ts'
 import { ARN, DOCUMENT, list, required } from './iam-params.ts'
 import { ROLE_POLICY } from './policy-forms.ts'
@@ -64,6 +64,14 @@ export async function boundsOf(
   const boundary = await boundaryOf(parts, row)
   if (boundary === undefined) return []
   return [sourceOf(boundary.name, boundary.own ? 'user-managed' : 'aws-managed', boundary.text)]
+}
+
+/** Those that are asked about, of nobody; at least one. */
+export function policiesAsked(call: IamCall): readonly SimulatedPolicy[] {
+  authorise(call, { projectId: call.caller.projectId, arn: '*' })
+  const policies = policiesGiven(call, 'PolicyInputList')
+  if (policies.length === 0) throw invalidInput('PolicyInputList is missing.')
+  return policies
 }
 
 /** Those that come along. Throws InvalidInput for what is no policy, LimitExceeded for too much. */
