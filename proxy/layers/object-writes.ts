@@ -1,4 +1,5 @@
 /** Layers around what writes or removes objects, by either API and within other requests. */
+import { soon } from '../../common/soon.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Reply } from '../reply.ts'
@@ -29,10 +30,7 @@ export function objectWriteLayer(
     answer(exchange, next) {
       const path = targetOf(exchange)
       if (path === null) return next()
-      const bucket = containerOf(exchange, path)
-      return bucket instanceof Promise
-        ? bucket.then((info) => answer(exchange, { path, bucket: info, next }))
-        : answer(exchange, { path, bucket, next })
+      return soon(containerOf(exchange, path), (bucket) => answer(exchange, { path, bucket, next }))
     },
   }
 }
