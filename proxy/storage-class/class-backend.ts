@@ -24,6 +24,7 @@ import type {
   ReadOptions,
 } from '../backend/backend.ts'
 import { noSuchContainer } from '../backend/backend-errors.ts'
+import { deleteAtIn } from '../swift/expiry.ts'
 import { S3_CLASS } from '../swift/foreign-meta.ts'
 import { STATIC_LARGE_OBJECT } from '../swift/large/static-object.ts'
 import {
@@ -249,8 +250,7 @@ class ClassedBytes {
   }
 
   async #letGo(path: ObjectPath, at: PlacedBytes): Promise<void> {
-    const deleteAt = Math.ceil(this.#options.clock.nowMs() / 1000) + KEPT_SECONDS
-    const meta = { headers: { 'x-delete-at': String(deleteAt).padStart(10, '0') } }
+    const meta = { headers: { 'x-delete-at': deleteAtIn(this.#options.clock, KEPT_SECONDS) } }
     // The record is written: what cannot be let go now is an orphan.
     await this.#backend.postObject(bytesPath(path, at), { meta }).catch(ignore)
   }

@@ -26,6 +26,11 @@ export function deleteAtOf(exchange: Pick<Exchange, 'proxy' | 'header'>): string
   return tenDigits(seconds)
 }
 
+/** What is stored of an object that is to vanish so many seconds from now, or a moment later. */
+export function deleteAtIn(clock: Pick<Clock, 'nowMs'>, seconds: number): string {
+  return tenDigits(Math.ceil(clock.nowMs() / 1000) + seconds)
+}
+
 /** Whether the object's time has come: it is gone for clients at once, whenever the expirer gets to it. */
 export function isExpired(info: ItemInfo, clock: Pick<Clock, 'nowMs'>): boolean {
   const deleteAt = info.meta.headers['x-delete-at']

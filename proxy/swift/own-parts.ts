@@ -8,14 +8,14 @@ import type { Condition } from '../../common/condition.ts'
 import type { ItemInfo, ListRow } from '../../common/storage-node.ts'
 import type { Backend, BackendOutcome, ObjectPath } from '../backend/backend.ts'
 import type { ProxyContext } from '../proxy-context.ts'
+import { PARTS_MAX, partsPrefix } from '../s3/multipart/upload-names.ts'
+import { deleteAtIn } from './expiry.ts'
 import { S3_SHARES_PARTS, S3_UPLOAD, SEGMENTS_SUFFIX } from './foreign-meta.ts'
 import { STATIC_LARGE_OBJECT } from './large/static-object.ts'
 import type { Commit } from './object-write.ts'
 
 type Context = Pick<ProxyContext, 'backend' | 'clock' | 'log'>
 
-/** An upload has no more. */
-const PARTS_MAX = 10_000
 const KEPT_SECONDS = 3600
 const PARALLEL_MAX = 8
 /** Writes of others between the look and the commit. */
@@ -29,11 +29,6 @@ export function uploadOf({ meta }: ItemInfo): string | undefined {
 /** The upload whose parts go with the object: none where another name may have them, too. */
 export function ownUploadOf(info: ItemInfo): string | undefined {
   return info.meta.headers[S3_SHARES_PARTS] ? undefined : uploadOf(info)
-}
-
-/** Where an upload's parts are, in the container beside the object's; in their order. */
-export function partsPrefix(uploadId: string): string {
-  return `parts/${uploadId}/`
 }
 
 /**
@@ -50,7 +45,8 @@ export async function replacingParts(
     const before = await recordAt(context.backend, place)
     const upload = before === null ? undefined : ownUploadOf(before)
     if (before === null || upload === undefined) return commit(condition)
-    const only = { ...condition, ifWriteId: condition?.ifWriteId ?? before.writeId }
+    // Who says that nothing may be there means it.
+    const only: Condition = { ifWriteId: before.writeId, ...condition }
     const outcome = await commit(only)
     const isOthers = outcome.status === 'precondition-failed' && condition?.ifWriteId === undefined
     if (isOthers && (await recordAt(context.backend, place))?.writeId !== before.writeId) continue
@@ -77,7 +73,12 @@ export async function letPartsGo(
   if (upload === undefined || (made !== undefined && uploadOf(made) === upload)) return
   const parts = { ...place, container: place.container + SEGMENTS_SUFFIX }
   try {
-    await expireParts(context, parts, upload)
+    const rows = await partsOf(context.backend, parts, upload)
+    await expireNames(
+      context,
+      parts,
+      rows.map(({ name }) => name),
+    )
   } catch (error) {
     // The change is made: what cannot be let go now stays until the bucket goes.
     const { account, container, object } = place
@@ -85,27 +86,24 @@ export async function letPartsGo(
   }
 }
 
-/** Lets an upload's parts go when nobody can be reading them any more. */
-async function expireParts(
-  context: Pick<Context, 'backend' | 'clock'>,
-  container: Omit<ObjectPath, 'object'>,
+/** An upload's parts in their order: there are at most 10,000. */
+export async function partsOf(
+  backend: Backend,
+  { account, container }: Pick<ObjectPath, 'account' | 'container'>,
   upload: string,
-): Promise<void> {
+): Promise<readonly ListRow[]> {
   const query = { prefix: partsPrefix(upload), limit: PARTS_MAX }
-  const page = await context.backend.listContainer(container.account, container.container, query)
-  const rows = (page?.entries ?? []).filter((entry): entry is ListRow => !('subdir' in entry))
-  const names = rows.map(({ name }) => name)
-  await expireNames(context, container, names)
+  const page = await backend.listContainer(account, container, query)
+  return (page?.entries ?? []).filter((entry): entry is ListRow => !('subdir' in entry))
 }
 
-/** The same of some of them. */
+/** Lets parts go when nobody can be reading them any more. */
 export async function expireNames(
   { backend, clock }: Pick<Context, 'backend' | 'clock'>,
   container: Omit<ObjectPath, 'object'>,
   names: readonly string[],
 ): Promise<void> {
-  const deleteAt = Math.ceil(clock.nowMs() / 1000) + KEPT_SECONDS
-  const headers = { 'x-delete-at': String(deleteAt).padStart(10, '0') }
+  const headers = { 'x-delete-at': deleteAtIn(clock, KEPT_SECONDS) }
   await forEachParallel(names, PARALLEL_MAX, async (object) => {
     await backend.postObject({ ...container, object }, { meta: { headers } })
   })

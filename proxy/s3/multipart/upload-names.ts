@@ -4,7 +4,6 @@
  *   uploads/KEY \x01 UPLOAD    the upload itself, as long as it is under way: in the order of keys, as it is listed
  *   parts/UPLOAD/00001         its parts, in theirs
  */
-import { partsPrefix } from '../../swift/own-parts.ts'
 import { S3Error } from '../s3-error.ts'
 
 export const UPLOADS_PREFIX = 'uploads/'
@@ -26,6 +25,10 @@ export function afterUploadsOf(key: string): string {
 export function readUploadName(name: string): { readonly key: string; readonly uploadId: string } {
   const end = name.lastIndexOf(BEFORE_UPLOAD)
   return { key: name.slice(UPLOADS_PREFIX.length, end), uploadId: name.slice(end + 1) }
+}
+
+export function partsPrefix(uploadId: string): string {
+  return `parts/${uploadId}/`
 }
 
 export function partName(uploadId: string, partNumber: number): string {

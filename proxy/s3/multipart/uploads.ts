@@ -14,7 +14,7 @@ import { LISTED } from '../../backend/rows.ts'
 import { S3_CLASS, S3_HAS_UPLOADS } from '../../swift/foreign-meta.ts'
 import { formatListed, listedTraits } from '../../swift/listed-traits.ts'
 import { wholeBody } from '../../swift/object-body.ts'
-import { expireNames, partsPrefix } from '../../swift/own-parts.ts'
+import { expireNames, partsOf } from '../../swift/own-parts.ts'
 import { OBJECT_LOCK, SEALED } from '../../swift/versions/object-lock.ts'
 import { escapePath } from '../../wire-text.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
@@ -136,11 +136,8 @@ export class Uploads {
   }
 
   /** All parts, in their order: there are at most 10,000. */
-  async parts(uploadId: string): Promise<readonly ListRow[]> {
-    const { backend } = this.#call.exchange.proxy
-    const query = { prefix: partsPrefix(uploadId), limit: PARTS_MAX }
-    const page = await backend.listContainer(this.account, this.container, query)
-    return (page?.entries ?? []).filter((entry): entry is ListRow => !('subdir' in entry))
+  parts(uploadId: string): Promise<readonly ListRow[]> {
+    return partsOf(this.#call.exchange.proxy.backend, this, uploadId)
   }
 
   /** Lets parts go when nobody can be reading them any more. */
