@@ -1,12 +1,16 @@
 /**
  * The plain head against node:http's parser: whatever the short reader takes, the long one has to read in the same way,
- * byte for byte. What two readers could read differently (RFC 9112 chapter 11) it has to leave alone.
+ * byte for byte. What two readers could read differently (RFC 9112 chapter 11) it has to leave alone. And reads past a
+ * socket's stream: every byte once, in order, whichever way it comes.
  */
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, createServer as createNetServer, Socket } from 'node:net'
 import t from 'tap'
 import { type SeededRandom, seededRandom } from '../../test/support/seeded-random.ts'
 import { isObjectUrl } from '../hot-path.ts'
+import { readByStream, readDirectly } from './direct-reads.ts'
 import { PLAIN_HEAD_BYTES_MAX, type PlainRules, readPlainHead } from './request-head.ts'
 
 const BODY_MAX = 64 * 1024
@@ -145,6 +149,56 @@ t.test('node:http reads every plain head in the same way', async (t) => {
 function sorted({ headers, ...rest }: Seen): unknown {
   return { ...rest, headers: Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1)) }
 }
+
+t.test('accepted sockets are read directly, by their stream, and directly again', async (t) => {
+  const sent = randomBytes(2 * 2 ** 20)
+  const server = createNetServer({ allowHalfOpen: true })
+  server.listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const clients = [0, 1].map(() => connect((server.address() as AddressInfo).port, '127.0.0.1'))
+  for (const client of clients) client.on('error', () => {}).end(sent)
+  const memories = new Set<ArrayBufferLike>()
+  const readAll = async (socket: Socket) => {
+    const pieces: Buffer[] = []
+    let bytes = 0
+    const take = (piece: Buffer) => {
+      pieces.push(Buffer.from(piece))
+      bytes += piece.length
+      if (pieces.length % 3 !== 0) return true
+      socket.pause()
+      setImmediate(() => socket.resume())
+      return true
+    }
+    const direct = (piece: Buffer) => {
+      memories.add(piece.buffer)
+      if (bytes > sent.length / 4 && bytes < sent.length / 2) readByStream(socket)
+      return take(piece)
+    }
+    socket.on('data', (piece: Buffer) => {
+      if (bytes > sent.length / 2) readDirectly(socket, direct)
+      take(piece)
+    })
+    t.ok(readDirectly(socket, direct), 'this node can do it')
+    await once(socket, 'end')
+    socket.end()
+    return Buffer.concat(pieces)
+  }
+  const reads: Promise<Buffer>[] = []
+  server.on('connection', (socket) => reads.push(readAll(socket)))
+  await Promise.all(clients.map((client) => once(client.resume(), 'close')))
+  for (const read of await Promise.all(reads)) t.ok(read.equals(sent), `${read.length} bytes`)
+  t.equal(memories.size, 1, 'all in the same memory')
+})
+
+t.test('a socket that cannot be read directly stays as it is', async (t) => {
+  const socket = new Socket()
+  const before = Object.getOwnPropertySymbols(socket).map((place) => Reflect.get(socket, place))
+  t.notOk(readDirectly(socket, () => true))
+  readByStream(socket)
+  const after = Object.getOwnPropertySymbols(socket).map((place) => Reflect.get(socket, place))
+  t.strictSame(after, before)
+})
 
 const LINES = [
   'GET /v1/a/c/o',

@@ -9,7 +9,8 @@
  */
 import type { Socket } from 'node:net'
 import { isTooSlow } from '../body.ts'
-import { type Exchange, type Message, type PlainBody, refusal } from '../exchange.ts'
+import { type Exchange, type Message, refusal } from '../exchange.ts'
+import { readByStream, readDirectly } from './direct-reads.ts'
 import { PlainReply } from './plain-reply.ts'
 import {
   PLAIN_HEAD_BYTES_MAX,
@@ -17,6 +18,7 @@ import {
   type PlainRules,
   readPlainHead,
 } from './request-head.ts'
+import { ShortBody } from './short-body.ts'
 
 export interface PlainConnectionOptions {
   readonly socket: Socket
@@ -52,7 +54,7 @@ export class PlainConnection {
   /** No further request is answered: one side has said so. */
   #isLast = false
 
-  readonly #onData = (piece: Buffer) => this.#take(piece)
+  readonly #onData = (bytes: Buffer) => this.#take(bytes)
   readonly #onTimeout = () => this.#silent()
   readonly #onClose = () => this.#closed()
   readonly #onEnd = () => this.#ended()
@@ -65,6 +67,10 @@ export class PlainConnection {
     socket.setTimeout(options.clientTimeoutMs)
     socket.on('data', this.#onData).on('timeout', this.#onTimeout).on('close', this.#onClose)
     socket.on('end', this.#onEnd).on('drain', this.#onDrain).on('error', ignore)
+    readDirectly(socket, (bytes) => {
+      this.#take(bytes)
+      return true
+    })
   }
 
   /** Ends the connection if it is between two requests. */
@@ -72,28 +78,32 @@ export class PlainConnection {
     if (this.#running === null) this.#finish()
   }
 
-  #take(piece: Buffer): void {
+  /** The bytes are only lent: what is kept of them is copied. */
+  #take(bytes: Buffer): void {
     if (this.#wasSilent) {
       this.#wasSilent = false
       this.#socket.setTimeout(this.#options.clientTimeoutMs)
     }
-    const rest = this.#body === null ? piece : this.#takeBody(this.#body, piece)
-    if (rest.length === 0 || this.#isLast) return
+    const used = this.#body === null ? 0 : this.#takeBody(this.#body, bytes)
+    if (used === bytes.length || this.#isLast) return
+    const rest = used === 0 ? bytes : bytes.subarray(used)
     this.#unread = this.#unread === null ? rest : Buffer.concat([this.#unread, rest])
     this.#next()
-    if (this.#unread !== null && this.#unread.length > PLAIN_HEAD_BYTES_MAX) this.#socket.pause()
+    if (this.#unread === null) return
+    if (this.#unread.buffer === bytes.buffer) this.#unread = Buffer.from(this.#unread)
+    if (this.#unread.length > PLAIN_HEAD_BYTES_MAX) this.#socket.pause()
   }
 
-  /** Returns what comes behind the body. */
-  #takeBody(body: ShortBody, piece: Buffer): Buffer {
-    const rest = body.take(piece)
+  /** Returns how many of the bytes belong to the body. */
+  #takeBody(body: ShortBody, bytes: Buffer): number {
+    const used = body.take(bytes, 0)
     const exchange = this.#running?.exchange
-    if (exchange !== undefined) exchange.bytesIn += piece.length - rest.length
+    if (exchange !== undefined) exchange.bytesIn += used
     else if (body.complete) this.#body = null
     if (exchange !== undefined && body.isAwaited && isTooSlow(exchange, exchange.startedMs)) {
       body.fail(refusal(408))
     }
-    return rest
+    return used
   }
 
   /** Starts as many requests as can be answered at once. */
@@ -120,8 +130,9 @@ export class PlainConnection {
 
   #start(head: PlainHead, bytes: Buffer): void {
     const body = new ShortBody(head.bodyBytes)
-    const left = body.take(bytes.subarray(head.headBytes))
-    this.#unread = left.length === 0 ? null : left
+    const bytesIn = body.take(bytes, head.headBytes)
+    const end = head.headBytes + bytesIn
+    this.#unread = end === bytes.length ? null : bytes.subarray(end)
     this.#body = body
     this.#hasServed = true
     const { keepAliveTimeoutMs, nowMs } = this.#options
@@ -135,7 +146,7 @@ export class PlainConnection {
     const { method, url, headers } = head
     const message = { method, url, headers, socket: this.#socket, res: reply, body }
     const exchange = this.#options.answer({ ...message, continueExpected: false })
-    exchange.bytesIn = bytes.length - head.headBytes - left.length
+    exchange.bytesIn = bytesIn
     // An answer may be there already.
     if (!reply.writableEnded) this.#running = { exchange, reply }
   }
@@ -199,72 +210,12 @@ export class PlainConnection {
     socket.setTimeout(0)
     socket.off('data', this.#onData).off('timeout', this.#onTimeout).off('close', this.#onClose)
     socket.off('end', this.#onEnd).off('drain', this.#onDrain).off('error', ignore)
-    const unread = this.#unread
+    readByStream(socket)
+    const unread = this.#unread === null ? null : Buffer.from(this.#unread)
     this.#unread = null
     this.#options.onClose(this)
     this.#options.giveAway(socket, unread)
     socket.resume()
-  }
-}
-
-/** A body of at most INLINE_BYTES_MAX bytes. */
-class ShortBody implements PlainBody {
-  #left: number
-  /** Null: nobody wants it any more. */
-  #pieces: Buffer[] | null = []
-  #failure: Error | null = null
-  #wanted: { resolve(body: Buffer): void; reject(error: Error): void } | null = null
-
-  constructor(bytes: number) {
-    this.#left = bytes
-  }
-
-  get complete(): boolean {
-    return this.#left === 0
-  }
-
-  get isAwaited(): boolean {
-    return this.#wanted !== null
-  }
-
-  /** Takes what belongs to the body; returns what comes behind it. */
-  take(piece: Buffer): Buffer {
-    if (this.#left === 0) return piece
-    const used = Math.min(this.#left, piece.length)
-    this.#left -= used
-    this.#pieces?.push(used === piece.length ? piece : piece.subarray(0, used))
-    if (this.#left === 0 && this.#wanted !== null) {
-      this.#wanted.resolve(this.#whole())
-      this.#wanted = null
-    }
-    return piece.subarray(used)
-  }
-
-  receive(): Buffer | Promise<Buffer> {
-    if (this.#left === 0) return this.#whole()
-    if (this.#failure !== null) return Promise.reject(this.#failure)
-    return new Promise((resolve, reject) => {
-      this.#wanted = { resolve, reject }
-    })
-  }
-
-  /** The rest will not come. */
-  fail(error: Error): void {
-    if (this.#left === 0) return
-    this.#failure ??= error
-    this.#wanted?.reject(this.#failure)
-    this.#wanted = null
-  }
-
-  /** What has come is forgotten, and what comes, too. */
-  discard(): void {
-    this.#pieces = null
-  }
-
-  #whole(): Buffer {
-    const pieces = this.#pieces ?? []
-    this.#pieces = null
-    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
   }
 }
 
