@@ -45,7 +45,8 @@ export interface Message {
   readonly method: string
   /** The request target as it came. */
   readonly url: string
-  readonly headers: IncomingHttpHeaders
+  /** Of several requests, if they had the same: nobody changes them. */
+  readonly headers: Readonly<IncomingHttpHeaders>
   readonly socket: Socket
   readonly body: StreamBody | PlainBody
   readonly res: ReplySink
@@ -66,7 +67,7 @@ export class Exchange {
   /** The request target as it came. */
   readonly url: string
   /** Names in lower case, values in latin1 as they came; see `text` for their meaning. */
-  readonly headers: IncomingHttpHeaders
+  headers: Readonly<IncomingHttpHeaders>
   readonly transId: string
   /** Made within another request. */
   readonly isInner: boolean
@@ -144,7 +145,9 @@ export class Exchange {
 
   /** From here on the request has no such header. */
   dropHeader(name: string): void {
-    delete this.headers[name]
+    if (this.headers[name] === undefined) return
+    const { [name]: _dropped, ...left } = this.headers
+    this.headers = left
   }
 
   /** The header as it came; several of one name are joined by a comma. */

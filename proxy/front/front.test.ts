@@ -7,15 +7,24 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { type AddressInfo, connect, createServer as createNetServer, Socket } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { type SeededRandom, seededRandom } from '../../test/support/seeded-random.ts'
+import { Exchange } from '../exchange.ts'
 import { isObjectUrl } from '../hot-path.ts'
 import { readByStream, readDirectly } from './direct-reads.ts'
-import { PLAIN_HEAD_BYTES_MAX, type PlainRules, readPlainHead } from './request-head.ts'
+import {
+  PLAIN_HEAD_BYTES_MAX,
+  type PlainFields,
+  type PlainRules,
+  readPlainHead,
+} from './request-head.ts'
 
 const BODY_MAX = 64 * 1024
-const readFor = (takes: PlainRules['takes']) => (text: string) =>
-  readPlainHead(Buffer.from(text, 'latin1'), { bodyBytesMax: BODY_MAX, takes })
+const readFor =
+  (takes: PlainRules['takes']) =>
+  (text: string, known: PlainFields | null = null) =>
+    readPlainHead(Buffer.from(text, 'latin1'), { bodyBytesMax: BODY_MAX, takes }, known)
 /** As for a store that does not speak S3. */
 const read = readFor(({ url }) => isObjectUrl(url))
 const readAny = readFor(() => true)
@@ -26,18 +35,18 @@ const get = (...fields: readonly string[]) => head('GET /v1/a/c/o HTTP/1.1', ...
 
 t.test('a plain head is read', async (t) => {
   const found = read(`${put('Content-Length: 3', 'X-Object-Meta-A:\t b c \t', 'ETag:')}abcrest`)
-  t.match(found, { method: 'PUT', url: '/v1/a/c/o', bodyBytes: 3, keepAlive: null })
+  t.match(found, { method: 'PUT', url: '/v1/a/c/o', bodyBytes: 3, fields: { keepAlive: null } })
   t.strictSame(
-    { ...found?.headers },
+    { ...found?.fields.headers },
     { host: 'x', 'content-length': '3', 'x-object-meta-a': 'b c', etag: '' },
   )
   t.equal(found?.headBytes, put('Content-Length: 3', 'X-Object-Meta-A:\t b c \t', 'ETag:').length)
   t.match(read(get()), { method: 'GET', bodyBytes: 0 })
   t.match(read(head('HEAD /v1/a/c/o?x=%2F HTTP/1.1')), { method: 'HEAD', url: '/v1/a/c/o?x=%2F' })
   t.match(read(head('DELETE /v1/a/c/o/p HTTP/1.1', 'Content-Length: 0')), { method: 'DELETE' })
-  t.match(read(get('Connection: keep-alive')), { keepAlive: true })
-  t.match(read(get('connection: Close')), { keepAlive: false })
-  t.match(read(get('X-A: \xe9\xff')), { headers: { 'x-a': '\xe9\xff' } })
+  t.match(read(get('Connection: keep-alive')), { fields: { keepAlive: true } })
+  t.match(read(get('connection: Close')), { fields: { keepAlive: false } })
+  t.match(read(get('X-A: \xe9\xff')), { fields: { headers: { 'x-a': '\xe9\xff' } } })
   t.match(readAny(head('GET /?list-type=2 HTTP/1.1')), { url: '/?list-type=2' })
 })
 
@@ -90,6 +99,37 @@ t.test('what is not plain is left to node:http', async (t) => {
   for (const [name, text] of Object.entries(others)) t.equal(read(text), null, name)
 })
 
+t.test('fields that were read before are the same only to the byte', async (t) => {
+  const text = put('Content-Length: 3', 'X-Object-Meta-A: b')
+  const known = read(text)?.fields ?? null
+  const again = read(`${text.replace('/o', '/other')}abc`, known)
+  t.match(again, { method: 'PUT', url: '/v1/a/c/other', bodyBytes: 3 })
+  t.equal(again?.fields, known)
+  t.equal(again?.headBytes, text.length + 'ther'.length)
+  t.ok(Object.isFrozen(known?.headers), 'what one request drops stays with the others')
+  const exchange: Exchange = Object.create(Exchange.prototype, {
+    headers: { value: known!.headers, writable: true },
+  })
+  exchange.dropHeader('x-object-meta-a')
+  t.strictSame({ ...exchange.headers }, { host: 'x', 'content-length': '3' })
+  for (const other of [
+    text.replace('Length: 3', 'Length: 4'),
+    text.replace('Host', 'HOST'),
+    text.replace('\r\n\r\n', '\r\nX-More: c\r\n\r\n'),
+    text.replace('X-Object-Meta-A: b\r\n', ''),
+  ]) {
+    const found = read(other, known)
+    t.not(found?.fields, known)
+    t.strictSame(found, read(other))
+  }
+  const ends = (cut: number) => read(text.slice(0, text.length - cut), known)
+  for (let cut = 1; cut < 40; cut++) t.equal(ends(cut), null, `${cut} bytes less`)
+  t.equal(read(text.replace('PUT', 'GET'), known), null, 'a GET with the length of a PUT')
+  t.equal(read(`${'/'.repeat(PLAIN_HEAD_BYTES_MAX)}${text}`, known), null)
+  const long = text.replace('/o', `/${'o'.repeat(PLAIN_HEAD_BYTES_MAX)}`)
+  t.equal(read(long, known), null, 'a long target')
+})
+
 interface Seen {
   readonly method: string | undefined
   readonly url: string | undefined
@@ -117,14 +157,18 @@ t.test('node:http reads every plain head in the same way', async (t) => {
   const plain: Seen[] = []
   const requests: string[] = []
   for (let i = 0; i < 20_000; i++) {
-    const text = mutated(exampleHead(random), random)
+    const example = exampleHead(random)
+    const text = mutated(example, random)
     const found = readAny(text)
+    // Beside fields that are known and nearly the same.
+    const foundAgain = readAny(text, readAny(example)!.fields)
+    if (!isDeepStrictEqual(foundAgain, found)) t.fail('not the same beside known fields', { text })
     if (found === null) continue
-    const { method, url, headers, bodyBytes, headBytes } = found
+    const { method, url, fields, bodyBytes, headBytes } = found
     // What a mutation made of the end of the head is no part of it.
     const body = 'b'.repeat(bodyBytes)
     requests.push(text.slice(0, headBytes) + body)
-    plain.push({ method, url, headers: { ...headers }, body })
+    plain.push({ method, url, headers: { ...fields.headers }, body })
   }
   t.ok(plain.length > 1_000, `${plain.length} of 20,000 heads were plain`)
   // All in a row, on one connection: a single byte that both count differently would spoil all that follow.

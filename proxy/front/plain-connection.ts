@@ -11,14 +11,18 @@ import type { Socket } from 'node:net'
 import { isTooSlow } from '../body.ts'
 import { type Exchange, type Message, refusal } from '../exchange.ts'
 import { readByStream, readDirectly } from './direct-reads.ts'
-import { PlainReply } from './plain-reply.ts'
+import { PlainReply, type PlainReplyOptions } from './plain-reply.ts'
 import {
   PLAIN_HEAD_BYTES_MAX,
+  type PlainFields,
   type PlainHead,
   type PlainRules,
   readPlainHead,
 } from './request-head.ts'
 import { ShortBody } from './short-body.ts'
+
+/** Longer field lines are not kept: an idle connection is to cost little. */
+const REMEMBERED_CHARS_MAX = 4 * 1024
 
 export interface PlainConnectionOptions {
   readonly socket: Socket
@@ -48,6 +52,8 @@ export class PlainConnection {
   #running: Running | null = null
   /** Silent for the client's time already, between two requests. */
   #wasSilent = false
+  /** Of the last head, if they are short enough to be kept for the next. */
+  #fields: PlainFields | null = null
   #hasServed = false
   #isWaitingForRoom = false
   #isParsing = false
@@ -59,11 +65,18 @@ export class PlainConnection {
   readonly #onClose = () => this.#closed()
   readonly #onEnd = () => this.#ended()
   readonly #onDrain = () => this.#hasRoom()
+  readonly #replyOptions: PlainReplyOptions
 
   constructor(options: PlainConnectionOptions) {
     this.#options = options
     this.#socket = options.socket
-    const { socket } = options
+    const { socket, keepAliveTimeoutMs, nowMs } = options
+    this.#replyOptions = {
+      socket,
+      keepAliveSeconds: Math.floor(keepAliveTimeoutMs / 1000),
+      nowMs,
+      onEnd: (reply) => this.#answered(reply),
+    }
     socket.setTimeout(options.clientTimeoutMs)
     socket.on('data', this.#onData).on('timeout', this.#onTimeout).on('close', this.#onClose)
     socket.on('end', this.#onEnd).on('drain', this.#onDrain).on('error', ignore)
@@ -111,7 +124,7 @@ export class PlainConnection {
     if (this.#isParsing) return
     this.#isParsing = true
     while (this.#isFree() && this.#unread !== null) {
-      const head = readPlainHead(this.#unread, this.#options.rules)
+      const head = readPlainHead(this.#unread, this.#options.rules, this.#fields)
       if (head === null) {
         this.#giveAway()
         return
@@ -135,17 +148,18 @@ export class PlainConnection {
     this.#unread = end === bytes.length ? null : bytes.subarray(end)
     this.#body = body
     this.#hasServed = true
-    const { keepAliveTimeoutMs, nowMs } = this.#options
-    const reply = new PlainReply({
+    const { method, url, fields } = head
+    this.#fields = fields.text.length <= REMEMBERED_CHARS_MAX ? fields : null
+    const reply = new PlainReply(this.#replyOptions, fields.keepAlive)
+    const exchange = this.#options.answer({
+      method,
+      url,
+      headers: fields.headers,
       socket: this.#socket,
-      shouldKeepAlive: head.keepAlive !== false,
-      keepAliveSeconds: head.keepAlive === true ? Math.floor(keepAliveTimeoutMs / 1000) : null,
-      nowMs,
-      onEnd: (ended) => this.#answered(ended),
+      body,
+      res: reply,
+      continueExpected: false,
     })
-    const { method, url, headers } = head
-    const message = { method, url, headers, socket: this.#socket, res: reply, body }
-    const exchange = this.#options.answer({ ...message, continueExpected: false })
     exchange.bytesIn = bytesIn
     // An answer may be there already.
     if (!reply.writableEnded) this.#running = { exchange, reply }

@@ -6,34 +6,36 @@ const TOGETHER_BYTES_MAX = 64 * 1024
 const DESK_BYTES = 128 * 1024
 const NOTHING = new Uint8Array(0)
 
+/** What the answers of a connection have in common. */
+export interface PlainReplyOptions {
+  readonly socket: Socket
+  /** How long the connection is kept, for those who ask. */
+  readonly keepAliveSeconds: number
+  readonly nowMs: () => number
+  /** Called once the whole answer was handed to the socket. */
+  readonly onEnd: (reply: PlainReply) => void
+}
+
 /** The answer to a plain request, written to its socket by hand. */
 export class PlainReply implements ReplySink {
   shouldKeepAlive: boolean
   writableEnded = false
   readonly #socket: Socket
-  /** The client said `Connection: keep-alive` and is answered in kind, with so many seconds. */
-  readonly #keepAliveSeconds: number | null
-  readonly #nowMs: () => number
-  readonly #onEnd: (reply: PlainReply) => void
+  readonly #options: PlainReplyOptions
+  /** The client said `Connection: keep-alive` and is answered in kind. */
+  readonly #saysKeepAlive: boolean
   #head = ''
   #isHeadSent = false
   #saysConnection = true
   /** The body's length is not known: every piece goes with its own (RFC 9112 7.1). */
   #isChunked = false
 
-  constructor(options: {
-    readonly socket: Socket
-    readonly shouldKeepAlive: boolean
-    readonly keepAliveSeconds: number | null
-    readonly nowMs: () => number
-    /** Called once the whole answer was handed to the socket. */
-    readonly onEnd: (reply: PlainReply) => void
-  }) {
+  /** `keepAlive`: whether the client wants the connection kept; null if it does not say so. */
+  constructor(options: PlainReplyOptions, keepAlive: boolean | null) {
+    this.#options = options
     this.#socket = options.socket
-    this.shouldKeepAlive = options.shouldKeepAlive
-    this.#keepAliveSeconds = options.keepAliveSeconds
-    this.#nowMs = options.nowMs
-    this.#onEnd = options.onEnd
+    this.shouldKeepAlive = keepAlive !== false
+    this.#saysKeepAlive = keepAlive === true
   }
 
   get destroyed(): boolean {
@@ -65,15 +67,16 @@ export class PlainReply implements ReplySink {
     }
     this.#isChunked = !saysLength
     if (this.#isChunked) head += 'Transfer-Encoding: chunked\r\n'
-    head += `Date: ${httpDate(this.#nowMs())}\r\n`
+    head += `Date: ${httpDate(this.#options.nowMs())}\r\n`
     if (!saysConnection) head += this.#connectionLine()
     this.#head = `${head}\r\n`
   }
 
   #connectionLine(): string {
     if (!this.shouldKeepAlive) return 'Connection: close\r\n'
-    if (!this.#saysConnection || this.#keepAliveSeconds === null) return ''
-    return `Connection: keep-alive\r\nKeep-Alive: timeout=${this.#keepAliveSeconds}\r\n`
+    if (!this.#saysConnection || !this.#saysKeepAlive) return ''
+    const { keepAliveSeconds } = this.#options
+    return `Connection: keep-alive\r\nKeep-Alive: timeout=${keepAliveSeconds}\r\n`
   }
 
   writeContinue(): void {
@@ -114,7 +117,7 @@ export class PlainReply implements ReplySink {
     }
     this.#isHeadSent = true
     this.writableEnded = true
-    this.#onEnd(this)
+    this.#options.onEnd(this)
   }
 
   destroy(): void {
