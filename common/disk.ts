@@ -1,11 +1,10 @@
 /**
- * A disk as the storage engine sees it. Nothing is durable before `sync` (a file's bytes) or `syncDirectory` (its
- * name) has returned; a failed `sync` says nothing about what reached the medium and is never repeated. The real
- * one is node-disk.ts, the simulated one test/support/sim-disk.ts.
+ * A disk as the storage engine sees it. Nothing is durable before `sync` (a file's bytes; those of a log with its
+ * `write`) or `syncDirectory` (its name) has returned; a failed `sync` says nothing about what reached the medium and is
+ * never repeated. The real one is node-disk.ts, the simulated one test/support/sim-disk.ts.
  */
 export interface Disk {
-  /** Opens a file: `read` an existing one, `create` a new one (fails if it exists), `write` an existing one. */
-  open(path: string, mode: 'read' | 'create' | 'write'): Promise<DiskFile>
+  open(path: string, mode: OpenMode): Promise<DiskFile>
   /** Creates the folder and its parents. */
   makeDirectory(path: string): Promise<void>
   /** Names in the folder, unsorted; an empty list if there is no such folder. */
@@ -23,6 +22,12 @@ export interface Disk {
   spaceSync(path: string): DiskSpace
 }
 
+/**
+ * `read` and `write` an existing file, `create` a new one (fails if it exists); `log` a new one whose every write is
+ * durable when it returns, as if `sync` were a part of it: one way through the kernel instead of two.
+ */
+export type OpenMode = 'read' | 'write' | 'create' | 'log'
+
 export interface DiskSpace {
   readonly bytesTotal: number
   /** Free for an ordinary user. */
@@ -35,7 +40,7 @@ export interface DiskFile {
   read(target: Uint8Array, position: number): Promise<number>
   /** The same, blocking: for small reads that are likely in the page cache. */
   readSync(target: Uint8Array, position: number): number
-  /** Writes all of the buffers one after the other at `position`, or fails. */
+  /** Writes all of the buffers one after the other at `position`, or fails; to a log, durably. */
   write(buffers: readonly Uint8Array[], position: number): Promise<void>
   /** fdatasync. */
   sync(): Promise<void>

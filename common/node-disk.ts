@@ -2,21 +2,27 @@ import * as fs from 'node:fs'
 import { constants, statfsSync } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import type { Disk, DiskFile } from './disk.ts'
+import type { Disk, DiskFile, OpenMode } from './disk.ts'
 import { systemErrorCode } from './errors.ts'
 
 // The callback API of fs costs a third less CPU per call than FileHandle (100 against 118 us measured).
 const fsOpen = promisify(fs.open)
 const fsRead = promisify(fs.read)
-const fsWritev = promisify(fs.writev)
 const fsSync = promisify(fs.fdatasync)
 const fsClose = promisify(fs.close)
 
-const MODES = {
+const CREATE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL
+/**
+ * With O_DSYNC Linux syncs within the write itself what fdatasync would (open(2)). Others have a weaker notion of it (on
+ * macOS only fdatasync, as libuv has it, reaches the medium): there a log's write is followed by one.
+ */
+const HAS_DSYNC = process.platform === 'linux'
+const MODES: Readonly<Record<OpenMode, number>> = {
   read: constants.O_RDONLY,
-  create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
   write: constants.O_RDWR,
-} as const
+  create: CREATE,
+  log: HAS_DSYNC ? CREATE | constants.O_DSYNC : CREATE,
+}
 
 /** writev takes at most this many buffers (IOV_MAX). */
 const IOVEC_MAX = 1024
@@ -24,7 +30,8 @@ const IOVEC_MAX = 1024
 /** The machine's disks. */
 export const nodeDisk: Disk = {
   async open(path, mode) {
-    return new NodeFile(path, await fsOpen(path, MODES[mode], 0o600))
+    const syncsWrites = mode === 'log' && !HAS_DSYNC
+    return new NodeFile(path, await fsOpen(path, MODES[mode], 0o600), { syncsWrites })
   },
   async makeDirectory(path) {
     await mkdir(path, { recursive: true, mode: 0o700 })
@@ -55,11 +62,13 @@ export const nodeDisk: Disk = {
 class NodeFile implements DiskFile {
   readonly path: string
   readonly #fd: number
+  readonly #syncsWrites: boolean
   #closed = false
 
-  constructor(path: string, fd: number) {
+  constructor(path: string, fd: number, options: { readonly syncsWrites: boolean }) {
     this.path = path
     this.#fd = fd
+    this.#syncsWrites = options.syncsWrites
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
@@ -90,26 +99,27 @@ class NodeFile implements DiskFile {
     return filled
   }
 
-  async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
-    let at = position
-    for (let first = 0; first < buffers.length; first += IOVEC_MAX) {
-      const part = buffers.slice(first, first + IOVEC_MAX)
-      await this.#writeAll(part, at)
-      at += totalBytes(part)
-    }
+  write(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    // Nearly always one call of the kernel's, and one promise.
+    const writing = new Promise<void>((resolve, reject) => {
+      this.#writeOn(buffers, position, (error) => (error === null ? resolve() : reject(error)))
+    })
+    return this.#syncsWrites ? writing.then(() => this.sync()) : writing
   }
 
-  async #writeAll(buffers: readonly Uint8Array[], position: number): Promise<void> {
-    let rest = buffers
-    let at = position
-    while (rest.length > 0) {
-      const { bytesWritten } = await fsWritev(this.#fd, rest, at)
-      if (bytesWritten === totalBytes(rest)) return
-      if (bytesWritten === 0) throw new Error(`${this.path}: nothing was written at ${at}`)
-      // A short write: the rest again, which then says why (ENOSPC, EIO).
-      at += bytesWritten
-      rest = skipBytes(rest, bytesWritten)
-    }
+  #writeOn(
+    buffers: readonly Uint8Array[],
+    position: number,
+    done: (error: Error | null) => void,
+  ): void {
+    const part = buffers.length > IOVEC_MAX ? buffers.slice(0, IOVEC_MAX) : buffers
+    fs.writev(this.#fd, part, position, (error, written) => {
+      if (error !== null) done(error)
+      else if (part === buffers && written === totalBytes(buffers)) done(null)
+      else if (written === 0) done(new Error(`${this.path}: nothing was written at ${position}`))
+      // More than one call takes, or a short write: the rest, which then says why (ENOSPC, EIO).
+      else this.#writeOn(skipBytes(buffers, written), position + written, done)
+    })
   }
 
   async sync(): Promise<void> {

@@ -1,10 +1,9 @@
 /**
  * The log of one shard: append-only segments and the group commit.
  *
- * Whoever wants to write appends to a queue. The committer takes the whole queue, gives each record its place, writes
- * all of them with one writev and makes them durable with one fdatasync; then everybody who waited is told. While
- * that runs the next queue forms, so there is no timer and no added latency when idle. At most one batch is ever not
- * known to be durable.
+ * Whoever wants to write appends to a queue. The committer takes the whole queue, gives each record its place and writes
+ * all of them with one durable write; then everybody who waited is told. While that runs the next queue forms, so there
+ * is no timer and no added latency when idle. At most one batch is ever not known to be durable.
  *
  * A failed write or sync is never retried: what it left behind is unknown, and the page cache may lie (Rebello et al.,
  * ATC '20). The segment ends at its last durable byte, everybody who waited gets the error, and the next batch begins
@@ -196,7 +195,7 @@ export class SegmentLog {
     return places
   }
 
-  /** Places, writes and syncs the records in the active segment. */
+  /** Places the records in the active segment and writes them, durably: it is a log. */
   async #writeDurably(records: readonly EncodedRecord[], places: Place[]): Promise<void> {
     const active = this.#active
     assert(active !== null, 'a segment is open')
@@ -210,7 +209,6 @@ export class SegmentLog {
       offset += record.bytes
     }
     await active.file.write(buffers, this.#offset)
-    await active.file.sync()
     this.#offset = offset
     this.#durable = { segmentId: active.id, offset }
   }
@@ -229,12 +227,11 @@ export class SegmentLog {
     const { disk, clock, directory, deviceUuid, shard, files } = this.#options
     const id = this.#nextSegmentId++
     const name = segmentName(shard, id)
-    const file = await disk.open(`${directory}/${name}`, 'create')
+    const file = await disk.open(`${directory}/${name}`, 'log')
     try {
       const createdMs = clock.nowMs()
       const header = { deviceUuid, shard, segmentId: id, generation: 0, createdMs }
       await file.write([encodeSegmentHeader(header)], 0)
-      await file.sync()
       await disk.syncDirectory(directory)
     } catch (error) {
       // Nothing refers to it: the header alone can go.

@@ -12,7 +12,7 @@
  */
 import assert from 'node:assert/strict'
 import { posix } from 'node:path'
-import type { Disk, DiskFile, DiskSpace } from '../../common/disk.ts'
+import type { Disk, DiskFile, DiskSpace, OpenMode } from '../../common/disk.ts'
 import { type SeededRandom, seededRandom } from './seeded-random.ts'
 import { type PendingWrite, SimFile } from './sim-disk-file.ts'
 
@@ -221,10 +221,10 @@ export class SimDisk implements Disk {
 
   // What a program does with the disk.
 
-  async open(path: string, mode: 'read' | 'create' | 'write'): Promise<DiskFile> {
+  async open(path: string, mode: OpenMode): Promise<DiskFile> {
     const name = normal(path)
     await this.#call('open', name)
-    if (mode === 'create') return this.#handle(name, this.#create(name), mode)
+    if (mode === 'create' || mode === 'log') return this.#handle(name, this.#create(name), mode)
     const file = this.#existing('open', name)
     file.maybeEvict(this.#random)
     return this.#handle(name, file, mode)
@@ -313,7 +313,7 @@ export class SimDisk implements Disk {
 
   // Below: how it works.
 
-  #handle(path: string, file: SimFile, mode: 'read' | 'create' | 'write'): DiskFile {
+  #handle(path: string, file: SimFile, mode: OpenMode): DiskFile {
     const born = this.crashes
     let open = true
     const check = (call: DiskCall): void => {
@@ -343,6 +343,8 @@ export class SimDisk implements Disk {
         check('write')
         if (mode === 'read') throw new SimDiskError('EBADF', 'write', path)
         await this.#write(path, file, { buffers, position })
+        check('write')
+        if (mode === 'log') await this.#sync(path, file)
         check('write')
       },
       sync: async () => {

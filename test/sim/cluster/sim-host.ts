@@ -3,7 +3,7 @@
  * process dies and comes back; the disk stays.
  */
 import assert from 'node:assert/strict'
-import type { Disk, DiskFile } from '../../../common/disk.ts'
+import type { Disk, DiskFile, OpenMode } from '../../../common/disk.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import type { Log } from '../../../common/log.ts'
 import type { RingSetData } from '../../../common/ring/ring-set-file.ts'
@@ -248,19 +248,25 @@ function slowDisk(disk: Disk, process: SimProcess, wait: (meanMs: number) => Pro
     await wait(meanMs)
     return alive(call())
   }
-  const fileOf = (file: DiskFile): DiskFile => ({
+  const sync = async (file: DiskFile) => {
+    await slowly(SYNC_MS, () => file.sync())
+    await wait(SYNC_MS)
+  }
+  const fileOf = (file: DiskFile, mode: OpenMode): DiskFile => ({
     path: file.path,
     read: (target, position) => alive(file.read(target, position)),
     readSync: (target, position) => file.readSync(target, position),
-    write: (buffers, position) => alive(file.write(buffers, position)),
-    sync: async () => {
-      await slowly(SYNC_MS, () => file.sync())
-      await wait(SYNC_MS)
+    write: async (buffers, position) => {
+      await alive(file.write(buffers, position))
+      if (mode === 'log') await sync(file)
     },
+    sync: () => sync(file),
     close: () => alive(file.close()),
   })
   return {
-    open: async (path, mode) => fileOf(await alive(disk.open(path, mode))),
+    // Of a log, too, a crash can come between a write and its sync.
+    open: async (path, mode) =>
+      fileOf(await alive(disk.open(path, mode === 'log' ? 'create' : mode)), mode),
     makeDirectory: (path) => alive(disk.makeDirectory(path)),
     list: (path) => alive(disk.list(path)),
     syncDirectory: (path) => slowly(SYNC_MS, () => disk.syncDirectory(path)),

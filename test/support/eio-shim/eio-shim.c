@@ -13,7 +13,8 @@
  *   28 u32 syncs     all sync calls so far, armed or not, written here
  *   64 char path[]   part of the path of the file; empty: all files
  *
- * Reads and writes on sockets and pipes are left alone: a path must begin with '/'.
+ * Reads and writes on sockets and pipes are left alone: a path must begin with '/'. A pwritev to a file opened with
+ * O_DSYNC counts as a write and as a sync: where its sync is struck the bytes are in the page cache only.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -138,10 +139,28 @@ ssize_t writev(int fd, const struct iovec *vector, int count) {
 }
 
 typedef ssize_t (*pvector_call)(int, const struct iovec *, int, off64_t);
+/* The same bytes to the same file, without the flag that would sync them. */
+static ssize_t pwritev_unsynced(pvector_call next, int fd, const struct iovec *vector, int count, off64_t offset) {
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  int plain = open(link, O_WRONLY | O_CLOEXEC);
+  if (plain < 0) return -1;
+  ssize_t written = next(plain, vector, count, offset);
+  int saved = errno;
+  close(plain);
+  errno = saved;
+  return written;
+}
+
 ssize_t pwritev64(int fd, const struct iovec *vector, int count, off64_t offset) {
   NEXT("pwritev64", pvector_call);
   if (struck(fd, CALL_WRITE)) FAIL_OR(vector_bytes(vector, count));
-  return next(fd, vector, count, offset);
+  if (!control || !(fcntl(fd, F_GETFL) & O_DSYNC) || !struck(fd, CALL_SYNC)) return next(fd, vector, count, offset);
+  int failure = errno;
+  ssize_t written = pwritev_unsynced(next, fd, vector, count, offset);
+  if (written < 0 || failure == 0) return written;
+  errno = failure;
+  return -1;
 }
 ssize_t pwritev(int fd, const struct iovec *vector, int count, off_t offset) { return pwritev64(fd, vector, count, offset); }
 
