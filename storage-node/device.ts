@@ -347,7 +347,7 @@ export class Device {
       const row = index?.row(hash, name)
       if (index === undefined || row == null || row.confirmed) continue
       const list = decodeListId(hash, value)
-      index.unconfirmedRows.set(hash + name, { list, name, ballot: row.ballot, sinceMs: nowMs })
+      index.unconfirmedRows.add({ list, name, ballot: row.ballot, sinceMs: nowMs })
     }
     for (const [key] of await this.#readSpace(SPACES.unconfirmedEntry)) {
       const id = registerIdOfKey(key)
@@ -368,7 +368,7 @@ export class Device {
   async #closeShards(options: { readonly withoutFlush?: boolean }): Promise<void> {
     for (const shard of this.#shards.values()) {
       await shard.close(options)
-      await shard.index.below.stop()
+      await shard.index.names.stop()
     }
   }
 

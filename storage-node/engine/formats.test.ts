@@ -15,6 +15,7 @@ import {
   encodeBlobTail,
 } from './blob-format.ts'
 import { decodeEntry, type Entry, encodeEntry } from './entry.ts'
+import { jsonText } from './json-text.ts'
 import {
   afterPrefix,
   byteText,
@@ -144,6 +145,12 @@ const SAMPLE: RecordDraft = {
   meta: '{"n":"/a/c/ö"}',
   data: Buffer.from('hello'),
 }
+
+t.test('texts are written as JSON has them', async (t) => {
+  const odd = ['', '"', '\\', '\u007f', '\u2028', '\ud800', 'a\nb', 'ä', '[]', 'x y~!#']
+  for (const text of odd) t.equal(jsonText(text), JSON.stringify(text))
+  fc.assert(fc.property(fc.string(), (text) => jsonText(text) === JSON.stringify(text)))
+})
 
 t.test('any record is read as it was written, and nowhere else', async (t) => {
   await fc.assert(

@@ -107,7 +107,6 @@ function entryOperations(slots: readonly EntrySlot[], index: ShardIndex): KeyVal
     const key = entryKey(SPACES.entry, id)
     if (entry === NO_ENTRY) operations.push({ type: 'del', key })
     else {
-      index.below.addRegister(id.hash)
       operations.push({ type: 'put', key, value: encodeEntry(entry) })
     }
     const wasDue = before?.deleteAt ?? 0
@@ -141,12 +140,11 @@ function rowOperations(
       operations.push({ type: 'del', key: listKey(spaceOf(before), list.hash, name) })
     }
     if (row !== null) {
-      index.below.addRow(list.hash, name)
       const key = listKey(spaceOf(row), list.hash, name)
       operations.push({ type: 'put', key, value: encodeRow(row) })
     }
     const doubtKey = listKey(SPACES.unconfirmedRow, list.hash, name)
-    if (index.unconfirmedRows.has(list.hash + name)) {
+    if (index.unconfirmedRows.get(list.hash, name) !== undefined) {
       operations.push({ type: 'put', key: doubtKey, value: encodeListId(list) })
     } else if (before !== null && !before.confirmed) {
       operations.push({ type: 'del', key: doubtKey })

@@ -66,7 +66,7 @@ function memtableOf(names: ReadonlyMap<string, Known>): SortedMap<RowSlot> {
   const rows = new SortedMap<RowSlot>()
   for (const [name, known] of names) {
     const row = known === 'forgotten' ? null : rowOf(name, { deleted: known === 'deleted' })
-    rows.set(byteText(name), { row, before: null })
+    rows.add(byteText(name), { row, before: null })
   }
   return rows
 }
@@ -437,7 +437,7 @@ t.test('small folders in great number are read in long pages', async (t) => {
 t.test('rows deleted since the last flush are all that is stepped over', async (t) => {
   const gone = new SortedMap<RowSlot>()
   for (const name of HUGE_NAMES.slice(0, 5000)) {
-    gone.set(name, { row: rowOf(name, { deleted: true }), before: rowOf(name) })
+    gone.add(name, { row: rowOf(name, { deleted: true }), before: rowOf(name) })
   }
   const { entries, nexts, rows } = await costOf(HUGE_NAMES, { limit: 1000 }, [gone])
   t.equal(entries[0], HUGE_NAMES[5000])

@@ -15,7 +15,7 @@ import type { Admission } from './admission.ts'
 import { byteText } from './keys.ts'
 import { listPage } from './listing.ts'
 import { type ListId, registerKey } from './memtable.ts'
-import type { NewestState } from './newest-state.ts'
+import type { KnownRegister, NewestState } from './newest-state.ts'
 import type { Pending } from './pending.ts'
 import { encodeRecord, RECORD_FLAGS, RECORD_TYPES, type RecordHead } from './record.ts'
 import { isLive, registerIdOf } from './register.ts'
@@ -50,45 +50,43 @@ export class Listings {
 
   /** Inserts or deletes a row, made under these settings of its container. */
   putRow(list: ItemKey, row: ListRow, settings?: Stamp): Promise<RowOutcome> {
+    const id = registerIdOf(list)
     const refusal =
       this.#admission.stale(list) ??
-      this.#admission.unknown(registerIdOf(list)) ??
+      this.#admission.unknown(id) ??
       this.#admission.overload() ??
       refusalOf(row)
     if (refusal !== null) return refusal
-    if (!this.#takesRow(list, row)) return Promise.resolve({ status: 'not-found' })
+    const known = this.#newest.of(id)
+    if (!this.#takesRow(list, known, row)) return Promise.resolve({ status: 'not-found' })
     if (settings !== undefined) {
-      const current = this.#settingsOf(list)
+      const current = this.#settingsOf(list, known)
       if (current === null) return this.#loadSettings(list, () => this.putRow(list, row, settings))
       if (compareStamps(settings, current) < 0) return Promise.resolve({ status: 'stale-settings' })
     }
     const name = byteText(row.name)
-    const key = list.hash + name
     const order = this.#newest.rowOrder(list, name, row.ballot)
     if (order < 0) return Promise.resolve({ status: 'superseded' })
-    if (order === 0) return this.#rowAgain(list, key, row)
-    return this.commitRow(list, key, row)
+    if (order === 0) return this.#rowAgain(list, name, row)
+    return this.commitRow(list, name, row)
   }
 
   /**
    * Whether the list is there and not younger than the row: a row that was on its way while its container was deleted
    * and made again belongs to the old one. Rows that say "deleted" do no harm.
    */
-  #takesRow(list: ItemKey, row: ListRow): boolean {
-    const id = registerIdOf(list)
-    if (!this.#newest.isLive(id)) return false
+  #takesRow(list: ItemKey, known: KnownRegister, row: ListRow): boolean {
+    if (!this.#newest.isLiveNow(known)) return false
     if (row.deleted || list.kind !== 'container') return true
-    const made = this.#newest.madeAt(id)
+    const made = (known.pending ?? known.entry)?.stamp
     return made === undefined || compareStamps(row.metaStamp, made) >= 0
   }
 
   /** The epoch of the list's settings; null if it is not in memory, or about to change. */
-  #settingsOf(list: ItemKey): Stamp | null {
-    const id = registerIdOf(list)
-    if (this.#pending.entry(registerKey(id)) !== undefined) return null
+  #settingsOf(list: ItemKey, { pending, entry }: KnownRegister): Stamp | null {
+    if (pending !== undefined || entry === null) return null
     const known = this.#settings.get(list.hash)
-    const entry = this.#index.entry(id)
-    if (known === undefined || entry === null) return null
+    if (known === undefined) return null
     return compareStamps(known.ballot, entry.ballot) === 0 ? known.metaStamp : null
   }
 
@@ -111,12 +109,12 @@ export class Listings {
   }
 
   /** The same row once more: done if it is stored, else the caller has to wait for the first attempt. */
-  #rowAgain(list: ItemKey, key: string, row: ListRow): Promise<RowOutcome> {
-    if (this.#pending.row(key) === undefined) {
-      if (row.confirmed) this.#index.confirmRow(list, byteText(row.name), row.ballot)
+  #rowAgain(list: ItemKey, name: string, row: ListRow): Promise<RowOutcome> {
+    if (this.#pending.row(list.hash, name) === undefined) {
+      if (row.confirmed) this.#index.confirmRow(list, name, row.ballot)
       return Promise.resolve({ status: 'done' })
     }
-    return this.commitRow(list, key, row)
+    return this.commitRow(list, name, row)
   }
 
   /**
@@ -134,13 +132,13 @@ export class Listings {
       rows.map((row) => {
         const name = byteText(row.name)
         if (!isStorable(row) || this.#newest.rowOrder(list, name, row.ballot) <= 0) return undefined
-        return this.commitRow(list, list.hash + name, isStray ? { ...row, confirmed: false } : row)
+        return this.commitRow(list, name, isStray ? { ...row, confirmed: false } : row)
       }),
     )
   }
 
-  /** Commits a row whatever is there; `key` is the list's hash with the row's name, `flags` further ones of the record. */
-  commitRow(list: ItemKey, key: string, row: ListRow, flags = 0): Promise<RowOutcome> {
+  /** Commits a row whatever is there; `name` is the row's in byte text, `flags` further ones of the record. */
+  commitRow(list: ItemKey, name: string, row: ListRow, flags = 0): Promise<RowOutcome> {
     const record = encodeRecord({
       type: RECORD_TYPES.listRow,
       flags:
@@ -159,7 +157,7 @@ export class Listings {
       meta: rowMeta(list.name, row),
       data: null,
     })
-    this.#pending.setRow(list.hash, key, row)
+    this.#pending.setRow(list.hash, name, row)
     this.#options.ballots.saw(row.ballot)
     return this.#options.journal.append(record, {
       apply: (place) => {
@@ -173,7 +171,7 @@ export class Listings {
         this.#index.applyRow(listIdOf(list), stored, { isContainer })
         return { status: 'done' }
       },
-      end: () => this.#pending.clearRow(list.hash, key, row),
+      end: () => this.#pending.clearRow(list.hash, name, row),
     })
   }
 

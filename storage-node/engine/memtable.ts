@@ -58,13 +58,14 @@ export class Memtable {
     return this.lists.get(listHash)?.rows.get(name)
   }
 
-  setRow(list: ListId, name: string, slot: RowSlot): void {
+  /** Of a name that has no row here yet. */
+  addRow(list: ListId, name: string, slot: RowSlot): void {
     let listSlot = this.lists.get(list.hash)
     if (listSlot === undefined) {
       listSlot = { list, rows: new SortedMap() }
       this.lists.set(list.hash, listSlot)
     }
-    listSlot.rows.set(name, slot)
+    listSlot.rows.add(name, slot)
     this.#rowCount++
   }
 }

@@ -8,10 +8,10 @@
  */
 
 const WORDS = 8
-/** About one in two hundred names that are not there is taken for one that may be. */
-const BITS_PER_NAME = 12
+/** About one in a thousand names that are not there is taken, by each layer, for one that may be. */
+const BITS_PER_NAME = 16
 const FIRST_LAYER_NAMES = 32 * 1024
-/** Ten layers: 16 million names in 24 MiB. */
+/** Ten layers: 16 million names in 32 MiB. */
 const LAYERS_MAX = 10
 /** Odd numbers, one for each word of a block: they turn one number of a name into eight. */
 const SALTS = Uint32Array.of(

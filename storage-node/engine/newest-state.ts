@@ -4,10 +4,18 @@ import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/st
 import type { Entry } from './entry.ts'
 import { type RegisterId, registerKey } from './memtable.ts'
 import { isGone, isHeld } from './partition-digests.ts'
-import type { Pending } from './pending.ts'
+import type { Pending, PendingEntry } from './pending.ts'
 import { isLive } from './register.ts'
 import type { ShardIndex } from './shard-index.ts'
 import { liveRows } from './totals.ts'
+
+/** What is known of a register in this turn of the event loop. */
+export interface KnownRegister {
+  /** On its way to disk. */
+  readonly pending: PendingEntry | undefined
+  /** On disk. */
+  readonly entry: Entry | null
+}
 
 /** The newest state known, on disk or on its way there: what the next write will find, and is decided by. */
 export class NewestState {
@@ -25,9 +33,17 @@ export class NewestState {
     this.#clock = options.clock
   }
 
+  /** All that a write asks for; to be looked up once. */
+  of(id: RegisterId): KnownRegister {
+    return { pending: this.#pending.entry(registerKey(id)), entry: this.#index.entry(id) }
+  }
+
   isLive(id: RegisterId): boolean {
-    const pending = this.#pending.entry(registerKey(id))
-    return pending?.live ?? isLive(this.#index.entry(id), this.#clock.nowMs() / 1000)
+    return this.isLiveNow(this.of(id))
+  }
+
+  isLiveNow({ pending, entry }: KnownRegister): boolean {
+    return pending?.live ?? isLive(entry, this.#clock.nowMs() / 1000)
   }
 
   /** Whether the register was given away, or is being. */
@@ -62,14 +78,9 @@ export class NewestState {
     return pending === undefined ? durable : maxStamp(pending, durable)
   }
 
-  /** When the register's data was put: when a container was made. */
-  madeAt(id: RegisterId): Stamp | undefined {
-    return this.#pending.entry(registerKey(id))?.stamp ?? this.#index.entry(id)?.stamp
-  }
-
   /** Below 0 if a newer row than one with this ballot is there, 0 if this very one is. `name` as listings order it. */
   rowOrder(list: ItemKey, name: string, ballot: Stamp): number {
-    const pending = this.#pending.row(list.hash + name)
+    const pending = this.#pending.row(list.hash, name)
     const stored = this.#index.row(list.hash, name)
     // What was given away may come back.
     if (stored?.gone === true && pending === undefined) {

@@ -14,13 +14,24 @@ export interface PendingEntry {
   readonly stamp: Stamp
 }
 
+/** Rows of one list on their way. */
+interface PendingRows {
+  /** The newest ballot of each name, in byte text. */
+  readonly ballots: Map<string, Stamp>
+  /** Records, of which some may be of one name. */
+  count: number
+  /** How many of them are not deletions. */
+  live: number
+}
+
+type RowOnItsWay = { readonly ballot: Stamp; readonly deleted: boolean }
+
 export class Pending {
   readonly #entries = new Map<string, PendingEntry>()
   /** Promises on their way, the highest of each register. */
   readonly #promises = new Map<string, Stamp>()
-  readonly #rows = new Map<string, Stamp>()
-  /** Live rows on their way, by list. */
-  readonly #liveRows = new Map<string, number>()
+  /** By list. */
+  readonly #rows = new Map<string, PendingRows>()
   readonly #waiters = new Map<string, (() => void)[]>()
 
   entry(key: string): PendingEntry | undefined {
@@ -67,33 +78,32 @@ export class Pending {
     if (pending !== undefined && compareStamps(pending, ballot) === 0) this.#promises.delete(key)
   }
 
-  row(key: string): Stamp | undefined {
-    return this.#rows.get(key)
+  row(listHash: string, name: string): Stamp | undefined {
+    return this.#rows.get(listHash)?.ballots.get(name)
   }
 
-  setRow(
-    listHash: string,
-    key: string,
-    row: { readonly ballot: Stamp; readonly deleted: boolean },
-  ): void {
-    this.#rows.set(key, row.ballot)
-    if (!row.deleted) this.#liveRows.set(listHash, (this.#liveRows.get(listHash) ?? 0) + 1)
+  setRow(listHash: string, name: string, { ballot, deleted }: RowOnItsWay): void {
+    let rows = this.#rows.get(listHash)
+    if (rows === undefined) {
+      rows = { ballots: new Map(), count: 0, live: 0 }
+      this.#rows.set(listHash, rows)
+    }
+    rows.ballots.set(name, ballot)
+    rows.count++
+    if (!deleted) rows.live++
   }
 
-  clearRow(
-    listHash: string,
-    key: string,
-    row: { readonly ballot: Stamp; readonly deleted: boolean },
-  ): void {
-    const pending = this.#rows.get(key)
-    if (pending !== undefined && compareStamps(pending, row.ballot) === 0) this.#rows.delete(key)
-    if (row.deleted) return
-    const count = (this.#liveRows.get(listHash) ?? 0) - 1
-    if (count > 0) this.#liveRows.set(listHash, count)
-    else this.#liveRows.delete(listHash)
+  clearRow(listHash: string, name: string, { ballot, deleted }: RowOnItsWay): void {
+    const rows = this.#rows.get(listHash)
+    if (rows === undefined) return
+    const newest = rows.ballots.get(name)
+    if (newest !== undefined && compareStamps(newest, ballot) === 0) rows.ballots.delete(name)
+    rows.count--
+    if (!deleted) rows.live--
+    if (rows.count === 0) this.#rows.delete(listHash)
   }
 
   hasLiveRows(listHash: string): boolean {
-    return this.#liveRows.has(listHash)
+    return (this.#rows.get(listHash)?.live ?? 0) > 0
   }
 }

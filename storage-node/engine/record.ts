@@ -172,9 +172,11 @@ export function placeRecord(
   head.writeUInt32LE(durableUpTo.segmentId, 96)
   head.writeUInt32LE(durableUpTo.offset, 100)
   const meta = head.subarray(RECORD_HEAD_BYTES, RECORD_HEAD_BYTES + metaBytes)
-  head.writeBigUInt64LE(xxh64(meta, seed), 104)
-  head.writeBigUInt64LE(data === null ? 0n : xxh64(data, seed), 112)
-  head.writeBigUInt64LE(xxh64(head.subarray(0, 120), seed), 120)
+  // A DataView does in one step what Buffer does by arithmetic with several big numbers.
+  const view = new DataView(head.buffer, head.byteOffset, RECORD_HEAD_BYTES)
+  view.setBigUint64(104, xxh64(meta, seed), true)
+  view.setBigUint64(112, data === null ? 0n : xxh64(data, seed), true)
+  view.setBigUint64(120, xxh64(head.subarray(0, 120), seed), true)
 }
 
 /** The head at the start of `bytes`, or null if there is no valid one for this place. */

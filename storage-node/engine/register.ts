@@ -2,8 +2,10 @@
 import { type Condition, type ConditionSubject, evaluateCondition } from '../../common/condition.ts'
 import { ITEM_KINDS, type ItemKey } from '../../common/item.ts'
 import { deleteAtOf } from '../../common/item-meta.ts'
+import { ZERO_STAMP } from '../../common/stamp.ts'
 import type { ItemInfo, ItemMeta } from '../../common/storage-node.ts'
 import { type Entry, NO_BLOB } from './entry.ts'
+import { jsonText } from './json-text.ts'
 import type { RegisterId } from './memtable.ts'
 import {
   type Place,
@@ -16,10 +18,26 @@ import {
 /** The metadata JSON of a register's record. */
 interface RegisterMeta {
   readonly n: string
-  readonly t: string | undefined
-  readonly e: string | undefined
-  readonly h: Readonly<Record<string, string>> | undefined
-  readonly b: string | undefined
+  readonly t?: string
+  readonly e?: string
+  readonly h?: Readonly<Record<string, string>>
+  readonly b?: string
+}
+
+/** By hand, as it is made for every write: what is undefined is left out. */
+function metaText(name: string, meta: ItemMeta, blob: string | undefined): string {
+  const { contentType, etag, headers } = meta
+  let text = `{"n":${jsonText(name)}`
+  if (contentType !== undefined) text += `,"t":${jsonText(contentType)}`
+  if (etag !== undefined) text += `,"e":${jsonText(etag)}`
+  text += `,"h":${isEmpty(headers) ? '{}' : JSON.stringify(headers)}`
+  if (blob !== undefined) text += `,"b":"${blob}"`
+  return `${text}}`
+}
+
+function isEmpty(headers: ItemMeta['headers']): boolean {
+  for (const _name in headers) return false
+  return true
 }
 
 export function registerIdOf(item: ItemKey): RegisterId {
@@ -51,14 +69,6 @@ export interface NewRecord {
 export function draftOf(item: ItemKey, record: NewRecord): RecordDraft {
   const { body, meta, deleted } = record
   const blob = body.kind === 'blob' ? body.blobId : undefined
-  // What is undefined is left out.
-  const json: RegisterMeta = {
-    n: item.name,
-    t: meta.contentType,
-    e: meta.etag,
-    h: meta.headers,
-    b: blob,
-  }
   const expires = 'x-delete-at' in meta.headers && item.kind === 'object'
   return {
     type: deleted
@@ -78,7 +88,7 @@ export function draftOf(item: ItemKey, record: NewRecord): RecordDraft {
     ballot: record.ballot,
     writeId: record.writeId,
     dataBytes: bodyBytes(body),
-    meta: JSON.stringify(json),
+    meta: metaText(item.name, meta, blob),
     data: body.kind === 'inline' && body.data.length > 0 ? body.data : null,
   }
 }
@@ -96,7 +106,7 @@ export function entryOfDraft(draft: RecordDraft, record: NewRecord, place: Place
     flags: draft.flags,
     stamp: draft.stamp,
     ballot: draft.ballot,
-    promised: ZERO,
+    promised: ZERO_STAMP,
     writeId: draft.writeId,
     dataBytes: draft.dataBytes,
     deleteAt: draft.flags & RECORD_FLAGS.expires ? deleteAtOf(record.meta.headers) : 0,
@@ -132,8 +142,6 @@ export function goneEntry(entry: Entry, place: Place): Entry {
   return { ...entry, ...nothing, type, place }
 }
 
-const ZERO = { ticks: 0, proposer: 0 } as const
-
 /** The index entry of a record found in the log. */
 export function entryOfRecord(head: RecordHead, meta: string, place: Place): Entry {
   const hasBlob = head.type === RECORD_TYPES.putBlob
@@ -146,7 +154,7 @@ export function entryOfRecord(head: RecordHead, meta: string, place: Place): Ent
     flags: head.flags,
     stamp: head.stamp,
     ballot: head.ballot,
-    promised: ZERO,
+    promised: ZERO_STAMP,
     writeId: head.writeId,
     dataBytes: head.dataBytes,
     deleteAt: expires ? deleteAtOf(json.h ?? {}) : 0,

@@ -14,7 +14,7 @@ import type { Admission } from './admission.ts'
 import type { BlobStore } from './blob-store.ts'
 import { type Entry, NO_BLOB } from './entry.ts'
 import { type RegisterId, registerKey } from './memtable.ts'
-import type { NewestState } from './newest-state.ts'
+import type { KnownRegister, NewestState } from './newest-state.ts'
 import type { Pending } from './pending.ts'
 import { encodeRecord, RECORD_TYPES } from './record.ts'
 import type { ReadRecord } from './record-reader.ts'
@@ -63,29 +63,27 @@ export class Registers {
   /** Commits a change of a register; the body, if any, is in hand or in a finished blob. */
   write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> {
     const id = registerIdOf(write.item)
+    const known = this.#newest.of(id)
     const isCopy = write.copy === true || write.rewrite === true
     const refusal =
       (isCopy ? null : this.#admission.unknown(id)) ??
       this.#admission.overload() ??
       this.#admission.tooFarAhead(write.ballot) ??
-      this.#superseded(id, write, body)
+      this.#supersededBy(known, id, write, body)
     if (refusal !== null) return refusal
     if (write.record !== undefined) return this.#accept(write, write.record, id, body)
-    return this.#isSimple(write, id)
-      ? this.#commitSimple(write, id, body)
+    const existed = this.#newest.isLiveNow(known)
+    return isSimple(write, existed)
+      ? this.#commitSimple(write, id, body, existed)
       : this.#commitAfterRead(write, id, body)
   }
 
-  /** A write that needs nothing of the old record but whether it is live. */
-  #isSimple(write: ItemWrite, id: RegisterId): boolean {
-    if (write.action === 'post') return false
-    if (write.condition !== undefined && !needsOnlyExistence(write.condition)) return false
-    if (write.action === 'delete' || write.item.kind === 'object') return true
-    return !this.#newest.isLive(id)
-  }
-
-  #commitSimple(write: ItemWrite, id: RegisterId, body: BodyPlace): Promise<WriteOutcome> {
-    const existed = this.#newest.isLive(id)
+  #commitSimple(
+    write: ItemWrite,
+    id: RegisterId,
+    body: BodyPlace,
+    existed: boolean,
+  ): Promise<WriteOutcome> {
     const { condition } = write
     if (condition !== undefined) {
       const subject = existed ? { etag: '*', ticks: 0 } : null
@@ -251,10 +249,17 @@ export class Registers {
 
   /** The outcome if something at least as new is there already: the same write again, or a newer one. */
   #superseded(id: RegisterId, write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> | null {
+    return this.#supersededBy(this.#newest.of(id), id, write, body)
+  }
+
+  #supersededBy(
+    { pending, entry }: KnownRegister,
+    id: RegisterId,
+    write: ItemWrite,
+    body: BodyPlace,
+  ): Promise<WriteOutcome> | null {
     const stale = this.#admission.stale(write.item)
     if (stale !== null) return stale
-    const pending = this.#pending.entry(registerKey(id))
-    const entry = this.#index.entry(id)
     const newest = maxStamp(pending?.ballot ?? ZERO_STAMP, entry?.ballot ?? ZERO_STAMP)
     const promised = this.#admission.isPastPromises(id, write)
       ? ZERO_STAMP
@@ -289,6 +294,13 @@ export class Registers {
     assert(read !== null, `the register ${registerKey(id)} has a record`)
     return { status: 'done', info: read.info, existed: true }
   }
+}
+
+/** Whether the write needs nothing of the old record but whether it is live. */
+function isSimple(write: ItemWrite, existed: boolean): boolean {
+  if (write.action === 'post') return false
+  if (write.condition !== undefined && !needsOnlyExistence(write.condition)) return false
+  return write.action === 'delete' || write.item.kind === 'object' || !existed
 }
 
 /** The body of a record that gets new metadata: a POST writes a whole new record. */

@@ -49,11 +49,12 @@ export class Releases {
   /** The same for a row. */
   async releaseRow(list: ItemKey, name: string, ballot: Stamp): Promise<boolean> {
     const { index, pending, listings } = this.#options
-    const row = index.row(list.hash, byteText(name))
+    const key = byteText(name)
+    const row = index.row(list.hash, key)
     if (row === null || row.gone || compareStamps(row.ballot, ballot) !== 0) return false
-    if (pending.row(list.hash + byteText(name)) !== undefined) return false
+    if (pending.row(list.hash, key) !== undefined) return false
     const gone = { ...row, deleted: true, confirmed: true, bytes: 0, count: 0, etag: '' }
-    await listings.commitRow(list, list.hash + byteText(name), gone, RECORD_FLAGS.gone)
+    await listings.commitRow(list, key, gone, RECORD_FLAGS.gone)
     return true
   }
 }

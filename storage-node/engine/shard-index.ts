@@ -10,24 +10,28 @@ import { compareStamps, maxStamp, type Stamp, ZERO_STAMP } from '../../common/st
 import type { DigestSum } from './digest.ts'
 import { decodeEntry, type Entry } from './entry.ts'
 import { byteText, entryKey, fromByteText, listKey, SPACES } from './keys.ts'
-import { type EntrySlot, type ListId, Memtable, type RegisterId, registerKey } from './memtable.ts'
-import { NamesBelow, type OwnHashes } from './names-below.ts'
+import {
+  type EntrySlot,
+  type ListId,
+  Memtable,
+  type RegisterId,
+  type RowSlot,
+  registerKey,
+} from './memtable.ts'
+import { NamesHeld, type OwnHashes } from './names-held.ts'
 import { isHeld, type PartitionDigests, registerIdOfList } from './partition-digests.ts'
 import { type Place, RECORD_TYPES } from './record.ts'
 import { decodeRow, type StoredRow, storedRow } from './row.ts'
 import { RowChanges } from './row-changes.ts'
+import { RowDoubts } from './row-doubts.ts'
 import { SegmentUse } from './segment-use.ts'
 import { decodeTotals, digestOfRows, emptyTotals, shiftTotals, type Totals } from './totals.ts'
 
-/** An unconfirmed row or register, and since when (monotonic milliseconds). */
-export interface Doubt {
+/** A register that is not confirmed, and since when (monotonic milliseconds). */
+export interface EntryDoubt {
+  readonly id: RegisterId
   readonly ballot: Stamp
   readonly sinceMs: number
-}
-
-/** A doubtful register. */
-export interface EntryDoubt extends Doubt {
-  readonly id: RegisterId
   /** A replica that lags takes the record only under a newer ballot. */
   readonly refused?: true
 }
@@ -46,8 +50,8 @@ export class ShardIndex {
   readonly use = new SegmentUse()
   /** Rows that changed lately. */
   readonly changes = new RowChanges()
-  /** Which names need not be looked for in the store below. */
-  readonly below: NamesBelow
+  /** Which names need not be looked for, neither here nor in the store below. */
+  readonly names: NamesHeld
   readonly #totals = new Map<string, Totals>()
   /**
    * What the store below answered for names that no memtable has. Only a flush changes the store, and while it runs its
@@ -56,11 +60,7 @@ export class ShardIndex {
   readonly #entriesBelow = new Map<string, Entry | null>()
   /** The same by list hash + name in byte text. */
   readonly #rowsBelow = new Map<string, StoredRow | null>()
-  /** List hash + name in byte text → since when. */
-  readonly unconfirmedRows = new Map<
-    string,
-    Doubt & { readonly list: ListId; readonly name: string }
-  >()
+  readonly unconfirmedRows = new RowDoubts()
   readonly unconfirmedEntries = new Map<string, EntryDoubt>()
   /** Containers whose totals changed since they were last taken, by register key. */
   readonly changedLists = new Map<string, ListId>()
@@ -79,7 +79,7 @@ export class ShardIndex {
     },
   ) {
     this.#kv = kv
-    this.below = new NamesBelow(kv, options.own)
+    this.names = new NamesHeld(kv, options.own)
     this.#digests = options.digests
     this.#nowMs = options.nowMs
     this.#onDamage = options.onDamage
@@ -93,6 +93,7 @@ export class ShardIndex {
 
   /** The register's entry, or null if nothing is known of it. */
   entry(id: RegisterId): Entry | null {
+    if (!this.names.mayHaveRegister(id.hash)) return null
     const key = registerKey(id)
     const slot = this.active.entries.get(key) ?? this.flushing?.entries.get(key)
     if (slot === undefined) return this.#lookUpEntry(key, id)
@@ -101,14 +102,13 @@ export class ShardIndex {
 
   /** From the store below, remembered: a write asks three times for what is not there. */
   #lookUpEntry(key: string, id: RegisterId): Entry | null {
-    if (!this.below.mayHaveRegister(id.hash)) return null
     const known = this.#entriesBelow.get(key)
     if (known !== undefined) return known
     return this.#noteMiss(remember(this.#entriesBelow, key, this.storedEntry(id)))
   }
 
   #noteMiss<T>(found: T | null): T | null {
-    if (found === null && this.flushing === null) this.below.missed()
+    if (found === null && this.flushing === null) this.names.missed(this.active)
     return found
   }
 
@@ -129,12 +129,18 @@ export class ShardIndex {
 
   /** A row, deleted ones included; `name` in byte text. */
   row(listHash: string, name: string): StoredRow | null {
-    const slot = this.active.row(listHash, name) ?? this.flushing?.row(listHash, name)
+    if (!this.names.mayHaveRow(listHash, name)) return null
+    const slot = this.active.row(listHash, name)
+    return slot === undefined ? this.#rowBelow(listHash, name) : slot.row
+  }
+
+  /** What stands below the memtable that takes changes. */
+  #rowBelow(listHash: string, name: string): StoredRow | null {
+    const slot = this.flushing?.row(listHash, name)
     return slot === undefined ? this.#storedRow(listHash, name) : slot.row
   }
 
   #storedRow(listHash: string, name: string): StoredRow | null {
-    if (!this.below.mayHaveRow(listHash, name)) return null
     const key = listHash + name
     const known = this.#rowsBelow.get(key)
     if (known !== undefined) return known
@@ -198,7 +204,8 @@ export class ShardIndex {
     const wasSame = old.writeId === next.writeId && compareStamps(old.stamp, next.stamp) === 0
     const isKnown = wasSame && !wasGone
     const confirmed = next.type === RECORD_TYPES.gone || (isKnown ? old.confirmed : next.confirmed)
-    slot.entry = { ...next, promised, confirmed }
+    const isAsGiven = promised === next.promised && confirmed === next.confirmed
+    slot.entry = isAsGiven ? next : { ...next, promised, confirmed }
     this.#digests?.entryChanged(id, old, slot.entry, () => this.#rowsOf(id))
     if (slot.entry.confirmed) this.unconfirmedEntries.delete(registerKey(id))
     else this.#doubtEntry(id, next.ballot)
@@ -239,18 +246,26 @@ export class ShardIndex {
 
   #entrySlot(id: RegisterId): EntrySlot {
     const key = registerKey(id)
+    if (!this.names.mayHaveRegister(id.hash)) return this.#addSlot(key, id, null)
     const known = this.active.entries.get(key)
     if (known !== undefined) return known
     const before = this.flushing?.entries.get(key)?.entry ?? this.#lookUpEntry(key, id)
+    return this.#addSlot(key, id, before)
+  }
+
+  #addSlot(key: string, id: RegisterId, before: Entry | null): EntrySlot {
     const slot: EntrySlot = { id, entry: before ?? NO_ENTRY, before }
     this.active.entries.set(key, slot)
+    this.names.addRegister(id.hash)
     return slot
   }
 
   /** Takes in a row: the highest ballot of a name wins. False if a newer one is there. */
   applyRow(list: ListId, row: StoredRow, options: { readonly isContainer: boolean }): boolean {
     const name = byteText(row.name)
-    const before = this.row(list.hash, name)
+    const isNew = !this.names.mayHaveRow(list.hash, name)
+    const slot = isNew ? undefined : this.active.row(list.hash, name)
+    const before = isNew ? null : slot === undefined ? this.#rowBelow(list.hash, name) : slot.row
     if (before !== null) {
       const order = compareStamps(row.ballot, before.ballot)
       if (order < 0) return false
@@ -263,8 +278,9 @@ export class ShardIndex {
     shiftTotals(this.totals(list.hash), before, row)
     this.changes.note(list.hash, before, row)
     this.#digests?.rowChanged(list, before, row, (id) => this.entry(id))
-    this.#setRow(list, name, row, before)
-    if (row.confirmed) this.unconfirmedRows.delete(list.hash + name)
+    if (slot === undefined) this.#addRow(list, name, { row, before })
+    else slot.row = row
+    if (row.confirmed) this.unconfirmedRows.delete(list.hash, name)
     else this.#doubtRow(list, name, row.ballot)
     if (options.isContainer) this.changedLists.set(list.hash, list)
     return true
@@ -283,12 +299,17 @@ export class ShardIndex {
   /** `before` is the row as it was until now: what the store below has, if no memtable knows it. */
   #setRow(list: ListId, name: string, row: StoredRow | null, before: StoredRow | null): void {
     const slot = this.active.row(list.hash, name)
-    if (slot === undefined) this.active.setRow(list, name, { row, before })
+    if (slot === undefined) this.#addRow(list, name, { row, before })
     else slot.row = row
   }
 
+  #addRow(list: ListId, name: string, slot: RowSlot): void {
+    this.active.addRow(list, name, slot)
+    this.names.addRow(list.hash, name)
+  }
+
   #doubtRow(list: ListId, name: string, ballot: Stamp): void {
-    this.unconfirmedRows.set(list.hash + name, { list, name, ballot, sinceMs: this.#nowMs() })
+    this.unconfirmedRows.add({ list, name, ballot, sinceMs: this.#nowMs() })
   }
 
   /** A record that compaction moves has been in doubt since before. */
@@ -335,17 +356,17 @@ export class ShardIndex {
 
   /** The row is known to hold. Nothing happens if it has changed since, or if its list is not here. */
   confirmRow(list: ListId, name: string, ballot: Stamp): void {
-    const key = list.hash + name
-    const doubt = this.unconfirmedRows.get(key)
+    const doubt = this.unconfirmedRows.get(list.hash, name)
     if (doubt === undefined || compareStamps(doubt.ballot, ballot) !== 0) return
     if (!this.isListHeld(list)) return
-    this.unconfirmedRows.delete(key)
-    const row = this.row(list.hash, name)
-    if (row !== null && compareStamps(row.ballot, ballot) === 0) {
-      const { segmentId, recordBytes, gone } = row
-      const confirmed = storedRow(row, { segmentId, recordBytes, gone, confirmed: true })
-      this.#setRow(list, name, confirmed, row)
-    }
+    this.unconfirmedRows.delete(list.hash, name)
+    const slot = this.active.row(list.hash, name)
+    const row = slot === undefined ? this.#rowBelow(list.hash, name) : slot.row
+    if (row === null || compareStamps(row.ballot, ballot) !== 0) return
+    const { segmentId, recordBytes, gone } = row
+    const confirmed = storedRow(row, { segmentId, recordBytes, gone, confirmed: true })
+    if (slot === undefined) this.#addRow(list, name, { row: confirmed, before: row })
+    else slot.row = confirmed
   }
 
   /** The register's row is known to hold. */
@@ -376,7 +397,7 @@ export class ShardIndex {
     shiftTotals(this.totals(list.hash), row, null)
     this.#digests?.rowChanged(list, row, null, (id) => this.entry(id))
     this.#setRow(list, name, null, row)
-    this.unconfirmedRows.delete(list.hash + name)
+    this.unconfirmedRows.delete(list.hash, name)
   }
 
   #rowsOf({ hash }: RegisterId): DigestSum {

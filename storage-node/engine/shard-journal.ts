@@ -173,7 +173,7 @@ export class ShardJournal {
     const { pending } = this.#options
     if (head.type !== RECORD_TYPES.listRow) return pending.entry(registerKey(head)) !== undefined
     const { row } = rowOfRecord(head, meta, 0)
-    return pending.row(head.hash + byteText(row.name)) !== undefined
+    return pending.row(head.hash, byteText(row.name)) !== undefined
   }
 
   /**

@@ -17,10 +17,10 @@ export class SortedMap<V> {
     return this.#values.get(key)
   }
 
-  set(key: string, value: V): void {
-    const isNew = !this.#values.has(key)
+  /** Adds a key that is not there yet. */
+  add(key: string, value: V): void {
     this.#values.set(key, value)
-    if (isNew) this.#insert(key)
+    this.#insert(key)
   }
 
   /** In no particular order. */

@@ -36,7 +36,7 @@ export async function autopsy(cluster: SimCluster, key: string): Promise<string[
     for (const shard of shards) {
       const row = shard.index.row(list.hash, Buffer.from(object).toString('latin1'))
       if (row === null) continue
-      const inDoubt = shard.index.unconfirmedRows.has(list.hash + object)
+      const inDoubt = shard.index.unconfirmedRows.get(list.hash, row.name) !== undefined
       const what = row.deleted ? 'deleted' : row.contentType
       const state = row.confirmed ? 'confirmed' : inDoubt ? 'in doubt' : 'unconfirmed, forgotten'
       lines.push(

@@ -4,8 +4,10 @@ import type { KeyValue } from '../../common/key-value.ts'
 import { type SeededRandom, seededRandom } from '../../test/support/seeded-random.ts'
 import { SimKeyValueStore } from '../../test/support/sim-kv.ts'
 import { byteText, entryKey, listKey, SPACES } from './keys.ts'
+import { Memtable } from './memtable.ts'
 import { NameFilter } from './name-filter.ts'
-import { NamesBelow } from './names-below.ts'
+import { NamesHeld } from './names-held.ts'
+import { NO_ENTRY } from './shard-index.ts'
 
 const seed = Number(process.env.SWIFTLET_SEED ?? Math.floor(Math.random() * 2 ** 31))
 const VALUE = Buffer.of(1)
@@ -91,17 +93,23 @@ async function filledStore(): Promise<{
   return { store, kv, registers, list, random }
 }
 
-async function untilKnown(names: NamesBelow): Promise<void> {
+async function untilKnown(names: NamesHeld): Promise<void> {
   for (let turn = 0; turn < 10_000 && !names.isKnown; turn++) await Promise.resolve()
 }
 
 t.test('what the store holds is read once a name was missed', async (t) => {
   const { kv, registers, list, random } = await filledStore()
-  const names = new NamesBelow(kv, { shard: 1, shards: 2 })
+  const names = new NamesHeld(kv, { shard: 1, shards: 2 })
   const fresh = hashOfShard(random, 1)
   t.ok(names.mayHaveRegister(fresh), 'before it was read everything may be there')
-  names.missed()
-  names.missed()
+  const inMemory = hashOfShard(random, 1)
+  const memtable = new Memtable()
+  const id = { kind: 2, policy: 0, placement: 0, hash: inMemory }
+  memtable.entries.set(inMemory, { id, entry: NO_ENTRY, before: null })
+  const listId = { hash: list, placement: 0, name: '/a/c' }
+  memtable.addRow(listId, rowName(30_000), { row: null, before: null })
+  names.missed(memtable)
+  names.missed(new Memtable())
   // On its way while the store is being read, which sees it as it was before.
   const late = hashOfShard(random, 1)
   names.addRegister(late)
@@ -111,9 +119,9 @@ t.test('what the store holds is read once a name was missed', async (t) => {
   t.ok(names.isKnown)
   const own = registers.filter((hash) => hash.charCodeAt(0) >= 128)
   t.ok(own.length > 1_000)
-  t.ok([...own, late].every((hash) => names.mayHaveRegister(hash)))
+  t.ok([...own, late, inMemory].every((hash) => names.mayHaveRegister(hash)))
   const rows = Array.from({ length: 2_500 }, (_, i) => rowName(i))
-  t.ok([...rows, rowName(20_000)].every((name) => names.mayHaveRow(list, name)))
+  t.ok([...rows, rowName(20_000), rowName(30_000)].every((name) => names.mayHaveRow(list, name)))
   const others = Array.from({ length: 1_000 }, (_, i) => i)
   const wrong = others.filter(
     (i) =>
@@ -129,20 +137,20 @@ t.test('what the store holds is read once a name was missed', async (t) => {
 
 t.test('a store that cannot be read, or is closed meanwhile, may hold everything', async (t) => {
   const { store, kv, random } = await filledStore()
-  const broken = new NamesBelow(kv, { shard: 0, shards: 2 })
-  broken.missed()
+  const broken = new NamesHeld(kv, { shard: 0, shards: 2 })
+  broken.missed(new Memtable())
   store.crash(seed)
   await broken.stop()
-  const names = new NamesBelow(store.open(), { shard: 0, shards: 2 })
-  names.missed()
+  const names = new NamesHeld(store.open(), { shard: 0, shards: 2 })
+  names.missed(new Memtable())
   await names.stop()
   for (const one of [broken, names]) {
     t.notOk(one.isKnown)
     t.ok(one.mayHaveRegister(hashOfShard(random, 0)))
-    one.missed()
+    one.missed(new Memtable())
     t.notOk(one.isKnown, 'and is not read again')
   }
-  const full = new NamesBelow(kv, { shard: 0, shards: 2 }, new NameFilter({ layersMax: 0 }))
+  const full = new NamesHeld(kv, { shard: 0, shards: 2 }, new NameFilter({ layersMax: 0 }))
   await full.stop()
   t.ok(full.mayHaveRow(hashOfShard(random, 0), 'x'))
 })

@@ -1,11 +1,12 @@
 /**
- * Knows of most new names that the store below does not have them, without asking it. What it knows is read from the
- * store in the background once a write has asked for a name in vain, and followed from then on: whoever writes to the
- * store says so. While it is being read, and whenever that fails, everything may be there.
+ * Knows of most new names that the index does not have them, neither in memory nor in the store below, without asking
+ * either. What it knows is read in the background once a write has asked for a name in vain, and followed from then on:
+ * whoever adds a name to the index says so. While it is being read, and whenever that fails, everything may be there.
  */
 import type { KeyValue, KeyValueIterator } from '../../common/key-value.ts'
 import { asBuffer } from './entry.ts'
 import { SPACES } from './keys.ts'
+import type { Memtable } from './memtable.ts'
 import { NameFilter } from './name-filter.ts'
 
 const SCAN_PAGE = 1000
@@ -19,7 +20,7 @@ export interface OwnHashes {
   readonly shards: number
 }
 
-export class NamesBelow {
+export class NamesHeld {
   readonly #kv: KeyValue
   readonly #own: OwnHashes
   readonly #filter: NameFilter
@@ -32,7 +33,7 @@ export class NamesBelow {
     this.#filter = filter
   }
 
-  /** Whether new names need not be looked for in the store. */
+  /** Whether new names need not be looked for. */
   get isKnown(): boolean {
     return this.#state === 'known'
   }
@@ -46,7 +47,7 @@ export class NamesBelow {
     return this.#state !== 'known' || this.#filter.mayHaveRow(listHash, name)
   }
 
-  /** The store is about to be given the register. */
+  /** The index takes the register in. */
   addRegister(hash: string): void {
     if (this.#state === 'reading' || this.#state === 'known') this.#filter.addRegister(hash)
   }
@@ -55,10 +56,17 @@ export class NamesBelow {
     if (this.#state === 'reading' || this.#state === 'known') this.#filter.addRow(listHash, name)
   }
 
-  /** The store was asked in vain. Only to be called while nothing is on its way to it. */
-  missed(): void {
+  /**
+   * The store was asked in vain; `memtable` is all that is not in it. Only to be called while nothing is on its way from one
+   * to the other.
+   */
+  missed({ entries, lists }: Pick<Memtable, 'entries' | 'lists'>): void {
     if (this.#state !== 'unread') return
     this.#state = 'reading'
+    for (const { id } of entries.values()) this.#filter.addRegister(id.hash)
+    for (const [hash, { rows }] of lists) {
+      for (const [name] of rows.entries()) this.#filter.addRow(hash, name)
+    }
     // All cursors in this turn: what is written from here on is said to `add…`.
     const cursors = [SPACES.entry, SPACES.row, SPACES.deletedRow].map((space) =>
       this.#cursor(space),
