@@ -478,11 +478,14 @@ function guardAll<M extends object>(methods: M): M {
 function guard<A extends unknown[], T>(
   method: (...parameters: A) => Promise<T>,
 ): (...parameters: A) => Promise<T> {
-  return async (...parameters) => {
+  const rethrow = (error: unknown): never => {
+    throw asBackendError(error)
+  }
+  return (...parameters) => {
     try {
-      return await method(...parameters)
+      return method(...parameters).catch(rethrow)
     } catch (error) {
-      throw asBackendError(error)
+      return Promise.reject(asBackendError(error))
     }
   }
 }

@@ -40,6 +40,9 @@ export class ContainerCache {
   readonly #entriesMax: number
   readonly #ttlMs: number
   readonly #entries = new Map<string, Entry>()
+  /** What was asked for last: a request asks several times for one. */
+  #last: { readonly account: string; readonly container: string; readonly entry: Entry } | null =
+    null
   readonly #loading = new Map<string, Loading>()
 
   constructor(options: ContainerCacheOptions) {
@@ -52,14 +55,24 @@ export class ContainerCache {
 
   /** At once when it is known. */
   get(account: string, container: string): ItemInfo | null | Promise<ItemInfo | null> {
+    const last = this.#last
+    if (last !== null && last.container === container && last.account === account) {
+      if (this.#isCurrent(last.entry)) return last.entry.info
+    }
     const key = `${account}/${container}`
     const entry = this.#entries.get(key)
     if (entry === undefined) return this.#loadOnce(key, account, container)
-    if (this.#clock.monotonicMs() < entry.untilMs && this.#marks.isCurrent(entry.mark)) {
+    if (this.#isCurrent(entry)) {
+      this.#last = { account, container, entry }
       return entry.info
     }
     this.#entries.delete(key)
     return this.#loadOnce(key, account, container)
+  }
+
+  /** Whatever it is replaced by, an entry holds as long as it says. */
+  #isCurrent(entry: Entry): boolean {
+    return this.#clock.monotonicMs() < entry.untilMs && this.#marks.isCurrent(entry.mark)
   }
 
   /** Forgets the container in all threads; a load that is under way will not be remembered. */

@@ -23,6 +23,9 @@ export interface ItemPath {
 export class NameKeys {
   readonly #hashing: ItemHashing
   readonly #containers = new Map<string, ItemKey>()
+  /** The container asked for last. */
+  #last: { readonly account: string; readonly container: string; readonly key: ItemKey } | null =
+    null
 
   constructor(hashing: ItemHashing) {
     this.#hashing = hashing
@@ -33,9 +36,15 @@ export class NameKeys {
   }
 
   container(account: string, container: string): ItemKey {
+    const last = this.#last
+    if (last !== null && last.container === container && last.account === account) return last.key
     const name = containerName(account, container)
-    const known = this.#containers.get(name)
-    if (known !== undefined) return known
+    const key = this.#containers.get(name) ?? this.#makeContainer(name)
+    this.#last = { account, container, key }
+    return key
+  }
+
+  #makeContainer(name: string): ItemKey {
     const key = itemKey(this.#hashing, 'container', name)
     if (this.#containers.size >= CONTAINERS_KEPT_MAX) this.#containers.clear()
     this.#containers.set(name, key)

@@ -138,62 +138,56 @@ export class ObjectWrites {
   }
 
   /** Object and row, with a fresh stamp as often as that is safe and needed. */
-  async change(change: ObjectChange): Promise<BackendOutcome> {
+  change(change: ObjectChange): Promise<BackendOutcome> {
     const { keys, writes, clock } = this.#options
     const item = keys.object(change.path)
     const list = keys.container(change.path.account, change.path.container)
     const startedMs = clock.monotonicMs()
-    const outcome = writes.isReplicated(item)
-      ? await writes.inTurn(item, () =>
+    const changing = writes.isReplicated(item)
+      ? writes.inTurn(item, () =>
           isDependent(change)
             ? this.#changeDependent(item, list, change)
             : this.#changePlain(item, list, change),
         )
-      : await this.#changeOneOrMore(item, list, change)
-    const isSlow = clock.monotonicMs() - startedMs > this.#options.slowWriteMs
-    if (isSlow && outcome.status === 'done') await this.#options.settler.settleObject(change.path)
-    return outcome
+      : this.#changeOneOrMore(item, list, change)
+    return changing.then((outcome) => {
+      const isSlow = clock.monotonicMs() - startedMs > this.#options.slowWriteMs
+      if (!isSlow || outcome.status !== 'done') return outcome
+      return this.#options.settler.settleObject(change.path).then(() => outcome)
+    })
   }
 
-  /** One replica, unless it says that there are more by now. */
+  /** One replica decides, unless it says that there are more by now. */
   async #changeOneOrMore(
     item: ItemKey,
     list: ItemKey,
     change: ObjectChange,
   ): Promise<BackendOutcome> {
-    const { replicas } = this.#options
+    const { replicas, stamps, counters } = this.#options
     const { epoch } = replicas.group(item)
-    // The one replica refused: nothing was done.
-    let isStale = false
-    const sendToOne = (write: ItemWrite) =>
-      change.sendToOne(write).catch((error: unknown) => {
-        isStale = isStaleRings(error)
-        throw error
-      })
     try {
-      return await this.#changeOne(item, list, { ...change, sendToOne })
+      for (let round = 0; round <= RESTAMPS_MAX; round++) {
+        const write = this.#drawn(item, change)
+        const outcome = isDependent(change)
+          ? await this.#writeInTurn(list, write, change)
+          : await this.#writeTogether(list, write, change)
+        if (outcome.status === 'body-missing') throw new TypeError('a write brings its body')
+        if (outcome.status !== 'superseded') return outcome
+        stamps.observe(outcome.ballot)
+        if (!change.repeatable) break
+        counters.restamps++
+      }
     } catch (error) {
-      if (!isStale || !(await replicas.refresh(epoch))) throw error
+      if (!(error instanceof RefusedForItsRings)) throw error
+      if (!(await replicas.refresh(epoch))) throw error.cause
       return this.change(change)
     }
+    throw noQuorum('newer writes are in the way')
   }
 
-  /** One replica decides. */
-  async #changeOne(item: ItemKey, list: ItemKey, change: ObjectChange): Promise<BackendOutcome> {
-    const { writes, stamps, counters } = this.#options
-    for (let round = 0; round <= RESTAMPS_MAX; round++) {
-      const drawn = writes.draw(item, change.action, change.meta, change.condition)
-      const write = change.openExpired === true ? { ...drawn, openExpired: true as const } : drawn
-      const outcome = isDependent(change)
-        ? await this.#writeInTurn(list, write, change)
-        : await this.#writeTogether(list, write, change)
-      if (outcome.status === 'body-missing') throw new TypeError('a write brings its body')
-      if (outcome.status !== 'superseded') return outcome
-      stamps.observe(outcome.ballot)
-      if (!change.repeatable) break
-      counters.restamps++
-    }
-    throw noQuorum('newer writes are in the way')
+  #drawn(item: ItemKey, change: ObjectChange): ItemWrite {
+    const write = this.#options.writes.draw(item, change.action, change.meta, change.condition)
+    return change.openExpired === true ? { ...write, openExpired: true } : write
   }
 
   async #writeTogether(
@@ -206,7 +200,7 @@ export class ObjectWrites {
     const rowing = this.#options.objectRows.putOrDefer(change.path, list, row)
     // If the object fails first, nobody else would look at the row's failure.
     rowing.catch(ignore)
-    const outcome = await change.sendToOne(write)
+    const outcome = await sentToOne(change, write)
     if (outcome.status === 'superseded') return outcome
     this.#finish(list, name, ofWrite(write), await rowing)
     return outcome
@@ -214,7 +208,7 @@ export class ObjectWrites {
 
   async #writeInTurn(list: ItemKey, write: ItemWrite, change: ObjectChange): Promise<WriteOutcome> {
     const name = change.path.object
-    const outcome = await change.sendToOne(write)
+    const outcome = await sentToOne(change, write)
     const isRecorded = outcome.status === 'not-found' && change.action === 'delete'
     if (outcome.status !== 'done' && !isRecorded) return outcome
     const row =
@@ -300,6 +294,15 @@ interface Written {
 
 function ofWrite({ item, action, writeId, ballot }: ItemWrite): Written {
   return { item, action, writeId, ballot, rowBallot: ballot }
+}
+
+/** The one replica knows newer rings, by which it is not the only one: nothing was done. */
+class RefusedForItsRings extends Error {}
+
+function sentToOne(change: ObjectChange, write: ItemWrite): Promise<WriteOutcome> {
+  return change.sendToOne(write).catch((error: unknown) => {
+    throw isStaleRings(error) ? new RefusedForItsRings('stale rings', { cause: error }) : error
+  })
 }
 
 function isDependent(change: ObjectChange): boolean {

@@ -1,10 +1,15 @@
 import assert from 'node:assert'
 import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
-import type { ItemKey } from '../../common/item.ts'
+import type { ItemKey, ItemKind } from '../../common/item.ts'
 import { deviceLabel, type Placement, placedSides, quorumOf } from '../../common/ring/placement.ts'
 import type { RingDevice } from '../../common/ring/ring.ts'
-import { isStaleRings, placementOf, type RingSource } from '../../common/ring/ring-set.ts'
+import {
+  isStaleRings,
+  placementOf,
+  type RingSet,
+  type RingSource,
+} from '../../common/ring/ring-set.ts'
 import type { StorageNode } from '../../common/storage-node.ts'
 import { DeviceHealth, type ErrorLimit } from './device-health.ts'
 
@@ -36,6 +41,12 @@ export interface ReplicaMapOptions {
   readonly sloppyPolicies?: readonly number[]
 }
 
+/** The groups of one ring that were asked for, by partition. */
+interface KeptGroups {
+  readonly placement: Placement
+  readonly groups: (ReplicaGroup | undefined)[]
+}
+
 /** Beyond this, groups are looked up in the ring each time instead of being kept by partition. */
 const PARTITIONS_KEPT_MAX = 2 ** 16
 /** Epochs that may follow each other while one operation goes on. */
@@ -52,7 +63,8 @@ export class ReplicaMap {
   readonly #errorLimit: ErrorLimit | undefined
   readonly #sloppy: ReadonlySet<number>
   readonly #byLabel = new Map<string, Replica>()
-  readonly #groups = new WeakMap<Placement, (ReplicaGroup | undefined)[]>()
+  /** Of these rings; others begin anew. */
+  #kept: { readonly set: RingSet; readonly byKind: Record<ItemKind, KeptGroups[]> }
   #refreshing: Promise<void> | null = null
 
   constructor(options: ReplicaMapOptions) {
@@ -61,15 +73,18 @@ export class ReplicaMap {
     this.#clock = options.clock
     this.#errorLimit = options.errorLimit
     this.#sloppy = new Set(options.sloppyPolicies)
+    this.#kept = keptOf(options.rings.current())
   }
 
   /** The item's devices now. A ring without devices is a 503. */
   group(item: ItemKey): ReplicaGroup {
     const set = this.#rings.current()
-    const placement = placementOf(set, item.kind, item.policy)
+    if (set !== this.#kept.set) this.#kept = keptOf(set)
+    const kept = this.#kept.byKind[item.kind]
+    kept[item.policy] ??= { placement: placementOf(set, item.kind, item.policy), groups: [] }
+    const { placement, groups } = kept[item.policy]!
     const partition = placement.ring.partitionOf(item.placement)
-    const kept = this.#keptOf(placement)
-    const known = kept[partition]
+    const known = groups[partition]
     if (known !== undefined) return known
     const { staying, leaving, arriving } = placedSides(placement, partition)
     const devices = [...staying, ...leaving, ...arriving]
@@ -83,7 +98,7 @@ export class ReplicaMap {
       }),
       epoch: set.epoch,
     }
-    if (partition < PARTITIONS_KEPT_MAX) kept[partition] = group
+    if (partition < PARTITIONS_KEPT_MAX) groups[partition] = group
     return group
   }
 
@@ -102,10 +117,13 @@ export class ReplicaMap {
   }
 
   /** Who may hold the item's record on purpose: the primaries, and in a sloppy policy as many handoffs. */
-  *holders(item: ItemKey): Generator<Replica, void, undefined> {
+  holders(item: ItemKey): Iterable<Replica> {
+    return this.isSloppy(item) ? this.#withHandoffs(item) : this.primaries(item)
+  }
+
+  *#withHandoffs(item: ItemKey): Generator<Replica, void, undefined> {
     const primaries = this.primaries(item)
     yield* primaries
-    if (!this.isSloppy(item)) return
     let left = primaries.length
     for (const handoff of this.handoffs(item)) {
       yield handoff
@@ -150,24 +168,17 @@ export class ReplicaMap {
   }
 
   /** Does again by newer rings what nodes refused because ours were too old: only for what may be done twice. */
-  async fresh<T>(run: () => Promise<T>): Promise<T> {
-    for (let left = EPOCHS_MAX; ; left--) {
-      const { epoch } = this.#rings.current()
-      try {
-        return await run()
-      } catch (error) {
-        if (left === 0 || !isStaleRings(error) || !(await this.refresh(epoch))) throw error
-      }
+  fresh<T>(run: () => Promise<T>, left = EPOCHS_MAX): Promise<T> {
+    const { epoch } = this.#rings.current()
+    const orAgain = async (error: unknown): Promise<T> => {
+      if (left === 0 || !isStaleRings(error) || !(await this.refresh(epoch))) throw error
+      return this.fresh(run, left - 1)
     }
-  }
-
-  #keptOf(placement: Placement): (ReplicaGroup | undefined)[] {
-    let kept = this.#groups.get(placement)
-    if (kept === undefined) {
-      kept = []
-      this.#groups.set(placement, kept)
+    try {
+      return run().catch(orAgain)
+    } catch (error) {
+      return orAgain(error)
     }
-    return kept
   }
 
   #replicaOf(device: RingDevice): Replica {
@@ -189,6 +200,11 @@ export class ReplicaMap {
 /** The item as nodes are asked for it: with the epoch by which they were found. */
 export function itemOf(group: ReplicaGroup, item: ItemKey): ItemKey {
   return group.epoch === 0 ? item : { ...item, epoch: group.epoch }
+}
+
+/** By kind of item, and by policy. */
+function keptOf(set: RingSet): { set: RingSet; byKind: Record<ItemKind, KeptGroups[]> } {
+  return { set, byKind: { account: [], container: [], object: [] } }
 }
 
 function noDevices(item: ItemKey): ServiceError {

@@ -22,7 +22,7 @@ export const LISTED_MARK = '\0'
 
 /** The row of an object's record, whatever its state; not confirmed. */
 export function rowOfObject(info: ItemInfo, name: string): ListRow {
-  return {
+  return new NewRow({
     name,
     stamp: info.stamp,
     metaStamp: info.metaStamp,
@@ -34,14 +34,13 @@ export function rowOfObject(info: ItemInfo, name: string): ListRow {
     etag: etagOf(info.meta),
     contentType: contentTypeOf(info.meta),
     policy: info.policy,
-    confirmed: false,
-  }
+  })
 }
 
 /** The row of a put or delete that is about to be made. */
 export function rowOfWrite(write: ItemWrite, name: string, bytes: number): ListRow {
   const deleted = write.action === 'delete'
-  return {
+  return new NewRow({
     name,
     stamp: write.stamp,
     metaStamp: write.stamp,
@@ -52,8 +51,7 @@ export function rowOfWrite(write: ItemWrite, name: string, bytes: number): ListR
     etag: etagOf(write.meta),
     contentType: contentTypeOf(write.meta),
     policy: write.item.policy,
-    confirmed: false,
-  }
+  })
 }
 
 /** The row of a container in its account: its own stamps, its totals, and the ballot of this report. */
@@ -61,7 +59,7 @@ export function rowOfContainer(
   info: ItemInfo,
   of: { readonly name: string; readonly policy: number; readonly ballot: Stamp },
 ): ListRow {
-  return {
+  return new NewRow({
     name: of.name,
     stamp: info.stamp,
     metaStamp: info.metaStamp,
@@ -72,7 +70,37 @@ export function rowOfContainer(
     etag: '',
     contentType: '',
     policy: of.policy,
-    confirmed: false,
+  })
+}
+
+/**
+ * A row that nobody has confirmed. A class, as V8 goes on making objects of a literal in the shape it first had: from the
+ * first container of 2 GiB on, each would be made with small numbers and rebuilt at once (0.8 us of a PUT's 85).
+ */
+class NewRow implements ListRow {
+  readonly name: string
+  readonly stamp: Stamp
+  readonly metaStamp: Stamp
+  readonly ballot: Stamp
+  readonly deleted: boolean
+  readonly bytes: number
+  readonly count: number
+  readonly etag: string
+  readonly contentType: string
+  readonly policy: number
+  readonly confirmed = false
+
+  constructor(row: Omit<ListRow, 'confirmed'>) {
+    this.name = row.name
+    this.stamp = row.stamp
+    this.metaStamp = row.metaStamp
+    this.ballot = row.ballot
+    this.deleted = row.deleted
+    this.bytes = row.bytes
+    this.count = row.count
+    this.etag = row.etag
+    this.contentType = row.contentType
+    this.policy = row.policy
   }
 }
 

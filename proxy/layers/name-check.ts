@@ -1,6 +1,6 @@
 import { badRequest } from '../exchange.ts'
 import { pathText } from '../swift/path.ts'
-import { utf8Bytes } from '../wire-text.ts'
+import { isLonger } from '../wire-text.ts'
 import type { Layer } from './layer.ts'
 
 export interface NameCheckOptions {
@@ -29,7 +29,7 @@ export function nameCheckLayer(options: NameCheckOptions): Layer {
     for (const char of path) {
       if (forbiddenChars.includes(char)) return `contains forbidden chars from ${forbiddenChars}`
     }
-    if (utf8Bytes(path) > bytesMax) return `longer than the allowed maximum ${bytesMax}`
+    if (isLonger(path, bytesMax)) return `longer than the allowed maximum ${bytesMax}`
     if (regexp === null || !regexp.test(path)) return null
     return `contains a forbidden substring from regular expression ${forbiddenRegexp}`
   }

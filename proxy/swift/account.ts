@@ -5,7 +5,7 @@ import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { settingChanges, settingHeaders } from '../layers/kept-settings.ts'
 import type { ProxySettings } from '../proxy-context.ts'
 import { type Reply, statusReply } from '../reply.ts'
-import { utf8Bytes } from '../wire-text.ts'
+import { isLonger, utf8Bytes } from '../wire-text.ts'
 import { listingType } from './accept.ts'
 import { authorise, isOwn } from './access.ts'
 import {
@@ -113,7 +113,7 @@ export async function deleteAccount(exchange: Exchange): Promise<Reply> {
  */
 export async function ensureAccount(exchange: Exchange, account: string): Promise<void> {
   const { backend, settings, limits } = exchange.proxy
-  if (utf8Bytes(account) > limits.accountNameBytesMax) throw refusal(404)
+  if (isLonger(account, limits.accountNameBytesMax)) throw refusal(404)
   const totals = settings.containersPerAccountMax > 0
   const current = await backend.readAccount(account, { totals })
   if (current !== null && deletedAtOf(current) !== null) throw refusal(404)

@@ -3,7 +3,7 @@ import type { ItemInfo, ListQuery } from '../../common/storage-node.ts'
 import { type Exchange, refusal } from '../exchange.ts'
 import { settingChanges, settingHeaders } from '../layers/kept-settings.ts'
 import { type Reply, statusReply } from '../reply.ts'
-import { utf8Bytes } from '../wire-text.ts'
+import { isLonger, utf8Bytes } from '../wire-text.ts'
 import { listingType } from './accept.ts'
 import { type AccessQuestion, authorise, groupGrant, refuseForbidden } from './access.ts'
 import { ensureAccount } from './account.ts'
@@ -188,7 +188,7 @@ async function refuseChange(
 }
 
 function nameTooLong(exchange: Exchange, container: string): boolean {
-  return utf8Bytes(container) > exchange.proxy.limits.containerNameBytesMax
+  return isLonger(container, exchange.proxy.limits.containerNameBytesMax)
 }
 
 /** The metadata that the request sets: ACLs in their short form, and only by the owner. */

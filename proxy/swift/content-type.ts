@@ -126,7 +126,10 @@ const UNKNOWN = 'application/octet-stream'
 
 /** The type that the object's name suggests; `application/octet-stream` if it suggests none. */
 export function contentTypeOf(objectName: string): string {
-  const name = objectName.slice(objectName.lastIndexOf('/') + 1)
+  const start = objectName.lastIndexOf('/') + 1
+  // Most names of small objects have no ending at all.
+  if (!objectName.includes('.', start)) return UNKNOWN
+  const name = objectName.slice(start)
   const endings = name.split('.').slice(1)
   const last = endings.pop()?.toLowerCase()
   if (last === undefined) return UNKNOWN

@@ -2,7 +2,7 @@ import { ServiceError } from '../../common/errors.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
 import type { ObjectPath } from '../backend/backend.ts'
 import { type Exchange, refusal } from '../exchange.ts'
-import { utf8Bytes } from '../wire-text.ts'
+import { isLonger } from '../wire-text.ts'
 import { type AccessQuestion, authorise, denied, groupGrant } from './access.ts'
 import { forbidsObject, mayBeForbidden } from './bucket-policy.ts'
 import { S3_HAS_UPLOADS } from './foreign-meta.ts'
@@ -25,8 +25,8 @@ export function containerOf(
 ): ItemInfo | null | Promise<ItemInfo | null> {
   const { limits, backend } = exchange.proxy
   const container = path.container!
-  if (utf8Bytes(container) > limits.containerNameBytesMax) return null
-  if (utf8Bytes(path.account) > limits.accountNameBytesMax) return null
+  if (isLonger(container, limits.containerNameBytesMax)) return null
+  if (isLonger(path.account, limits.accountNameBytesMax)) return null
   return backend.cachedContainer(path.account, container)
 }
 

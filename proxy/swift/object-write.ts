@@ -3,7 +3,7 @@ import { INLINE_BYTES_MAX, type ItemInfo, type ItemMeta } from '../../common/sto
 import type { BackendOutcome } from '../backend/backend.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { type Reply, statusReply } from '../reply.ts'
-import { utf8Bytes } from '../wire-text.ts'
+import { isLonger, utf8Bytes } from '../wire-text.ts'
 import { conditionSubject, unquoteEtag } from './condition-headers.ts'
 import { contentTypeOf } from './content-type.ts'
 import { deleteAtOf, isExpired } from './expiry.ts'
@@ -140,10 +140,8 @@ export function requestObjectHeaders(exchange: Exchange): Record<string, string>
 
 export function checkObjectName(exchange: Exchange, name: string): void {
   const { objectNameBytesMax } = exchange.proxy.limits
-  const bytes = utf8Bytes(name)
-  if (bytes > objectNameBytesMax) {
-    throw badRequest(`Object name length of ${bytes} longer than ${objectNameBytesMax}`)
-  }
+  if (!isLonger(name, objectNameBytesMax)) return
+  throw badRequest(`Object name length of ${utf8Bytes(name)} longer than ${objectNameBytesMax}`)
 }
 
 /** The Content-Type sent, or what the name suggests. */

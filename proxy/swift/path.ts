@@ -10,6 +10,9 @@ export interface SwiftPath {
 
 export const API_VERSIONS = ['v1', 'v1.0'] as const
 
+/** The container that was named last: most requests name it again, and maps know the hashes of these very texts. */
+let last = { start: '/', account: '', container: '' }
+
 /** The part of a request target before the query. */
 export function pathOfUrl(url: string): string {
   const end = url.indexOf('?')
@@ -40,6 +43,10 @@ export function splitSwiftPath(path: string): SwiftPath {
   if (path.includes('\0')) {
     throw new ServiceError('BadPath', 'Invalid UTF8 or contains NULL', { status: 412 })
   }
+  if (last.container !== '' && path.startsWith(last.start)) {
+    const { account, container, start } = last
+    return { account, container, object: path.slice(start.length) || undefined }
+  }
   const versionEnd = partEnd(path, 1)
   const version = path.slice(1, versionEnd)
   if (path[0] !== '/' || version === '') {
@@ -58,6 +65,8 @@ export function splitSwiftPath(path: string): SwiftPath {
     throw new ServiceError('NoSuchPath', '', { status: 404 })
   }
   if (account === '') throw new ServiceError('BadPath', 'Bad URL', { status: 412 })
+  if (containerEnd < path.length)
+    last = { start: path.slice(0, containerEnd + 1), account, container }
   return { account, container: container || undefined, object: object || undefined }
 }
 
