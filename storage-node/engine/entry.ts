@@ -5,6 +5,7 @@
 import { xxh32 } from '../../common/checksum.ts'
 import { type Stamp, ZERO_STAMP } from '../../common/stamp.ts'
 import type { Place, RecordType } from './record.ts'
+import { writeHex } from './text-bytes.ts'
 
 export interface Entry {
   readonly place: Place
@@ -21,8 +22,8 @@ export interface Entry {
   readonly deleteAt: number
   /** 16 hex digits: the blob file that holds the body; NO_BLOB if none does. */
   readonly blobId: string
-  /** False until the item's row is known to hold. */
-  readonly confirmed: boolean
+  /** False until the item's row is known to hold; then the index changes it in place. */
+  confirmed: boolean
 }
 
 /** The blobId of a record without a blob. */
@@ -42,10 +43,10 @@ export function encodeEntry(entry: Entry): Buffer {
   writeStamp(bytes, entry.stamp, 16)
   writeStamp(bytes, entry.ballot, 32)
   writeStamp(bytes, entry.promised, 48)
-  bytes.write(entry.writeId, 64, 8, 'hex')
+  writeHex(bytes, entry.writeId, 64)
   bytes.writeUIntLE(entry.dataBytes, 72, 6)
   bytes.writeUIntLE(entry.deleteAt, 78, 6)
-  bytes.write(entry.blobId, 84, 8, 'hex')
+  writeHex(bytes, entry.blobId, 84)
   bytes.writeUInt32LE(0, 92)
   bytes.writeUInt32LE(xxh32(bytes.subarray(0, 96)), 96)
   return bytes

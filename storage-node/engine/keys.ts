@@ -3,6 +3,8 @@
  * keys are UTF-8, so that byte order is listing order.
  */
 
+import { writeLatin1 } from './text-bytes.ts'
+
 /** First byte of each key space. */
 export const SPACES = {
   /** Registers: kind, policy, placement, hash → Entry. */
@@ -44,7 +46,7 @@ export function entryKey(
   key[1] = item.kind
   key.writeUInt16BE(item.policy, 2)
   key.writeUInt32BE(item.placement, 4)
-  key.write(item.hash, 8, 16, 'latin1')
+  writeLatin1(key, item.hash, 8)
   return key
 }
 
@@ -52,8 +54,8 @@ export function entryKey(
 export function listKey(space: number, hash: string, tail = ''): Buffer {
   const key = Buffer.allocUnsafe(17 + tail.length)
   key[0] = space
-  key.write(hash, 1, 16, 'latin1')
-  key.write(tail, 17, tail.length, 'latin1')
+  writeLatin1(key, hash, 1)
+  writeLatin1(key, tail, 17)
   return key
 }
 

@@ -8,6 +8,7 @@
 import assert from 'node:assert'
 import { xxh64 } from '../../common/checksum.ts'
 import type { Stamp } from '../../common/stamp.ts'
+import { utf8Length, writeHex, writeLatin1, writeUtf8 } from './text-bytes.ts'
 
 export const RECORD_TYPES = {
   /** A register's record with its body, if any, behind the metadata. */
@@ -129,7 +130,7 @@ export interface EncodedRecord {
 
 /** Lays the record out; `placeRecord` makes it valid. */
 export function encodeRecord(draft: RecordDraft): EncodedRecord {
-  const metaBytes = Buffer.byteLength(draft.meta)
+  const metaBytes = utf8Length(draft.meta)
   const inlineBytes = draft.data?.length ?? 0
   const bytes = (RECORD_HEAD_BYTES + metaBytes + inlineBytes + 7) & ~7
   assert(bytes <= RECORD_BYTES_MAX, 'a record is within its limit')
@@ -141,7 +142,7 @@ export function encodeRecord(draft: RecordDraft): EncodedRecord {
   head.writeUInt32LE(bytes, 8)
   head.writeUInt32LE(metaBytes, 12)
   writeUint64(head, draft.dataBytes, 16)
-  head.write(draft.hash, 24, 16, 'latin1')
+  writeLatin1(head, draft.hash, 24)
   writeUint64(head, draft.stamp.ticks, 40)
   head.writeUInt32LE(draft.stamp.proposer, 48)
   head.writeUInt32LE(draft.metaStamp.proposer, 52)
@@ -149,12 +150,12 @@ export function encodeRecord(draft: RecordDraft): EncodedRecord {
   writeUint64(head, draft.ballot.ticks, 64)
   head.writeUInt32LE(draft.ballot.proposer, 72)
   head.writeUInt32LE(draft.placement, 76)
-  head.write(draft.writeId, 80, 8, 'hex')
+  writeHex(head, draft.writeId, 80)
   head.writeUInt16LE(draft.policy, 88)
   head[90] = draft.kind
   head[91] = 0
   head.writeUInt32LE(0, 92)
-  head.write(draft.meta, RECORD_HEAD_BYTES, metaBytes, 'utf8')
+  writeUtf8(head, draft.meta, RECORD_HEAD_BYTES, metaBytes)
   head.fill(0, RECORD_HEAD_BYTES + metaBytes)
   return { head, metaBytes, data: draft.data, bytes }
 }

@@ -7,12 +7,15 @@ import type { ListRow } from '../../common/storage-node.ts'
 import { asBuffer, readStamp, writeStamp } from './entry.ts'
 import { jsonText } from './json-text.ts'
 import { RECORD_FLAGS, type RecordHead } from './record.ts'
+import { utf8Length, writeUtf8 } from './text-bytes.ts'
 
 /** About what the record of a row takes, for estimates. */
 export const ROW_BYTES = 300
 
 /** A row with what only the engine knows: which segment holds its record, and how long that is. */
 export interface StoredRow extends ListRow {
+  /** Changed in place by the index when it comes to be known. */
+  confirmed: boolean
   readonly segmentId: number
   readonly recordBytes: number
   /** Given to other devices: kept as a deleted row that no replica is compared by, to hide older records. */
@@ -116,14 +119,14 @@ function isWithin(text: string, bytesMax: number): boolean {
 
 /** The index value of a row; its name is in the key. */
 export function encodeRow(row: StoredRow): Buffer {
-  const etag = Buffer.from(row.etag, 'utf8')
-  const contentType = Buffer.from(row.contentType, 'utf8')
-  const bytes = Buffer.allocUnsafe(FIXED_BYTES + etag.length + contentType.length)
+  const etagBytes = utf8Length(row.etag)
+  const contentTypeBytes = utf8Length(row.contentType)
+  const bytes = Buffer.allocUnsafe(FIXED_BYTES + etagBytes + contentTypeBytes)
   bytes.writeUInt32LE(row.segmentId, 4)
   bytes.writeUInt32LE(row.recordBytes, 8)
   bytes[12] = (row.deleted ? 1 : 0) | (row.confirmed ? 2 : 0) | (row.gone ? 4 : 0)
-  bytes[13] = etag.length
-  bytes.writeUInt16LE(contentType.length, 14)
+  bytes[13] = etagBytes
+  bytes.writeUInt16LE(contentTypeBytes, 14)
   writeStamp(bytes, row.stamp, 16)
   writeStamp(bytes, row.metaStamp, 32)
   writeStamp(bytes, row.ballot, 48)
@@ -131,15 +134,25 @@ export function encodeRow(row: StoredRow): Buffer {
   bytes.writeUInt32LE(row.policy, 60)
   bytes.writeUIntLE(row.bytes, 64, 6)
   bytes.writeUIntLE(row.count, 70, 6)
-  etag.copy(bytes, FIXED_BYTES)
-  contentType.copy(bytes, FIXED_BYTES + etag.length)
+  writeUtf8(bytes, row.etag, FIXED_BYTES, etagBytes)
+  writeUtf8(bytes, row.contentType, FIXED_BYTES + etagBytes, contentTypeBytes)
   bytes.writeUInt32LE(checksumOf(row.name, bytes), 0)
   return bytes
 }
 
 /** Of name and value: a flipped bit of the key must not show the row under another name. */
 function checksumOf(name: string, bytes: Buffer): number {
-  return xxh32(bytes.subarray(4), xxh32(Buffer.from(name, 'utf8')))
+  return xxh32(bytes.subarray(4), xxh32(nameBytes(name)))
+}
+
+const desk = Buffer.alloc(1024)
+
+/** The name's UTF-8, good until the next call. */
+function nameBytes(name: string): Buffer {
+  const bytes = utf8Length(name)
+  if (bytes > desk.length) return Buffer.from(name, 'utf8')
+  writeUtf8(desk, name, 0, bytes)
+  return desk.subarray(0, bytes)
 }
 
 /** Null if the value is damaged. `name` is the row's name from its key. */

@@ -21,7 +21,7 @@ import {
 import { NamesHeld, type OwnHashes } from './names-held.ts'
 import { isHeld, type PartitionDigests, registerIdOfList } from './partition-digests.ts'
 import { type Place, RECORD_TYPES } from './record.ts'
-import { decodeRow, type StoredRow, storedRow } from './row.ts'
+import { decodeRow, type StoredRow } from './row.ts'
 import { RowChanges } from './row-changes.ts'
 import { RowDoubts } from './row-doubts.ts'
 import { SegmentUse } from './segment-use.ts'
@@ -363,10 +363,9 @@ export class ShardIndex {
     const slot = this.active.row(list.hash, name)
     const row = slot === undefined ? this.#rowBelow(list.hash, name) : slot.row
     if (row === null || compareStamps(row.ballot, ballot) !== 0) return
-    const { segmentId, recordBytes, gone } = row
-    const confirmed = storedRow(row, { segmentId, recordBytes, gone, confirmed: true })
-    if (slot === undefined) this.#addRow(list, name, { row: confirmed, before: row })
-    else slot.row = confirmed
+    // In place unless what the store below holds is this very row.
+    if (slot !== undefined && slot.before !== row) row.confirmed = true
+    else this.#setRow(list, name, { ...row, confirmed: true }, row)
   }
 
   /** The register's row is known to hold. */
@@ -376,9 +375,10 @@ export class ShardIndex {
     if (doubt === undefined || compareStamps(doubt.ballot, ballot) !== 0) return
     this.unconfirmedEntries.delete(key)
     const slot = this.#entrySlot(id)
-    if (compareStamps(slot.entry.ballot, ballot) === 0) {
-      slot.entry = { ...slot.entry, confirmed: true }
-    }
+    if (compareStamps(slot.entry.ballot, ballot) !== 0) return
+    // In place unless what the store below holds is this very entry.
+    if (slot.before !== slot.entry) slot.entry.confirmed = true
+    else slot.entry = { ...slot.entry, confirmed: true }
   }
 
   /** Drops a tombstone whose name has no older record left. */
