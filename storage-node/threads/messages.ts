@@ -1,10 +1,7 @@
-/**
- * Messages between the threads of a node. Whatever is said in one turn of the event loop goes as one message, because a
- * message costs more than its content: 15 to 20 microseconds of CPU on each side.
- */
-import type { MessagePort } from 'node:worker_threads'
-import type { Clock } from '../../common/clock.ts'
+/** Messages between the threads of a node. */
 import { ServiceError } from '../../common/errors.ts'
+import type { RowOutcome } from '../../common/storage-node.ts'
+import type { BodyPlace } from '../engine/register.ts'
 import type { ShardCall, ShardNote } from '../shard-face.ts'
 
 export type ThreadMessage =
@@ -26,7 +23,18 @@ export type ThreadMessage =
   /** What the thread knows of its shards of all devices: DeviceStatus. */
   | { readonly kind: 'status'; readonly id: number }
   | { readonly kind: 'result'; readonly id: number; readonly value: unknown }
+  /** Of a put: done, and the record now current is just what was asked for. */
+  | { readonly kind: 'written'; readonly id: number; readonly existed: boolean }
+  | { readonly kind: 'rowed'; readonly id: number; readonly status: RowOutcome['status'] }
   | { readonly kind: 'error'; readonly id: number; readonly error: PlainError }
+
+/** The message as it can be cloned: a body that is a view of a larger buffer would take all of that along. */
+export function portable(message: ThreadMessage): ThreadMessage {
+  if (message.kind !== 'call' || message.method !== 'write') return message
+  const [write, body] = message.args as readonly [unknown, BodyPlace]
+  if (body.kind !== 'inline' || body.data.byteLength === body.data.buffer.byteLength) return message
+  return { ...message, args: [write, { kind: 'inline', data: new Uint8Array(body.data) }] }
+}
 
 /** An error as plain data. */
 export interface PlainError {
@@ -51,52 +59,4 @@ export function serviceError(plain: PlainError): ServiceError {
     status,
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
   })
-}
-
-/** What can wait goes with the next message, or after so long. */
-const LATER_MS = 20
-/** So much of it does not wait. */
-const LATER_MAX = 1_000
-
-/** Sends what was said in this turn when the turn ends. */
-export class Outbox {
-  readonly #port: MessagePort
-  #messages: ThreadMessage[] = []
-  #isFlushing = false
-  readonly #clock: Clock
-  #cancelTimer: (() => void) | null = null
-
-  constructor(port: MessagePort, clock: Clock) {
-    this.#port = port
-    this.#clock = clock
-  }
-
-  send(message: ThreadMessage): void {
-    this.#messages.push(message)
-    this.#flushSoon()
-  }
-
-  /** For what nobody waits for: it does not cost a message of its own. */
-  sendLater(message: ThreadMessage): void {
-    this.#messages.push(message)
-    if (this.#isFlushing) return
-    if (this.#messages.length >= LATER_MAX) this.#flushSoon()
-    else this.#cancelTimer ??= this.#clock.after(LATER_MS, () => this.#flush())
-  }
-
-  #flushSoon(): void {
-    if (this.#isFlushing) return
-    this.#isFlushing = true
-    setImmediate(() => this.#flush())
-  }
-
-  #flush(): void {
-    this.#cancelTimer?.()
-    this.#cancelTimer = null
-    this.#isFlushing = false
-    const messages = this.#messages
-    this.#messages = []
-    if (messages.length === 0) return
-    this.#port.postMessage(messages)
-  }
 }

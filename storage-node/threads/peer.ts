@@ -16,15 +16,21 @@ import type {
   TotalsQuery,
   WriteOutcome,
 } from '../../common/storage-node.ts'
-import type { BodyPlace } from '../engine/register.ts'
+import { type BodyPlace, bodyBytes, infoOfNew } from '../engine/register.ts'
 import type { ShardRead } from '../engine/register-reads.ts'
 import type { ShardCall, ShardFace, ShardNote } from '../shard-face.ts'
-import { Outbox, plainError, serviceError, type ThreadMessage } from './messages.ts'
+import { plainError, serviceError, type ThreadMessage } from './messages.ts'
+import { ThreadLine } from './thread-line.ts'
 
 /** Calls under way to one thread; beyond it they are refused with 503. */
 const CALLS_MAX = 20_000
 
+type Call = ThreadMessage & { readonly kind: 'call' }
+type Note = ThreadMessage & { readonly kind: 'note' }
+type Question = ThreadMessage & { readonly kind: 'call' | 'status' }
+
 interface Waiting {
+  readonly message: Question
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
 }
@@ -39,8 +45,7 @@ export interface PeerOptions {
 }
 
 export class Peer {
-  readonly #port: MessagePort
-  readonly #outbox: Outbox
+  readonly #line: ThreadLine
   readonly #ownShard: PeerOptions['ownShard']
   readonly #ownStatus: PeerOptions['ownStatus']
   readonly #waiting = new Map<number, Waiting>()
@@ -48,14 +53,14 @@ export class Peer {
   #isGone = false
 
   constructor(options: PeerOptions) {
-    this.#port = options.port
     this.#ownShard = options.ownShard
     this.#ownStatus = options.ownStatus
-    this.#outbox = new Outbox(options.port, options.clock)
-    this.#port.on('message', (messages: readonly ThreadMessage[]) => {
-      for (const message of messages) this.#take(message)
+    this.#line = new ThreadLine({
+      port: options.port,
+      clock: options.clock,
+      take: (message) => this.#take(message),
+      onClose: () => this.leave(),
     })
-    this.#port.on('close', () => this.leave())
   }
 
   /** A shard that the other thread owns. */
@@ -69,32 +74,31 @@ export class Peer {
     method: ShardCall,
     args: readonly unknown[],
   ): Promise<unknown> {
-    return this.#ask((id) => ({ kind: 'call', id, device, shard, method, args }))
+    return this.#ask({ kind: 'call', id: this.#nextId++, device, shard, method, args })
   }
 
   status(): Promise<readonly DeviceStatus[]> {
-    return this.#ask((id) => ({ kind: 'status', id })) as Promise<readonly DeviceStatus[]>
+    return this.#ask({ kind: 'status', id: this.#nextId++ }) as Promise<readonly DeviceStatus[]>
   }
 
-  #ask(messageOf: (id: number) => ThreadMessage): Promise<unknown> {
+  #ask(message: Question): Promise<unknown> {
     if (this.#isGone) return Promise.reject(gone())
     if (this.#waiting.size >= CALLS_MAX) return Promise.reject(busy())
-    const id = this.#nextId++
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
-      this.#outbox.send(messageOf(id))
+      this.#waiting.set(message.id, { message, resolve, reject })
+      this.#line.send(message)
     })
   }
 
   note(device: string, shard: number, method: ShardNote, args: readonly unknown[]): void {
-    if (!this.#isGone) this.#outbox.sendLater({ kind: 'note', device, shard, method, args })
+    if (!this.#isGone) this.#line.sendLater({ kind: 'note', device, shard, method, args })
   }
 
   /** The thread is gone: whoever waits for it is told so; what they asked for may have happened. */
   leave(): void {
     if (this.#isGone) return
     this.#isGone = true
-    this.#port.close()
+    this.#line.close()
     for (const { reject } of this.#waiting.values()) reject(noAnswer())
     this.#waiting.clear()
   }
@@ -108,10 +112,18 @@ export class Peer {
         this.#hear(message)
         break
       case 'status':
-        this.#answer(message.id, () => this.#ownStatus())
+        this.#answer(message, () => this.#ownStatus())
         break
       case 'result':
         this.#end(message.id)?.resolve(message.value)
+        break
+      case 'written': {
+        const waiting = this.#end(message.id)
+        if (waiting !== undefined) waiting.resolve(doneAsAsked(waiting.message, message.existed))
+        break
+      }
+      case 'rowed':
+        this.#end(message.id)?.resolve({ status: message.status } satisfies RowOutcome)
         break
       case 'error':
         this.#end(message.id)?.reject(serviceError(message.error))
@@ -125,19 +137,18 @@ export class Peer {
     return waiting
   }
 
-  #serve(call: ThreadMessage & { readonly kind: 'call' }): void {
-    const { id, device, shard, method, args } = call
-    this.#answer(id, () => {
-      const face = this.#ownShard(device, shard)
-      const run = face[method] as (...all: unknown[]) => Promise<unknown>
-      return run.apply(face, [...args])
+  #serve(call: Call): void {
+    this.#answer(call, () => {
+      const face = this.#ownShard(call.device, call.shard)
+      const run = face[call.method] as (...all: unknown[]) => Promise<unknown>
+      return run.apply(face, call.args as unknown[])
     })
   }
 
-  #answer(id: number, run: () => Promise<unknown>): void {
-    const answer = (value: unknown): void => this.#outbox.send({ kind: 'result', id, value })
+  #answer(question: Question, run: () => Promise<unknown>): void {
+    const answer = (value: unknown): void => this.#line.send(answerTo(question, value))
     const refuse = (error: unknown): void => {
-      this.#outbox.send({ kind: 'error', id, error: plainError(error) })
+      this.#line.send({ kind: 'error', id: question.id, error: plainError(error) })
     }
     try {
       run().then(answer, refuse)
@@ -146,16 +157,62 @@ export class Peer {
     }
   }
 
-  #hear(note: ThreadMessage & { readonly kind: 'note' }): void {
+  #hear(note: Note): void {
     const { device, shard, method, args } = note
     try {
       const face = this.#ownShard(device, shard)
       const run = face[method] as (...all: unknown[]) => void
-      run.apply(face, [...args])
+      run.apply(face, args as unknown[])
     } catch {
       // A note only saves work later; a device that is not there now loses nothing by it.
     }
   }
+}
+
+/** In the fewest words. */
+function answerTo(question: Question, value: unknown): ThreadMessage {
+  const { id } = question
+  if (question.kind === 'call') {
+    if (question.method === 'putRow') {
+      return { kind: 'rowed', id, status: (value as RowOutcome).status }
+    }
+    if (question.method === 'write') {
+      const outcome = value as WriteOutcome
+      if (isAsAsked(question, outcome)) return { kind: 'written', id, existed: outcome.existed }
+    }
+  }
+  return { kind: 'result', id, value }
+}
+
+type DoneWrite = WriteOutcome & { readonly status: 'done' }
+
+/** Whether the outcome says of the record nothing but what the write said: see `doneAsAsked`. */
+function isAsAsked(call: Call, outcome: WriteOutcome): outcome is DoneWrite {
+  if (outcome.status !== 'done') return false
+  const [write, body] = call.args as readonly [ItemWrite, BodyPlace]
+  const { info } = outcome
+  return (
+    write.action === 'put' &&
+    info.meta === write.meta &&
+    info.stamp === write.stamp &&
+    info.metaStamp === write.stamp &&
+    info.ballot === write.ballot &&
+    info.writeId === write.writeId &&
+    info.name === write.item.name &&
+    info.policy === write.item.policy &&
+    info.bytes === bodyBytes(body) &&
+    !info.deleted &&
+    info.dependent === undefined &&
+    info.stats === undefined
+  )
+}
+
+/** The outcome of a put whose record is what the write says. */
+function doneAsAsked(question: ThreadMessage, existed: boolean): DoneWrite {
+  const [write, body] = (question as Call).args as readonly [ItemWrite, BodyPlace]
+  const { item, stamp, ballot, writeId, meta } = write
+  const record = { stamp, metaStamp: stamp, ballot, writeId, deleted: false, meta, body }
+  return { status: 'done', info: infoOfNew(item, record), existed }
 }
 
 class ForeignShard implements ShardFace {
@@ -170,7 +227,7 @@ class ForeignShard implements ShardFace {
   }
 
   write(write: ItemWrite, body: BodyPlace): Promise<WriteOutcome> {
-    return this.#call('write', write, ownMemory(body)) as Promise<WriteOutcome>
+    return this.#call('write', write, body) as Promise<WriteOutcome>
   }
 
   prepare(item: ItemKey, ballot: Stamp): Promise<PrepareOutcome> {
@@ -212,12 +269,6 @@ class ForeignShard implements ShardFace {
   #call(method: ShardCall, ...args: readonly unknown[]): Promise<unknown> {
     return this.#peer.call(this.#device, this.#shard, method, args)
   }
-}
-
-/** A view of a larger buffer would take all of that along. */
-function ownMemory(body: BodyPlace): BodyPlace {
-  if (body.kind !== 'inline' || body.data.byteLength === body.data.buffer.byteLength) return body
-  return { kind: 'inline', data: new Uint8Array(body.data) }
 }
 
 function gone(): ServiceError {
