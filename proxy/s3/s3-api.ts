@@ -24,7 +24,7 @@ import { isAnonymousPath } from './routing/anonymous-path.ts'
 import { actionOf, subjectOf } from './routing/route-call.ts'
 import { S3Query } from './routing/s3-query.ts'
 import { bucketOfHost, isS3Host, parseTarget } from './routing/s3-target.ts'
-import { type CallSignature, S3Call } from './s3-call.ts'
+import { type CallSignature, S3Call, type S3CallParts } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
 import { asS3Error, s3ErrorReply, s3Headers } from './s3-error-reply.ts'
 import { S3_DEFAULTS, type S3Options, type S3Settings, websiteDomains } from './s3-options.ts'
@@ -48,14 +48,14 @@ const KINDS = { service: 'account', bucket: 'container', object: 'object' } as c
 export class S3Api {
   readonly #credentials: S3Credentials
   readonly #settings: S3Settings
-  readonly #directory: BucketDirectory
   readonly #websiteDomains: readonly string[]
   /** Hosts that stand for accounts and containers. */
   readonly #swiftDomains: ProxyContext['layers']['domains']
   readonly #keys = new SigningKeys()
   readonly #queryApi: QueryApi
-  readonly #iam: IamService | undefined
   readonly #proxy: ProxyContext
+  /** What all calls have in common. */
+  readonly #parts: Pick<S3CallParts, 'settings' | 'directory' | 'keyring'>
   #accessLogs: AccessLogs | null = null
 
   constructor(
@@ -68,14 +68,15 @@ export class S3Api {
   ) {
     this.#proxy = proxy
     this.#credentials = accessKeys
-    this.#iam = iam
     this.#settings = { ...S3_DEFAULTS, ...options }
     const settings = this.#settings
     this.#queryApi = new QueryApi({ credentials: accessKeys, keys: this.#keys, iam, settings })
     this.#websiteDomains = websiteDomains(this.#settings)
     const { backend, clock, policies, layers } = proxy
     this.#swiftDomains = layers.domains
-    this.#directory = new BucketDirectory({ backend, clock, policy: policies.default.index })
+    const directory = new BucketDirectory({ backend, clock, policy: policies.default.index })
+    const keyring = { credentials: accessKeys, keys: this.#keys, iam }
+    this.#parts = { settings, directory, keyring }
   }
 
   /**
@@ -162,12 +163,6 @@ export class S3Api {
     return reply
   }
 
-  /** What all calls have in common. */
-  get #parts() {
-    const keyring = { credentials: this.#credentials, keys: this.#keys, iam: this.#iam }
-    return { settings: this.#settings, directory: this.#directory, keyring }
-  }
-
   async #answer(call: S3Call): Promise<Reply> {
     try {
       const reply = await actionOf(call)(call)
@@ -188,9 +183,11 @@ export class S3Api {
     const isPreflight = exchange.method === 'OPTIONS'
     const signing = isPreflight ? null : this.#verify(exchange, pairs, bucket)
     const query = new S3Query(pairs)
+    const { settings, directory, keyring } = this.#parts
     return soon(
       signing,
-      (signature) => new S3Call({ exchange, ...this.#parts, target, query, signature }),
+      (signature) =>
+        new S3Call({ exchange, settings, directory, keyring, target, query, signature }),
     )
   }
 
@@ -230,15 +227,16 @@ export class S3Api {
       throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: accessKey })
     }
     exchange.accessKey = accessKey
-    const by = { secret: credential.secret, query, nowMs: exchange.proxy.clock.nowMs() }
+    const { secret } = credential
+    const nowMs = exchange.proxy.clock.nowMs()
     const { isPresigned } = claim
-    const key = { accessKey, ...(sessionToken !== undefined && { sessionToken }) }
+    const key = sessionToken === undefined ? { accessKey } : { accessKey, sessionToken }
     if (claim.version === 2) {
-      verifyV2(exchange, claim, { ...by, bucket })
+      verifyV2(exchange, claim, { secret, query, nowMs, bucket })
       exchange.caller = credential.caller
       return { seed: null, payloadHash: undefined, isPresigned, headers: null, service: 's3', key }
     }
-    const seed = verifyV4(exchange, claim, { ...by, keys: this.#keys })
+    const seed = verifyV4(exchange, claim, { secret, query, nowMs, keys: this.#keys })
     exchange.caller = credential.caller
     const { payloadHash, scope, signedHeaders: headers } = claim
     return { seed, payloadHash, isPresigned, headers, service: scope.service, key }

@@ -107,7 +107,6 @@ export class S3Call {
   readonly keyring: Keyring
   /** The fields of a form, by names in lower case: they stand for the request's headers. */
   readonly form: ReadonlyMap<string, string> | null
-  readonly parts: S3CallParts
   readonly notes: CallNotes
   /** Tags that the request's document gives, for policies that ask about them; null: it has none, or was not read yet. */
   givenTags: TagSet | null = null
@@ -115,7 +114,6 @@ export class S3Call {
 
   constructor(parts: S3CallParts) {
     this.notes = parts.notes ?? newNotes()
-    this.parts = parts.notes === undefined ? { ...parts, notes: this.notes } : parts
     this.exchange = parts.exchange
     this.settings = parts.settings
     this.directory = parts.directory
@@ -124,6 +122,13 @@ export class S3Call {
     this.signature = parts.signature
     this.keyring = parts.keyring
     this.form = parts.form ?? null
+  }
+
+  /** What a call is made of that stands for this one, or for a part of it. */
+  get parts(): S3CallParts {
+    const { exchange, settings, directory, target, query, signature, keyring, notes, form } = this
+    const parts = { exchange, settings, directory, target, query, signature, keyring, notes }
+    return form === null ? parts : { ...parts, form }
   }
 
   get bucket(): string {

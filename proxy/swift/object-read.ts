@@ -15,7 +15,7 @@ import { lastModified, parseHttpDate } from './http-date.ts'
 import { isInternalHeader, titleCase } from './metadata.ts'
 import { accessObject, type ObjectPlace } from './object-access.ts'
 import { closeBody, isReader, pieceOf } from './object-body.ts'
-import { isPlain, viewObject } from './object-view.ts'
+import { isPlain, plainView, viewObject } from './object-view.ts'
 import {
   type ByteRange,
   contentRange,
@@ -45,12 +45,8 @@ function readAt(exchange: Exchange, place: ObjectPlace): Reply | Promise<Reply> 
 
 function replyTo(exchange: Exchange, found: FoundObject | null): Reply | Promise<Reply> {
   if (found === null) return notFoundReply(exchange)
-  return isPlain(found)
-    ? readReply(exchange, { ...found, headers: NO_HEADERS })
-    : showObject(exchange, found)
+  return isPlain(found) ? readReply(exchange, plainView(found)) : showObject(exchange, found)
 }
-
-const NO_HEADERS: readonly string[] = Object.freeze([])
 
 /** An object that stands for something else. */
 async function showObject(exchange: Exchange, found: FoundObject): Promise<Reply> {

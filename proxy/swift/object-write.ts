@@ -88,7 +88,7 @@ export function metaWith(draft: ObjectDraft, etag: string): ItemMeta {
   return {
     etag,
     contentType,
-    headers: added === undefined ? headers : { ...headers, ...added() },
+    headers: added === undefined ? headers : Object.assign({}, headers, added()),
   }
 }
 

@@ -133,8 +133,8 @@ export function enterPlace(
   const { use, path, bucket } = entrance
   const action = versionAction(use.action, version)
   // Versions by their ids are for the account's owner, as in Swift: a container's ACL is about what is current.
-  const acl = version === undefined ? use.acl : 'none'
-  const entering = letIn(call, { path, bucket, version, use: { ...use, acl, action } })
+  const asked: AccessUse = version === undefined ? use : { action, acl: 'none', method: use.method }
+  const entering = letIn(call, { path, bucket, version, use: asked })
   return soon(entering, (judge) =>
     soon(mayBeside(call, entrance, { action, version }), () => placeFor(path, bucket, judge)),
   )

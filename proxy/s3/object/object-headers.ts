@@ -1,5 +1,4 @@
 /** Metadata between S3's headers and what is stored: the same that Swift's clients see. */
-import type { IncomingHttpHeaders } from 'node:http'
 import type { ItemInfo } from '../../../common/storage-node.ts'
 import { lastModified } from '../../swift/http-date.ts'
 import { fromWireOrRaw } from '../../wire-text.ts'
@@ -59,7 +58,7 @@ export function refuseNotBuilt(call: S3Call, { except }: { readonly except?: str
 
 /** The head of an object that the request makes. */
 export function headOfRequest(call: S3Call): ObjectHead {
-  const headers: Record<string, string> = { ...classOfRequest(call) }
+  const headers: Record<string, string> = Object.assign({}, classOfRequest(call))
   let bytes = 0
   for (const name of call.headerNames) {
     if (!name.startsWith(S3_PREFIX)) continue
@@ -146,9 +145,4 @@ export function taggingOfObject({ meta }: ItemInfo): Readonly<Record<string, str
 export function partsCountHeader(info: ItemInfo): string[] {
   const count = partsCountOf(info)
   return count === undefined ? [] : ['x-amz-mp-parts-count', String(count)]
-}
-
-/** An inner request's own fields for the head. */
-export function innerHeaders(head: ObjectHead): IncomingHttpHeaders {
-  return { 'content-type': Buffer.from(head.contentType, 'utf8').toString('latin1') }
 }

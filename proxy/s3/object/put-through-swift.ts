@@ -17,12 +17,13 @@ import { S3_CLASS, S3_REPLICATION } from '../../swift/foreign-meta.ts'
 import { dropReply, innerExchange } from '../../swift/inner-exchange.ts'
 import type { SwiftPath } from '../../swift/path.ts'
 import { type Replica, S3_VERSION_RULES } from '../../swift/versions/version-rules.ts'
+import { toWire } from '../../wire-text.ts'
 import type { S3Body } from '../body/s3-body.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
 import { REPLICA } from '../replication/replication-status.ts'
 import type { S3Call } from '../s3-call.ts'
 import { S3Error } from '../s3-error.ts'
-import { innerHeaders, type ObjectHead } from './object-headers.ts'
+import type { ObjectHead } from './object-headers.ts'
 
 /** Bytes of a body in one piece: S3 calls for more parts beyond that. */
 export const OBJECT_BYTES_MAX = 5 * 1024 ** 3
@@ -127,7 +128,12 @@ async function putBytes(
   const inner = innerExchange(exchange, {
     method: 'PUT',
     path: put.path,
-    headers: { ...innerHeaders(put.head), ...put.words, ...sent.headers, ...put.condition },
+    headers: {
+      'content-type': toWire(put.head.contentType),
+      ...put.words,
+      ...sent.headers,
+      ...put.condition,
+    },
     body: sent.body,
     ...(put.authority !== undefined && { authority: put.authority }),
     ...(put.seal && { proxy: sealingProxy(exchange.proxy, put.seal) }),
@@ -140,12 +146,12 @@ async function putBytes(
   inner.onlyIfWriteId = put.ifWriteId
   if (put.isManifest !== true) inner.storageClass = put.head.headers[S3_CLASS]
   const { seal, head } = put
-  inner.addedMeta = () => ({
-    ...head.headers,
-    ...put.added(),
-    ...(seal && { [S3_SSE]: encodeSse(seal.record) }),
-    ...(replica && { [S3_REPLICATION]: REPLICA }),
-  })
+  inner.addedMeta = () => {
+    const meta: Record<string, string> = Object.assign({}, head.headers, put.added())
+    if (seal) meta[S3_SSE] = encodeSse(seal.record)
+    if (replica) meta[S3_REPLICATION] = REPLICA
+    return meta
+  }
   const reply = await exchange.proxy.answerInner(inner)
   const dropping = dropReply(reply)
   if (dropping !== undefined) await dropping

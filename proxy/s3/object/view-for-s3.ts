@@ -11,7 +11,7 @@ import {
 import { staticView } from '../../swift/large/static-object.ts'
 import type { ObjectPlace } from '../../swift/object-access.ts'
 import { closeBody } from '../../swift/object-body.ts'
-import { isPlain, viewObject } from '../../swift/object-view.ts'
+import { isPlain, plainView, viewObject } from '../../swift/object-view.ts'
 import { uploadOf } from '../../swift/own-parts.ts'
 import { containerOfVersions } from '../../swift/versions/version-names.ts'
 import { segmentsContainer } from '../bucket/bucket-name.ts'
@@ -51,7 +51,7 @@ function viewFor(call: S3Call, found: FoundObject, options: WantedView): Soon<Ob
   } catch (error) {
     return closedWith(read, error)
   }
-  if (isPlain(found)) return { ...found, headers: [] }
+  if (isPlain(found)) return plainView(found)
   const view = { head: options.head, depth: 0, isAsked: false }
   if (uploadOf(read.info) === undefined) return viewObject(exchange, found, view)
   return staticView(exchange, found, { ...view, openSegment: ownParts(found, customer) })
