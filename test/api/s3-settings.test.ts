@@ -320,7 +320,9 @@ const SOON = () => new Date(Date.now() + 600_000).toISOString()
 async function post(options: FormOptions = {}): Promise<RawAnswer> {
   const { sign = 4, secret = MAIN.secretAccessKey, accessKey = MAIN.accessKeyId } = options
   const timestamp = new Date().toISOString().replace(/[-:]|\.\d{3}/g, '')
-  const scope = { day: timestamp.slice(0, 8), region: 'us-east-1', service: 's3' }
+  const day = timestamp.slice(0, 8)
+  const text = `${day}/us-east-1/s3/aws4_request`
+  const scope = { day, region: 'us-east-1', service: 's3', text }
   const credential = `${accessKey}/${scope.day}/us-east-1/s3/aws4_request`
   const version4 = {
     'x-amz-algorithm': 'AWS4-HMAC-SHA256',

@@ -99,11 +99,11 @@ export class TargetClient {
       { method, url, headers },
       { headers: names, payloadHash: UNSIGNED, query },
     )
-    const scope = { day: time.slice(0, 8), region, service: 's3' }
-    const scopeText = `${scope.day}/${region}/s3/aws4_request`
-    const text = ['AWS4-HMAC-SHA256', time, scopeText, sha256Hex(canonical)].join('\n')
+    const day = time.slice(0, 8)
+    const scope = { day, region, service: 's3', text: `${day}/${region}/s3/aws4_request` }
+    const text = ['AWS4-HMAC-SHA256', time, scope.text, sha256Hex(canonical)].join('\n')
     const signature = this.#keys.get(secretAccessKey, scope).hex(text)
-    headers.authorization = `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scopeText}, SignedHeaders=${names.join(';')}, Signature=${signature}`
+    headers.authorization = `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope.text}, SignedHeaders=${names.join(';')}, Signature=${signature}`
     return headers
   }
 }

@@ -59,20 +59,26 @@ export function canonicalRequest(
     readonly headers: readonly string[]
     readonly payloadHash: string
     readonly query: QueryPairs
-    readonly without?: string
+    readonly without?: string | undefined
   },
 ): string {
   const { method, url } = request
   const end = url.indexOf('?')
   const path = end < 0 ? url : url.slice(0, end)
-  const query = signed.query.filter(([name]) => name !== signed.without)
-  let text = `${method}\n${escapeBytes(unescapeBytes(path), { slashes: true })}\n${canonicalQuery(query)}\n`
+  let text = `${method}\n${escapeBytes(unescapeBytes(path), { slashes: true })}\n${canonicalQuery(signed)}\n`
   for (const name of signed.headers) text += `${name}:${canonicalHeader(request, name)}\n`
   return `${text}\n${signed.headers.join(';')}\n${signed.payloadHash}`
 }
 
-function canonicalQuery(pairs: QueryPairs): string {
-  if (pairs.length === 0) return ''
+function canonicalQuery({
+  query,
+  without,
+}: {
+  readonly query: QueryPairs
+  readonly without?: string | undefined
+}): string {
+  if (query.length === 0) return ''
+  const pairs = query.filter(([name]) => name !== without)
   const escaped = pairs.map(([name, value]) => [
     escapeBytes(name, { slashes: false }),
     escapeBytes(value, { slashes: false }),

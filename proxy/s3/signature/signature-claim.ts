@@ -79,7 +79,81 @@ export function readClaim(
 function headerClaimV4(
   request: SignableRequest,
   authorization: string,
-  { services, payloadHash: known }: ClaimScope,
+  within: ClaimScope,
+): ClaimV4 {
+  const at = authorization.lastIndexOf(SIGNATURE) + SIGNATURE.length
+  const beginning = authorization.slice(0, at)
+  const signer = signers.get(beginning)
+  const signature = authorization.slice(at)
+  if (signer === undefined || !isSignature(signature)) {
+    return readHeaderV4(request, authorization, within)
+  }
+  const malformed = (message: string) => new S3Error('AuthorizationHeaderMalformed', message)
+  const { timestamp, signedAtMs } = headerTimestamp(request)
+  const payloadHash = payloadHashOf(request, within)
+  checkScope(signer.scope, timestamp, malformed, within.services)
+  return {
+    version: 4,
+    isPresigned: false,
+    accessKey: signer.accessKey,
+    scope: signer.scope,
+    signedHeaders: signer.signedHeaders,
+    timestamp,
+    signedAtMs,
+    expiresSeconds: undefined,
+    payloadHash,
+    signature,
+  }
+}
+
+const SIGNATURE = 'Signature='
+const SIGNATURE_CHARS = 64
+
+/** Nothing but the last field's value: no other field begins in it. */
+function isSignature(text: string): boolean {
+  return text.length === SIGNATURE_CHARS && !text.includes(',')
+}
+
+type Signer = Pick<ClaimV4, 'accessKey' | 'scope' | 'signedHeaders'>
+
+/** Beginnings remembered, all forgotten beyond it; longer ones are not remembered. */
+const SIGNERS_MAX = 256
+const BEGINNING_CHARS_MAX = 1024
+
+/**
+ * What well-formed headers say before their signatures: the same in all of a client's requests of a day. It says who claims
+ * to have signed, and nothing of whether that is so.
+ */
+const signers = new Map<string, Signer>()
+
+function rememberSigner(authorization: string, { signature, ...claim }: ClaimV4): void {
+  const beginning = authorization.slice(0, -signature.length)
+  const last = authorization.slice(authorization.lastIndexOf(',') + 1).trimStart()
+  if (last !== SIGNATURE + signature || !isSignature(signature)) return
+  if (beginning.length > BEGINNING_CHARS_MAX) return
+  if (signers.size >= SIGNERS_MAX) signers.clear()
+  const { accessKey, scope, signedHeaders } = claim
+  signers.set(flat(beginning), {
+    accessKey: flat(accessKey),
+    scope: {
+      day: flat(scope.day),
+      region: flat(scope.region),
+      service: flat(scope.service),
+      text: flat(scope.text),
+    },
+    signedHeaders: signedHeaders.map(flat),
+  })
+}
+
+/** A text of its own: a part of another one would keep all of that, a whole head. */
+function flat(latin1: string): string {
+  return Buffer.from(latin1, 'latin1').toString('latin1')
+}
+
+function readHeaderV4(
+  request: SignableRequest,
+  authorization: string,
+  within: ClaimScope,
 ): ClaimV4 {
   const space = authorization.indexOf(' ')
   if (authorization.slice(0, space) !== ALGORITHM) throw otherAlgorithm()
@@ -99,17 +173,11 @@ function headerClaimV4(
   }
   const malformed = (message: string) => new S3Error('AuthorizationHeaderMalformed', message)
   const { timestamp, signedAtMs } = headerTimestamp(request)
-  const payloadHash = header(request, 'x-amz-content-sha256') ?? known
-  if (payloadHash === undefined) {
-    throw new S3Error(
-      'InvalidRequest',
-      'Missing required header for this request: x-amz-content-sha256',
-    )
-  }
-  return {
+  const payloadHash = payloadHashOf(request, within)
+  const claim: ClaimV4 = {
     version: 4,
     isPresigned: false,
-    ...credentialOf(credential, timestamp, malformed, services),
+    ...credentialOf(credential, timestamp, malformed, within.services),
     signedHeaders: headerNames(signedHeaders, malformed),
     timestamp,
     signedAtMs,
@@ -117,6 +185,17 @@ function headerClaimV4(
     payloadHash,
     signature,
   }
+  rememberSigner(authorization, claim)
+  return claim
+}
+
+function payloadHashOf(request: SignableRequest, { payloadHash: known }: ClaimScope): string {
+  const payloadHash = header(request, 'x-amz-content-sha256') ?? known
+  if (payloadHash !== undefined) return payloadHash
+  throw new S3Error(
+    'InvalidRequest',
+    'Missing required header for this request: x-amz-content-sha256',
+  )
 }
 
 function queryClaimV4(request: SignableRequest, query: QueryPairs): ClaimV4 {
@@ -200,12 +279,23 @@ export function credentialOf(
       'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".',
     )
   }
-  if (service === undefined || !services.includes(service))
+  const text = `${day}/${region}/${service}/${end}`
+  const scope = { day: day!, region, service: service!, text }
+  checkScope(scope, timestamp, malformed, services)
+  return { accessKey, scope }
+}
+
+function checkScope(
+  { day, service }: SigningScope,
+  timestamp: string,
+  malformed: (message: string) => S3Error,
+  services: readonly string[],
+): void {
+  if (!services.includes(service))
     throw malformed(`incorrect service "${service}". This endpoint belongs to "${services[0]}".`)
   if (day !== timestamp.slice(0, 8)) {
     throw malformed(`Invalid credential date "${day}". This date is not the same as X-Amz-Date.`)
   }
-  return { accessKey, scope: { day, region, service } }
 }
 
 /** One or more, between semicolons. */
@@ -231,8 +321,18 @@ function headerTimestamp(request: SignableRequest): Pick<ClaimV4, 'timestamp' | 
   return { timestamp, signedAtMs: timeOf(timestamp)! }
 }
 
+/** The time read last: the requests of a second share theirs. */
+let lastTime = { text: '', ms: 0 }
+
 /** Milliseconds since 1970; undefined if it is no such time. */
 function timeOf(timestamp: string): number | undefined {
+  if (timestamp === lastTime.text) return lastTime.ms
+  const ms = readTime(timestamp)
+  if (ms !== undefined) lastTime = { text: timestamp, ms }
+  return ms
+}
+
+function readTime(timestamp: string): number | undefined {
   if (!TIMESTAMP.test(timestamp)) return undefined
   const pair = (at: number) => Number(timestamp.slice(at, at + 2))
   const [month, day, hour, minute, second] = [pair(4), pair(6), pair(9), pair(11), pair(13)]

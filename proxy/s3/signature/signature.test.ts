@@ -211,13 +211,57 @@ t.test('what is no signature is refused in S3’s words', async (t) => {
   t.equal(readClaim({ method: 'GET', url: '/', headers: { host: HOST } }, []), null)
 })
 
+t.test('what a header says before its signature is remembered, and nothing else', async (t) => {
+  const base = EXAMPLES['GET of a listing']!
+  const good = base.headers.authorization!
+  const [beginning] = good.split(/[0-9a-f]{64}$/)
+  const claim = (text: string, headers: Record<string, string> = {}) =>
+    readClaim({ ...base, headers: { ...base.headers, ...headers, authorization: text } }, [])
+  const first = claim(good)
+  t.same(claim(good), first)
+  for (let i = 0; i < 20; i++) {
+    const signature = randomBytes(32).toString('hex')
+    t.same(claim(`${beginning}${signature}`), { ...first, signature })
+  }
+  const other = 'Credential=OTHER/20130524/us-east-1/s3/aws4_request'
+  const padding = 'a'.repeat(64 - other.length - 1)
+  t.match(claim(`${beginning}${padding},${other}`), { accessKey: 'OTHER', signature: padding })
+  t.match(claim(`${good},${other}`), { accessKey: 'OTHER' })
+  t.match(claim(`${good},SignedHeaders=host`), { signedHeaders: ['host'] })
+  t.match(claim(`${beginning} short `), { signature: 'short' })
+  const twice = claim(`${beginning}${'b'.repeat(64)},Old Signature=${'b'.repeat(64)}`)
+  t.match(twice, { signature: 'b'.repeat(64) })
+  t.match(claim(`${beginning}${'b'.repeat(64)},Old Signature=${'c'.repeat(64)}`), twice!)
+  t.match(claim(good, { 'x-amz-date': '20130524T235959Z' }), { timestamp: '20130524T235959Z' })
+  for (const headers of [
+    { 'x-amz-date': '20130525T000000Z' },
+    { 'x-amz-date': '20130230T000000Z' },
+  ])
+    t.not(
+      codeOf(() => claim(good, headers)),
+      'none',
+    )
+  t.equal(
+    codeOf(() => readClaim(base, [], { services: ['iam', 'sts'] })),
+    'AuthorizationHeaderMalformed',
+    'one of another service',
+  )
+  // More than are remembered.
+  for (let i = 0; i < 600; i++) {
+    const one = claim(good.replace('AKIAIOSFODNN7EXAMPLE', `KEY${i}`))
+    t.equal((one as ClaimV4).accessKey, `KEY${i}`)
+  }
+  t.same(claim(good), first)
+})
+
 t.test('signing keys are kept for a bounded number of days and credentials', async (t) => {
   const keys = new SigningKeys({ keysMax: 3 })
-  const scope = { day: '20130524', region: 'us-east-1', service: 's3' }
-  const first = keys.get('a', scope)
-  t.equal(keys.get('a', scope), first, 'made once')
-  t.not(keys.get('b', scope).hex(''), first.hex(''))
-  for (const secret of ['c', 'd', 'e', 'f']) keys.get(secret, scope)
+  const first = keys.get('a', SCOPE)
+  t.equal(keys.get('a', SCOPE), first, 'made once')
+  t.not(keys.get('b', SCOPE).hex(''), first.hex(''))
+  const tomorrow = { ...SCOPE, day: '20130525', text: SCOPE.text.replace('24', '25') }
+  t.not(keys.get('b', tomorrow).hex(''), keys.get('b', SCOPE).hex(''))
+  for (const secret of ['c', 'd', 'e', 'f']) keys.get(secret, SCOPE)
   t.equal(keys.size, 3)
 })
 
@@ -361,9 +405,16 @@ t.test('a signature of Version 2 is good for its request, its secret and its tim
   t.equal(signed('/b/', '/b'), 'SignatureDoesNotMatch')
 })
 
+const SCOPE = {
+  day: '20130524',
+  region: 'us-east-1',
+  service: 's3',
+  text: '20130524/us-east-1/s3/aws4_request',
+}
+
 const CHUNKS = {
-  key: new SigningKeys().get(SECRET, { day: '20130524', region: 'us-east-1', service: 's3' }),
-  scope: '20130524/us-east-1/s3/aws4_request',
+  key: new SigningKeys().get(SECRET, SCOPE),
+  scope: SCOPE.text,
   timestamp: '20130524T000000Z',
 }
 

@@ -7,6 +7,8 @@ export interface SigningScope {
   readonly day: string
   readonly region: string
   readonly service: string
+  /** As it is signed: `20130524/us-east-1/s3/aws4_request` */
+  readonly text: string
 }
 
 /** Keys kept; beyond it the one kept longest is forgotten. */
@@ -18,6 +20,8 @@ const KEYS_MAX = 10_000
  */
 export class SigningKeys {
   readonly #keys = new Map<string, HmacSha256>()
+  /** The one asked for last: what it is found by needs not be put together again. */
+  #last: { readonly secret: string; readonly scope: string; readonly key: HmacSha256 } | null = null
   readonly #keysMax: number
 
   constructor(options: { readonly keysMax?: number } = {}) {
@@ -29,7 +33,15 @@ export class SigningKeys {
   }
 
   get(secret: string, scope: SigningScope): HmacSha256 {
-    const name = `${scope.day}/${scope.region}/${scope.service}/${secret}`
+    const last = this.#last
+    if (last !== null && last.secret === secret && last.scope === scope.text) return last.key
+    const key = this.#find(secret, scope)
+    this.#last = { secret, scope: scope.text, key }
+    return key
+  }
+
+  #find(secret: string, scope: SigningScope): HmacSha256 {
+    const name = `${scope.text}/${secret}`
     const known = this.#keys.get(name)
     if (known !== undefined) return known
     if (this.#keys.size >= this.#keysMax) {

@@ -37,10 +37,9 @@ export function verifyV4(
     headers: claim.signedHeaders,
     payloadHash: claim.payloadHash,
     query: by.query,
-    ...(claim.isPresigned && { without: 'X-Amz-Signature' }),
+    without: claim.isPresigned ? 'X-Amz-Signature' : undefined,
   })
-  const { day, region, service } = claim.scope
-  const scope = `${day}/${region}/${service}/aws4_request`
+  const { text: scope } = claim.scope
   const text = `${ALGORITHM}\n${claim.timestamp}\n${scope}\n${sha256Hex(canonical)}`
   const key = by.keys.get(by.secret, claim.scope)
   if (!isEqualText(key.hex(text), claim.signature)) {
