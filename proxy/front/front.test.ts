@@ -13,6 +13,7 @@ import { type SeededRandom, seededRandom } from '../../test/support/seeded-rando
 import { Exchange } from '../exchange.ts'
 import { isObjectUrl } from '../hot-path.ts'
 import { readByStream, readDirectly } from './direct-reads.ts'
+import { PlainReply } from './plain-reply.ts'
 import {
   PLAIN_HEAD_BYTES_MAX,
   type PlainFields,
@@ -193,6 +194,20 @@ t.test('node:http reads every plain head in the same way', async (t) => {
 function sorted({ headers, ...rest }: Seen): unknown {
   return { ...rest, headers: Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1)) }
 }
+
+t.test('no field of an answer leaves its line', async (t) => {
+  const socket = new Socket()
+  const reply = () =>
+    new PlainReply({ socket, keepAliveSeconds: 1, nowMs: () => 0, onEnd() {} }, null)
+  // The second time the name is known.
+  for (let times = 0; times < 2; times++) {
+    reply().writeHead(200, 'OK', ['X-A', 'b\tc \xff', 'Content-Length', '0'])
+    for (const value of ['b\r\nX-B: c', 'b\n', '\r', '\0', '\x7f', '\u0100'])
+      t.throws(() => reply().writeHead(200, 'OK', ['X-A', value]), { message: /X-A/ })
+    for (const name of ['', 'X A', 'X:', 'X-B: c\r\nX-A', 'X\r\n', '\xe9'])
+      t.throws(() => reply().writeHead(200, 'OK', [name, 'b']), TypeError)
+  }
+})
 
 t.test('accepted sockets are read directly, by their stream, and directly again', async (t) => {
   const sent = randomBytes(2 * 2 ** 20)

@@ -51,32 +51,32 @@ export class PlainReply implements ReplySink {
   }
 
   writeHead(status: number, reason: string, headers: readonly string[]): void {
-    let head = `HTTP/1.1 ${status} ${reason}\r\n`
+    let head = `HTTP/1.1 ${status} ${reason}`
     let saysConnection = false
     let saysLength = false
     for (let i = 0; i < headers.length; i += 2) {
       const name = headers[i]!
       const value = headers[i + 1]!
-      checkField(name, value)
+      if (INVALID_VALUE.test(value)) throw wouldLeaveItsLine(name)
       if (name === 'Connection') {
         saysConnection = true
         if (value === 'close') this.shouldKeepAlive = false
       }
       if (name === 'Content-Length') saysLength = true
-      head += `${name}: ${value}\r\n`
+      head += fieldStart(name) + value
     }
     this.#isChunked = !saysLength
-    if (this.#isChunked) head += 'Transfer-Encoding: chunked\r\n'
-    head += `Date: ${httpDate(this.#options.nowMs())}\r\n`
-    if (!saysConnection) head += this.#connectionLine()
-    this.#head = `${head}\r\n`
+    if (this.#isChunked) head += '\r\nTransfer-Encoding: chunked'
+    head += dateField(this.#options.nowMs())
+    if (!saysConnection) head += this.#connectionFields()
+    this.#head = `${head}\r\n\r\n`
   }
 
-  #connectionLine(): string {
-    if (!this.shouldKeepAlive) return 'Connection: close\r\n'
+  #connectionFields(): string {
+    if (!this.shouldKeepAlive) return '\r\nConnection: close'
     if (!this.#saysConnection || !this.#saysKeepAlive) return ''
     const { keepAliveSeconds } = this.#options
-    return `Connection: keep-alive\r\nKeep-Alive: timeout=${keepAliveSeconds}\r\n`
+    return `\r\nConnection: keep-alive\r\nKeep-Alive: timeout=${keepAliveSeconds}`
   }
 
   writeContinue(): void {
@@ -160,21 +160,33 @@ function writeTogether(socket: Socket, head: string, body: Uint8Array): void {
 
 /** Node's own rules (checkInvalidHeaderChar): a field that could end its line would let others write our answers. */
 const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const FIELD_START = /^\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+: $/
 
-function checkField(name: string, value: string): void {
-  if (TOKEN.test(name) && !INVALID_VALUE.test(value)) return
-  throw new TypeError(`the header ${JSON.stringify(name)} would not stay in its line`)
+/** What stands before the value, by name; more names are made and checked each time. */
+const fieldStarts = new Map<string, string>()
+const FIELD_STARTS_MAX = 100
+
+function fieldStart(name: string): string {
+  const known = fieldStarts.get(name)
+  if (known !== undefined) return known
+  const start = `\r\n${name}: `
+  if (!FIELD_START.test(start)) throw wouldLeaveItsLine(name)
+  if (fieldStarts.size < FIELD_STARTS_MAX) fieldStarts.set(name, start)
+  return start
+}
+
+function wouldLeaveItsLine(name: string): TypeError {
+  return new TypeError(`the header ${JSON.stringify(name)} would not stay in its line`)
 }
 
 let dateSecond = -1
 let dateText = ''
 
-function httpDate(nowMs: number): string {
+function dateField(nowMs: number): string {
   const second = Math.floor(nowMs / 1000)
   if (second !== dateSecond) {
     dateSecond = second
-    dateText = new Date(second * 1000).toUTCString()
+    dateText = `\r\nDate: ${new Date(second * 1000).toUTCString()}`
   }
   return dateText
 }
