@@ -3,6 +3,7 @@ import { CUSTOMER_KEY_NEEDED } from '../encryption/sse-record.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Reply } from '../reply.ts'
 import { pathOfUrl } from '../swift/path.ts'
+import { toWire } from '../wire-text.ts'
 import { keyNeeded } from './encryption/customer-key.ts'
 import { S3_ERRORS, type S3Code, S3Error } from './s3-error.ts'
 import { renderXml } from './xml/xml-out.ts'
@@ -86,7 +87,5 @@ function isConditional({ headers }: Refused): boolean {
 }
 
 function hostIdOf(exchange: Refused): string {
-  return Buffer.from(`${exchange.proxy.settings.clusterName}/${exchange.transId}`).toString(
-    'base64',
-  )
+  return btoa(toWire(`${exchange.proxy.settings.clusterName}/${exchange.transId}`))
 }

@@ -29,22 +29,29 @@ export function putNewObject(call: S3Call): Promise<Reply> {
   return storeRequest(call, { 'if-none-match': '*' })
 }
 
+const PUT: AccessUse = { action: 's3:PutObject', acl: 'write', method: 'PUT' }
 const DELETE: AccessUse = { action: 's3:DeleteObject', acl: 'write', method: 'DELETE' }
 
 async function storeRequest(call: S3Call, more: IncomingHttpHeaders = {}): Promise<Reply> {
   const requested = headOfRequest(call)
   const tagging = taggingOfRequest(call)
   const words = swiftWordsOf(call)
-  const replica = await replicaOfRequest(call, 's3:ReplicateObject')
-  const place = await enterObject(call, { action: 's3:PutObject', acl: 'write', method: 'PUT' })
+  const replicated = replicaOfRequest(call, 's3:ReplicateObject')
+  const replica = replicated instanceof Promise ? await replicated : replicated
+  const entering = enterObject(call, PUT)
+  const place = entering instanceof Promise ? await entering : entering
   // A name that is given away at a time is deleted then.
   if (words.deleteAt !== undefined) await enterObject(call, DELETE)
   const head = withLock(call, place, requested)
-  const acl = await aclOfRequest(call)
-  const condition = { ...(await writeCondition(call, place)), ...more }
-  const seal = await sealOfRequest(call)
-  const body = await S3Body.open(call, { algorithm: DEFAULT_CHECKSUM, md5: false })
-  const added = () => ({ ...tagging, ...acl, [S3_CHECKSUM]: encodeChecksum(body.checksum!) })
+  const listed = aclOfRequest(call)
+  const acl: Readonly<Record<string, string>> = listed instanceof Promise ? await listed : listed
+  const judging = writeCondition(call, place)
+  const condition = { ...(judging instanceof Promise ? await judging : judging), ...more }
+  const sealing = sealOfRequest(call)
+  const seal = sealing instanceof Promise ? await sealing : sealing
+  const opening = S3Body.open(call, { algorithm: DEFAULT_CHECKSUM, md5: false })
+  const body = opening instanceof Promise ? await opening : opening
+  const added = () => ({ [S3_CHECKSUM]: encodeChecksum(body.checksum!), ...tagging, ...acl })
   const put = { path: call.path, head, added, condition, seal, replica, words: words.headers }
   const stored = await putBody(call, put, body)
   const facts = () => ({
@@ -52,7 +59,8 @@ async function storeRequest(call: S3Call, more: IncomingHttpHeaders = {}): Promi
     tags: decodeTags(tagging[S3_TAGGING]),
     writtenMs: call.exchange.proxy.clock.nowMs(),
   })
-  const expires = await expirationHeader(call, facts, words.deleteAt)
+  const expiring = expirationHeader(call, facts, words.deleteAt)
+  const expires: readonly string[] = expiring instanceof Promise ? await expiring : expiring
   return emptyReply(200, [
     'ETag',
     `"${stored.etag}"`,

@@ -105,7 +105,11 @@ function checksumOfHeaders(
   header: HeaderReader,
   headerNames: readonly string[],
 ): BodyPlan['checksum'] {
-  const named = headerNames.flatMap((name) => algorithmOfHeader(name) ?? [])
+  const named: ChecksumAlgorithm[] = []
+  for (const name of headerNames) {
+    const algorithm = algorithmOfHeader(name)
+    if (algorithm !== undefined) named.push(algorithm)
+  }
   const trailer = header('x-amz-trailer')
   const sdkName = header('x-amz-sdk-checksum-algorithm')
   const sdk = sdkName === undefined ? undefined : checksumAlgorithm(sdkName)

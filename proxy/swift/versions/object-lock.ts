@@ -46,7 +46,9 @@ export function encodeRetention({ mode, untilMs }: Retention): string {
 
 /** Undefined where there never was one, or none any more. */
 export function retentionOf({ meta }: Pick<ItemInfo, 'meta'>): Retention | undefined {
-  const [mode, until] = (meta.headers[RETENTION] ?? '').split(' ')
+  const text = meta.headers[RETENTION]
+  if (!text) return undefined
+  const [mode, until] = text.split(' ')
   return isRetentionMode(mode) ? { mode, untilMs: Number(until) } : undefined
 }
 
