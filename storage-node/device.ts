@@ -317,6 +317,7 @@ export class Device {
         report: (problem) => this.#note(problem),
         digests: this.digests,
         guard: this.#options.guard,
+        commits: this.#options.peers?.watchCommits(),
       })
       if (opened === null) return false
       const { shard, recovery } = opened

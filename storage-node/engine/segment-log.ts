@@ -49,6 +49,15 @@ export interface SegmentLogOptions {
   readonly cuts: readonly Cut[]
   /** Told where a segment ends that could not be written further. */
   readonly onCut: (cut: Cut) => void
+  /** Told when a batch is on its way to the disk, and when it is not any more; absent: nobody. */
+  readonly commits?: CommitWatch | undefined
+}
+
+/** Who wants to know when a log is writing. */
+export interface CommitWatch {
+  began(): void
+  /** The batch is durable, or failed, and whoever waited was told. What is appended now goes with the next. */
+  ended(): void
 }
 
 /** Bytes and records of one batch; the queue may hold more. */
@@ -152,7 +161,12 @@ export class SegmentLog {
   async #run(): Promise<void> {
     // One turn of the event loop, so that requests that arrived together commit together.
     await Promise.resolve()
-    while (this.#queue.length > 0) await this.#commitBatch(this.#takeBatch())
+    const { commits } = this.#options
+    while (this.#queue.length > 0) {
+      commits?.began()
+      await this.#commitBatch(this.#takeBatch())
+      commits?.ended()
+    }
     this.#running = null
   }
 

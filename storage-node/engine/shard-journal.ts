@@ -16,7 +16,7 @@ import {
 import { rowOfRecord } from './row.ts'
 import type { SegmentFiles } from './segment-files.ts'
 import { segmentSeed } from './segment-header.ts'
-import { SegmentLog } from './segment-log.ts'
+import { type CommitWatch, SegmentLog } from './segment-log.ts'
 import type { SegmentUse } from './segment-use.ts'
 import type { ReportProblem } from './shard-problem.ts'
 
@@ -28,6 +28,8 @@ export interface ShardJournalOptions {
   readonly deviceUuid: string
   readonly shard: number
   readonly segmentBytesMax: number
+  /** Told of each batch; absent: nobody. */
+  readonly commits?: CommitWatch | undefined
   /** Of the segments found at the start. */
   readonly segmentIds: readonly number[]
   /** The first segment id that was never used. */

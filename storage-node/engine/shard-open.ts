@@ -15,6 +15,7 @@ import { entryOfRecord } from './register.ts'
 import { rowOfRecord } from './row.ts'
 import { SegmentFiles } from './segment-files.ts'
 import { parseSegmentName, segmentSeed } from './segment-header.ts'
+import type { CommitWatch } from './segment-log.ts'
 import { scanSegment } from './segment-scan.ts'
 import { Shard } from './shard.ts'
 import { ShardIndex } from './shard-index.ts'
@@ -38,6 +39,8 @@ export interface OpenShardOptions {
   readonly report: (problem: ShardProblem) => void
   readonly digests?: PartitionDigests | undefined
   readonly guard?: RingGuard | undefined
+  /** Told of each batch; absent: nobody. */
+  readonly commits?: CommitWatch | undefined
 }
 
 export interface OpenedShard {

@@ -42,7 +42,7 @@ import { RegisterReads, type ShardRead } from './register-reads.ts'
 import { Registers } from './registers.ts'
 import { Releases } from './releases.ts'
 import type { SegmentFiles } from './segment-files.ts'
-import type { SegmentLog } from './segment-log.ts'
+import type { CommitWatch, SegmentLog } from './segment-log.ts'
 import type { ShardIndex } from './shard-index.ts'
 import { ShardJournal } from './shard-journal.ts'
 import type { ReportProblem } from './shard-problem.ts'
@@ -74,6 +74,8 @@ export interface ShardOptions {
   readonly learning: Learning | null
   /** Refuses what comes by rings that are too old; absent: nothing. */
   readonly guard?: RingGuard | undefined
+  /** Told of each batch; absent: nobody. */
+  readonly commits?: CommitWatch | undefined
   /** Told of damage and failures, for the device's state and the log. */
   readonly report: ReportProblem
 }

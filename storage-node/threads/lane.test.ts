@@ -1,15 +1,19 @@
 import { once } from 'node:events'
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
-import { systemClock as clock } from '../../common/clock.ts'
+import { type Clock, systemClock as clock } from '../../common/clock.ts'
+import { nodeDisk } from '../../common/node-disk.ts'
 import { INLINE_BYTES_MAX, type ItemWrite } from '../../common/storage-node.ts'
 import { seededRandom } from '../../test/support/seeded-random.ts'
+import { SegmentFiles } from '../engine/segment-files.ts'
+import { SegmentLog } from '../engine/segment-log.ts'
 import { LaneReader, LaneWriter, laneMemory } from './lane.ts'
 import type { ThreadMessage } from './messages.ts'
 import { ThreadLine } from './thread-line.ts'
 
 const KIND = 9
 const SMALL_LANE = 1024
+const SOON = { canWait: false }
 const seed = Number(process.env.SWIFTLET_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 type Draw = (below: number) => number
@@ -78,30 +82,46 @@ t.test('who sleeps is woken once for what comes, and does not go to sleep over i
   const memory = laneMemory(SMALL_LANE)
   const [writer, reader] = [new LaneWriter(memory), new LaneReader(memory)]
   put(writer, 1, 1)
-  t.notOk(writer.takeSleeper(), 'it has not slept yet')
-  t.notOk(reader.sleep(), 'there is something')
-  t.notOk(writer.takeSleeper())
+  t.notOk(writer.takeSleeper(SOON), 'it has not slept yet')
+  t.notOk(reader.sleep({ isBusy: false }), 'there is something')
+  t.notOk(writer.takeSleeper(SOON))
   reader.drain(() => {})
-  t.ok(reader.sleep())
-  t.ok(writer.takeSleeper())
-  t.notOk(writer.takeSleeper(), 'once')
-  t.ok(reader.sleep())
+  t.ok(reader.sleep({ isBusy: false }))
+  t.ok(writer.takeSleeper(SOON))
+  t.notOk(writer.takeSleeper(SOON), 'once')
+  t.ok(reader.sleep({ isBusy: false }))
   reader.stayAwake()
-  t.notOk(writer.takeSleeper())
+  t.notOk(writer.takeSleeper(SOON))
+  t.end()
+})
+
+t.test('who is busy is woken only for what cannot wait', (t) => {
+  const memory = laneMemory(SMALL_LANE)
+  const [writer, reader] = [new LaneWriter(memory), new LaneReader(memory)]
+  reader.beBusy()
+  t.notOk(writer.takeSleeper(SOON), 'it was awake, and stays so')
+  t.ok(reader.sleep({ isBusy: false }))
+  reader.beBusy()
+  t.notOk(writer.takeSleeper({ canWait: true }))
+  t.ok(writer.takeSleeper(SOON))
+  t.ok(reader.sleep({ isBusy: true }))
+  t.notOk(writer.takeSleeper({ canWait: true }))
+  t.ok(reader.sleep({ isBusy: false }))
+  t.ok(writer.takeSleeper({ canWait: true }))
   t.end()
 })
 
 /** A line with both of its ends in this thread. */
-function lineTo(t: Test, take: (message: ThreadMessage) => void) {
+function lineBetween(t: Test, take: (message: ThreadMessage) => void, time: Clock = clock) {
   const { port1, port2 } = new MessageChannel()
   const end = (port: MessagePort, takes: (message: ThreadMessage) => void) =>
-    new ThreadLine({ port, clock, take: takes, onClose: () => {} })
+    new ThreadLine({ port, clock: time, take: takes, onClose: () => {} })
   const [here, there] = [end(port1, () => {}), end(port2, take)]
   t.teardown(() => {
     here.close()
     there.close()
   })
-  return here
+  return { here, there }
 }
 
 const TEXTS = [
@@ -240,13 +260,13 @@ t.test('whatever is said arrives as it was said, in its order', async (t) => {
   const heard: ThreadMessage[] = []
   let done = (): void => {}
   const all = new Promise<void>((resolve) => (done = resolve))
-  const line = lineTo(t, (message) => {
+  const { here } = lineBetween(t, (message) => {
     heard.push(message)
     if (heard.length === sent.length) done()
   })
   for (const [i, message] of sent.entries()) {
-    if (message.kind === 'note') line.sendLater(message)
-    else line.send(message)
+    if (message.kind === 'note') here.sendLater(message)
+    else here.send(message)
     // Now many in one turn, more than a lane holds, now few.
     if (draw(200) === 0) await new Promise(setImmediate)
     if (i % 1_000 === 0) await new Promise((resolve) => clock.after(1, () => resolve(null)))
@@ -260,16 +280,103 @@ t.test('whatever is said arrives as it was said, in its order', async (t) => {
 t.test('what can wait arrives without another word', async (t) => {
   const heard: ThreadMessage[] = []
   const done = new Promise<void>((resolve) => {
-    const line = lineTo(t, (message) => {
+    const { here } = lineBetween(t, (message) => {
       heard.push(message)
       resolve()
     })
     const item = { kind: 'object', name: '/a/c/o', hash: 'h'.repeat(16), placement: 1, policy: 0 }
     const args = [item, { ticks: 1, proposer: 2 }]
-    line.sendLater({ kind: 'note', device: 'd', shard: 1, method: 'confirmItem', args })
+    here.sendLater({ kind: 'note', device: 'd', shard: 1, method: 'confirmItem', args })
   })
   await done
   t.match(heard, [{ kind: 'note', shard: 1 }])
+})
+
+t.test(
+  'who is writing is not woken for further writes, but takes them when that has ended',
+  async (t) => {
+    const heard: ThreadMessage[] = []
+    let onHeard = (): void => {}
+    const timers: (() => void)[] = []
+    const after = (_ms: number, action: () => void) => {
+      timers.push(action)
+      return () => {}
+    }
+    const take = (message: ThreadMessage) => {
+      heard.push(message)
+      onHeard()
+    }
+    const { here, there } = lineBetween(t, take, { ...clock, after })
+    const hearing = (count: number) =>
+      new Promise<void>((resolve) => {
+        onHeard = () => heard.length === count && resolve()
+        onHeard()
+      })
+    const turns = async () => {
+      for (let i = 0; i < 5; i++) await new Promise(setImmediate)
+    }
+    // A plain one goes through the lane: the port would wake.
+    const write = (id: number): ThreadMessage => {
+      const item = { kind: 'object', name: '/a/c/o', hash: 'h'.repeat(16), placement: 1, policy: 0 }
+      const stamps = { stamp: { ticks: 1, proposer: 2 }, ballot: { ticks: 1, proposer: 2 } }
+      const put = { item, action: 'put', ...stamps, writeId: '0'.repeat(16), meta: { headers: {} } }
+      return {
+        kind: 'call',
+        id,
+        device: 'd',
+        shard: 1,
+        method: 'write',
+        args: [put, { kind: 'none' }],
+      }
+    }
+    here.send({ kind: 'status', id: 1 })
+    await hearing(1)
+    await turns()
+    there.beBusy()
+    here.send(write(2))
+    await turns()
+    t.equal(heard.length, 1, 'it is not woken')
+    there.look()
+    t.equal(heard.length, 2, 'it looks')
+    there.beBusy()
+    here.send(write(3))
+    await turns()
+    here.send({ kind: 'written', id: 4, existed: false })
+    await hearing(4)
+    t.match(heard, [{ id: 1 }, { id: 2 }, { id: 3 }, { id: 4 }], 'an answer wakes it')
+    await turns()
+    here.send(write(5))
+    await turns()
+    t.equal(heard.length, 4, 'it is still busy')
+    for (const fire of timers.splice(0)) fire()
+    await hearing(5)
+    t.pass('but not for ever')
+  },
+)
+
+t.test('what comes when a batch has ended goes with the next one, at once', async (t) => {
+  const directory = t.testdir()
+  const [disk, shard] = [nodeDisk, 0]
+  const events: string[] = []
+  let second = Promise.resolve()
+  const log = new SegmentLog({
+    ...{ disk, clock, directory, shard, nextSegmentId: 1, cuts: [], segmentBytesMax: 2 ** 20 },
+    files: new SegmentFiles({ disk, directory, shard }),
+    deviceUuid: '0'.repeat(32),
+    onCut: () => {},
+    commits: {
+      began: () => events.push('began'),
+      ended: () => {
+        events.push('ended')
+        if (events.length === 2) second = log.mark()
+      },
+    },
+  })
+  await log.mark()
+  await log.drain()
+  await second
+  t.same(events, ['began', 'ended', 'began', 'ended'])
+  await log.close()
 })
 
 /** Writes frames until it is ended: each holds its number and as many bytes as that says. */

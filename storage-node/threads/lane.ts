@@ -10,12 +10,17 @@
  * `written`, and its room is given back by one of `read` when it was read: so neither side ever sees half a frame, not
  * even of a thread that is ended in the middle. Who has emptied its lane stores `sleeps` and then looks once more; who
  * writes stores `written` and then looks at `sleeps`: whatever the order, at least one of them sees the other.
+ *
+ *   sleeps   AWAKE: looks by itself      IDLE: to be woken      BUSY: will look soon, to be woken for what cannot wait
  */
 import assert from 'node:assert'
 
 const READ = 0
 const WRITTEN = 1
 const SLEEPS = 2
+const AWAKE = 0
+const IDLE = 1
+const BUSY = 2
 const HEADER_BYTES = 64
 const FRAME_HEAD_BYTES = 8
 const SKIP = 0
@@ -97,10 +102,12 @@ export class LaneWriter {
     Atomics.store(counts, WRITTEN, this.#written)
   }
 
-  /** Whether the reader has to be woken for what was written; says yes once. */
-  takeSleeper(): boolean {
+  /** Whether the reader has to be woken for what was written; says yes once. `canWait`: until it is not busy. */
+  takeSleeper({ canWait }: { readonly canWait: boolean }): boolean {
     const { counts } = this.#memory
-    return Atomics.load(counts, SLEEPS) === 1 && Atomics.exchange(counts, SLEEPS, 0) === 1
+    const sleeps = Atomics.load(counts, SLEEPS)
+    if (sleeps === AWAKE || (sleeps === BUSY && canWait)) return false
+    return Atomics.exchange(counts, SLEEPS, AWAKE) !== AWAKE
   }
 
   /** Whether everything was read. */
@@ -154,17 +161,22 @@ export class LaneReader {
   }
 
   /** To be woken from now on. False if something came meanwhile: then nobody will. */
-  sleep(): boolean {
+  sleep({ isBusy }: { readonly isBusy: boolean }): boolean {
     const { counts } = this.#memory
-    Atomics.store(counts, SLEEPS, 1)
+    Atomics.store(counts, SLEEPS, isBusy ? BUSY : IDLE)
     if (Atomics.load(counts, WRITTEN) === this.#read) return true
     this.stayAwake()
     return false
   }
 
+  /** If it sleeps: from now on only for what cannot wait. */
+  beBusy(): void {
+    Atomics.compareExchange(this.#memory.counts, SLEEPS, IDLE, BUSY)
+  }
+
   /** Not to be woken: it will look by itself. */
   stayAwake(): void {
-    Atomics.store(this.#memory.counts, SLEEPS, 0)
+    Atomics.store(this.#memory.counts, SLEEPS, AWAKE)
   }
 }
 

@@ -63,6 +63,16 @@ export class Peer {
     })
   }
 
+  /** All logs of this thread are writing. */
+  beBusy(): void {
+    this.#line.beBusy()
+  }
+
+  /** A log of this thread has written: what was said meanwhile goes with its next batch. */
+  look(): void {
+    this.#line.look()
+  }
+
   /** A shard that the other thread owns. */
   shard(device: string, shard: number): ShardFace {
     return new ForeignShard(this, device, shard)

@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Clock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { DeviceStatus } from '../../common/storage-node.ts'
+import type { CommitWatch } from '../engine/segment-log.ts'
 import type { ShardFace } from '../shard-face.ts'
 import { Peer } from './peer.ts'
 
@@ -12,6 +13,8 @@ export class Peers {
   readonly count: number
   readonly #clock: Clock
   readonly #peers = new Map<number, Peer>()
+  #logs = 0
+  #writing = 0
   #ownShard: (device: string, shard: number) => ShardFace = (device) => {
     throw new ServiceError('DeviceOffline', `device ${device} is not open yet`, { status: 503 })
   }
@@ -29,6 +32,21 @@ export class Peers {
 
   isOwn(shard: number): boolean {
     return shard % this.count === this.index
+  }
+
+  /** For each log of this thread: while all of them are writing, others need not wake it for further writes. */
+  watchCommits(): CommitWatch {
+    this.#logs++
+    return {
+      began: () => {
+        this.#writing++
+        if (this.#writing === this.#logs) for (const peer of this.#peers.values()) peer.beBusy()
+      },
+      ended: () => {
+        this.#writing--
+        for (const peer of this.#peers.values()) peer.look()
+      },
+    }
   }
 
   /** Says how to reach the shards of this thread, once they are open, and what it knows of them. */

@@ -4,7 +4,8 @@
  *
  * Nobody is woken who looks by himself: a thread that has said something looks for answers at the end of that turn of
  * its event loop. What is said is there to be read at once, and the other is woken for it at the end of the turn, or
- * sooner if it is much: then both are at work at the same time.
+ * sooner if it is much: then both are at work at the same time. Whose logs are all writing is not woken for further
+ * writes, which could not begin before: he looks when a batch has ended, and takes them along in the next.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Clock } from '../../common/clock.ts'
@@ -12,7 +13,7 @@ import { LaneReader, LaneWriter, laneMemory } from './lane.ts'
 import { FrameReader, putFrame, putPortFrame } from './lane-frames.ts'
 import { portable, type ThreadMessage } from './messages.ts'
 
-/** What can wait wakes nobody for so long. */
+/** What can wait wakes nobody for so long: notes, and writes while others are being written. */
 const LATER_MS = 20
 /** How often a full lane is tried again. */
 const FULL_MS = 1
@@ -49,6 +50,10 @@ export class ThreadLine {
   #queue: ThreadMessage[] = []
   /** Said since the other was woken last. */
   #untold = 0
+  /** Something of it cannot wait. */
+  #isUrgent = false
+  /** All logs of this thread are writing. */
+  #isBusy = false
   #isTurnWatched = false
   #isClosed = false
   #cancelRetry: (() => void) | null = null
@@ -63,7 +68,7 @@ export class ThreadLine {
     this.#out = new LaneWriter(memory)
     port.on('message', (message: PortMessage) => this.#hear(message))
     port.on('close', () => {
-      if (!this.#isClosed) this.#drain()
+      this.#drain()
       this.close()
       onClose()
     })
@@ -72,6 +77,7 @@ export class ThreadLine {
 
   send(message: ThreadMessage): void {
     this.#say(message)
+    if (!isWrite(message)) this.#isUrgent = true
     this.#watchTurn()
     if (++this.#untold >= WAKE_MESSAGES) this.#wake()
   }
@@ -80,10 +86,19 @@ export class ThreadLine {
   sendLater(message: ThreadMessage): void {
     if (this.#queue.length >= QUEUE_MAX) return
     this.#say(message)
-    this.#cancelLater ??= this.#clock.after(LATER_MS, () => {
-      this.#cancelLater = null
-      if (!this.#out.isEmpty) this.#wake()
-    })
+    this.#wakeLater()
+  }
+
+  /** All logs of this thread are writing: further writes can wait until it looks. */
+  beBusy(): void {
+    this.#isBusy = true
+    this.#in?.lane.beBusy()
+  }
+
+  /** Takes what is there; a log has written. */
+  look(): void {
+    this.#isBusy = false
+    this.#drain()
   }
 
   /** Idempotent. What was not said is not said any more. */
@@ -128,7 +143,18 @@ export class ThreadLine {
 
   #wake(): void {
     this.#untold = 0
-    if (this.#out.takeSleeper()) this.#port.postMessage(WAKE)
+    const canWait = !this.#isUrgent
+    this.#isUrgent = false
+    if (this.#out.takeSleeper({ canWait })) this.#port.postMessage(WAKE)
+    else if (canWait) this.#wakeLater()
+  }
+
+  #wakeLater(): void {
+    this.#cancelLater ??= this.#clock.after(LATER_MS, () => {
+      this.#cancelLater = null
+      const isWanted = !this.#out.isEmpty && this.#out.takeSleeper({ canWait: false })
+      if (isWanted) this.#port.postMessage(WAKE)
+    })
   }
 
   /** Until this turn ends nobody has to wake this thread. */
@@ -155,11 +181,11 @@ export class ThreadLine {
   }
 
   #drain(): void {
-    if (this.#in === null) return
+    if (this.#in === null || this.#isClosed) return
     const { lane } = this.#in
     lane.drain(this.#takeFrame)
     // What comes meanwhile is for the next turn: others wait for this one to end.
-    if (!this.#isTurnWatched && !lane.sleep()) this.#watchTurn()
+    if (!this.#isTurnWatched && !lane.sleep({ isBusy: this.#isBusy })) this.#watchTurn()
   }
 
   readonly #takeFrame = (kind: number, at: number): void => {
@@ -180,4 +206,9 @@ export class ThreadLine {
       if (message.kind !== 'wake' && message.kind !== 'lane') return message
     }
   }
+}
+
+/** What another thread's log has to write: see `beBusy`. */
+function isWrite(message: ThreadMessage): boolean {
+  return message.kind === 'call' && (message.method === 'write' || message.method === 'putRow')
 }
