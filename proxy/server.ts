@@ -190,18 +190,23 @@ class Door {
       this.#s3?.takes(exchange) === true
         ? answer(exchange, this.#s3.handle)
         : (hotPath(exchange) ?? this.#pipeline(exchange, req, res))
-    done.then(undefined, (error: unknown) => this.#proxy.log.error('answer failed', { error }))
+    done.catch(this.#failed)
   }
 
   /** What can be answered without node:http: objects of the Swift API, and all of S3's. */
   readonly takesPlain = (line: RequestLine): boolean =>
     isObjectUrl(line.url) || this.#s3?.takes(line) === true
 
+  /** What never happens must not end the process. */
+  readonly #failed = (error: unknown): void => {
+    this.#proxy.log.error('answer failed', { error })
+  }
+
   /** Answers such a request. */
   answerPlain(message: Message): Exchange {
     const exchange = new Exchange(this.#proxy, message)
     const isS3 = this.#s3?.takes(message) === true
-    void answer(exchange, isS3 ? this.#s3!.handle : handleSwift)
+    answer(exchange, isS3 ? this.#s3!.handle : handleSwift).catch(this.#failed)
     return exchange
   }
 
