@@ -1,5 +1,6 @@
 /** The backend over one replica: every path between the proxy's HTTP side and the engine. */
 import t, { type Test } from 'tap'
+import { systemClock } from '../../common/clock.ts'
 import { itemKey } from '../../common/item.ts'
 import { randomWriteId, systemRandom } from '../../common/random.ts'
 import { StampClock } from '../../common/stamp.ts'
@@ -8,7 +9,8 @@ import type { ClusterBackend } from '../../proxy/backend/cluster-backend.ts'
 import { ClusterUnderTest, HASHING, pathOf, skewedClock, until } from '../support/cluster-nodes.ts'
 
 const META = { headers: {} }
-const stamps = new StampClock({ nowMs: () => Date.now(), proposer: 0xff00 })
+// The proxies' own clock: one of whole milliseconds is behind what they draw within one.
+const stamps = new StampClock({ nowMs: () => systemClock.nowMs(), proposer: 0xff00 })
 
 async function open(t: Test, extra: Parameters<ClusterUnderTest['backend']>[0] = {}) {
   const cluster = await ClusterUnderTest.open(t, { nodes: 1, replicas: 1, local: true })
