@@ -242,8 +242,13 @@ export class ObjectWrites {
         if (row.status === 'remade') throw containerRemade()
         return sent.outcome
       }
-      const written = { item, action, writeId: write.writeId, ballot: sent.ballot }
-      this.#finish(list, path.object, { ...written, rowBallot: write.ballot }, row)
+      const { writeId, ballot: rowBallot } = write
+      this.#finish(
+        list,
+        path.object,
+        { item, action, writeId, ballot: sent.ballot, rowBallot },
+        row,
+      )
       return sent.outcome
     }
     throw noQuorum('newer writes are in the way')

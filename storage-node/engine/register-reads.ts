@@ -59,7 +59,8 @@ export class RegisterReads {
     const data = options.body && !isBlob && !info.deleted ? record.data : null
     if (data !== null && item.kind === 'object') this.#keep(item, info, data)
     return {
-      info: item.kind === 'object' ? info : { ...info, stats: this.stats(item) },
+      // Not by a spread: each info would have a shape of its own, and everything that looks at buckets would miss.
+      info: item.kind === 'object' ? info : Object.assign({}, info, { stats: this.stats(item) }),
       data,
       blobId: isBlob ? blobIdOf(record.meta) : NO_BLOB,
     }

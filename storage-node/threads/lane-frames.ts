@@ -373,8 +373,9 @@ class FrameText {
 
 function itemOf(kind: ItemKey['kind'], of: Omit<ItemKey, 'kind'>, epoch: number): ItemKey {
   const { name, hash, placement, policy } = of
-  const item = { kind, name, hash, placement, policy }
-  return epoch < 0 ? item : { ...item, epoch }
+  return epoch < 0
+    ? { kind, name, hash, placement, policy }
+    : { kind, name, hash, placement, policy, epoch }
 }
 
 const NO_HEADERS: ItemMeta['headers'] = Object.freeze({})
