@@ -61,15 +61,6 @@ export function escapePath(text: string): string {
     .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
-/** A character of UTF-16 takes three bytes at most: short texts need not be counted. */
-export function isLonger(text: string, bytesMax: number): boolean {
-  return text.length * 3 > bytesMax && utf8Bytes(text) > bytesMax
-}
-
-export function utf8Bytes(text: string): number {
-  return BEYOND_ASCII.test(text) ? Buffer.byteLength(text, 'utf8') : text.length
-}
-
 function unescapeBytes(bytes: Buffer): Uint8Array {
   const out = Buffer.allocUnsafe(bytes.length)
   let length = 0

@@ -1,6 +1,7 @@
 import type { ChangeMark, ChangeMarks } from '../../common/change-marks.ts'
 import type { Clock } from '../../common/clock.ts'
 import type { ItemInfo } from '../../common/storage-node.ts'
+import { LastContainer } from './last-container.ts'
 
 export interface ContainerCacheOptions {
   readonly clock: Clock
@@ -40,9 +41,7 @@ export class ContainerCache {
   readonly #entriesMax: number
   readonly #ttlMs: number
   readonly #entries = new Map<string, Entry>()
-  /** What was asked for last: a request asks several times for one. */
-  #last: { readonly account: string; readonly container: string; readonly entry: Entry } | null =
-    null
+  readonly #last = new LastContainer<Entry>()
   readonly #loading = new Map<string, Loading>()
 
   constructor(options: ContainerCacheOptions) {
@@ -55,15 +54,13 @@ export class ContainerCache {
 
   /** At once when it is known. */
   get(account: string, container: string): ItemInfo | null | Promise<ItemInfo | null> {
-    const last = this.#last
-    if (last !== null && last.container === container && last.account === account) {
-      if (this.#isCurrent(last.entry)) return last.entry.info
-    }
+    const last = this.#last.get(account, container)
+    if (last !== undefined && this.#isCurrent(last)) return last.info
     const key = `${account}/${container}`
     const entry = this.#entries.get(key)
     if (entry === undefined) return this.#loadOnce(key, account, container)
     if (this.#isCurrent(entry)) {
-      this.#last = { account, container, entry }
+      this.#last.note(account, container, entry)
       return entry.info
     }
     this.#entries.delete(key)

@@ -7,6 +7,7 @@ import {
   objectName,
 } from '../../common/item.ts'
 import type { ObjectPath } from './backend.ts'
+import { LastContainer } from './last-container.ts'
 
 /** Container keys kept: each saves an MD5 on every object written to it. */
 const CONTAINERS_KEPT_MAX = 10_000
@@ -23,9 +24,7 @@ export interface ItemPath {
 export class NameKeys {
   readonly #hashing: ItemHashing
   readonly #containers = new Map<string, ItemKey>()
-  /** The container asked for last. */
-  #last: { readonly account: string; readonly container: string; readonly key: ItemKey } | null =
-    null
+  readonly #last = new LastContainer<ItemKey>()
 
   constructor(hashing: ItemHashing) {
     this.#hashing = hashing
@@ -36,11 +35,11 @@ export class NameKeys {
   }
 
   container(account: string, container: string): ItemKey {
-    const last = this.#last
-    if (last !== null && last.container === container && last.account === account) return last.key
+    const last = this.#last.get(account, container)
+    if (last !== undefined) return last
     const name = containerName(account, container)
     const key = this.#containers.get(name) ?? this.#makeContainer(name)
-    this.#last = { account, container, key }
+    this.#last.note(account, container, key)
     return key
   }
 

@@ -200,7 +200,7 @@ export class ObjectWrites {
     const rowing = this.#options.objectRows.putOrDefer(change.path, list, row)
     // If the object fails first, nobody else would look at the row's failure.
     rowing.catch(ignore)
-    const outcome = await sentToOne(change, write)
+    const outcome = await sendToOne(change, write)
     if (outcome.status === 'superseded') return outcome
     this.#finish(list, name, ofWrite(write), await rowing)
     return outcome
@@ -208,7 +208,7 @@ export class ObjectWrites {
 
   async #writeInTurn(list: ItemKey, write: ItemWrite, change: ObjectChange): Promise<WriteOutcome> {
     const name = change.path.object
-    const outcome = await sentToOne(change, write)
+    const outcome = await sendToOne(change, write)
     const isRecorded = outcome.status === 'not-found' && change.action === 'delete'
     if (outcome.status !== 'done' && !isRecorded) return outcome
     const row =
@@ -304,7 +304,7 @@ function ofWrite({ item, action, writeId, ballot }: ItemWrite): Written {
 /** The one replica knows newer rings, by which it is not the only one: nothing was done. */
 class RefusedForItsRings extends Error {}
 
-function sentToOne(change: ObjectChange, write: ItemWrite): Promise<WriteOutcome> {
+function sendToOne(change: ObjectChange, write: ItemWrite): Promise<WriteOutcome> {
   return change.sendToOne(write).catch((error: unknown) => {
     throw isStaleRings(error) ? new RefusedForItsRings('stale rings', { cause: error }) : error
   })

@@ -1,6 +1,6 @@
+import { isLonger } from '../../common/utf8.ts'
 import { badRequest } from '../exchange.ts'
 import { pathText } from '../swift/path.ts'
-import { isLonger } from '../wire-text.ts'
 import type { Layer } from './layer.ts'
 
 export interface NameCheckOptions {

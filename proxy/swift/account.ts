@@ -1,11 +1,11 @@
 import { formatTimestamp, type Stamp } from '../../common/stamp.ts'
 import type { ItemInfo, ListPage } from '../../common/storage-node.ts'
+import { isLonger, utf8Bytes } from '../../common/utf8.ts'
 import { deletedAtOf } from '../backend/account-status.ts'
 import { badRequest, type Exchange, refusal } from '../exchange.ts'
 import { settingChanges, settingHeaders } from '../layers/kept-settings.ts'
 import type { ProxySettings } from '../proxy-context.ts'
 import { type Reply, statusReply } from '../reply.ts'
-import { isLonger, utf8Bytes } from '../wire-text.ts'
 import { listingType } from './accept.ts'
 import { authorise, isOwn } from './access.ts'
 import {

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { utf8Bytes } from '../../common/utf8.ts'
 import { badRequest } from '../exchange.ts'
 import type { Limits } from '../limits.ts'
-import { fromWire, fromWireOrRaw, utf8Bytes } from '../wire-text.ts'
+import { fromWire, fromWireOrRaw } from '../wire-text.ts'
 
 export type MetaKind = 'account' | 'container' | 'object'
 export type Headers = Readonly<Record<string, string>>

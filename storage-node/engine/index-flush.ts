@@ -106,9 +106,7 @@ function entryOperations(slots: readonly EntrySlot[], index: ShardIndex): KeyVal
   for (const { id, entry, before } of slots) {
     const key = entryKey(SPACES.entry, id)
     if (entry === NO_ENTRY) operations.push({ type: 'del', key })
-    else {
-      operations.push({ type: 'put', key, value: encodeEntry(entry) })
-    }
+    else operations.push({ type: 'put', key, value: encodeEntry(entry) })
     const wasDue = before?.deleteAt ?? 0
     if (wasDue !== entry.deleteAt) {
       if (wasDue > 0) operations.push({ type: 'del', key: expiryKey(wasDue, id) })

@@ -8,7 +8,8 @@
 import assert from 'node:assert'
 import { xxh64 } from '../../common/checksum.ts'
 import type { Stamp } from '../../common/stamp.ts'
-import { utf8Length, writeHex, writeLatin1, writeUtf8 } from './text-bytes.ts'
+import { utf8Bytes } from '../../common/utf8.ts'
+import { writeHex, writeLatin1, writeUtf8 } from './text-bytes.ts'
 
 export const RECORD_TYPES = {
   /** A register's record with its body, if any, behind the metadata. */
@@ -130,7 +131,7 @@ export interface EncodedRecord {
 
 /** Lays the record out; `placeRecord` makes it valid. */
 export function encodeRecord(draft: RecordDraft): EncodedRecord {
-  const metaBytes = utf8Length(draft.meta)
+  const metaBytes = utf8Bytes(draft.meta)
   const inlineBytes = draft.data?.length ?? 0
   const bytes = (RECORD_HEAD_BYTES + metaBytes + inlineBytes + 7) & ~7
   assert(bytes <= RECORD_BYTES_MAX, 'a record is within its limit')

@@ -4,10 +4,11 @@
  */
 import { xxh32 } from '../../common/checksum.ts'
 import type { ListRow } from '../../common/storage-node.ts'
+import { isLonger, utf8Bytes } from '../../common/utf8.ts'
 import { asBuffer, readStamp, writeStamp } from './entry.ts'
 import { jsonText } from './json-text.ts'
 import { RECORD_FLAGS, type RecordHead } from './record.ts'
-import { utf8Length, writeUtf8 } from './text-bytes.ts'
+import { writeUtf8 } from './text-bytes.ts'
 
 /** About what the record of a row takes, for estimates. */
 export const ROW_BYTES = 300
@@ -103,8 +104,8 @@ export function isStorable(row: ListRow): boolean {
   return (
     isCount(row.bytes) &&
     isCount(row.count) &&
-    isWithin(row.etag, ETAG_BYTES_MAX) &&
-    isWithin(row.contentType, CONTENT_TYPE_BYTES_MAX)
+    !isLonger(row.etag, ETAG_BYTES_MAX) &&
+    !isLonger(row.contentType, CONTENT_TYPE_BYTES_MAX)
   )
 }
 
@@ -112,15 +113,10 @@ function isCount(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= NUMBER_MAX
 }
 
-/** A character of UTF-16 takes three bytes at most: short texts need not be counted. */
-function isWithin(text: string, bytesMax: number): boolean {
-  return text.length * 3 <= bytesMax || Buffer.byteLength(text) <= bytesMax
-}
-
 /** The index value of a row; its name is in the key. */
 export function encodeRow(row: StoredRow): Buffer {
-  const etagBytes = utf8Length(row.etag)
-  const contentTypeBytes = utf8Length(row.contentType)
+  const etagBytes = utf8Bytes(row.etag)
+  const contentTypeBytes = utf8Bytes(row.contentType)
   const bytes = Buffer.allocUnsafe(FIXED_BYTES + etagBytes + contentTypeBytes)
   bytes.writeUInt32LE(row.segmentId, 4)
   bytes.writeUInt32LE(row.recordBytes, 8)
@@ -149,7 +145,7 @@ const desk = Buffer.alloc(1024)
 
 /** The name's UTF-8, good until the next call. */
 function nameBytes(name: string): Buffer {
-  const bytes = utf8Length(name)
+  const bytes = utf8Bytes(name)
   if (bytes > desk.length) return Buffer.from(name, 'utf8')
   writeUtf8(desk, name, 0, bytes)
   return desk.subarray(0, bytes)

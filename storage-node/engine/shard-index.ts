@@ -130,14 +130,13 @@ export class ShardIndex {
   /** A row, deleted ones included; `name` in byte text. */
   row(listHash: string, name: string): StoredRow | null {
     if (!this.names.mayHaveRow(listHash, name)) return null
-    const slot = this.active.row(listHash, name)
-    return slot === undefined ? this.#rowBelow(listHash, name) : slot.row
+    return this.#rowOf(this.active.row(listHash, name), listHash, name)
   }
 
-  /** What stands below the memtable that takes changes. */
-  #rowBelow(listHash: string, name: string): StoredRow | null {
-    const slot = this.flushing?.row(listHash, name)
-    return slot === undefined ? this.#storedRow(listHash, name) : slot.row
+  /** The row of the slot that the active memtable has for it; without one, what stands below. */
+  #rowOf(slot: RowSlot | undefined, listHash: string, name: string): StoredRow | null {
+    const found = slot ?? this.flushing?.row(listHash, name)
+    return found === undefined ? this.#storedRow(listHash, name) : found.row
   }
 
   #storedRow(listHash: string, name: string): StoredRow | null {
@@ -265,7 +264,7 @@ export class ShardIndex {
     const name = byteText(row.name)
     const isNew = !this.names.mayHaveRow(list.hash, name)
     const slot = isNew ? undefined : this.active.row(list.hash, name)
-    const before = isNew ? null : slot === undefined ? this.#rowBelow(list.hash, name) : slot.row
+    const before = isNew ? null : this.#rowOf(slot, list.hash, name)
     if (before !== null) {
       const order = compareStamps(row.ballot, before.ballot)
       if (order < 0) return false
@@ -361,7 +360,7 @@ export class ShardIndex {
     if (!this.isListHeld(list)) return
     this.unconfirmedRows.delete(list.hash, name)
     const slot = this.active.row(list.hash, name)
-    const row = slot === undefined ? this.#rowBelow(list.hash, name) : slot.row
+    const row = this.#rowOf(slot, list.hash, name)
     if (row === null || compareStamps(row.ballot, ballot) !== 0) return
     // In place unless what the store below holds is this very row.
     if (slot !== undefined && slot.before !== row) row.confirmed = true

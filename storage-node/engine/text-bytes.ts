@@ -24,13 +24,6 @@ export function writeHex(target: Buffer, digits: string, at: number): void {
   }
 }
 
-const BEYOND_ASCII = /[^\0-\x7f]/
-
-/** Bytes of the text as UTF-8. */
-export function utf8Length(text: string): number {
-  return BEYOND_ASCII.test(text) ? Buffer.byteLength(text) : text.length
-}
-
 /** Writes the text as UTF-8, which takes so many bytes. */
 export function writeUtf8(target: Buffer, text: string, at: number, bytes: number): void {
   if (bytes === text.length) writeLatin1(target, text, at)

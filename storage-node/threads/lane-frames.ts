@@ -21,6 +21,7 @@
  * a double.
  */
 import type { ItemKey } from '../../common/item.ts'
+import { Slab } from '../../common/slab.ts'
 import type { Stamp } from '../../common/stamp.ts'
 import type { ItemMeta, ItemWrite, ListRow, RowOutcome } from '../../common/storage-node.ts'
 import { type BodyPlace, NO_BODY } from '../engine/register.ts'
@@ -45,8 +46,6 @@ const HASH_BYTES = 16
 const ABSENT = 0xffff_ffff
 const FLAGS = { deleted: 1, confirmed: 2 } as const
 const ROW_STATUSES = ['done', 'superseded', 'not-found', 'stale-settings'] as const
-/** Bodies are copied out of the lane into pieces of so many bytes. */
-const SLAB_BYTES = 256 * 1024
 
 /** `full`: again, when the other side has read. `unfit`: not of a form that a lane takes. */
 export type Put = 'put' | 'full' | 'unfit'
@@ -140,9 +139,8 @@ function takeWrite(lane: LaneReader, at: number, slab: Slab): ThreadMessage {
   const meta = metaOf(text.nextOrAbsent(), text.nextOrAbsent(), text.next())
   const write: ItemWrite = { item, action: 'put', stamp, ballot, writeId, meta }
   const body: BodyPlace =
-    bodyBytes === ABSENT
-      ? NO_BODY
-      : { kind: 'inline', data: slab.copy(bytes, text.end, text.end + bodyBytes) }
+    bodyBytes === ABSENT ? NO_BODY : { kind: 'inline', data: slab.take(bodyBytes) }
+  if (body.kind === 'inline') bytes.copy(body.data, 0, text.end, text.end + bodyBytes)
   return { kind: 'call', id, device, shard, method: 'write', args: [write, body] }
 }
 
@@ -393,24 +391,6 @@ function metaOf(
   const headers = headersJson === '' ? NO_HEADERS : (JSON.parse(headersJson) as ItemMeta['headers'])
   if (etag === undefined) return contentType === undefined ? { headers } : { contentType, headers }
   return contentType === undefined ? { etag, headers } : { etag, contentType, headers }
-}
-
-/** Memory for bodies: one piece for many of them. */
-class Slab {
-  #memory = Buffer.alloc(0)
-  #used = 0
-
-  copy(from: Buffer, start: number, end: number): Buffer {
-    const length = end - start
-    if (this.#used + length > this.#memory.length) {
-      this.#memory = Buffer.allocUnsafeSlow(SLAB_BYTES)
-      this.#used = 0
-    }
-    const at = this.#used
-    this.#used += length
-    from.copy(this.#memory, at, start, end)
-    return this.#memory.subarray(at, at + length)
-  }
 }
 
 /** Reads the frames of a lane. */

@@ -34,13 +34,13 @@ export function laneMemory(bytes = LANE_BYTES): SharedArrayBuffer {
   return new SharedArrayBuffer(HEADER_BYTES + bytes)
 }
 
-/** The memory of a lane as each side sees it. Offsets are those in `bytes`; frames begin at multiples of 8. */
-class LaneMemory {
-  readonly counts: Int32Array
+/** One side of a lane. Offsets are those in `bytes`; frames begin at multiples of 8. */
+class LaneSide {
   readonly bytes: Buffer
   readonly words: Uint32Array
   readonly doubles: Float64Array
-  readonly capacity: number
+  protected readonly counts: Int32Array
+  protected readonly capacity: number
 
   constructor(memory: SharedArrayBuffer) {
     this.capacity = memory.byteLength - HEADER_BYTES
@@ -52,33 +52,20 @@ class LaneMemory {
   }
 }
 
-export class LaneWriter {
-  readonly #memory: LaneMemory
+export class LaneWriter extends LaneSide {
   #written: number
   /** As it was last looked at: the reader may be further by now. */
   #read: number
 
   constructor(memory: SharedArrayBuffer) {
-    this.#memory = new LaneMemory(memory)
-    this.#written = Atomics.load(this.#memory.counts, WRITTEN)
-    this.#read = Atomics.load(this.#memory.counts, READ)
-  }
-
-  get bytes(): Buffer {
-    return this.#memory.bytes
-  }
-
-  get words(): Uint32Array {
-    return this.#memory.words
-  }
-
-  get doubles(): Float64Array {
-    return this.#memory.doubles
+    super(memory)
+    this.#written = Atomics.load(this.counts, WRITTEN)
+    this.#read = Atomics.load(this.counts, READ)
   }
 
   /** Where a frame may say up to so many bytes, up to FRAME_BYTES_MAX of them; -1 if there is no room now. */
   reserve(bytes: number): number {
-    const { capacity, words } = this.#memory
+    const { capacity, words } = this
     const wanted = frameBytes(bytes)
     const at = this.#written & (capacity - 1)
     const toEnd = capacity - at
@@ -93,7 +80,7 @@ export class LaneWriter {
 
   /** Tells the frame for which room was reserved last; `bytes` is what it says. */
   publish(kind: number, bytes: number): void {
-    const { capacity, words, counts } = this.#memory
+    const { capacity, words, counts } = this
     const at = this.#written & (capacity - 1)
     const length = frameBytes(bytes)
     words[at >> 2] = length
@@ -104,7 +91,7 @@ export class LaneWriter {
 
   /** Whether the reader has to be woken for what was written; says yes once. `canWait`: until it is not busy. */
   takeSleeper({ canWait }: { readonly canWait: boolean }): boolean {
-    const { counts } = this.#memory
+    const { counts } = this
     const sleeps = Atomics.load(counts, SLEEPS)
     if (sleeps === AWAKE || (sleeps === BUSY && canWait)) return false
     return Atomics.exchange(counts, SLEEPS, AWAKE) !== AWAKE
@@ -112,11 +99,11 @@ export class LaneWriter {
 
   /** Whether everything was read. */
   get isEmpty(): boolean {
-    return Atomics.load(this.#memory.counts, READ) === this.#written
+    return Atomics.load(this.counts, READ) === this.#written
   }
 
   #hasRoom(bytes: number): boolean {
-    const { capacity, counts } = this.#memory
+    const { capacity, counts } = this
     if (capacity - ((this.#written - this.#read) | 0) >= bytes) return true
     this.#read = Atomics.load(counts, READ)
     return capacity - ((this.#written - this.#read) | 0) >= bytes
@@ -126,30 +113,17 @@ export class LaneWriter {
 /** Told of a frame: its kind, and where what it says begins. It must be done with the bytes when it returns. */
 export type TakeFrame = (kind: number, at: number) => void
 
-export class LaneReader {
-  readonly #memory: LaneMemory
+export class LaneReader extends LaneSide {
   #read: number
 
   constructor(memory: SharedArrayBuffer) {
-    this.#memory = new LaneMemory(memory)
-    this.#read = Atomics.load(this.#memory.counts, READ)
-  }
-
-  get bytes(): Buffer {
-    return this.#memory.bytes
-  }
-
-  get words(): Uint32Array {
-    return this.#memory.words
-  }
-
-  get doubles(): Float64Array {
-    return this.#memory.doubles
+    super(memory)
+    this.#read = Atomics.load(this.counts, READ)
   }
 
   /** Hands over all frames that are there by now. */
   drain(take: TakeFrame): void {
-    const { capacity, words, counts } = this.#memory
+    const { capacity, words, counts } = this
     const written = Atomics.load(counts, WRITTEN)
     while (this.#read !== written) {
       const at = this.#read & (capacity - 1)
@@ -162,7 +136,7 @@ export class LaneReader {
 
   /** To be woken from now on. False if something came meanwhile: then nobody will. */
   sleep({ isBusy }: { readonly isBusy: boolean }): boolean {
-    const { counts } = this.#memory
+    const { counts } = this
     Atomics.store(counts, SLEEPS, isBusy ? BUSY : IDLE)
     if (Atomics.load(counts, WRITTEN) === this.#read) return true
     this.stayAwake()
@@ -171,12 +145,12 @@ export class LaneReader {
 
   /** If it sleeps: from now on only for what cannot wait. */
   beBusy(): void {
-    Atomics.compareExchange(this.#memory.counts, SLEEPS, IDLE, BUSY)
+    Atomics.compareExchange(this.counts, SLEEPS, IDLE, BUSY)
   }
 
   /** Not to be woken: it will look by itself. */
   stayAwake(): void {
-    Atomics.store(this.#memory.counts, SLEEPS, AWAKE)
+    Atomics.store(this.counts, SLEEPS, AWAKE)
   }
 }
 

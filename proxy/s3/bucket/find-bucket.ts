@@ -1,10 +1,10 @@
 import { type Soon, soon } from '../../../common/soon.ts'
 import type { ItemInfo } from '../../../common/storage-node.ts'
+import { utf8Bytes } from '../../../common/utf8.ts'
 import { refuseReadOnly } from '../../layers/read-only.ts'
 import { isStorageAccount } from '../../reseller-prefix.ts'
 import { type ObjectPlace, objectPath } from '../../swift/object-access.ts'
 import type { SwiftPath } from '../../swift/path.ts'
-import { utf8Bytes } from '../../wire-text.ts'
 import { checkScope } from '../access/bucket-scope.ts'
 import {
   type AccessUse,

@@ -1,5 +1,5 @@
 /** Reads `<InventoryConfiguration>`; S3's errors for what is none. */
-import { utf8Bytes } from '../../wire-text.ts'
+import { utf8Bytes } from '../../../common/utf8.ts'
 import { notImplemented, S3Error } from '../s3-error.ts'
 import { malformedXml, type XmlNode } from '../xml/xml-in.ts'
 import {

@@ -1,5 +1,5 @@
 /** Reads `<BucketLoggingStatus>`; S3's errors for what is none. */
-import { utf8Bytes } from '../../wire-text.ts'
+import { utf8Bytes } from '../../../common/utf8.ts'
 import { grantsOf } from '../access/acl-document.ts'
 import type { AclGrant } from '../access/s3-acl.ts'
 import type { S3Call } from '../s3-call.ts'

@@ -1,5 +1,5 @@
 /** Reads `<WebsiteConfiguration>`; S3's errors for what is none. Pure. */
-import { utf8Bytes } from '../../wire-text.ts'
+import { utf8Bytes } from '../../../common/utf8.ts'
 import { KEY_BYTES_MAX } from '../routing/s3-target.ts'
 import { S3Error } from '../s3-error.ts'
 import { malformedXml, type XmlNode } from '../xml/xml-in.ts'

@@ -3,13 +3,14 @@
  * stack, where a DELETE brings the last one back; X-History-Location keeps everything and marks deletions. What is
  * replaced is always what was copied: the write is a compare-and-set on it.
  */
+
 import { hash } from 'node:crypto'
 import type { Condition } from '../../../common/condition.ts'
 import { ServiceError } from '../../../common/errors.ts'
 import { formatTimestamp } from '../../../common/stamp.ts'
 import type { ItemInfo, ItemMeta, ListRow } from '../../../common/storage-node.ts'
+import { utf8Bytes } from '../../../common/utf8.ts'
 import { type Exchange, refusal } from '../../exchange.ts'
-import { utf8Bytes } from '../../wire-text.ts'
 import type { ObjectPlace } from '../object-access.ts'
 import { type Commit, type ObjectDraft, storedInfo } from '../object-write.ts'
 import { copyRecord } from './copy-record.ts'
